@@ -1,0 +1,9 @@
+"""What ends a run before or during its work, in words for the person who reads the log."""
+
+
+class ReconcileError(Exception):
+    """Ends the command with exit code 1; the message is the one line that is printed."""
+
+
+class UsageError(ReconcileError):
+    """The settings make no sense together or one is malformed; exit code 2."""
