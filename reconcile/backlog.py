@@ -1,0 +1,113 @@
+"""Objects that are listed and not yet fetched. They wait in DuckDB, so that the listing can run far ahead."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from reconcile.bucket import StoredObject
+from reconcile.records import bin_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import duckdb
+
+_AT_ONCE = 1000
+
+
+class Backlog:
+    """A queue on disk that one thread fills and another empties, in the same order.
+
+    A listing of a million keys ends minutes before they are counted; only then is it known how much there is to do.
+    Holding them here instead of in memory keeps memory independent of their number.
+    """
+
+    def __init__(self, database: duckdb.DuckDBPyConnection, name: str) -> None:
+        self._database = database
+        self._name = name
+        self._changed = threading.Condition()
+        self._ended = False
+        self._error: BaseException | None = None
+        self._thread: threading.Thread | None = None
+        self.total = 0
+        """How many objects have been put in so far."""
+        database.execute(
+            f"CREATE TABLE {name} (position BIGINT, key VARCHAR, size BIGINT, etag VARCHAR, modified TIMESTAMPTZ)"
+        )
+
+    def fill(self, pages: Iterable[list[StoredObject]]) -> None:
+        """Start a thread that puts in every page; an error of the listing is raised again to whoever iterates."""
+        self._thread = threading.Thread(target=self._fill, args=(pages,), name=f"list-{self._name}", daemon=True)
+        self._thread.start()
+
+    def _fill(self, pages: Iterable[list[StoredObject]]) -> None:
+        try:
+            cursor = self._database.cursor()
+            for page in pages:
+                if self._ended:
+                    return
+                cursor.register("page", as_table(page))
+                cursor.execute(
+                    f"INSERT INTO {self._name} SELECT {self.total} + position, key, size, etag, modified FROM page"
+                )
+                with self._changed:
+                    self.total += len(page)
+                    self._changed.notify_all()
+        except BaseException as error:  # it belongs to the thread that waits for the pages
+            self._error = error
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether `total` is final."""
+        return self._ended
+
+    def __iter__(self) -> Iterator[StoredObject]:
+        """The objects in listing order, as soon as they are there, until the listing has ended."""
+        cursor = self._database.cursor()
+        taken = 0
+        while True:
+            with self._changed:
+                while self.total == taken and not self._ended:
+                    self._changed.wait()
+                if self.total == taken:
+                    break
+            rows = cursor.execute(
+                f"SELECT key, size, etag, modified FROM {self._name} "
+                "WHERE position >= ? AND position < ? ORDER BY position",
+                [taken, taken + _AT_ONCE],
+            ).fetchall()
+            taken += len(rows)
+            for row in rows:
+                yield StoredObject(*row)
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Stop the listing, if it is still going on."""
+        self._end()
+        if self._thread is not None:
+            self._thread.join()
+
+
+def as_table(page: list[StoredObject]) -> pa.Table:
+    """position, key, bin_id, size, etag and modified of each object."""
+    return pa.table(
+        {
+            "position": pa.array(range(len(page)), pa.int64()),
+            "key": pa.array([stored.key for stored in page], pa.string()),
+            "bin_id": pa.array([bin_id(stored.key) for stored in page], pa.string()),
+            "size": pa.array([stored.size for stored in page], pa.int64()),
+            "etag": pa.array([stored.etag for stored in page], pa.string()),
+            "modified": pa.array([stored.modified for stored in page], pa.timestamp("us", tz="UTC")),
+        }
+    )

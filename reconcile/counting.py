@@ -1,0 +1,217 @@
+"""The streaming pipeline: list → fetch → decode → batch → count → Parquet parts.
+
+Each arrow is a bounded queue and each stage has threads of its own, so that the network, the decoder and the model
+work at the same time and memory does not grow with the number of images.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reconcile.bucket import Bucket, FetchError, StoredObject
+from reconcile.channel import Channel, Stages
+from reconcile.images import UnreadableImage, check_size, load_image
+from reconcile.records import MAX_RECORD_BYTES, InvalidRecord, bin_id, read_abid_record
+from reconcile.store import COUNTS_SCHEMA, RECORDS_SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+    from reconcile.counter import Counter
+    from reconcile.store import Output
+
+LISTED_AHEAD = 2000
+FETCHES_IN_FLIGHT = 16
+DECODERS = 2
+PART_ROWS = 2048
+PART_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class _Fetched:
+    """One object's bytes, or why they could not be had."""
+
+    stored: StoredObject
+    data: bytes = b""
+    error: FetchError | UnreadableImage | InvalidRecord | None = None
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Decoded images beside the objects they came from; and those that could not be decoded."""
+
+    pixels: NDArray[np.uint8]
+    images: list[StoredObject]
+    unreadable: list[tuple[StoredObject, str, bool]]
+
+
+def count_images(
+    bucket: Bucket,
+    images: Iterable[StoredObject],
+    counter: Counter,
+    output: Output,
+    batch_size: int,
+    progress: Callable[[int], None],
+) -> int:
+    """Count every image and write the counts to `<out>/counts/<model id>/`.
+
+    Args:
+        bucket: where the images lie.
+        images: what to count; taken as fast as it is counted, so it may be endless.
+        counter: the model.
+        output: where the parts go.
+        batch_size: N of the batches that the model is given.
+        progress: called with the number of images just written.
+
+    Returns:
+        how many images were taken; each has a row, counted or with a reason.
+
+    Raises:
+        ReconcileError: the output cannot be written, or the listing broke.
+
+    """
+    size = counter.card.input_size
+    with Stages() as stages:
+        listed: Channel[StoredObject] = Channel(stages, LISTED_AHEAD, 1)
+        fetched: Channel[_Fetched] = Channel(stages, 2 * FETCHES_IN_FLIGHT, FETCHES_IN_FLIGHT)
+        batches: Channel[_Batch] = Channel(stages, 2 * counter.workers, DECODERS)
+        rows: Channel[list[dict[str, Any]]] = Channel(stages, 4 * counter.workers, counter.workers)
+        stages.start("list", 1, lambda _: _list(images, listed), listed)
+        stages.start("fetch", FETCHES_IN_FLIGHT, lambda _: _fetch(bucket, listed, fetched, check_size), fetched)
+        stages.start("decode", DECODERS, lambda _: _decode(fetched, batches, batch_size, size), batches)
+        stages.start("count", counter.workers, lambda worker: _count(batches, rows, counter, worker), rows)
+        return _write(rows, output, f"counts/{counter.model_id}", COUNTS_SCHEMA, progress)
+
+
+def read_records(
+    bucket: Bucket, records: Iterable[StoredObject], output: Output, progress: Callable[[int], None]
+) -> int:
+    """Read every JSON record and write it to `<out>/records/`, in the same way as images are counted."""
+    with Stages() as stages:
+        listed: Channel[StoredObject] = Channel(stages, LISTED_AHEAD, 1)
+        fetched: Channel[_Fetched] = Channel(stages, 2 * FETCHES_IN_FLIGHT, FETCHES_IN_FLIGHT)
+        rows: Channel[list[dict[str, Any]]] = Channel(stages, 64, 1)
+        stages.start("list", 1, lambda _: _list(records, listed), listed)
+        stages.start("fetch", FETCHES_IN_FLIGHT, lambda _: _fetch(bucket, listed, fetched, _check_record_size), fetched)
+        stages.start("read", 1, lambda _: _read(fetched, rows), rows)
+        return _write(rows, output, "records", RECORDS_SCHEMA, progress)
+
+
+def _list(objects: Iterable[StoredObject], listed: Channel[StoredObject]) -> None:
+    for stored in objects:
+        listed.put(stored)
+
+
+def _fetch(
+    bucket: Bucket, listed: Channel[StoredObject], fetched: Channel[_Fetched], check: Callable[[int], None]
+) -> None:
+    for stored in listed:
+        try:
+            check(stored.size)
+            fetched.put(_Fetched(stored, bucket.get(stored.key, stored.etag)))
+        except (FetchError, UnreadableImage, InvalidRecord) as error:
+            fetched.put(_Fetched(stored, error=error))
+
+
+def _decode(fetched: Channel[_Fetched], batches: Channel[_Batch], batch_size: int, size: int) -> None:
+    def empty() -> _Batch:
+        return _Batch(np.empty((batch_size, size, size, 3), dtype=np.uint8), [], [])
+
+    batch = empty()
+    for item in fetched:
+        try:
+            if item.error is not None:
+                raise item.error
+            load_image(item.data, size, out=batch.pixels[len(batch.images)])
+            batch.images.append(item.stored)
+        except (FetchError, UnreadableImage) as error:
+            batch.unreadable.append((item.stored, str(error), isinstance(error, FetchError)))
+        if len(batch.images) == batch_size or len(batch.unreadable) == batch_size:
+            batches.put(batch)
+            batch = empty()
+    if batch.images or batch.unreadable:
+        batches.put(batch)
+
+
+def _count(batches: Channel[_Batch], rows: Channel[list[dict[str, Any]]], counter: Counter, worker: int) -> None:
+    labels = counter.card.labels
+    for batch in batches:
+        now = datetime.now(UTC)
+        found: list[dict[str, Any]] = [
+            {"image_key": stored.key, "etag": stored.etag, "reason": reason, "try_again": again, "counted_at": now}
+            for stored, reason, again in batch.unreadable
+        ]
+        if batch.images:
+            probabilities = counter.count(batch.pixels[: len(batch.images)], worker)
+            for stored, shares, best in zip(batch.images, probabilities, probabilities.argmax(axis=1), strict=True):
+                found.append(
+                    {
+                        "image_key": stored.key,
+                        "etag": stored.etag,
+                        "predicted_label": labels.names[best],
+                        "predicted_count": labels.values[best],
+                        "probabilities": shares,
+                        "try_again": False,
+                        "counted_at": now,
+                    }
+                )
+        rows.put(found)
+
+
+def _check_record_size(byte_count: int) -> None:
+    if byte_count > MAX_RECORD_BYTES:
+        raise InvalidRecord(
+            f"{byte_count / 2**20:.0f} MB, over the limit of {MAX_RECORD_BYTES // 2**20} MB for a record"
+        )
+
+
+def _read(fetched: Channel[_Fetched], rows: Channel[list[dict[str, Any]]]) -> None:
+    for item in fetched:
+        row: dict[str, Any] = {
+            "record_key": item.stored.key,
+            "etag": item.stored.etag,
+            "bin_id": bin_id(item.stored.key),
+            "try_again": isinstance(item.error, FetchError),
+            "read_at": datetime.now(UTC),
+        }
+        try:
+            if item.error is not None:
+                raise item.error
+            record = read_abid_record(item.data)
+            row |= {"expected_quantity": record.expected_quantity, "items": record.items, "note": record.note}
+        except (FetchError, InvalidRecord) as error:
+            row["reason"] = str(error)
+        rows.put([row])
+
+
+def _write(
+    rows: Channel[list[dict[str, Any]]],
+    output: Output,
+    folder: str,
+    schema: Any,
+    progress: Callable[[int], None],
+) -> int:
+    """Gather rows into parts. An interruption writes what is there: nothing that was counted is counted again."""
+    part: list[dict[str, Any]] = []
+    written, due = 0, time.monotonic() + PART_SECONDS
+    try:
+        for found in rows:
+            part += found
+            progress(len(found))
+            if len(part) >= PART_ROWS or time.monotonic() >= due:
+                output.write_part(folder, schema, part)
+                written, part, due = written + len(part), [], time.monotonic() + PART_SECONDS
+    except KeyboardInterrupt:
+        if part:
+            output.write_part(folder, schema, part)
+        raise
+    if part:
+        output.write_part(folder, schema, part)
+    return written + len(part)

@@ -1,0 +1,125 @@
+"""The layout of <out>, and writes that are whole or absent.
+
+counts/<model id>/*.parquet    one row an image that was counted or found unreadable
+records/*.parquet              one row an inventory record that was read
+runs/<run id>/                 what one night found: summary.json, reconciled.parquet, recount.csv, report.html
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reconcile.bucket import FetchError
+from reconcile.errors import ReconcileError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from reconcile.bucket import Bucket
+
+COUNTS_SCHEMA = pa.schema(
+    [
+        ("image_key", pa.string()),
+        ("etag", pa.string()),
+        ("predicted_label", pa.string()),  # as the model names it, such as 6+
+        ("predicted_count", pa.int32()),  # of an open-ended label, the smallest count
+        ("probabilities", pa.list_(pa.float32())),  # over the model's labels, in their order
+        ("reason", pa.string()),  # why the image could not be counted; null where it was
+        ("try_again", pa.bool_()),  # the reason lay in fetching, not in the image
+        ("counted_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+_DIMENSION = pa.struct([("value", pa.float64()), ("unit", pa.string())])
+ITEM_TYPE = pa.struct(
+    [
+        ("asin", pa.string()),
+        ("name", pa.string()),
+        ("quantity", pa.int64()),
+        ("length", _DIMENSION),
+        ("width", _DIMENSION),
+        ("height", _DIMENSION),
+        ("weight", _DIMENSION),
+    ]
+)
+RECORDS_SCHEMA = pa.schema(
+    [
+        ("record_key", pa.string()),
+        ("etag", pa.string()),
+        ("bin_id", pa.string()),
+        ("expected_quantity", pa.int64()),
+        ("items", pa.list_(ITEM_TYPE)),
+        ("note", pa.string()),  # worth knowing, but the record holds
+        ("reason", pa.string()),  # why the record is invalid; null where it is not
+        ("try_again", pa.bool_()),
+        ("read_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+
+class Output:
+    """<out>: append-only Parquet parts and one folder a run, in a folder or on S3."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self.location = bucket.location
+
+    def check_writable(self) -> None:
+        """Write and remove a small object, before any work is put at stake.
+
+        Raises:
+            ReconcileError: it cannot be written.
+
+        """
+        key = f"runs/.probe-{uuid.uuid4().hex}"
+        self._bucket.put(key, b"reconcile can write here\n")
+        self._bucket.delete(key)
+
+    def write_part(self, folder: str, schema: pa.Schema, rows: Sequence[dict[str, Any]]) -> None:
+        """Add one Parquet part to `folder` (such as `records`); parts sort by the time they were written."""
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), sink, compression="zstd")
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+        self._bucket.put(f"{folder}/part-{stamp}-{uuid.uuid4().hex[:8]}.parquet", sink.getvalue().to_pybytes())
+
+    def local_parts(self, folder: str, work: Path) -> list[str]:
+        """Paths of all parts of `folder` on this machine; those on S3 are brought to `work` first.
+
+        DuckDB reads local files only, so no credential ever enters a query.
+        """
+        paths = []
+        for page in self._bucket.pages(f"{folder}/"):
+            for stored in page:
+                if not stored.key.endswith(".parquet"):
+                    continue
+                path = self._bucket.local_path(stored.key) or self._bring(stored.key, work)
+                paths.append(str(path))
+        return paths
+
+    def _bring(self, key: str, work: Path) -> Path:
+        path = work / key
+        if not path.exists():  # parts never change
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                path.write_bytes(self._bucket.get(key))
+            except FetchError as error:
+                raise ReconcileError(f"{self._bucket.url(key)}: {error}") from None
+        return path
+
+    def has_finished(self, run_id: str) -> bool:
+        """Whether a run of that id has written its summary, the last thing a run writes."""
+        found = self._bucket.pages(f"runs/{run_id}/")
+        return any(stored.key == f"runs/{run_id}/summary.json" for page in found for stored in page)
+
+    def write_run_file(self, run_id: str, name: str, content: bytes | Path) -> str:
+        """Put one file into the run's folder; returns where a person finds it."""
+        key = f"runs/{run_id}/{name}"
+        self._bucket.put(key, content)
+        return self._bucket.url(key)
