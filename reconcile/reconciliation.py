@@ -1,0 +1,181 @@
+"""Joins counts and records in DuckDB: every query lies in sql/, this module feeds them and hands out what they give."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from reconcile.backlog import Backlog, as_table
+from reconcile.bucket import StoredObject
+from reconcile.discrepancy import p_wrong
+from reconcile.records_table import table_rows
+from reconcile.resources import query
+from reconcile.store import COUNTS_SCHEMA, RECORDS_SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+    from reconcile.labels import CountLabels
+
+_ROWS_AT_ONCE = 50_000
+_LISTED = "(key VARCHAR, bin_id VARCHAR, size BIGINT, etag VARCHAR, modified TIMESTAMPTZ)"
+
+
+class Night:
+    """The tables of one run: what was listed, what is counted, what is on record, and what comes of it.
+
+    DuckDB works in `work`, which may be thrown away: truth lives in the Parquet files of <out>.
+    """
+
+    def __init__(self, work: Path, labels: CountLabels, counts: Sequence[str], records: Sequence[str]) -> None:
+        """Open the tables.
+
+        Args:
+            work: a folder for this run alone.
+            labels: of the model whose counts are used.
+            counts: paths of that model's Parquet parts.
+            records: paths of the Parquet parts of JSON records.
+
+        """
+        self._work = work
+        self._labels = labels
+        self._database = duckdb.connect(str(work / "night.duckdb"), config={"autoinstall_known_extensions": "false"})
+        self._database.execute("SET TimeZone = 'UTC'")
+        self._database.execute(query("macros"))
+        self._database.execute(f"CREATE TABLE listed_images {_LISTED}")
+        self._database.execute(f"CREATE TABLE listed_records {_LISTED}")
+        self.use_parts(counts, records)
+
+    def use_parts(self, counts: Sequence[str], records: Sequence[str]) -> None:
+        """Take up the parts of <out> as they are now."""
+        for name, paths, schema in (("counts", counts, COUNTS_SCHEMA), ("record_parts", records, RECORDS_SCHEMA)):
+            # An empty table of the same columns stands in while there is no part to read.
+            empty = self._work / f"{name}.empty.parquet"
+            pq.write_table(schema.empty_table(), empty)
+            source = self._database.read_parquet([str(empty), *paths])
+            self._database.execute(f"DROP TABLE IF EXISTS {name}")
+            source.create(name)
+
+    def backlog(self, name: str) -> Backlog:
+        """A backlog that keeps what it holds in this database."""
+        return Backlog(self._database, name)
+
+    def new_images(self, pages: Iterable[list[StoredObject]], limit: int | None) -> Iterator[list[StoredObject]]:
+        """Note the listing of the images, up to `limit`, and give back those that are not counted yet."""
+        left = limit
+        for page in pages:
+            taken = page if left is None else page[:left]
+            yield self._subtract("listed_images", taken, "not_yet_counted")
+            if left is not None:
+                left -= len(taken)
+                if left == 0:
+                    return
+
+    def new_records(self, pages: Iterable[list[StoredObject]], *, only_of_images: bool) -> Iterator[list[StoredObject]]:
+        """Note the listing of the records and give back those that are not read yet.
+
+        Args:
+            pages: the listing.
+            only_of_images: leave out records of bins that have no image in this run.
+
+        """
+        for page in pages:
+            wanted = self._select(page, "wanted_records") if only_of_images else page
+            yield self._subtract("listed_records", wanted, "not_yet_read")
+
+    def _subtract(self, listing: str, page: list[StoredObject], step: str) -> list[StoredObject]:
+        """Write a page to the table of its listing and give back the part of it that is new."""
+        cursor = self._database.cursor()
+        cursor.register("page", as_table(page))
+        cursor.execute(f"INSERT INTO {listing} SELECT key, bin_id, size, etag, modified FROM page")
+        return self._select(page, step)
+
+    def _select(self, page: list[StoredObject], step: str) -> list[StoredObject]:
+        cursor = self._database.cursor()
+        cursor.register("page", as_table(page))
+        return [StoredObject(*row) for row in cursor.execute(query(step)).fetchall()]
+
+    @property
+    def image_count(self) -> int:
+        """How many images were listed."""
+        return len(self._database.table("listed_images"))
+
+    def use_json_records(self) -> None:
+        """The records are the JSON objects that were listed."""
+        self._database.execute("CREATE OR REPLACE VIEW all_records AS " + query("records_from_json"))
+
+    def use_table_records(self, path: Path, source: str, columns: Mapping[str, str], *, only_of_images: bool) -> None:
+        """The records are the rows of a table.
+
+        Args:
+            path: CSV, Parquet or JSON Lines on this machine.
+            source: what the user calls it.
+            columns: our column names to the table's; see `records_table.table_rows`.
+            only_of_images: leave out records of bins that have no image in this run.
+
+        """
+        table_rows(self._database, path, source, columns).create_view("source_rows", replace=True)
+        text = query("records_from_table")
+        wanted = "SELECT t.* FROM t SEMI JOIN listed_images USING (bin_id)" if only_of_images else "FROM t"
+        self._database.execute(f"CREATE OR REPLACE VIEW all_records AS WITH t AS ({text}) {wanted}")
+
+    def reconcile(self, destination: Path) -> None:
+        """Join, judge and rank; write reconciled.parquet to `destination`."""
+        self._database.execute("CREATE OR REPLACE TABLE images AS " + query("images"))
+        self._database.execute("CREATE OR REPLACE TABLE records AS " + query("records"))
+        judged = self._work / "judged.parquet"
+        joined = self._database.sql(query("reconciled"), params=self._label_parameters())
+        reader = joined.to_arrow_reader(_ROWS_AT_ONCE)
+        schema = reader.schema.append(pa.field("p_wrong", pa.float64()))
+        with pq.ParquetWriter(judged, schema) as writer:
+            for batch in reader:
+                writer.write_batch(_with_p_wrong(batch, self._labels, schema))
+        self._database.read_parquet(str(judged)).create_view("judged", replace=True)
+        self._database.sql(query("ranked")).write_parquet(str(destination), compression="zstd")
+        self._database.read_parquet(str(destination)).create_view("reconciled", replace=True)
+
+    def write_recount_list(self, destination: Path) -> None:
+        """Write the recount queue as CSV."""
+        self._database.sql(query("recount_csv")).write_csv(str(destination), header=True)
+
+    def _label_parameters(self) -> dict[str, Any]:
+        return {"open_ended": self._labels.open_ended, "last_count": self._labels.values[-1]}
+
+    def table(self, name: str, **parameters: Any) -> pd.DataFrame:
+        """What `sql/<name>.sql` gives over the reconciled night.
+
+        Args:
+            name: one of the queries over `reconciled`.
+            parameters: what the query asks for, such as `most`; the label parameters are filled in.
+
+        """
+        text = query(name)
+        values = self._label_parameters() | parameters
+        used = {key: value for key, value in values.items() if f"${key}" in text}
+        return self._database.execute(text, used).df()
+
+    def close(self) -> None:
+        """Let go of the database file."""
+        self._database.close()
+
+
+def _with_p_wrong(batch: pa.RecordBatch, labels: CountLabels, schema: pa.Schema) -> pa.RecordBatch:
+    """Add p_wrong to the rows that have both a count and a record whose quantity the labels cover."""
+    judged = np.full(batch.num_rows, np.nan)
+    expected = pc.subtract(batch["predicted_count"], batch["difference"]).to_numpy(zero_copy_only=False)
+    places = np.searchsorted(labels.values, expected)
+    covered = np.isin(expected, labels.values)
+    if covered.any():
+        rows = pa.array(covered)
+        probabilities = batch["probabilities"].filter(rows).flatten().to_numpy(zero_copy_only=False)
+        judged[covered] = p_wrong(probabilities.reshape(-1, len(labels.names)), places[covered])
+    column = pa.array(judged, pa.float64(), from_pandas=True)  # NaN becomes null
+    return pa.RecordBatch.from_arrays([*batch.columns, column], schema=schema)

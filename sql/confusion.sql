@@ -1,0 +1,6 @@
+-- A row: one pair of count on record and count in the photo, and how many bins have it.
+SELECT predicted_count - difference AS expected_count, predicted_count, count(*) AS bins
+FROM reconciled
+WHERE status IN ('match', 'short', 'over')
+GROUP BY ALL
+ORDER BY ALL

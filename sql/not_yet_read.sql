@@ -1,0 +1,6 @@
+-- A row: one listed record (of one page of the listing) that has not been read yet, known by its key and etag.
+SELECT page.key, page.size, page.etag, page.modified
+FROM page
+ANTI JOIN record_parts
+    ON record_parts.record_key = page.key AND record_parts.etag = page.etag AND NOT record_parts.try_again
+ORDER BY page.position

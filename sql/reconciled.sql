@@ -1,0 +1,56 @@
+-- A row: one image, one record, or one image and the record of the same bin. Every image and every record of the run is
+-- in exactly one row, and each row has exactly one status.
+--   difference  items seen minus items on record. Where the model's last label is open-ended (6+), quantities beyond it
+--               count as that label, so seen 6+ against 9 on record is 0, and seen 6+ against 4 is "at least 2".
+WITH joined AS (
+    SELECT
+        coalesce(i.bin_id, r.bin_id) AS bin_id,
+        i.image_key,
+        r.record_key,
+        r.expected_quantity,
+        CASE WHEN $open_ended THEN least(r.expected_quantity, $last_count) ELSE r.expected_quantity END AS expected_count,
+        i.predicted_count,
+        i.predicted_label,
+        i.probabilities,
+        i.photographed_at,
+        r.items,
+        r.note,
+        i.reason AS image_reason,
+        r.reason AS record_reason,
+        i.image_key IS NOT NULL AND NOT i.is_current AS is_older_photo,
+        r.record_key IS NOT NULL AS has_record
+    FROM images AS i
+    FULL OUTER JOIN records AS r ON i.bin_id = r.bin_id AND i.is_current
+)
+SELECT
+    bin_id,
+    image_key,
+    record_key,
+    CASE
+        WHEN image_key IS NULL AND record_reason IS NOT NULL THEN 'invalid_record'
+        WHEN image_key IS NULL THEN 'no_image'
+        WHEN image_reason IS NOT NULL THEN 'unreadable_image'
+        WHEN NOT has_record THEN 'no_record'
+        WHEN record_reason IS NOT NULL THEN 'invalid_record'
+        WHEN predicted_count < expected_count THEN 'short'
+        WHEN predicted_count > expected_count THEN 'over'
+        ELSE 'match'
+    END AS status,
+    expected_quantity,
+    predicted_count,
+    predicted_label,
+    predicted_count - expected_count AS difference,
+    probabilities,
+    CASE
+        WHEN image_reason IS NOT NULL AND record_reason IS NOT NULL
+            THEN image_reason || '; and the record: ' || record_reason
+        WHEN image_reason IS NOT NULL THEN image_reason
+        WHEN record_reason IS NOT NULL THEN record_reason
+        WHEN is_older_photo THEN 'an older photo: the newest one of this bin was held against the record'
+        WHEN image_key IS NULL THEN 'no photo of this bin in the bucket'
+        WHEN NOT has_record THEN 'no record for this photo'
+    END AS reason,
+    note,
+    items,
+    photographed_at
+FROM joined

@@ -1,0 +1,21 @@
+-- A row: one line of the table given by --records, its quantity checked by the same rules as a JSON record's.
+-- source_rows has (line, bin_id, quantity) as text; a line that could not be taken apart has both null.
+WITH parsed AS (
+    SELECT line, nullif(trim(bin_id), '') AS bin_id, trim(quantity) AS quantity, try_cast(trim(quantity) AS DOUBLE) AS number
+    FROM source_rows
+)
+SELECT
+    bin_id,
+    $source || ' row ' || line AS record_key,
+    CASE WHEN number >= 0 AND number = floor(number) AND number <= 9007199254740992 THEN number::BIGINT END AS expected_quantity,
+    CAST(NULL AS STRUCT(asin VARCHAR, "name" VARCHAR, quantity BIGINT)[]) AS items,
+    CAST(NULL AS VARCHAR) AS note,
+    CASE
+        WHEN bin_id IS NULL THEN 'no bin id in row ' || line
+        WHEN coalesce(quantity, '') = '' THEN 'the expected quantity is missing'
+        WHEN number IS NULL THEN 'the expected quantity is no number: ' || left(quantity, 40)
+        WHEN isnan(number) OR number > 9007199254740992 THEN 'the expected quantity is no count: ' || left(quantity, 40)
+        WHEN number < 0 THEN 'the expected quantity is negative: ' || quantity
+        WHEN number <> floor(number) THEN 'the expected quantity is fractional: ' || quantity
+    END AS reason
+FROM parsed
