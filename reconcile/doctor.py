@@ -1,0 +1,95 @@
+"""`reconcile doctor`: looks at everything a run needs and says what to do about each thing that fails."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from reconcile import __version__
+from reconcile.bucket import FetchError, open_bucket
+from reconcile.counter import load_counter
+from reconcile.errors import ReconcileError
+from reconcile.pipeline import open_output, s3_access
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from reconcile.bucket import Bucket
+    from reconcile.config import Settings
+
+_LIBRARIES = ("onnxruntime-gpu", "onnxruntime", "duckdb", "obstore", "simplejpeg")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the screen."""
+
+    subject: str
+    good: bool
+    text: str
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at versions, providers, model, bucket and output, in the order in which a run needs them.
+
+    Nothing is counted and nothing stays written.
+    """
+    yield Finding("reconcile", True, f"{__version__}, Python {platform.python_version()}, {platform.machine()}")
+    yield Finding("libraries", True, ", ".join(_versions()))
+    yield _look("providers", _providers)
+    yield _look("model", lambda: _model(settings))
+    try:
+        bucket = open_bucket(settings.bucket, s3_access(settings))
+    except ReconcileError as error:
+        yield Finding("bucket", False, str(error))
+    else:
+        yield _look("photos", lambda: _listed(bucket, settings.images_prefix, "--images-prefix"))
+        if settings.records is None:
+            yield _look("records", lambda: _listed(bucket, settings.records_prefix, "--records-prefix"))
+    yield _look("output", lambda: _output(settings))
+
+
+def _look(subject: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, True, check())
+    except (ReconcileError, FetchError) as error:
+        return Finding(subject, False, str(error))
+
+
+def _versions() -> Iterator[str]:
+    for library in _LIBRARIES:
+        try:
+            yield f"{library} {version(library)}"
+        except ModuleNotFoundError:  # onnxruntime comes under one of two names
+            continue
+
+
+def _providers() -> str:
+    import onnxruntime
+
+    return ", ".join(name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers())
+
+
+def _model(settings: Settings) -> str:
+    warnings: list[str] = []
+    counter = load_counter(settings.model, settings.device, warnings.append)
+    card = counter.card
+    used = f"counts on {counter.provider.removesuffix('ExecutionProvider')} with {counter.workers} session(s)"
+    what = f"{counter.path.name}, version {card.version}, labels {','.join(card.labels.names)}, {card.input_size} px"
+    return "; ".join([what, used, *warnings])
+
+
+def _listed(bucket: Bucket, prefix: str, flag: str) -> str:
+    page = next(bucket.pages(prefix), [])
+    if not page:
+        raise ReconcileError(f"nothing under {bucket.url(prefix)}; is {flag} right?")
+    data = bucket.get(page[0].key)
+    return f"{bucket.url(prefix)} can be listed, and {page[0].key} read ({len(data):,} bytes)"
+
+
+def _output(settings: Settings) -> str:
+    output = open_output(settings)
+    output.check_writable()
+    return f"{output.location} can be written"

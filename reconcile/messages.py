@@ -1,0 +1,133 @@
+"""What a run tells while it works: a bar on a terminal, plain lines under cron, JSON lines for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconcile.config import LogFormat
+
+_LINE_EVERY_SECONDS = 30.0
+
+
+class Workload(Protocol):
+    """How much there is to do; it may still grow."""
+
+    @property
+    def total(self) -> int:
+        """So far."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether `total` is final."""
+
+
+class Messages:
+    """Tells of one run on a stream, standard error by default; standard output is for results."""
+
+    def __init__(self, log_format: LogFormat, run_id: str | None = None, stream: TextIO | None = None) -> None:
+        self._json = log_format == "json"
+        self._run_id = run_id
+        self._stream = stream or sys.stderr
+
+    def say(self, text: str, **fields: Any) -> None:
+        """One line; `fields` go into a JSON line only."""
+        self._line("info", text, fields)
+
+    def warn(self, text: str) -> None:
+        """One line about something that is worth mending."""
+        self._line("warning", text, {})
+
+    def _line(self, level: str, text: str, fields: dict[str, Any]) -> None:
+        now = datetime.now(UTC)
+        if self._json:
+            head = {
+                "time": now.isoformat(timespec="milliseconds"),
+                "level": level,
+                "run_id": self._run_id,
+                "message": text,
+            }
+            line = json.dumps(head | fields)
+        else:
+            line = f"{now:%H:%M:%S} {'warning: ' if level == 'warning' else ''}{text}"
+        print(line, file=self._stream, flush=True)
+
+    @contextmanager
+    def progress(self, what: str, workload: Workload) -> Iterator[Advance]:
+        """Show how far `what` has come; the object yielded is called with the number of things just done."""
+        if not self._json and self._stream.isatty():
+            with _bar(what, workload) as advance:
+                yield advance
+        else:
+            yield _Lines(self, what, workload)
+
+
+class Advance(Protocol):
+    """Called whenever something is done."""
+
+    def __call__(self, done: int) -> None:
+        """`done` more of them."""
+
+
+class _Lines:
+    """One plain line every 30 seconds."""
+
+    def __init__(self, messages: Messages, what: str, workload: Workload) -> None:
+        self._messages, self._what, self._workload = messages, what, workload
+        self._done, self._started = 0, time.monotonic()
+        self._due = self._started + _LINE_EVERY_SECONDS
+
+    def __call__(self, done: int) -> None:
+        self._done += done
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + _LINE_EVERY_SECONDS
+        rate = self._done / (now - self._started)
+        left = (self._workload.total - self._done) / rate if rate else 0.0
+        total = f"{self._workload.total:,}" if self._workload.is_complete else f"at least {self._workload.total:,}"
+        self._messages.say(
+            f"{self._what}: {self._done:,} of {total}, {rate:.0f}/s, about {_duration(left)} left",
+            done=self._done,
+            total=self._workload.total,
+            per_second=round(rate, 1),
+        )
+
+
+@contextmanager
+def _bar(what: str, workload: Workload) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    started = time.monotonic()
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=None, rate="")
+
+        def advance(done: int) -> None:
+            finished = progress.tasks[0].completed + done
+            rate = f"{finished / max(time.monotonic() - started, 1e-9):.0f}/s"
+            progress.update(task, completed=finished, total=workload.total, rate=rate)
+
+        yield advance
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
