@@ -1,0 +1,48 @@
+"""The network: torchvision's ResNet34 over raw pixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet34
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# ImageNet's channel means and deviations, as in torchvision's own recipes, in units of 0 to 255.
+_MEAN = (123.675, 116.28, 103.53)
+_DEVIATION = (58.395, 57.12, 57.375)
+
+
+class CountNetwork(nn.Module):
+    """ResNet34 with casting, scaling and layout inside, so that they are exported with it."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, labels: int) -> None:
+        super().__init__()
+        self.resnet = resnet34(num_classes=labels)
+        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(_DEVIATION).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """uint8 or float [N, S, S, 3] of 0 to 255 → float [N, labels] logits."""
+        images = pixels.permute(0, 3, 1, 2).float()
+        logits: Tensor = self.resnet((images - self.mean) / self.deviation)
+        return logits
+
+
+def predict_logits(network: nn.Module, pixels: NDArray[np.uint8], batch_size: int = 128) -> NDArray[np.float32]:
+    """Logits of uint8 [N, S, S, 3], in evaluation mode: float32 [N, labels]."""
+    device = next(network.parameters()).device
+    network.eval()
+    parts = []
+    with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16):
+        for start in range(0, len(pixels), batch_size):
+            batch = torch.from_numpy(np.array(pixels[start : start + batch_size])).to(device)
+            parts.append(network(batch).float().cpu().numpy())
+    return np.concatenate(parts)
