@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from reconcile import __version__
-from reconcile.errors import ReconcileError, UsageError
+from reconcile.errors import Interrupted, ReconcileError, UsageError
 
 if TYPE_CHECKING:
     from reconcile.summary import Summary
@@ -245,12 +245,12 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         app(standalone_mode=True)
+    except Interrupted as error:
+        _end(error, _INTERRUPTED)
     except UsageError as error:
         _end(error, _USAGE)
     except ReconcileError as error:
         _end(error, _FAILED)
-    except KeyboardInterrupt:
-        _end("interrupted; what was counted is kept, run the same command again to go on", _INTERRUPTED)
     except Exception as error:
         if os.environ.get(_DEBUG):
             raise

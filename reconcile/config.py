@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -41,7 +42,7 @@ class Settings(BaseSettings):
     images_prefix: str = "bin-images/"
     records_prefix: str = "metadata/"
     records: str | None = None
-    records_columns: Annotated[dict[str, str], BeforeValidator(lambda value: _columns(value))] = {}
+    records_columns: Annotated[dict[str, str], NoDecode, BeforeValidator(lambda value: _columns(value))] = {}
     endpoint_url: str | None = None
     region: str | None = None
     profile: str | None = None

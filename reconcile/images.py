@@ -98,7 +98,7 @@ def _decode_jpeg(data: bytes, size: int) -> Image.Image | None:
     """The fast way for plain upright JPEGs; None where Pillow should have a look."""
     try:
         height, width, colour_space, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-    except ValueError:
+    except (ValueError, KeyError):  # a KeyError is its way to say that the header lacks what it should name
         return None
     _check_pixels(width, height)
     if colour_space in ("CMYK", "YCCK") or _is_rotated(data):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from reconcile.bucket import Bucket, S3Access, bring_file, open_bucket
 from reconcile.counter import Counter, load_counter
 from reconcile.counting import count_images, read_records
-from reconcile.errors import ReconcileError
+from reconcile.errors import Interrupted, ReconcileError
 from reconcile.reconciliation import Night
 from reconcile.records_table import table_format
 from reconcile.report import render_report
@@ -74,6 +74,15 @@ def run(settings: Settings, run_id: str, messages: Messages) -> Summary:
             if value not in (None, {}, False)
         },
     )
+    try:
+        _work(settings, places, summary, messages)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; what was counted is kept, run the same command again to go on") from None
+    return summary
+
+
+def _work(settings: Settings, places: _Places, summary: Summary, messages: Messages) -> None:
+    counter = places.counter
     with tempfile.TemporaryDirectory(prefix="reconcile-") as folder:
         work = Path(folder)
         counts_folder = f"counts/{counter.model_id}"
@@ -91,7 +100,6 @@ def run(settings: Settings, run_id: str, messages: Messages) -> Summary:
             _finish(settings, places, night, work, summary)
         finally:
             night.close()
-    return summary
 
 
 def _open(settings: Settings, run_id: str, messages: Messages) -> _Places:

@@ -8,7 +8,7 @@ WITH joined AS (
         i.image_key,
         r.record_key,
         r.expected_quantity,
-        CASE WHEN $open_ended THEN least(r.expected_quantity, $last_count) ELSE r.expected_quantity END AS expected_count,
+        CASE WHEN $open_ended AND r.expected_quantity > $last_count THEN $last_count ELSE r.expected_quantity END AS expected_count,
         i.predicted_count,
         i.predicted_label,
         i.probabilities,

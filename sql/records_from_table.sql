@@ -1,12 +1,17 @@
 -- A row: one line of the table given by --records, its quantity checked by the same rules as a JSON record's.
--- source_rows has (line, bin_id, quantity) as text; a line that could not be taken apart has both null.
+-- source_rows has (source, line, bin_id, quantity), the last two as text; a line that could not be taken apart has both null.
 WITH parsed AS (
-    SELECT line, nullif(trim(bin_id), '') AS bin_id, trim(quantity) AS quantity, try_cast(trim(quantity) AS DOUBLE) AS number
+    SELECT
+        source,
+        line,
+        nullif(trim(bin_id), '') AS bin_id,
+        trim(quantity) AS quantity,
+        try_cast(trim(quantity) AS DOUBLE) AS number
     FROM source_rows
 )
 SELECT
     bin_id,
-    $source || ' row ' || line AS record_key,
+    source || ' row ' || line AS record_key,
     CASE WHEN number >= 0 AND number = floor(number) AND number <= 9007199254740992 THEN number::BIGINT END AS expected_quantity,
     CAST(NULL AS STRUCT(asin VARCHAR, "name" VARCHAR, quantity BIGINT)[]) AS items,
     CAST(NULL AS VARCHAR) AS note,

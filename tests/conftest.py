@@ -1,0 +1,183 @@
+"""What the tests share: a real S3 server, a model whose counts are known, photos of a known count."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+
+from reconcile.counter import ModelCard
+from reconcile.images import PREPROCESSING
+from reconcile.labels import CountLabels
+
+LABELS = CountLabels(("0", "1", "2", "3", "4", "5", "6+"))
+ACCESS_KEY, SECRET_KEY = "TESTACCESSKEY00", "test-secret-key-that-is-long"
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "abid"
+SCRIPTS = Path(sys.executable).parent
+
+needs_abid = pytest.mark.skipif(not SHARED.is_dir(), reason=f"the photos of the Amazon Bin Image Dataset are not in {SHARED}")
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch, tmp_path):
+    """No setting of the person who runs the tests gets in, and no file is left where they stand."""
+    for name in list(os.environ):
+        if name.startswith(("RECONCILE_", "AWS_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-aws-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-aws-credentials"))
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.chdir(tmp_path)
+
+
+def grey_photo(count: int, size: tuple[int, int] = (64, 48)) -> bytes:
+    """A JPEG of one grey tone, in which `grey_model` sees exactly `count` items (6 is six or more)."""
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (40 * count,) * 3).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+def abid_record(quantity: object, **items: int) -> bytes:
+    """A record of the Amazon Bin Image Dataset; `items` maps ASINs to quantities."""
+    described = {
+        asin: {"asin": asin, "name": f"name of {asin}", "quantity": number, "weight": {"unit": "pounds", "value": 0.5}}
+        for asin, number in items.items()
+    }
+    return json.dumps({"BIN_FCSKU_DATA": described, "EXPECTED_QUANTITY": quantity}).encode()
+
+
+@pytest.fixture(scope="session")
+def grey_model(tmp_path_factory) -> Path:
+    """An ONNX file of our form that counts grey tones: the mean pixel over 40, rounded."""
+    path = tmp_path_factory.mktemp("model") / "grey.onnx"
+    write_grey_model(path)
+    return path
+
+
+def write_grey_model(path: Path, **changes: object) -> None:
+    """Write the model; `changes` replace entries of its card."""
+    counts = np.arange(7, dtype=np.float32).reshape(1, 7)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["floats", "axes"], ["mean"], keepdims=0),
+            helper.make_node("Unsqueeze", ["mean", "last"], ["column"]),
+            helper.make_node("Div", ["column", "forty"], ["count"]),
+            helper.make_node("Sub", ["count", "counts"], ["distance"]),
+            helper.make_node("Mul", ["distance", "distance"], ["square"]),
+            helper.make_node("Mul", ["square", "sharpness"], ["logits"]),
+        ],
+        "grey",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", 32, 32, 3])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 7])],
+        [
+            helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3]),
+            helper.make_tensor("last", TensorProto.INT64, [1], [1]),
+            helper.make_tensor("forty", TensorProto.FLOAT, [1], [40.0]),
+            helper.make_tensor("counts", TensorProto.FLOAT, [1, 7], counts.ravel()),
+            helper.make_tensor("sharpness", TensorProto.FLOAT, [1], [-4.0]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    card = {
+        "labels": LABELS,
+        "input_size": 32,
+        "temperature": 1.0,
+        "class_prior": (1 / 7,) * 7,
+        "version": "grey",
+        "data_fingerprint": "none",
+        "preprocessing": PREPROCESSING,
+    }
+    helper.set_model_props(model, ModelCard(**(card | changes)).as_metadata())
+    onnx.save(model, path)
+
+
+def write_bucket(folder: Path, bins: dict[str, tuple[int | None, int | None]]) -> Path:
+    """A bucket of grey photos and records: bin id to (items in the photo, items on record), None for none."""
+    (folder / "bin-images").mkdir(parents=True, exist_ok=True)
+    (folder / "metadata").mkdir(exist_ok=True)
+    for bin_id, (seen, recorded) in bins.items():
+        if seen is not None:
+            (folder / "bin-images" / f"{bin_id}.jpg").write_bytes(grey_photo(seen))
+        if recorded is not None:
+            (folder / "metadata" / f"{bin_id}.json").write_bytes(abid_record(recorded, B0TEST=recorded))
+    return folder
+
+
+@dataclass
+class S3Server:
+    """rclone, serving the folders of `root` as buckets."""
+
+    root: Path
+    endpoint_url: str
+    process: subprocess.Popen[bytes]
+
+    def notice_changes(self) -> None:
+        """Make it look again at folders that a test changed behind its back (it forgets them on SIGHUP)."""
+        self.process.send_signal(signal.SIGHUP)
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="session")
+def s3_server_of():
+    """Starts `rclone serve s3` on a folder; all of them end with the tests."""
+    processes = []
+
+    def start(root: Path) -> S3Server:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        command = [SCRIPTS / "rclone", "serve", "s3", root, "--addr", f"127.0.0.1:{port}"]
+        command += ["--auth-key", f"{ACCESS_KEY},{SECRET_KEY}"]
+        processes.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+        for _ in range(200):
+            with socket.socket() as client:
+                if client.connect_ex(("127.0.0.1", port)) == 0:
+                    return S3Server(root, f"http://127.0.0.1:{port}", processes[-1])
+            time.sleep(0.05)
+        raise RuntimeError("rclone did not start")
+
+    yield start
+    for process in processes:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture
+def s3(s3_server_of, tmp_path) -> S3Server:
+    """An empty S3 server."""
+    root = tmp_path / "s3"
+    root.mkdir()
+    return s3_server_of(root)
+
+
+def reconcile(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run the command as a person would."""
+    command = [str(SCRIPTS / "reconcile"), *(str(argument) for argument in arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Where Chromium is."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("Chromium is not installed (apt-get install chromium)")
+    return found

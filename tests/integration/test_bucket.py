@@ -1,0 +1,112 @@
+"""Buckets and folders answer alike."""
+
+from pathlib import Path
+
+import pytest
+
+from reconcile.bucket import FetchError, S3Access, bring_file, is_folder, open_bucket
+from reconcile.errors import ReconcileError
+
+ODD_NAMES = ["a b.jpg", "a+b.jpg", "a#b.jpg", "a%20b.jpg", "ü.jpg", "<b>.jpg", 'q"t.jpg', "=c.jpg", "x&y.jpg", "sub/1.jpg"]
+
+
+@pytest.fixture(params=["s3", "s3 prefix", "folder"])
+def place(request, s3):
+    """A bucket, a prefix of one, a folder: the access to it, and the folder that lies behind."""
+    folder = s3.root / "warehouse"
+    folder.mkdir()
+    access = S3Access(endpoint_url=s3.endpoint_url)
+    if request.param == "s3 prefix":
+        (folder / "deep" / "down").mkdir(parents=True)
+        return open_bucket("s3://warehouse/deep/down/", access), folder / "deep" / "down"
+    return open_bucket("warehouse" if request.param == "s3" else str(folder), access), folder
+
+
+def test_odd_names_are_listed_in_order_and_read(place):
+    bucket, folder = place
+    (folder / "photos" / "sub").mkdir(parents=True)
+    for name in ODD_NAMES:
+        (folder / "photos" / name).write_bytes(name.encode())
+    (folder / "photos-too").mkdir()
+    (folder / "photos-too" / "no.jpg").write_bytes(b"another prefix")
+    listed = [stored for page in bucket.pages("photos/") for stored in page]
+    assert [stored.key for stored in listed] == sorted((f"photos/{name}" for name in ODD_NAMES), key=str.encode)
+    for stored in listed:
+        assert bucket.get(stored.key, stored.etag).decode() == stored.key.removeprefix("photos/")
+        assert stored.size == len(stored.key.removeprefix("photos/").encode())
+
+
+def test_listing_goes_on_over_many_pages(place):
+    bucket, folder = place
+    for number in range(2345):
+        (folder / f"{number:05d}").write_bytes(b"")
+    pages = list(bucket.pages())
+    assert [stored.key for page in pages for stored in page] == [f"{number:05d}" for number in range(2345)]
+    assert max(len(page) for page in pages) <= 1000
+
+
+def test_what_is_put_can_be_got(place):
+    bucket, folder = place
+    bucket.put("runs/1/x.bin", b"new")
+    assert bucket.get("runs/1/x.bin") == b"new"
+    assert (folder / "runs/1/x.bin").read_bytes() == b"new"
+    bucket.delete("runs/1/x.bin")
+    with pytest.raises(FetchError, match="no such object"):
+        bucket.get("runs/1/x.bin")
+
+
+def test_an_object_that_changed_since_it_was_listed_is_not_taken_for_it(place):
+    bucket, folder = place
+    (folder / "a.jpg").write_bytes(b"first")
+    [[stored]] = bucket.pages()
+    (folder / "a.jpg").write_bytes(b"second, longer")
+    with pytest.raises(FetchError, match="changed between listing and fetching"):
+        bucket.get(stored.key, stored.etag)
+
+
+def test_an_empty_prefix_has_no_pages(place):
+    assert list(place[0].pages("nothing/here/")) == []
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [("night", False), ("my.bucket", False), ("s3://night/a/b", False), ("./night", True), ("/data", True), ("a/b", True),
+     ("~/photos", True), (".", True)],
+)  # fmt: skip
+def test_a_folder_has_a_slash_or_starts_with_a_dot(location, expected):
+    assert is_folder(location) == expected
+
+
+def test_what_is_wrong_with_a_bucket_is_said_in_one_line(s3, monkeypatch):
+    access = S3Access(endpoint_url=s3.endpoint_url)
+
+    def complaint(location, access):
+        with pytest.raises(ReconcileError) as caught:
+            list(open_bucket(location, access).pages())
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert complaint("nobodys", access) == f"there is no bucket s3://nobodys at {s3.endpoint_url}"
+    (s3.root / "here").mkdir()
+    Path("photos").mkdir()
+    assert complaint("photos", access).endswith("(for the folder of that name say ./photos)")
+    elsewhere = S3Access(endpoint_url="http://127.0.0.1:1")
+    assert "no answer; check --endpoint-url" in complaint("here", elsewhere)
+    assert "AWS profile" in complaint("here", S3Access(profile="nobody"))
+    assert "no such folder" in complaint("./nowhere", access)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another-secret-altogether")
+    assert "SignatureDoesNotMatch" in complaint("here", access)
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    assert "no AWS credentials found for s3://here; set AWS_ACCESS_KEY_ID" in complaint("here", access)
+
+
+def test_a_file_is_brought_from_s3_or_found_here(s3, tmp_path):
+    (s3.root / "erp").mkdir()
+    (s3.root / "erp" / "stock.csv").write_bytes(b"bin_id")
+    access = S3Access(endpoint_url=s3.endpoint_url)
+    assert bring_file("s3://erp/stock.csv", access, tmp_path).read_bytes() == b"bin_id"
+    assert bring_file(str(s3.root / "erp" / "stock.csv"), access, tmp_path).read_bytes() == b"bin_id"
+    for missing in ("s3://erp/none.csv", str(tmp_path / "none.csv")):
+        with pytest.raises(ReconcileError, match=r"none\.csv"):
+            bring_file(missing, access, tmp_path)

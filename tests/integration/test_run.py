@@ -1,0 +1,255 @@
+"""`reconcile run` as people use it: over a real S3 server, from a folder, from cron, killed, and run again."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pandas as pd
+import pytest
+
+from tests.conftest import SCRIPTS, grey_photo, reconcile, write_bucket
+
+# bin id: (items in the photo, items on record)
+BINS = {
+    "00001": (2, 2),
+    "00002": (3, 3),
+    "00003": (1, 4),
+    "00004": (5, 2),
+    "00005": (6, 30),
+    "00006": (4, None),
+    "00007": (None, 3),
+    "1": (0, 0),
+}
+TOTALS = {
+    "match": 4, "short": 1, "over": 1, "no_record": 1, "no_image": 1, "unreadable_image": 0, "invalid_record": 0, "stale": 0,
+}  # fmt: skip
+
+
+def results(out):
+    """The only run under `out`, or the last: its summary and its rows."""
+    folder = sorted((out / "runs").iterdir())[-1]
+    rows = pd.read_parquet(folder / "reconciled.parquet")
+    return json.loads((folder / "summary.json").read_text()), rows
+
+
+def statuses(rows):
+    return dict(sorted(zip(rows["bin_id"], rows["status"], strict=True)))
+
+
+@pytest.fixture
+def warehouse(s3):
+    """A bucket of eight bins on the S3 server."""
+    return write_bucket(s3.root / "warehouse", BINS)
+
+
+def test_a_night_from_s3_and_the_same_night_again(s3, warehouse, grey_model, tmp_path):
+    arguments = ["--bucket", "warehouse", "--endpoint-url", s3.endpoint_url, "--model", grey_model, "--out", "out"]
+    first = reconcile("run", *arguments, "--run-id", "a")
+    assert first.returncode == 0, first.stderr
+    summary, rows = results(tmp_path / "out")
+    assert summary["totals"] == TOTALS
+    assert summary["rows"] == len(rows) == 8
+    assert (summary["images"], summary["counted"], summary["already_counted"]) == (7, 7, 0)
+    printed = dict(re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in first.stdout.splitlines())
+    assert printed["bins"] == "8"
+    assert printed["agreeing"] == "4"
+    assert printed["no image"] == "1"
+    assert printed["report"] == str(tmp_path / "out/runs/a/report.html")
+    row = rows.set_index("bin_id").loc["00003"]
+    assert (row["image_key"], row["record_key"]) == ("bin-images/00003.jpg", "metadata/00003.json")
+    assert (row["expected_quantity"], row["predicted_count"], row["difference"]) == (4, 1, -3)
+    assert row["probabilities"].sum() == pytest.approx(1, abs=1e-4)
+    assert row["items"][0]["asin"] == "B0TEST"
+
+    second = reconcile("run", *arguments, "--run-id", "b")
+    again, same = results(tmp_path / "out")
+    assert (again["counted"], again["already_counted"]) == (0, 7)
+    assert "0 new records read" in second.stderr
+    pd.testing.assert_frame_equal(rows, same)
+
+    (warehouse / "bin-images" / "00001.jpg").write_bytes(grey_photo(5, (70, 50)))
+    s3.notice_changes()
+    reconcile("run", *arguments, "--run-id", "c")
+    third, changed = results(tmp_path / "out")
+    assert third["counted"] == 1
+    assert statuses(changed) == statuses(rows) | {"00001": "over"}
+
+
+def test_a_folder_gives_the_same_rows_as_the_bucket_it_is_served_as(s3, warehouse, grey_model, tmp_path):
+    reconcile("run", "--bucket", "warehouse", "--endpoint-url", s3.endpoint_url, "--model", grey_model, "--out", "a")
+    reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "b")
+    (_, from_s3), (_, from_folder) = results(tmp_path / "a"), results(tmp_path / "b")
+    # A file's time has microseconds, an object's in a listing milliseconds.
+    pd.testing.assert_frame_equal(from_s3.drop(columns="photographed_at"), from_folder.drop(columns="photographed_at"))
+
+
+def test_results_on_s3_are_the_same_and_are_found_again(s3, warehouse, grey_model, tmp_path):
+    (s3.root / "results").mkdir()
+    arguments = ["--bucket", "warehouse", "--endpoint-url", s3.endpoint_url, "--model", grey_model]
+    reconcile("run", *arguments, "--out", "local")
+    for run_id in ("a", "b"):
+        done = reconcile("run", *arguments, "--out", "s3://results/nightly", "--run-id", run_id)
+        assert done.returncode == 0, done.stderr
+        assert f"s3://results/nightly/runs/{run_id}/report.html" in done.stdout
+    summary, rows = results(s3.root / "results" / "nightly")
+    assert (summary["counted"], summary["already_counted"]) == (0, 7)
+    pd.testing.assert_frame_equal(rows, results(tmp_path / "local")[1])
+
+
+@pytest.mark.parametrize("place", ["local", "s3"])
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+def test_records_from_a_table_instead(s3, warehouse, grey_model, tmp_path, kind, place):
+    stock = pd.DataFrame([(name, record) for name, (_, record) in BINS.items() if record is not None], columns=["loc", "qty"])
+    path = s3.root / "warehouse" / f"stock.{kind}"
+    if kind == "csv":
+        stock.to_csv(path, index=False)
+    elif kind == "parquet":
+        stock.to_parquet(path)
+    else:
+        stock.to_json(path, orient="records", lines=True)
+    source = f"s3://warehouse/stock.{kind}" if place == "s3" else path
+    done = reconcile(
+        "run", "--bucket", "warehouse", "--endpoint-url", s3.endpoint_url, "--model", grey_model, "--out", "out",
+        "--records", source, "--records-columns", "bin_id=loc,expected_quantity=qty",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    summary, rows = results(tmp_path / "out")
+    assert summary["totals"] == TOTALS
+    assert rows.set_index("bin_id").loc["00003", "record_key"] == f"{source} row 3"
+
+
+@pytest.mark.parametrize("table", [False, True])
+def test_the_limit_takes_the_first_images_and_only_their_records(warehouse, grey_model, tmp_path, table):
+    (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n00001,2\n00002,3\n00003,4\n00007,3\n1,0\n")
+    arguments = ["--records", "stock.csv"] if table else []
+    done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--limit", 3, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert statuses(results(tmp_path / "out")[1]) == {"00001": "match", "00002": "match", "00003": "short"}
+
+
+def test_other_prefixes_and_settings_from_environment_and_file(grey_model, tmp_path):
+    write_bucket(tmp_path / "pod", {"9": (3, 3)})
+    (tmp_path / "pod" / "bin-images").rename(tmp_path / "pod" / "cam1")
+    (tmp_path / "pod" / "metadata").rename(tmp_path / "pod" / "erp")
+    (tmp_path / "reconcile.toml").write_text(f'bucket = "./pod"\nimages_prefix = "cam1/"\nmodel = "{grey_model}"\n')
+    done = reconcile("run", "--out", "out", env=os.environ | {"RECONCILE_RECORDS_PREFIX": "erp/"})
+    assert done.returncode == 0, done.stderr
+    assert statuses(results(tmp_path / "out")[1]) == {"9": "match"}
+
+
+def test_too_many_unreadable_photos_and_the_alarm_have_codes_of_their_own(warehouse, grey_model, tmp_path):
+    arguments = ["run", "--bucket", warehouse, "--model", grey_model, "--out", "out"]
+    alarmed = reconcile(*arguments, "--alarm", "30%", "--run-id", "a")
+    assert (alarmed.returncode, alarmed.stderr.splitlines()[-1]) == (
+        4, "reconcile: 2 of 6 compared bins are short or over: the alarm is at 30.0%",
+    )  # fmt: skip
+    assert reconcile(*arguments, "--alarm", "40%", "--run-id", "b").returncode == 0
+    (warehouse / "bin-images" / "00001.jpg").write_bytes(b"")
+    unreadable = reconcile(*arguments, "--alarm", "1%", "--run-id", "c")
+    assert (unreadable.returncode, unreadable.stderr.splitlines()[-1]) == (
+        3, "reconcile: 1 of 7 images were unreadable, more than 5.0%",
+    )  # fmt: skip
+    assert reconcile(*arguments, "--max-unreadable", "20%", "--run-id", "d").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--bucket", "./nowhere"], 1, "no such folder"),
+        (["--bucket", "nobodys", "--endpoint-url", "http://127.0.0.1:1"], 1, "no answer"),
+        (["--bucket", "./w", "--model", "none.onnx"], 1, "there is no model file none.onnx"),
+        (["--bucket", "./w", "--out", "/proc/nowhere"], 1, "/proc/nowhere"),
+        (["--bucket", "./w", "--images-prefix", "none/"], 1, "no images under"),
+        (["--bucket", "./w", "--records", "none.csv"], 1, "there is no file none.csv"),
+        (["--bucket", "./w", "--records", "stock.xlsx"], 2, "expected a file ending in"),
+        (["--bucket", "./w", "--records", "stock.csv"], 2, "no column 'bin_id'"),
+        (["--bucket", "./w", "--run-id", "done"], 1, "run done is finished already"),
+        (["--bucket", "./w", "--batch-size", "0"], 2, "--batch-size"),
+        (["--bucket", "./w", "--device", "tpu"], 2, "--device"),
+        ([], 2, "--bucket is missing"),
+    ],
+)
+def test_what_ends_a_run_ends_it_in_one_line(grey_model, tmp_path, arguments, code, message):
+    write_bucket(tmp_path / "w", {"1": (1, 1)})
+    (tmp_path / "stock.csv").write_text("location,qty\n")
+    (tmp_path / "out" / "runs" / "done").mkdir(parents=True)
+    (tmp_path / "out" / "runs" / "done" / "summary.json").write_text("{}")
+    defaults = ["--model", grey_model] if "--model" not in arguments else []
+    defaults += ["--out", "out"] if "--out" not in arguments else []
+    done = reconcile("run", *arguments, *defaults)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("reconcile: ")
+    assert message in last
+    assert not (tmp_path / "out" / "counts").exists()
+
+
+def test_a_wrong_flag_is_wrong_usage():
+    done = reconcile("run", "--buket", "x")
+    assert done.returncode == 2
+    assert "--buket" in done.stderr
+
+
+def test_json_logs_are_one_object_a_line(warehouse, grey_model):
+    done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "o", "--log-format", "json", "--run-id", "n1")
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert {line["run_id"] for line in lines} == {"n1"}
+    assert [line.get("counted") for line in lines if line.get("stage") == "count"] == [7]
+
+
+def start(*arguments):
+    command = [str(SCRIPTS / "reconcile"), *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_run_keeps_what_it_counted_and_goes_on(s3, grey_model, tmp_path, number):
+    bins = {f"{n:05d}": (n % 7, n % 7) for n in range(1500)}
+    write_bucket(s3.root / "large", bins)
+    arguments = ["run", "--bucket", "large", "--endpoint-url", s3.endpoint_url, "--model", grey_model, "--out", "out"]
+    process = start(*arguments)
+    # The run's first line comes just before it begins to count.
+    assert process.stderr.readline()
+    time.sleep(0.4)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip("the run was done before the signal came")
+    assert process.returncode == 130
+    assert told.splitlines()[-1] == "reconcile: interrupted; what was counted is kept, run the same command again to go on"
+
+    kept = sum(len(pd.read_parquet(part)) for part in (tmp_path / "out" / "counts").rglob("*.parquet"))
+    done = reconcile(*arguments)
+    assert done.returncode == 0, done.stderr
+    summary, rows = results(tmp_path / "out")
+    assert summary["counted"] == 1500 - kept
+    assert summary["totals"]["match"] == len(rows) == 1500
+
+
+def test_a_killed_run_leaves_no_half_written_part(s3, grey_model, tmp_path):
+    bins = {f"{n:05d}": (n % 7, n % 7) for n in range(800)}
+    write_bucket(s3.root / "large", bins)
+    arguments = ["run", "--bucket", "large", "--endpoint-url", s3.endpoint_url, "--model", grey_model, "--out", "out"]
+    for pause in (0.1, 0.3, 0.6):
+        process = start(*arguments)
+        assert process.stderr.readline()
+        time.sleep(pause)
+        process.kill()
+        process.communicate()
+    done = reconcile(*arguments)
+    assert done.returncode == 0, done.stderr
+    summary, rows = results(tmp_path / "out")
+    assert summary["totals"]["match"] == len(rows) == 800
+
+
+def test_memory_heavy_libraries_are_not_loaded_for_help():
+    code = "import sys, reconcile.cli; print([m for m in ('duckdb', 'pandas', 'onnxruntime', 'boto3', 'torch') if m in sys.modules])"
+    done = subprocess.run([str(SCRIPTS / "python"), "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    helped = reconcile("--help")
+    assert helped.returncode == 0
+    assert all(command in helped.stdout for command in ("run", "demo", "doctor", "train", "export"))

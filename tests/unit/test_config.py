@@ -1,0 +1,58 @@
+"""Settings: flags win over the environment, that over reconcile.toml, that over defaults."""
+
+from pathlib import Path
+
+import pytest
+
+from reconcile.config import load_settings
+from reconcile.errors import UsageError
+
+
+def test_flags_win_over_environment_over_file_over_defaults(monkeypatch):
+    Path("reconcile.toml").write_text('bucket = "file"\nbatch_size = 8\nregion = "file"\nalarm = "60%"\n')
+    monkeypatch.setenv("RECONCILE_BUCKET", "environment")
+    monkeypatch.setenv("RECONCILE_BATCH_SIZE", "16")
+    settings = load_settings({"bucket": "flag", "region": None})
+    assert (settings.bucket, settings.batch_size, settings.region, settings.device) == ("flag", 16, "file", "auto")
+    assert settings.alarm == pytest.approx(0.6)
+
+
+def test_every_option_of_run_can_come_from_the_environment(monkeypatch):
+    values = {
+        "bucket": "b", "images_prefix": "i/", "records_prefix": "r/", "records": "t.csv",
+        "records_columns": "bin_id=loc", "endpoint_url": "http://e", "region": "r", "profile": "p",
+        "no_sign_request": "true", "out": "o", "model": "m.onnx", "device": "cpu", "batch_size": "4", "limit": "9",
+        "run_id": "night-1", "log_format": "json", "max_unreadable": "10%", "alarm": "0.5",
+    }  # fmt: skip
+    for name, value in values.items():
+        monkeypatch.setenv(f"RECONCILE_{name.upper()}", value)
+    settings = load_settings({})
+    assert set(values) == set(type(settings).model_fields)
+    assert settings.records_columns == {"bin_id": "loc"}
+    assert (settings.no_sign_request, settings.limit, settings.max_unreadable, settings.alarm) == (True, 9, 0.1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({}, "--bucket is missing"),
+        ({"bucket": "b", "batch_size": 0}, "--batch-size: .*greater than or equal to 1"),
+        ({"bucket": "b", "limit": -3}, "--limit"),
+        ({"bucket": "b", "device": "tpu"}, "--device: .*'cpu', 'cuda' or 'tensorrt'"),
+        ({"bucket": "b", "max_unreadable": "150%"}, "--max-unreadable"),
+        ({"bucket": "b", "alarm": "often"}, "--alarm"),
+        ({"bucket": "b", "run_id": "../elsewhere"}, "--run-id"),
+        ({"bucket": "b", "records_columns": "bin=3"}, "--records-columns: maps bin; only"),
+        ({"bucket": "b", "records_columns": "nonsense"}, "--records-columns: expected bin_id=COLUMN"),
+    ],
+)
+def test_a_wrong_setting_names_its_flag(flags, message):
+    with pytest.raises(UsageError, match=message):
+        load_settings(flags)
+
+
+@pytest.mark.parametrize(("text", "message"), [("bukket = 1", "does not exist: bukket"), ("bucket = ", "cannot be read")])
+def test_a_wrong_file_says_so(text, message):
+    Path("reconcile.toml").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        load_settings({"bucket": "b"})

@@ -1,0 +1,21 @@
+"""Count labels: which one a count falls under."""
+
+import pytest
+
+from reconcile.labels import CountLabels
+
+
+def test_the_last_label_may_stand_for_every_larger_count():
+    labels = CountLabels(("0", "1", "2+"))
+    assert [labels.index_of(count) for count in (0, 1, 2, 3, 99)] == [0, 1, 2, 2, 2]
+
+
+def test_closed_labels_end_where_they_end():
+    labels = CountLabels(("1", "2", "4"))
+    assert [labels.index_of(count) for count in (0, 1, 2, 3, 4, 5)] == [None, 0, 1, None, 2, None]
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("1+", "2"), ("2", "1"), ("1", "1"), ("3",), ("-1", "2")])
+def test_what_are_no_labels(names):
+    with pytest.raises(ValueError, match="label"):
+        CountLabels(names)
