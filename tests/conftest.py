@@ -29,7 +29,9 @@ ACCESS_KEY, SECRET_KEY = "TESTACCESSKEY00", "test-secret-key-that-is-long"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "abid"
 SCRIPTS = Path(sys.executable).parent
 
-needs_abid = pytest.mark.skipif(not SHARED.is_dir(), reason=f"the photos of the Amazon Bin Image Dataset are not in {SHARED}")
+needs_abid = pytest.mark.skipif(
+    not SHARED.is_dir(), reason=f"the photos of the Amazon Bin Image Dataset are not in {SHARED}"
+)
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,18 @@ import pytest
 from reconcile.bucket import FetchError, S3Access, bring_file, is_folder, open_bucket
 from reconcile.errors import ReconcileError
 
-ODD_NAMES = ["a b.jpg", "a+b.jpg", "a#b.jpg", "a%20b.jpg", "ü.jpg", "<b>.jpg", 'q"t.jpg', "=c.jpg", "x&y.jpg", "sub/1.jpg"]
+ODD_NAMES = [
+    "a b.jpg",
+    "a+b.jpg",
+    "a#b.jpg",
+    "a%20b.jpg",
+    "ü.jpg",
+    "<b>.jpg",
+    'q"t.jpg',
+    "=c.jpg",
+    "x&y.jpg",
+    "sub/1.jpg",
+]
 
 
 @pytest.fixture(params=["s3", "s3 prefix", "folder"])

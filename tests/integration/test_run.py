@@ -102,7 +102,9 @@ def test_results_on_s3_are_the_same_and_are_found_again(s3, warehouse, grey_mode
 @pytest.mark.parametrize("place", ["local", "s3"])
 @pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
 def test_records_from_a_table_instead(s3, warehouse, grey_model, tmp_path, kind, place):
-    stock = pd.DataFrame([(name, record) for name, (_, record) in BINS.items() if record is not None], columns=["loc", "qty"])
+    stock = pd.DataFrame(
+        [(name, record) for name, (_, record) in BINS.items() if record is not None], columns=["loc", "qty"]
+    )
     path = s3.root / "warehouse" / f"stock.{kind}"
     if kind == "csv":
         stock.to_csv(path, index=False)
@@ -195,7 +197,9 @@ def test_a_wrong_flag_is_wrong_usage():
 
 
 def test_json_logs_are_one_object_a_line(warehouse, grey_model):
-    done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "o", "--log-format", "json", "--run-id", "n1")
+    done = reconcile(
+        "run", "--bucket", warehouse, "--model", grey_model, "--out", "o", "--log-format", "json", "--run-id", "n1"
+    )
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert {line["run_id"] for line in lines} == {"n1"}
     assert [line.get("counted") for line in lines if line.get("stage") == "count"] == [7]
@@ -220,7 +224,9 @@ def test_an_interrupted_run_keeps_what_it_counted_and_goes_on(s3, grey_model, tm
     if process.returncode == 0:
         pytest.skip("the run was done before the signal came")
     assert process.returncode == 130
-    assert told.splitlines()[-1] == "reconcile: interrupted; what was counted is kept, run the same command again to go on"
+    assert (
+        told.splitlines()[-1] == "reconcile: interrupted; what was counted is kept, run the same command again to go on"
+    )
 
     kept = sum(len(pd.read_parquet(part)) for part in (tmp_path / "out" / "counts").rglob("*.parquet"))
     done = reconcile(*arguments)

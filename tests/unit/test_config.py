@@ -51,7 +51,9 @@ def test_a_wrong_setting_names_its_flag(flags, message):
         load_settings(flags)
 
 
-@pytest.mark.parametrize(("text", "message"), [("bukket = 1", "does not exist: bukket"), ("bucket = ", "cannot be read")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("bukket = 1", "does not exist: bukket"), ("bucket = ", "cannot be read")]
+)
 def test_a_wrong_file_says_so(text, message):
     Path("reconcile.toml").write_text(text)
     with pytest.raises(UsageError, match=message):

@@ -42,7 +42,10 @@ def test_labels_come_from_the_file_alone(tmp_path):
 def test_the_model_id_names_these_very_weights(tmp_path, grey_model):
     write_grey_model(tmp_path / "same.onnx")
     write_grey_model(tmp_path / "other.onnx", temperature=1.1)
-    ids = [load_counter(path, "cpu", pytest.fail).model_id for path in (grey_model, tmp_path / "same.onnx", tmp_path / "other.onnx")]
+    ids = [
+        load_counter(path, "cpu", pytest.fail).model_id
+        for path in (grey_model, tmp_path / "same.onnx", tmp_path / "other.onnx")
+    ]
     assert ids[0] == ids[1] != ids[2]
 
 

@@ -29,7 +29,12 @@ def quarters(width: int = 120, height: int = 80) -> Image.Image:
 
 def corners(pixels: np.ndarray) -> list[tuple[int, int, int]]:
     size = len(pixels)
-    places = ((size // 4, size // 4), (size // 4, 3 * size // 4), (3 * size // 4, size // 4), (3 * size // 4, 3 * size // 4))
+    places = (
+        (size // 4, size // 4),
+        (size // 4, 3 * size // 4),
+        (3 * size // 4, size // 4),
+        (3 * size // 4, 3 * size // 4),
+    )
     return [tuple(int(channel) for channel in pixels[y, x]) for y, x in places]
 
 
@@ -116,7 +121,9 @@ def png_that_claims(width: int, height: int) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    )
 
 
 def jpeg_that_claims(width: int, height: int) -> bytes:

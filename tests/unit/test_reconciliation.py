@@ -100,7 +100,9 @@ def test_each_status_and_nothing_lost(night_of, tmp_path):
 
 def test_an_open_ended_label_agrees_with_every_larger_quantity(night_of, tmp_path):
     records = [record_row(f"r/{n}.json", str(n), n) for n in (4, 6, 9, 50)]
-    night = night_of([stored(f"i/{n}.jpg") for n in (4, 6, 9, 50)], [count_row(f"i/{n}.jpg", 6) for n in (4, 6, 9, 50)], records)
+    night = night_of(
+        [stored(f"i/{n}.jpg") for n in (4, 6, 9, 50)], [count_row(f"i/{n}.jpg", 6) for n in (4, 6, 9, 50)], records
+    )
     rows = reconciled(night, tmp_path)
     assert rows["status"].to_dict() == {"4": "over", "6": "match", "9": "match", "50": "match"}
     assert rows.loc["4", "difference"] == 2
@@ -129,7 +131,9 @@ def test_several_records_of_one_bin(night_of, tmp_path):
         record_row("r/a/1.json", "1", 3), record_row("r/b/1.json", "1", 3),
         record_row("r/a/2.json", "2", 3), record_row("r/b/2.json", "2", 4),
     ]  # fmt: skip
-    night = night_of([stored("i/1.jpg"), stored("i/2.jpg")], [count_row("i/1.jpg", 3), count_row("i/2.jpg", 3)], records)
+    night = night_of(
+        [stored("i/1.jpg"), stored("i/2.jpg")], [count_row("i/1.jpg", 3), count_row("i/2.jpg", 3)], records
+    )
     rows = reconciled(night, tmp_path)
     assert rows["status"].to_dict() == {"1": "match", "2": "invalid_record"}
     assert rows.loc["1", "note"] == "2 records for this bin"
@@ -181,7 +185,9 @@ def test_products_of_discrepant_bins(night_of, tmp_path):
     items = [{"asin": "B1", "name": "Soap", "quantity": 2}, {"asin": "B2", "name": None, "quantity": None}]
     records = [record_row("r/1.json", "1", 4, items=items), record_row("r/2.json", "2", 1, items=items[:1]),
                record_row("r/3.json", "3", 3, items=items)]  # fmt: skip
-    night = night_of([stored(f"i/{n}.jpg") for n in (1, 2, 3)], [count_row(f"i/{n}.jpg", 3) for n in (1, 2, 3)], records)
+    night = night_of(
+        [stored(f"i/{n}.jpg") for n in (1, 2, 3)], [count_row(f"i/{n}.jpg", 3) for n in (1, 2, 3)], records
+    )
     night.reconcile(tmp_path / "reconciled.parquet")
     products = night.table("items_by_asin", most=10).set_index("asin")
     assert products.loc["B1", ["bins", "items_on_record", "short_bins", "over_bins"]].tolist() == [2, 4, 1, 1]

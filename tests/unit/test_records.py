@@ -61,7 +61,9 @@ def test_items_that_cannot_be_read_do_not_spoil_the_record():
 
 
 def test_names_that_parquet_cannot_hold_are_mended():
-    record = read_abid_record(b'{"BIN_FCSKU_DATA": {"B": {"name": "half \\ud83d pair", "quantity": 1}}, "EXPECTED_QUANTITY": 1}')
+    record = read_abid_record(
+        b'{"BIN_FCSKU_DATA": {"B": {"name": "half \\ud83d pair", "quantity": 1}}, "EXPECTED_QUANTITY": 1}'
+    )
     record.items[0]["name"].encode()
 
 

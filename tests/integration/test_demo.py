@@ -1,0 +1,97 @@
+"""The first five minutes: demo and doctor."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from reconcile import demo
+from reconcile.resources import resource
+from reconcile.sample import write_sample_bucket
+from tests.conftest import reconcile, write_bucket
+
+needs_model = pytest.mark.skipif(not list(resource("models").glob("*.onnx")), reason="no model is shipped")
+
+
+@needs_model
+def test_demo_counts_drawings_where_the_public_bucket_does_not_answer(tmp_path, monkeypatch):
+    # No answer is sure where there is no way out: a proxy on a port where nothing listens.
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    done = reconcile("demo", "--out", "first")
+    assert done.returncode == 0, done.stderr
+    assert "does not answer; these are 200 drawings" in done.stderr
+    [folder] = (tmp_path / "first/out/runs").iterdir()
+    totals = json.loads((folder / "summary.json").read_text())["totals"]
+    assert sum(totals.values()) == 200
+    assert (totals["no_image"], totals["no_record"], totals["unreadable_image"], totals["invalid_record"]) == (
+        3,
+        2,
+        3,
+        3,
+    )
+    rows = pd.read_parquet(folder / "reconciled.parquet").set_index("bin_id")
+    compared = rows[rows["status"].isin(["match", "short", "over"])]
+    wrong = [f"{number:05d}" for number in [*range(10, 16), *range(40, 44)]]
+    right = compared.drop(index=wrong)
+    # Drawings are in the training mix, so most of those that were not tampered with are counted as they are.
+    assert (right["status"] == "match").mean() > 0.6
+    assert compared.loc[wrong, "p_wrong"].median() > 5 * right["p_wrong"].median()
+
+
+def test_demo_takes_the_public_bucket_where_it_answers(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "public_bucket_answers", lambda: True)
+    values, said = demo.demo_settings(tmp_path)
+    assert (values["bucket"], values["no_sign_request"], values["limit"]) == ("aft-vbi-pds", True, 200)
+    assert "public bucket aft-vbi-pds" in said
+
+
+def test_the_sample_is_the_same_every_time(tmp_path):
+    for name in ("a", "b"):
+        write_sample_bucket(tmp_path / name)
+    files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.*"))
+    assert len(files) == 200 - 3 + 200 - 2
+    assert all((tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes() for file in files)
+
+
+def screen(done):
+    return {line.split()[1]: line.split()[0] for line in done.stdout.splitlines()}
+
+
+def test_doctor_finds_all_well(s3, grey_model, tmp_path):
+    write_bucket(s3.root / "w", {"1": (1, 1)})
+    done = reconcile(
+        "doctor", "--bucket", "w", "--endpoint-url", s3.endpoint_url, "--model", grey_model, "--out", "out"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(screen(done).values()) == {"ok"}
+    assert set(screen(done)) == {"reconcile", "libraries", "providers", "model", "photos", "records", "output"}
+    assert "grey.onnx, version grey, labels 0,1,2,3,4,5,6+, 32 px; counts on CPU" in done.stdout
+    assert "bin-images/1.jpg read" in done.stdout
+    assert not list((tmp_path / "out").rglob("*.*"))
+
+
+def test_doctor_says_what_to_do_about_each_thing_that_fails(s3, tmp_path):
+    write_bucket(s3.root / "w", {"1": (1, None)})
+    done = reconcile(
+        "doctor", "--bucket", "w", "--endpoint-url", s3.endpoint_url, "--model", "no.onnx", "--out", "/proc/no",
+        "--images-prefix", "pictures/",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert {subject for subject, state in screen(done).items() if state == "FAIL"} == {
+        "model",
+        "photos",
+        "records",
+        "output",
+    }
+    assert "is --images-prefix right?" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip() == "reconcile: 4 of these things would stop a run"
+
+
+def test_doctor_without_credentials(grey_model, monkeypatch):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    done = reconcile("doctor", "--bucket", "w", "--model", grey_model)
+    assert done.returncode == 1
+    assert "FAIL  bucket     no AWS credentials found for s3://w; set AWS_ACCESS_KEY_ID" in done.stdout

@@ -1,0 +1,99 @@
+"""The acceptance of it all: 1,401 real photos and their records, over S3, with the shipped model."""
+
+import csv
+import json
+
+import pandas as pd
+import pytest
+
+from reconcile.resources import resource
+from tests.conftest import SHARED, needs_abid, reconcile
+
+pytestmark = [
+    needs_abid,
+    pytest.mark.skipif(not list(resource("models").glob("*.onnx")), reason="no model is shipped"),
+]
+
+
+@pytest.fixture(scope="module")
+def served(s3_server_of):
+    return s3_server_of(SHARED)
+
+
+@pytest.fixture(scope="module")
+def first(served, tmp_path_factory):
+    """One run over the whole night: its output folder and what it printed."""
+    out = tmp_path_factory.mktemp("night")
+    from tests.conftest import ACCESS_KEY, SECRET_KEY
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+        done = reconcile(
+            "run", "--bucket", "night", "--endpoint-url", served.endpoint_url, "--out", out, "--run-id", "first"
+        )
+    assert done.returncode == 0, done.stderr
+    return out, done
+
+
+def rows_of(out, run_id):
+    return pd.read_parquet(out / "runs" / run_id / "reconciled.parquet")
+
+
+def summary_of(out, run_id):
+    return json.loads((out / "runs" / run_id / "summary.json").read_text())
+
+
+def test_every_photo_and_record_is_in_one_row(first):
+    out, _ = first
+    rows, summary = rows_of(out, "first"), summary_of(out, "first")
+    assert len(rows) == summary["rows"] == summary["images"] == summary["counted"] == 1401
+    assert rows["image_key"].nunique() == rows["record_key"].nunique() == 1401
+    assert sum(summary["totals"].values()) == 1401
+    assert summary["totals"]["match"] + summary["totals"]["short"] + summary["totals"]["over"] == 1401
+    with (SHARED / "night" / "labels.csv").open() as file:
+        quantities = {row["image"].removesuffix(".jpg"): int(row["count"]) for row in csv.DictReader(file)}
+    assert dict(zip(rows["bin_id"], rows["expected_quantity"], strict=True)) == quantities
+
+
+def test_a_second_run_counts_nothing_again(first, served):
+    out, _ = first
+    done = reconcile(
+        "run", "--bucket", "night", "--endpoint-url", served.endpoint_url, "--out", out, "--run-id", "second"
+    )
+    assert done.returncode == 0, done.stderr
+    assert summary_of(out, "second")["counted"] == 0
+    pd.testing.assert_frame_equal(rows_of(out, "second"), rows_of(out, "first"))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_records_from_a_table_give_the_same_statuses(first, served, kind, tmp_path):
+    out, _ = first
+    stock = pd.read_csv(SHARED / "night" / "labels.csv", dtype=str)[["image", "count"]]
+    path = tmp_path / f"stock.{kind}"
+    stock.to_csv(path, index=False) if kind == "csv" else stock.to_parquet(path)
+    done = reconcile(
+        "run", "--bucket", "night", "--endpoint-url", served.endpoint_url, "--out", out, "--run-id", kind,
+        "--records", path, "--records-columns", "bin_id=image,expected_quantity=count",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert summary_of(out, kind)["totals"] == summary_of(out, "first")["totals"]
+    assert summary_of(out, kind)["counted"] == 0
+
+
+def test_a_folder_as_bucket_gives_the_same_rows(first, tmp_path):
+    out, _ = first
+    done = reconcile("run", "--bucket", SHARED / "night", "--out", tmp_path / "folder", "--run-id", "x")
+    assert done.returncode == 0, done.stderr
+    other = rows_of(tmp_path / "folder", "x").drop(columns="photographed_at").sort_values("bin_id", ignore_index=True)
+    same = rows_of(out, "first").drop(columns="photographed_at").sort_values("bin_id", ignore_index=True)
+    # Batches are made up as photos arrive, and sums of floats differ in their last digits with the batch.
+    pd.testing.assert_frame_equal(
+        other.drop(columns="recount_rank"), same.drop(columns="recount_rank"), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_the_model_counts_far_better_than_chance(first):
+    rows = rows_of(first[0], "first")
+    accuracy = (rows["status"] == "match").mean()
+    assert accuracy > 0.35, accuracy
