@@ -81,9 +81,17 @@ def test_an_empty_prefix_has_no_pages(place):
 
 @pytest.mark.parametrize(
     ("location", "expected"),
-    [("night", False), ("my.bucket", False), ("s3://night/a/b", False), ("./night", True), ("/data", True), ("a/b", True),
-     ("~/photos", True), (".", True)],
-)  # fmt: skip
+    [
+        ("night", False),
+        ("my.bucket", False),
+        ("s3://night/a/b", False),
+        ("./night", True),
+        ("/data", True),
+        ("a/b", True),
+        ("~/photos", True),
+        (".", True),
+    ],
+)
 def test_a_folder_has_a_slash_or_starts_with_a_dot(location, expected):
     assert is_folder(location) == expected
 

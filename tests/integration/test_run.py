@@ -23,9 +23,8 @@ BINS = {
     "00007": (None, 3),
     "1": (0, 0),
 }
-TOTALS = {
-    "match": 4, "short": 1, "over": 1, "no_record": 1, "no_image": 1, "unreadable_image": 0, "invalid_record": 0, "stale": 0,
-}  # fmt: skip
+TOTALS = {"match": 4, "short": 1, "over": 1, "no_record": 1, "no_image": 1}
+TOTALS |= {"unreadable_image": 0, "invalid_record": 0, "stale": 0}
 
 
 def results(out):
@@ -253,7 +252,8 @@ def test_a_killed_run_leaves_no_half_written_part(s3, grey_model, tmp_path):
 
 
 def test_memory_heavy_libraries_are_not_loaded_for_help():
-    code = "import sys, reconcile.cli; print([m for m in ('duckdb', 'pandas', 'onnxruntime', 'boto3', 'torch') if m in sys.modules])"
+    heavy = ("duckdb", "pandas", "onnxruntime", "boto3", "torch")
+    code = f"import sys, reconcile.cli; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([str(SCRIPTS / "python"), "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     helped = reconcile("--help")

@@ -133,7 +133,8 @@ def test_the_temperature_that_was_put_in_is_found():
 def test_training_without_its_extra_says_what_to_install(tmp_path):
     import subprocess
 
-    hide = "import sys; sys.modules['torch'] = None; sys.argv = ['reconcile', 'train', '--data', '.']; from reconcile.cli import main; main()"
+    hide = "import sys; sys.modules['torch'] = None; sys.argv = ['reconcile', 'train', '--data', '.']; "
+    hide += "from reconcile.cli import main; main()"
     done = subprocess.run([str(SCRIPTS / "python"), "-c", hide], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.strip() == "reconcile: training needs the extra `train`: pip install 'reconcile-bins[train]'"

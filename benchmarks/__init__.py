@@ -1,0 +1,1 @@
+"""What the README's figures about speed come from. Run with `make bench`."""
