@@ -1,0 +1,62 @@
+"""What a run tells while it works: plain lines under cron, JSON for machines, a bar on a terminal."""
+
+import io
+import json
+import os
+import pty
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from reconcile import messages
+from reconcile.messages import Messages
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that a test sets."""
+    now = SimpleNamespace(seconds=100.0)
+    monkeypatch.setattr(messages.time, "monotonic", lambda: now.seconds)
+    return now
+
+
+def counting(clock, log_format):
+    """Ten images a second for 65 seconds, while the listing is still going on for the first half of it."""
+    stream = io.StringIO()
+    workload = SimpleNamespace(total=400, is_complete=False)
+    with Messages(log_format, "r1", stream).progress("counting", workload) as advance:
+        for second in range(65):
+            clock.seconds += 1
+            if second == 40:
+                workload.total, workload.is_complete = 1000, True
+            advance(10)
+    return stream.getvalue().splitlines()
+
+
+def test_one_plain_line_every_thirty_seconds(clock):
+    lines = counting(clock, "text")
+    assert [re.sub(r"^[\d:]+ ", "", line) for line in lines] == [
+        "counting: 300 of at least 400, 10/s, about 10 s left",
+        "counting: 600 of 1,000, 10/s, about 40 s left",
+    ]
+
+
+def test_the_same_as_json(clock):
+    first, second = (json.loads(line) for line in counting(clock, "json"))
+    assert first["run_id"] == second["run_id"] == "r1"
+    assert (second["done"], second["total"], second["per_second"]) == (600, 1000, 10.0)
+
+
+def test_a_bar_on_a_terminal_shows_how_many_are_done(monkeypatch):
+    leader, follower = pty.openpty()
+    with os.fdopen(follower, "w") as terminal:
+        monkeypatch.setattr("sys.stderr", terminal)
+        monkeypatch.setenv("TERM", "xterm-256color")
+        workload = SimpleNamespace(total=200, is_complete=True)
+        with Messages("text", "r1").progress("counting", workload) as advance:
+            advance(150)
+        shown = os.read(leader, 65536).decode()
+    os.close(leader)
+    assert "counting" in shown
+    assert "150/200" in shown
