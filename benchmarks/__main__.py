@@ -22,7 +22,7 @@ from reconcile.counter import load_counter
 from reconcile.sample import write_sample_bucket
 
 ROUNDS = 5
-BINS = 2000
+BINS = 1000
 SCRIPTS = Path(sys.executable).parent
 KEYS = {"AWS_ACCESS_KEY_ID": "BENCHACCESSKEY00", "AWS_SECRET_ACCESS_KEY": "bench-secret-key-that-is-long"}
 

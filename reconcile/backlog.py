@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _AT_ONCE = 1000
+_PATIENCE_SECONDS = 5.0
 
 
 class Backlog:
@@ -32,6 +33,7 @@ class Backlog:
         self._ended = False
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
+        self._pages = 0
         self.total = 0
         """How many objects have been put in so far."""
         database.execute(
@@ -55,16 +57,31 @@ class Backlog:
                 )
                 with self._changed:
                     self.total += len(page)
+                    self._pages += 1
                     self._changed.notify_all()
         except BaseException as error:  # it belongs to the thread that waits for the pages
             self._error = error
         finally:
-            self._end()
+            self.stop()
 
-    def _end(self) -> None:
+    def stop(self) -> None:
+        """End the listing after the page it is at, and wake whoever waits for more."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+
+    def has_a_page(self) -> bool:
+        """Wait for the first page; False where the listing ended without one.
+
+        Raises:
+            Exception: what ended the listing.
+        """
+        with self._changed:
+            while self._pages == 0 and not self._ended:
+                self._changed.wait()
+        if self._error is not None:
+            raise self._error
+        return self._pages > 0
 
     @property
     def is_complete(self) -> bool:
@@ -93,10 +110,10 @@ class Backlog:
             raise self._error
 
     def close(self) -> None:
-        """Stop the listing, if it is still going on."""
-        self._end()
+        """Stop the listing, if it is still going on; a request that hangs is left to itself."""
+        self.stop()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_PATIENCE_SECONDS)
 
 
 def as_table(page: list[StoredObject]) -> pa.Table:

@@ -30,7 +30,6 @@ class Channel(Generic[T]):
 
         Raises:
             Stopped: nobody will take it any more.
-
         """
         with self._stages.changed:
             while len(self._items) >= self._capacity and not self._stages.stopped:
@@ -51,7 +50,6 @@ class Channel(Generic[T]):
 
         Raises:
             Stopped: a stage has failed.
-
         """
         while True:
             with self._stages.changed:
@@ -74,6 +72,11 @@ class Stages:
         self.stopped = False
         self._error: BaseException | None = None
         self._threads: list[threading.Thread] = []
+        self._wake_ups: list[Callable[[], None]] = []
+
+    def on_stop(self, wake_up: Callable[[], None]) -> None:
+        """Have `wake_up` called where a stage waits for something else than a channel."""
+        self._wake_ups.append(wake_up)
 
     def start(self, name: str, workers: int, work: Callable[[int], None], feeds: Channel[T]) -> None:
         """Run `work` in `workers` threads that feed one channel; each is told its number."""
@@ -100,6 +103,8 @@ class Stages:
             self.stopped = True
             self._error = self._error or error
             self.changed.notify_all()
+        for wake_up in self._wake_ups:
+            wake_up()
 
     def __enter__(self) -> Stages:
         return self

@@ -25,7 +25,6 @@ def accuracy_chart(accuracy: pd.DataFrame, theme: str) -> str:
 
     Returns:
         an SVG element.
-
     """
     colours = _THEMES[theme]
     order = accuracy["count_class"].tolist()

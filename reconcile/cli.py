@@ -15,7 +15,7 @@ from reconcile import __version__
 from reconcile.errors import Interrupted, ReconcileError, UsageError
 
 if TYPE_CHECKING:
-    from reconcile.summary import Summary
+    from reconcile.config import Settings
 
 app = typer.Typer(
     help="Count the items in every bin photo of a bucket, hold each count against the record, say what to recount.",
@@ -132,13 +132,8 @@ def run(
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 too many photos unreadable, 4 discrepancy alarm.
     """
     from reconcile.config import load_settings
-    from reconcile.messages import Messages
 
-    settings = load_settings(context.params)
-    from reconcile.pipeline import new_run_id, run
-
-    chosen = settings.run_id or new_run_id()
-    _print_and_exit(run(settings, chosen, Messages(settings.log_format, chosen)))
+    _run(load_settings(context.params))
 
 
 @app.command()
@@ -148,14 +143,9 @@ def demo(
     """Run the main job on 200 bins: of Amazon's public bucket, or drawn ones where that cannot be reached."""
     from reconcile.config import load_settings
     from reconcile.demo import demo_settings
-    from reconcile.messages import Messages
-    from reconcile.pipeline import new_run_id, run
 
     values, what = demo_settings(out)
-    run_id = new_run_id()
-    messages = Messages("text", run_id)
-    messages.say(f"counting {what}")
-    _print_and_exit(run(load_settings(values), run_id, messages))
+    _run(load_settings(values, alone=True), f"counting {what}")
 
 
 @app.command()
@@ -165,6 +155,7 @@ def doctor(
     images_prefix: _ImagesPrefix = None,
     records_prefix: _RecordsPrefix = None,
     records: _Records = None,
+    records_columns: _RecordsColumns = None,
     endpoint_url: _EndpointUrl = None,
     region: _Region = None,
     profile: _Profile = None,
@@ -176,7 +167,7 @@ def doctor(
     """Check versions, GPU, model, bucket and output, and say what to do about each thing that fails."""
     from reconcile.config import load_settings
 
-    settings = load_settings(context.params)
+    settings = load_settings(context.params, need_bucket=False)
     from reconcile.doctor import examine
 
     failed = 0
@@ -225,39 +216,47 @@ def _need_training_extra() -> None:
         raise ReconcileError("training needs the extra `train`: pip install 'reconcile-bins[train]'")
 
 
-def _print_and_exit(summary: Summary) -> NoReturn:
-    from rich.console import Console
-    from rich.table import Table
+def _run(settings: Settings, said_first: str | None = None) -> NoReturn:
+    """One run; whatever ends it is told in the form of log that was asked for."""
+    from reconcile.messages import Messages
+    from reconcile.pipeline import new_run_id, run
 
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column()
-    table.add_column(overflow="fold")
+    run_id = settings.run_id or new_run_id()
+    messages = Messages(settings.log_format, run_id)
+    if said_first:
+        messages.say(said_first)
+    try:
+        summary = run(settings, run_id, messages)
+    except Exception as error:
+        code, line = _explain(error)
+        messages.error(line)
+        raise typer.Exit(code) from None
     for name, value in summary.lines():
-        table.add_row(name, value)
-    Console(markup=False, highlight=False, soft_wrap=True).print(table)
+        print(f"{name:<18} {value}")
     if summary.exit_reason:
-        print(f"reconcile: {summary.exit_reason}", file=sys.stderr)
+        messages.error(summary.exit_reason)
     raise typer.Exit(summary.exit_code)
 
 
 def main() -> NoReturn:
     """The console script: whatever goes wrong ends in one line and an exit code."""
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr] # a log in ASCII loses a letter, not the run
     try:
-        app(standalone_mode=True)
-    except Interrupted as error:
-        _end(error, _INTERRUPTED)
-    except UsageError as error:
-        _end(error, _USAGE)
-    except ReconcileError as error:
-        _end(error, _FAILED)
+        app()
     except Exception as error:
-        if os.environ.get(_DEBUG):
-            raise
-        _end(f"unexpected {type(error).__name__}: {error} (set {_DEBUG}=1 to see where)", _FAILED)
+        code, line = _explain(error)
+        print(f"reconcile: {line}", file=sys.stderr)
+        sys.exit(code)
     sys.exit(0)
 
 
-def _end(message: object, code: int) -> NoReturn:
-    print(f"reconcile: {' '.join(str(message).split())}", file=sys.stderr)
-    sys.exit(code)
+def _explain(error: Exception) -> tuple[int, str]:
+    """Exit code and line; what nobody thought of can be looked into with RECONCILE_DEBUG=1."""
+    if isinstance(error, ReconcileError):
+        code = _INTERRUPTED if isinstance(error, Interrupted) else _USAGE if isinstance(error, UsageError) else _FAILED
+        return code, " ".join(str(error).split())
+    if os.environ.get(_DEBUG):
+        raise error
+    return _FAILED, " ".join(f"unexpected {type(error).__name__}: {error} (set {_DEBUG}=1 to see where)".split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import (
@@ -38,7 +39,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="RECONCILE_", extra="forbid", env_ignore_empty=True)
 
-    bucket: str = Field(min_length=1)
+    bucket: str = ""
     images_prefix: str = "bin-images/"
     records_prefix: str = "metadata/"
     records: str | None = None
@@ -56,6 +57,18 @@ class Settings(BaseSettings):
     log_format: LogFormat = "text"
     max_unreadable: Share = 0.05
     alarm: Share | None = None
+
+    @field_validator("endpoint_url")
+    @classmethod
+    def _plain_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("expected http://HOST:PORT or https://HOST")
+        if parts.username or parts.password:
+            raise ValueError("holds credentials, which would show in logs; set AWS_ACCESS_KEY_ID and the like")
+        return url
 
     @field_validator("records_columns")
     @classmethod
@@ -81,32 +94,50 @@ class Settings(BaseSettings):
 _config_file = Path("reconcile.toml")
 
 
-def load_settings(flags: dict[str, Any]) -> Settings:
-    """Put the settings together; `flags` holds the flags given, None for each that was not.
+class _FlagsAlone(Settings):
+    """Settings that neither the environment nor a file has a say in."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags and defaults."""
+        return (init_settings,)
+
+
+def load_settings(flags: dict[str, Any], *, alone: bool = False, need_bucket: bool = True) -> Settings:
+    """Put the settings together.
+
+    Args:
+        flags: the flags given, None for each that was not.
+        alone: leave environment and file out of it.
+        need_bucket: whether it is an error to name no bucket.
 
     Raises:
         UsageError: a value is missing, malformed or out of range; the message names the flag.
-
     """
     import tomllib
 
     given = {name: value for name, value in flags.items() if value is not None}
     try:
-        return Settings(**given)
+        settings = _FlagsAlone(**given) if alone else Settings(**given)
     except ValidationError as error:
         raise UsageError("; ".join(_explain(dict(problem)) for problem in error.errors())) from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"reconcile.toml cannot be read: {error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"{_config_file} cannot be read: {error}") from None
+    if need_bucket and not settings.bucket:
+        raise UsageError(f"--bucket is missing (or RECONCILE_BUCKET, or `bucket` in {_config_file})")
+    return settings
 
 
 def _explain(problem: dict[str, Any]) -> str:
     name = str(problem["loc"][0])
     flag = f"--{name.replace('_', '-')}"
-    if problem["type"] == "missing":
-        return f"{flag} is missing (or RECONCILE_{name.upper()}, or `{name}` in reconcile.toml)"
     if problem["type"] == "extra_forbidden":
         return f"reconcile.toml has a setting that does not exist: {name}"
-    return f"{flag}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r})"
+    said = problem["msg"].removeprefix("Value error, ")
+    # What was given may be a secret in the wrong place.
+    return f"{flag}: {said}" + ("" if name == "endpoint_url" else f" (got {problem['input']!r})")
 
 
 def _columns(value: Any) -> Any:

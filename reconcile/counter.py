@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,9 +64,12 @@ class ModelCard:
 
         Raises:
             KeyError, ValueError, TypeError: an entry is missing or malformed.
-
         """
         found = {name: json.loads(metadata[METADATA_PREFIX + name]) for name in cls.__dataclass_fields__}
+        if not 0 < found["temperature"] < float("inf"):
+            raise ValueError("the temperature is no positive number")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}", found["version"]):
+            raise ValueError("the version becomes the name of a folder")
         return cls(
             labels=CountLabels(tuple(found["labels"])),
             input_size=int(found["input_size"]),
@@ -105,7 +109,6 @@ class Counter:
 
         Returns:
             float32 [N, labels], rows summing to 1.
-
         """
         logits = self._sessions[worker].run(None, {self._input: batch})[0]
         return softmax(logits / self.card.temperature)
@@ -123,7 +126,6 @@ def default_model() -> Path:
 
     Raises:
         ReconcileError: none is shipped with this installation.
-
     """
     found = sorted(resource("models").glob("*.onnx"))
     if not found:
@@ -141,7 +143,6 @@ def load_counter(path: Path | None, device: str, warn: Callable[[str], None]) ->
 
     Raises:
         ReconcileError: no such file, not one of ours, or a device that was asked for and does not load.
-
     """
     path = path or default_model()
     if not path.is_file():
@@ -149,13 +150,26 @@ def load_counter(path: Path | None, device: str, warn: Callable[[str], None]) ->
     sessions = _sessions(path, choose_device(device, warn))
     try:
         card = ModelCard.from_metadata(sessions[0].get_modelmeta().custom_metadata_map)
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, AttributeError):
         raise ReconcileError(f"{path} is no count model: it lacks what `reconcile export` writes into it") from None
     if card.preprocessing != PREPROCESSING:
         raise ReconcileError(
             f"{path} wants its images prepared by {card.preprocessing!r}; this reconcile has {PREPROCESSING!r}"
         )
-    return Counter(path, sessions, card)
+    counter = Counter(path, sessions, card)
+    _try_out(counter)
+    return counter
+
+
+def _try_out(counter: Counter) -> None:
+    """Count a blank image: a file whose graph and card disagree should not get as far as the first photo."""
+    size, labels = counter.card.input_size, len(counter.card.labels.names)
+    try:
+        shares = counter.count(np.zeros((1, size, size, 3), dtype=np.uint8))
+    except Exception as error:  # onnxruntime raises a class of its own for each kind of trouble
+        raise ReconcileError(f"{counter.path} does not count: {str(error).splitlines()[0][:300]}") from None
+    if shares.shape != (1, labels) or not np.isfinite(shares).all():
+        raise ReconcileError(f"{counter.path} gives {shares.shape[-1]} numbers an image for its {labels} labels")
 
 
 def choose_device(asked: str, warn: Callable[[str], None]) -> str:
@@ -166,7 +180,6 @@ def choose_device(asked: str, warn: Callable[[str], None]) -> str:
 
     Raises:
         ReconcileError: the GPU that was asked for does not load; the message names the missing library.
-
     """
     if asked == "cpu":
         return "cpu"

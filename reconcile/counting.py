@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -20,10 +20,11 @@ from reconcile.records import MAX_RECORD_BYTES, InvalidRecord, bin_id, read_abid
 from reconcile.store import COUNTS_SCHEMA, RECORDS_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from reconcile.backlog import Backlog
     from reconcile.counter import Counter
     from reconcile.store import Output
 
@@ -32,6 +33,14 @@ FETCHES_IN_FLIGHT = 16
 DECODERS = 2
 PART_ROWS = 2048
 PART_SECONDS = 30.0
+
+
+class Work(NamedTuple):
+    """What a pipeline got done."""
+
+    objects: int
+    seconds: float
+    """From its start to the last part written."""
 
 
 @dataclass(frozen=True)
@@ -54,31 +63,31 @@ class _Batch:
 
 def count_images(
     bucket: Bucket,
-    images: Iterable[StoredObject],
+    images: Backlog,
     counter: Counter,
     output: Output,
     batch_size: int,
     progress: Callable[[int], None],
-) -> int:
+) -> Work:
     """Count every image and write the counts to `<out>/counts/<model id>/`.
 
     Args:
         bucket: where the images lie.
-        images: what to count; taken as fast as it is counted, so it may be endless.
+        images: what to count.
         counter: the model.
         output: where the parts go.
         batch_size: N of the batches that the model is given.
-        progress: called with the number of images just written.
+        progress: called with the number of images just counted.
 
     Returns:
-        how many images were taken; each has a row, counted or with a reason.
+        how many images were taken, and how long it took; each has a row, counted or with a reason.
 
     Raises:
         ReconcileError: the output cannot be written, or the listing broke.
-
     """
     size = counter.card.input_size
     with Stages() as stages:
+        stages.on_stop(images.stop)
         listed: Channel[StoredObject] = Channel(stages, LISTED_AHEAD, 1)
         fetched: Channel[_Fetched] = Channel(stages, 2 * FETCHES_IN_FLIGHT, FETCHES_IN_FLIGHT)
         batches: Channel[_Batch] = Channel(stages, 2 * counter.workers, DECODERS)
@@ -90,11 +99,10 @@ def count_images(
         return _write(rows, output, f"counts/{counter.model_id}", COUNTS_SCHEMA, progress)
 
 
-def read_records(
-    bucket: Bucket, records: Iterable[StoredObject], output: Output, progress: Callable[[int], None]
-) -> int:
+def read_records(bucket: Bucket, records: Backlog, output: Output, progress: Callable[[int], None]) -> Work:
     """Read every JSON record and write it to `<out>/records/`, in the same way as images are counted."""
     with Stages() as stages:
+        stages.on_stop(records.stop)
         listed: Channel[StoredObject] = Channel(stages, LISTED_AHEAD, 1)
         fetched: Channel[_Fetched] = Channel(stages, 2 * FETCHES_IN_FLIGHT, FETCHES_IN_FLIGHT)
         rows: Channel[list[dict[str, Any]]] = Channel(stages, 64, 1)
@@ -104,7 +112,7 @@ def read_records(
         return _write(rows, output, "records", RECORDS_SCHEMA, progress)
 
 
-def _list(objects: Iterable[StoredObject], listed: Channel[StoredObject]) -> None:
+def _list(objects: Backlog, listed: Channel[StoredObject]) -> None:
     for stored in objects:
         listed.put(stored)
 
@@ -197,10 +205,11 @@ def _write(
     folder: str,
     schema: Any,
     progress: Callable[[int], None],
-) -> int:
+) -> Work:
     """Gather rows into parts. An interruption writes what is there: nothing that was counted is counted again."""
     part: list[dict[str, Any]] = []
-    written, due = 0, time.monotonic() + PART_SECONDS
+    started = time.monotonic()
+    written, due = 0, started + PART_SECONDS
     try:
         for found in rows:
             part += found
@@ -214,4 +223,4 @@ def _write(
         raise
     if part:
         output.write_part(folder, schema, part)
-    return written + len(part)
+    return Work(written + len(part), time.monotonic() - started)

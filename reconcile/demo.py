@@ -27,9 +27,8 @@ def demo_settings(folder: Path) -> tuple[dict[str, Any], str]:
 
     Returns:
         the settings, and one line that says what is being counted.
-
     """
-    common = {"out": str(folder.absolute() / "out")}
+    common = {"out": str(folder.absolute() / "out")}  # whatever else is set here, the demo does not depend on it
     if public_bucket_answers():
         where = {"bucket": PUBLIC_BUCKET, "region": "us-east-1", "no_sign_request": True, "limit": BINS}
         return common | where, f"the first {BINS} bins of the public bucket {PUBLIC_BUCKET} (Amazon Bin Image Dataset)"

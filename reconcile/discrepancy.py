@@ -39,7 +39,6 @@ def p_wrong(
 
     Returns:
         float64 [N], 0 to 1.
-
     """
     labels = probabilities.shape[1]
     places = np.arange(labels)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import platform
+import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import duckdb
+
 from reconcile import __version__
-from reconcile.bucket import FetchError, open_bucket
+from reconcile.bucket import FetchError, bring_file, open_bucket
 from reconcile.counter import load_counter
 from reconcile.errors import ReconcileError
 from reconcile.pipeline import open_output, s3_access
+from reconcile.records_table import load_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,13 +39,15 @@ class Finding:
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at versions, providers, model, bucket and output, in the order in which a run needs them.
 
-    Nothing is counted and nothing stays written.
+    Nothing is counted, and nothing but empty folders stays written.
     """
     yield Finding("reconcile", True, f"{__version__}, Python {platform.python_version()}, {platform.machine()}")
     yield Finding("libraries", True, ", ".join(_versions()))
     yield _look("providers", _providers)
     yield _look("model", lambda: _model(settings))
     try:
+        if not settings.bucket:
+            raise ReconcileError("none was named; say --bucket")
         bucket = open_bucket(settings.bucket, s3_access(settings))
     except ReconcileError as error:
         yield Finding("bucket", False, str(error))
@@ -48,6 +55,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield _look("photos", lambda: _listed(bucket, settings.images_prefix, "--images-prefix"))
         if settings.records is None:
             yield _look("records", lambda: _listed(bucket, settings.records_prefix, "--records-prefix"))
+    if settings.records is not None:
+        yield _look("records", lambda: _table(settings, str(settings.records)))
     yield _look("output", lambda: _output(settings))
 
 
@@ -87,6 +96,14 @@ def _listed(bucket: Bucket, prefix: str, flag: str) -> str:
         raise ReconcileError(f"nothing under {bucket.url(prefix)}; is {flag} right?")
     data = bucket.get(page[0].key)
     return f"{bucket.url(prefix)} can be listed, and {page[0].key} read ({len(data):,} bytes)"
+
+
+def _table(settings: Settings, source: str) -> str:
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as database:
+        path = bring_file(source, s3_access(settings), Path(folder))
+        load_table(database, path, source, settings.records_columns, Path(folder))
+        rows = len(database.table("source_rows"))
+    return f"{source} has {rows:,} rows with the columns that are needed"
 
 
 def _output(settings: Settings) -> str:

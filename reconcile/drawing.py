@@ -81,7 +81,6 @@ def draw_bin(rng: random.Random, items: list[Product]) -> Image.Image:
 
     Returns:
         an RGB image of 448 x 352 pixels.
-
     """
     fabric = _jitter(rng, rng.choice(_FABRIC), 14)
     image = _empty_bin(rng, fabric)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, Jpeg2KImagePlugin, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,6 +19,10 @@ PREPROCESSING = "squash-v1"
 MAX_IMAGE_BYTES = 32 * 1024 * 1024
 MAX_IMAGE_PIXELS = 100_000_000
 
+# Pillow knows more, among them formats whose decoders are programs of their own (EPS runs Ghostscript).
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
+# Image.open knows a format by name once its plugin is loaded.
+_PLUGINS = (Jpeg2KImagePlugin, TiffImagePlugin, WebPImagePlugin)
 _EXIF_SCAN_BYTES = 65_536
 _EXIF_ORIENTATION = 0x0112
 # A decompression bomb is refused by our own check of the header, with a reason a person can act on.
@@ -47,7 +51,6 @@ def load_image(data: bytes, size: int, out: NDArray[np.uint8] | None = None) -> 
     Raises:
         UnreadableImage: empty, truncated, not an image, over 32 MB, or over 100 megapixels; the last two are refused
             before anything is decoded.
-
     """
     check_size(len(data))
     image = _decode_jpeg(data, size) if data[:2] == b"\xff\xd8" else None
@@ -70,7 +73,6 @@ def thumbnail(data: bytes, longest: int) -> bytes:
 
     Raises:
         UnreadableImage: as `load_image`.
-
     """
     check_size(len(data))
     image = (_decode_jpeg(data, longest) if data[:2] == b"\xff\xd8" else None) or _decode_with_pillow(data, longest)
@@ -125,7 +127,7 @@ def _decode_with_pillow(data: bytes, size: int) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
                 _check_pixels(*image.size)
                 image.draft("RGB", (size, size))
                 image.load()

@@ -12,7 +12,6 @@ class CountLabels:
 
     Raises:
         ValueError: a label is not a count, the labels are not in rising order, or an open one is not the last.
-
     """
 
     names: tuple[str, ...]

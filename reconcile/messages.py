@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from reconcile.config import LogFormat
 
-_LINE_EVERY_SECONDS = 30.0
+LINE_EVERY_SECONDS = 30.0
 
 
 class Workload(Protocol):
@@ -59,6 +60,13 @@ class Messages:
             line = f"{now:%H:%M:%S} {'warning: ' if level == 'warning' else ''}{text}"
         print(line, file=self._stream, flush=True)
 
+    def error(self, text: str) -> None:
+        """The one line that a run ends with."""
+        if self._json:
+            self._line("error", text, {})
+        else:
+            print(f"reconcile: {text}", file=self._stream, flush=True)
+
     @contextmanager
     def progress(self, what: str, workload: Workload) -> Iterator[Advance]:
         """Show how far `what` has come; the object yielded is called with the number of things just done."""
@@ -66,7 +74,9 @@ class Messages:
             with _bar(what, workload) as advance:
                 yield advance
         else:
-            yield _Lines(self, what, workload)
+            lines = _Lines(self, what, workload)
+            with lines:
+                yield lines
 
 
 class Advance(Protocol):
@@ -77,24 +87,35 @@ class Advance(Protocol):
 
 
 class _Lines:
-    """One plain line every 30 seconds."""
+    """One plain line every 30 seconds, from a thread of its own: also when nothing at all gets done."""
 
     def __init__(self, messages: Messages, what: str, workload: Workload) -> None:
         self._messages, self._what, self._workload = messages, what, workload
         self._done, self._started = 0, time.monotonic()
-        self._due = self._started + _LINE_EVERY_SECONDS
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
 
     def __call__(self, done: int) -> None:
         self._done += done
-        now = time.monotonic()
-        if now < self._due:
-            return
-        self._due = now + _LINE_EVERY_SECONDS
-        rate = self._done / (now - self._started)
-        left = (self._workload.total - self._done) / rate if rate else 0.0
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _tick(self) -> None:
+        while not self._ended.wait(LINE_EVERY_SECONDS):
+            self.tell()
+
+    def tell(self) -> None:
+        """How many are done, how fast, and how long it will take."""
+        rate = self._done / max(time.monotonic() - self._started, 1e-9)
         total = f"{self._workload.total:,}" if self._workload.is_complete else f"at least {self._workload.total:,}"
+        left = f", about {_duration((self._workload.total - self._done) / rate)} left" if rate else ""
         self._messages.say(
-            f"{self._what}: {self._done:,} of {total}, {rate:.0f}/s, about {_duration(left)} left",
+            f"{self._what}: {self._done:,} of {total}, {rate:.0f}/s{left}",
             done=self._done,
             total=self._workload.total,
             per_second=round(rate, 1),

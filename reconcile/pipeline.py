@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from reconcile.bucket import Bucket, S3Access, bring_file, open_bucket
+import duckdb
+
+from reconcile.bucket import Bucket, S3Access, StoredObject, bring_file, open_bucket
 from reconcile.counter import Counter, load_counter
 from reconcile.counting import count_images, read_records
-from reconcile.errors import Interrupted, ReconcileError
+from reconcile.errors import Interrupted, ReconcileError, UsageError
 from reconcile.reconciliation import Night
 from reconcile.records_table import table_format
 from reconcile.report import render_report
@@ -21,8 +23,9 @@ from reconcile.store import Output
 from reconcile.summary import Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from reconcile.backlog import Backlog
     from reconcile.config import Settings
     from reconcile.messages import Messages
 
@@ -38,8 +41,9 @@ class _Places(NamedTuple):
 
 
 def new_run_id() -> str:
-    """The time, such as 20261123T021500Z: run ids sort by it."""
-    return datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    """The time, such as 20261123T021500.123Z: run ids sort by it."""
+    now = datetime.now(UTC)
+    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
 
 
 def run(settings: Settings, run_id: str, messages: Messages) -> Summary:
@@ -55,7 +59,6 @@ def run(settings: Settings, run_id: str, messages: Messages) -> Summary:
 
     Raises:
         ReconcileError: no bucket, no credentials, no model, no output: in one line, before any work starts.
-
     """
     started = datetime.now(UTC)
     places = _open(settings, run_id, messages)
@@ -78,43 +81,29 @@ def run(settings: Settings, run_id: str, messages: Messages) -> Summary:
         _work(settings, places, summary, messages)
     except KeyboardInterrupt:
         raise Interrupted("interrupted; what was counted is kept, run the same command again to go on") from None
+    except duckdb.Error as error:
+        raise ReconcileError(
+            f"DuckDB: {str(error).splitlines()[0][:300]} (it works in {tempfile.gettempdir()})"
+        ) from None
     return summary
-
-
-def _work(settings: Settings, places: _Places, summary: Summary, messages: Messages) -> None:
-    counter = places.counter
-    with tempfile.TemporaryDirectory(prefix="reconcile-") as folder:
-        work = Path(folder)
-        counts_folder = f"counts/{counter.model_id}"
-        night = Night(
-            work,
-            counter.card.labels,
-            places.output.local_parts(counts_folder, work),
-            places.output.local_parts("records", work),
-        )
-        try:
-            _use_records_table(settings, night, work)
-            _count(settings, places, night, summary, messages)
-            _read_records(settings, places.bucket, places.output, night, summary, messages)
-            night.use_parts(places.output.local_parts(counts_folder, work), places.output.local_parts("records", work))
-            _finish(settings, places, night, work, summary)
-        finally:
-            night.close()
 
 
 def _open(settings: Settings, run_id: str, messages: Messages) -> _Places:
     if settings.records is not None:
         table_format(settings.records)
     counter = load_counter(settings.model, settings.device, messages.warn)
-    access = s3_access(settings)
-    bucket = open_bucket(settings.bucket, access)
+    bucket = open_bucket(settings.bucket, s3_access(settings))
     output = open_output(settings)
+    for prefix in (settings.images_prefix, settings.records_prefix):
+        if f"{output.location}/".startswith(bucket.url(prefix).rstrip("/") + "/"):
+            raise UsageError(f"--out lies in {bucket.url(prefix)}, where it would be read as photos or records")
     output.check_writable()
     if output.has_finished(run_id):
         raise ReconcileError(f"run {run_id} is finished already; choose another --run-id")
     workers = f"{counter.workers} session{'s' if counter.workers > 1 else ''}"
     messages.say(
-        f"run {run_id}: {bucket.location} → {output.location}, model {counter.model_id}, {counter.provider}, {workers}"
+        f"run {run_id}: {bucket.location} → {output.location}, model {counter.model_id}, "
+        f"{counter.provider.removesuffix('ExecutionProvider')}, {workers}"
     )
     return _Places(bucket, output, counter)
 
@@ -135,56 +124,94 @@ def _as_folder(out: str) -> str:
     return out if "/" in out or out.startswith((".", "~")) else f"./{out}"
 
 
-def _use_records_table(settings: Settings, night: Night, work: Path) -> None:
-    if settings.records is not None:
-        path = bring_file(settings.records, s3_access(settings), work)
-        night.use_table_records(
-            path, settings.records, settings.records_columns, only_of_images=settings.limit is not None
-        )
-
-
-def _count(settings: Settings, places: _Places, night: Night, summary: Summary, messages: Messages) -> None:
-    bucket, output, counter = places
-    with _timed(summary, "count"):
-        backlog = night.backlog("images_to_count")
-        backlog.fill(night.new_images(bucket.pages(settings.images_prefix), settings.limit))
+def _work(settings: Settings, places: _Places, summary: Summary, messages: Messages) -> None:
+    """Everything that takes time: list, count, read records, join, report."""
+    counts_folder = f"counts/{places.counter.model_id}"
+    is_limited = settings.limit is not None
+    with tempfile.TemporaryDirectory(prefix="reconcile-", ignore_cleanup_errors=True) as folder:
+        work = Path(folder)
+        output = places.output
+        parts = (output.local_parts(counts_folder, work), output.local_parts("records", work))
+        night = Night(work, places.counter.card.labels, *parts)
+        images, records = night.backlog("images_to_count"), night.backlog("records_to_read")
         try:
-            with messages.progress("counting", backlog) as advance:
-                summary.counted = count_images(bucket, backlog, counter, output, settings.batch_size, advance)
+            if settings.records is not None:
+                path = bring_file(settings.records, s3_access(settings), work)
+                night.use_table_records(path, settings.records, settings.records_columns, only_of_images=is_limited)
+            # Nothing is counted before it is sure that there are photos, and records to hold them against.
+            images.fill(night.new_images(_photos(settings, places.bucket), settings.limit))
+            if settings.records is None and not is_limited:
+                records.fill(night.new_records(_records(settings, places.bucket), only_of_images=False))
+                _need_a_page(records, places.bucket, "records", settings.records_prefix)
+            _need_a_page(images, places.bucket, "photos", settings.images_prefix)
+            _count(settings, places, images, summary, messages)
+            summary.images = night.image_count
+            summary.already_counted = summary.images - summary.counted
+            if settings.records is None:
+                if is_limited:  # which records are wanted is known only now
+                    records.fill(night.new_records(_records(settings, places.bucket), only_of_images=True))
+                _read_records(places, records, summary, messages)
+                night.use_json_records()
+            night.use_parts(output.local_parts(counts_folder, work), output.local_parts("records", work))
+            _finish(settings, places, night, work, summary)
         finally:
-            backlog.close()
-    summary.images = night.image_count
-    if summary.images == 0:
-        where = bucket.url(settings.images_prefix)
-        raise ReconcileError(f"there are no images under {where}; is --images-prefix right?")
-    summary.already_counted = summary.images - summary.counted
-    if summary.counted:
-        summary.images_per_second = round(summary.counted / summary.seconds["count"], 1)
+            images.close()
+            records.close()
+            night.close()
+
+
+def _photos(settings: Settings, bucket: Bucket) -> Iterator[list[StoredObject]]:
+    """Pages of photos. Where records lie among them, those are the objects that end in .json."""
+    pages = bucket.pages(settings.images_prefix)
+    return _only(pages, is_json=False) if _overlap(settings) else pages
+
+
+def _records(settings: Settings, bucket: Bucket) -> Iterator[list[StoredObject]]:
+    pages = bucket.pages(settings.records_prefix)
+    return _only(pages, is_json=True) if _overlap(settings) else pages
+
+
+def _overlap(settings: Settings) -> bool:
+    images, records = (prefix.strip("/") + "/" for prefix in (settings.images_prefix, settings.records_prefix))
+    return images == "/" or records == "/" or images.startswith(records) or records.startswith(images)
+
+
+def _only(pages: Iterable[list[StoredObject]], *, is_json: bool) -> Iterator[list[StoredObject]]:
+    for page in pages:
+        yield [stored for stored in page if stored.key.lower().endswith(".json") == is_json]
+
+
+def _need_a_page(backlog: Backlog, bucket: Bucket, what: str, prefix: str) -> None:
+    if not backlog.has_a_page():
+        flag = "--images-prefix" if what == "photos" else "--records-prefix"
+        raise ReconcileError(f"there are no {what} under {bucket.url(prefix)}; is {flag} right?")
+
+
+def _count(settings: Settings, places: _Places, images: Backlog, summary: Summary, messages: Messages) -> None:
+    bucket, output, counter = places
+    with messages.progress("counting", images) as advance:
+        counted = count_images(bucket, images, counter, output, settings.batch_size, advance)
+    summary.counted, summary.seconds["count"] = counted.objects, round(counted.seconds, 2)
+    if counted.objects:
+        summary.images_per_second = round(counted.objects / counted.seconds, 1)
     messages.say(
-        f"{summary.counted:,} images counted in {summary.seconds['count']:.0f} s, "
-        f"{summary.already_counted:,} were counted before",
+        f"{counted.objects:,} images counted in {counted.seconds:.1f} s",
         stage="count",
-        counted=summary.counted,
+        counted=counted.objects,
         seconds=summary.seconds["count"],
     )
 
 
-def _read_records(
-    settings: Settings, bucket: Bucket, output: Output, night: Night, summary: Summary, messages: Messages
-) -> None:
-    if settings.records is not None:
-        return
-    with _timed(summary, "records"):
-        backlog = night.backlog("records_to_read")
-        pages = bucket.pages(settings.records_prefix)
-        backlog.fill(night.new_records(pages, only_of_images=settings.limit is not None))
-        try:
-            with messages.progress("reading records", backlog) as advance:
-                read = read_records(bucket, backlog, output, advance)
-        finally:
-            backlog.close()
-    night.use_json_records()
-    messages.say(f"{read:,} new records read in {summary.seconds['records']:.0f} s", stage="records", read=read)
+def _read_records(places: _Places, records: Backlog, summary: Summary, messages: Messages) -> None:
+    with messages.progress("reading records", records) as advance:
+        read = read_records(places.bucket, records, places.output, advance)
+    summary.seconds["records"] = round(read.seconds, 2)
+    messages.say(
+        f"{read.objects:,} new records read in {read.seconds:.1f} s",
+        stage="records",
+        read=read.objects,
+        seconds=summary.seconds["records"],
+    )
 
 
 def _finish(settings: Settings, places: _Places, night: Night, work: Path, summary: Summary) -> None:

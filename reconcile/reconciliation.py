@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 from reconcile.backlog import Backlog, as_table
 from reconcile.bucket import StoredObject
 from reconcile.discrepancy import p_wrong
-from reconcile.records_table import table_rows
+from reconcile.errors import ReconcileError
+from reconcile.records import bin_id
+from reconcile.records_table import load_table
 from reconcile.resources import query
 from reconcile.store import COUNTS_SCHEMA, RECORDS_SCHEMA
 
@@ -43,7 +45,6 @@ class Night:
             labels: of the model whose counts are used.
             counts: paths of that model's Parquet parts.
             records: paths of the Parquet parts of JSON records.
-
         """
         self._work = work
         self._labels = labels
@@ -55,14 +56,26 @@ class Night:
         self.use_parts(counts, records)
 
     def use_parts(self, counts: Sequence[str], records: Sequence[str]) -> None:
-        """Take up the parts of <out> as they are now."""
-        for name, paths, schema in (("counts", counts, COUNTS_SCHEMA), ("record_parts", records, RECORDS_SCHEMA)):
-            # An empty table of the same columns stands in while there is no part to read.
-            empty = self._work / f"{name}.empty.parquet"
-            pq.write_table(schema.empty_table(), empty)
-            source = self._database.read_parquet([str(empty), *paths])
+        """Take up the parts of <out> as they are now.
+
+        Raises:
+            ReconcileError: one of them cannot be read.
+        """
+        self._load("counts", counts, COUNTS_SCHEMA, "image_key")
+        self._load("record_parts", records, RECORDS_SCHEMA, "record_key")
+
+    def _load(self, name: str, paths: Sequence[str], schema: pa.Schema, key: str) -> None:
+        # An empty table of the same columns stands in while there is no part to read.
+        empty = self._work / f"{name}.empty.parquet"
+        pq.write_table(schema.empty_table(), empty)
+        try:
             self._database.execute(f"DROP TABLE IF EXISTS {name}")
-            source.create(name)
+            self._database.read_parquet([str(empty), *paths]).order(key).create(name)
+        except duckdb.Error as error:
+            detail = str(error).splitlines()[0][:300]
+            raise ReconcileError(
+                f"cannot read what earlier runs left: {detail}; what is removed is done again"
+            ) from None
 
     def backlog(self, name: str) -> Backlog:
         """A backlog that keeps what it holds in this database."""
@@ -85,23 +98,31 @@ class Night:
         Args:
             pages: the listing.
             only_of_images: leave out records of bins that have no image in this run.
-
         """
+        wanted: set[str] | None = None
+        if only_of_images:
+            wanted = {
+                name for (name,) in self._database.cursor().execute("SELECT bin_id FROM listed_images").fetchall()
+            }
+            missing = set(wanted)
         for page in pages:
-            wanted = self._select(page, "wanted_records") if only_of_images else page
-            yield self._subtract("listed_records", wanted, "not_yet_read")
+            taken = page if wanted is None else [stored for stored in page if bin_id(stored.key) in wanted]
+            yield self._subtract("listed_records", taken, "not_yet_read")
+            if wanted is not None:
+                missing -= {bin_id(stored.key) for stored in taken}
+                if not missing:
+                    return
 
     def _subtract(self, listing: str, page: list[StoredObject], step: str) -> list[StoredObject]:
         """Write a page to the table of its listing and give back the part of it that is new."""
+        if not page:
+            return []
         cursor = self._database.cursor()
         cursor.register("page", as_table(page))
         cursor.execute(f"INSERT INTO {listing} SELECT key, bin_id, size, etag, modified FROM page")
-        return self._select(page, step)
-
-    def _select(self, page: list[StoredObject], step: str) -> list[StoredObject]:
-        cursor = self._database.cursor()
-        cursor.register("page", as_table(page))
-        return [StoredObject(*row) for row in cursor.execute(query(step)).fetchall()]
+        keys = [stored.key for stored in page]
+        found = cursor.execute(query(step), {"first": min(keys), "last": max(keys)}).fetchall()
+        return [StoredObject(*row) for row in found]
 
     @property
     def image_count(self) -> int:
@@ -118,11 +139,10 @@ class Night:
         Args:
             path: CSV, Parquet or JSON Lines on this machine.
             source: what the user calls it.
-            columns: our column names to the table's; see `records_table.table_rows`.
+            columns: our column names to the table's; see `records_table.load_table`.
             only_of_images: leave out records of bins that have no image in this run.
-
         """
-        table_rows(self._database, path, source, columns).create_view("source_rows", replace=True)
+        load_table(self._database, path, source, columns, self._work)
         text = query("records_from_table")
         wanted = "SELECT t.* FROM t SEMI JOIN listed_images USING (bin_id)" if only_of_images else "FROM t"
         self._database.execute(f"CREATE OR REPLACE VIEW all_records AS WITH t AS ({text}) {wanted}")
@@ -155,7 +175,6 @@ class Night:
         Args:
             name: one of the queries over `reconciled`.
             parameters: what the query asks for, such as `most`; the label parameters are filled in.
-
         """
         text = query(name)
         values = self._label_parameters() | parameters

@@ -49,7 +49,6 @@ def read_abid_record(data: bytes) -> Record:
 
     Raises:
         InvalidRecord: not JSON, no quantity, or one that is negative, fractional or no number.
-
     """
     if not data:
         raise InvalidRecord("the record is empty (0 bytes)")
@@ -74,7 +73,6 @@ def read_quantity(value: object) -> int:
 
     Raises:
         InvalidRecord: anything else.
-
     """
     if isinstance(value, str):
         text = value
@@ -102,19 +100,24 @@ def _read_items(found: object) -> tuple[list[dict[str, Any]], int]:
         if not isinstance(item, dict):
             unread += 1
             continue
-        quantity = item.get("quantity")
-        is_count = isinstance(quantity, int) and not isinstance(quantity, bool) and abs(quantity) <= _LARGEST_QUANTITY
         measures = {measure: _measure(item.get(measure)) for measure in _MEASURES}
         name = item.get("name") or item.get("normalizedName")
         items.append(
             {
                 "asin": _text(item.get("asin") or key),
                 "name": None if name is None else _text(name),
-                "quantity": quantity if is_count else None,
+                "quantity": _item_quantity(item.get("quantity")),
                 **measures,
             }
         )
     return items, unread
+
+
+def _item_quantity(value: object) -> int | None:
+    try:
+        return read_quantity(value)
+    except InvalidRecord:
+        return None
 
 
 def _measure(found: object) -> dict[str, Any] | None:

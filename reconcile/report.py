@@ -29,7 +29,7 @@ QUEUE_LENGTH = 100
 _THUMBNAIL_PIXELS = 256
 _FETCHERS = 16
 _MOST_PRODUCTS = 20
-_MOST_PROBLEMS = 50
+_MOST_REASONS = 10
 
 
 def render_report(night: Night, bucket: Bucket, summary: Summary) -> str:
@@ -42,7 +42,6 @@ def render_report(night: Night, bucket: Bucket, summary: Summary) -> str:
 
     Returns:
         HTML whose size does not grow with the number of bins: it shows the first 100 of the recount queue.
-
     """
     labels = CountLabels(tuple(summary.labels))
     queue = _rows(night.table("recount_queue", most=QUEUE_LENGTH))
@@ -63,13 +62,13 @@ def render_report(night: Night, bucket: Bucket, summary: Summary) -> str:
         summary=summary,
         record_error_rate=RECORD_ERROR_RATE,
         status_words=STATUS_WORDS,
-        css=Markup(resource("reports", "report.css").read_text()),  # noqa: S704 – our own file
+        css=Markup(resource("reports", "report.css").read_text(encoding="utf-8")),  # noqa: S704 – our own file
         queue=queue,
         accuracy=_rows(accuracy),
         charts=_charts(accuracy),
         confusion=_confusion(night.table("confusion"), labels),
         products=_rows(night.table("items_by_asin", most=_MOST_PRODUCTS)),
-        problems=_rows(night.table("problems", most=_MOST_PROBLEMS)),
+        problems=_rows(night.table("problems", most=_MOST_REASONS)),
     )
 
 

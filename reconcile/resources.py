@@ -18,4 +18,4 @@ def resource(*parts: str) -> Path:
 @cache
 def query(name: str) -> str:
     """The text of `sql/<name>.sql`."""
-    return resource("sql", f"{name}.sql").read_text()
+    return resource("sql", f"{name}.sql").read_text(encoding="utf-8")

@@ -40,7 +40,6 @@ def write_sample_bucket(folder: Path, bins: int = 200) -> Sample:
     Args:
         folder: bin-images/ and metadata/ are written under it.
         bins: how many; what goes wrong needs at least 150 of them.
-
     """
     images, records = folder / "bin-images", folder / "metadata"
     images.mkdir(parents=True, exist_ok=True)

@@ -76,7 +76,6 @@ class Output:
 
         Raises:
             ReconcileError: it cannot be written.
-
         """
         key = f"runs/.probe-{uuid.uuid4().hex}"
         self._bucket.put(key, b"reconcile can write here\n")

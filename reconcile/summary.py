@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_UNREADABLE, EXIT_ALARM = range(5)
+EXIT_DONE, EXIT_UNREADABLE, EXIT_ALARM = 0, 3, 4
+_ROUNDING = 1e-9
+"""7 of 100 is 7 %, whatever floating point makes of it."""
 STATUS_WORDS = {
     "match": "agreeing",
     "short": "short",
@@ -62,10 +64,10 @@ class Summary:
     def judge(self, max_unreadable: float, alarm: float | None) -> None:
         """Set the exit code: too many unreadable images, or the discrepancy alarm."""
         unreadable = self.totals["unreadable_image"]
-        if unreadable > max_unreadable * self.images:
+        if unreadable > max_unreadable * self.images + _ROUNDING:
             self.exit_code = EXIT_UNREADABLE
             self.exit_reason = f"{unreadable} of {self.images} images were unreadable, more than {max_unreadable:.1%}"
-        elif alarm is not None and self.compared and self.discrepant >= alarm * self.compared:
+        elif alarm is not None and self.discrepant and self.discrepant >= alarm * self.compared - _ROUNDING:
             self.exit_code = EXIT_ALARM
             self.exit_reason = (
                 f"{self.discrepant} of {self.compared} compared bins are short or over: the alarm is at {alarm:.1%}"
@@ -73,7 +75,7 @@ class Summary:
 
     def lines(self) -> list[tuple[str, str]]:
         """What is printed at the end of a run: name and value."""
-        rate = "–" if self.images_per_second is None else f"{self.images_per_second:,.0f}"
+        rate = "-" if self.images_per_second is None else f"{self.images_per_second:,.0f}"
         statuses = [(word, f"{self.totals[status]:,}") for status, word in STATUS_WORDS.items()]
         return [
             ("bins", f"{self.rows:,}"),

@@ -1,11 +1,18 @@
--- A row: one status and reason of bins that could not be compared, how many there are, and up to three of them.
-SELECT
-    status,
-    reason,
-    count(*) AS bins,
-    list_slice(list(coalesce(image_key, record_key) ORDER BY coalesce(image_key, record_key)), 1, 3) AS examples
-FROM reconciled
-WHERE status NOT IN ('match', 'short', 'over')
-GROUP BY status, reason
-ORDER BY status, bins DESC, reason
-LIMIT $most
+-- A row: one status and reason of rows that could not be compared, how many there are, and up to three of them. Of each
+-- status the most frequent reasons; left_out says how many more reasons it has, in its last row.
+WITH reasons AS (
+    SELECT
+        status,
+        reason,
+        count(*) AS bins,
+        list_slice(list(coalesce(image_key, record_key) ORDER BY coalesce(image_key, record_key)), 1, 3) AS examples,
+        row_number() OVER (PARTITION BY status ORDER BY count(*) DESC, reason) AS place,
+        count(*) OVER (PARTITION BY status) AS of_status
+    FROM reconciled
+    WHERE status NOT IN ('match', 'short', 'over')
+    GROUP BY status, reason
+)
+SELECT status, reason, bins, examples, CASE WHEN place = $most THEN of_status - place ELSE 0 END AS left_out
+FROM reasons
+WHERE place <= $most
+ORDER BY status, place

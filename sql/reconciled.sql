@@ -46,7 +46,7 @@ SELECT
             THEN image_reason || '; and the record: ' || record_reason
         WHEN image_reason IS NOT NULL THEN image_reason
         WHEN record_reason IS NOT NULL THEN record_reason
-        WHEN is_older_photo THEN 'an older photo: the newest one of this bin was held against the record'
+        WHEN is_older_photo THEN 'an older photo of this bin: only the newest is compared'
         WHEN image_key IS NULL THEN 'no photo of this bin in the bucket'
         WHEN NOT has_record THEN 'no record for this photo'
     END AS reason,

@@ -19,7 +19,6 @@ def augment(pixels: Tensor, size: int) -> Tensor:
 
     Returns:
         float [N, size, size, 3] of 0 to 255.
-
     """
     number = len(pixels)
     device = pixels.device

@@ -19,7 +19,6 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
 
     Returns:
         T, 0.2 to 5, to three digits; under 1 the model was too shy, over 1 too sure.
-
     """
     temperatures = np.exp(np.linspace(np.log(0.2), np.log(5.0), 641))
     losses = [negative_log_likelihood(logits, labels, temperature) for temperature in temperatures]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reconcile.drawing import draw_bin, draw_catalogue
+from reconcile.errors import ReconcileError
 from reconcile.images import PREPROCESSING, UnreadableImage, load_image
 
 if TYPE_CHECKING:
@@ -47,13 +48,19 @@ def read_labels(
         the training and the validation images; images whose count no label covers are left out of both.
 
     Raises:
-        FileNotFoundError: there is no labels.csv in `folder`.
-
+        ReconcileError: there is no labels.csv in `folder`, or it lacks a column.
     """
+    table = folder / "labels.csv"
+    if not table.is_file():
+        raise ReconcileError(f"there is no {table}; it says image, count and fold of each photo in bin-images/")
     training: list[LabelledImage] = []
     validation: list[LabelledImage] = []
-    with (folder / "labels.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        missing = {"image", "count", "fold"} - set(reader.fieldnames or ())
+        if missing:
+            raise ReconcileError(f"{table} has no column {', '.join(sorted(missing))}")
+        for row in reader:
             count = int(row["count"])
             if labels.index_of(count) is None:
                 continue
@@ -80,7 +87,7 @@ def image_bytes(image: LabelledImage) -> bytes:
 
 
 def fingerprint(images: Sequence[LabelledImage]) -> str:
-    """Twelve hex digits that change whenever an image, its name or its label does not stay the same."""
+    """Twelve hex digits that change with the name, the size in bytes and the label of any image."""
     digest = hashlib.sha256()
     for image in images:
         name = str(image.source) if isinstance(image.source, int) else image.source.name
@@ -94,7 +101,6 @@ def load_arrays(images: Sequence[LabelledImage], size: int, cache: Path) -> tupl
 
     Returns:
         uint8 [N, size, size, 3] (memory-mapped) and int64 [N] counts; unreadable images are printed and left out.
-
     """
     cache.mkdir(parents=True, exist_ok=True)
     stem = f"{PREPROCESSING}-{size}-{fingerprint(images)}"

@@ -44,7 +44,6 @@ def export(
         destination: the file to write.
         precision: fp32, or int8 in QDQ form (u8 activations, s8 weights per channel), which is faster on CPUs.
         report: called with one line a step.
-
     """
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
     recipe, size = Recipe.model_validate(saved["recipe"]), int(saved["size"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import tomllib
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from reconcile.errors import UsageError
 from reconcile.labels import CountLabels
 
 if TYPE_CHECKING:
@@ -48,5 +49,15 @@ class Recipe(BaseModel):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe; pydantic's ValidationError names each setting that is missing, unknown or out of range."""
-    return Recipe.model_validate(tomllib.loads(path.read_text()))
+    """Read a recipe.
+
+    Raises:
+        UsageError: it is no TOML, or a setting in it is missing, unknown or out of range.
+    """
+    try:
+        return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
+        raise UsageError(f"{path}: {'; '.join(problems)}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no TOML: {error}") from None

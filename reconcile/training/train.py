@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from reconcile.errors import UsageError
 from reconcile.training import data
 from reconcile.training.augment import CROP_MARGIN, augment
 from reconcile.training.network import CountNetwork, predict_logits
@@ -44,7 +45,6 @@ def train(
 
     Returns:
         the path of the best checkpoint: the most held-out photos right at the last stage's input size.
-
     """
     out.mkdir(parents=True, exist_ok=True)
     training = _Training(recipe, out)
@@ -95,6 +95,8 @@ class _Training:
     def load(self) -> None:
         """Take up the last checkpoint; the optimizer's part of it waits for its stage to begin."""
         self._saved = torch.load(self.last, map_location=self.device, weights_only=True)
+        if self._saved["recipe"] != self.recipe.model_dump():
+            raise UsageError(f"{self.last} was made after another recipe; say --no-resume, or another --out")
         self.network.load_state_dict(self._saved["network"])
         self.average.load_state_dict(self._saved["average"])
         self.progress = _Progress(**self._saved["progress"])
@@ -185,6 +187,7 @@ class _Training:
         state = {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
+            "recipe": self.recipe.model_dump(),
             "progress": vars(self.progress),
             "optimizer": optimizer.state_dict(),
             "schedule": schedule.state_dict(),

@@ -1,5 +1,6 @@
 """Buckets and folders answer alike."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_what_is_put_can_be_got(place):
     assert bucket.get("runs/1/x.bin") == b"new"
     assert (folder / "runs/1/x.bin").read_bytes() == b"new"
     bucket.delete("runs/1/x.bin")
-    with pytest.raises(FetchError, match="no such object"):
+    with pytest.raises(FetchError, match="there is no such"):
         bucket.get("runs/1/x.bin")
 
 
@@ -71,7 +72,7 @@ def test_an_object_that_changed_since_it_was_listed_is_not_taken_for_it(place):
     (folder / "a.jpg").write_bytes(b"first")
     [[stored]] = bucket.pages()
     (folder / "a.jpg").write_bytes(b"second, longer")
-    with pytest.raises(FetchError, match="changed between listing and fetching"):
+    with pytest.raises(FetchError, match="changed between listing and"):
         bucket.get(stored.key, stored.etag)
 
 
@@ -129,3 +130,64 @@ def test_a_file_is_brought_from_s3_or_found_here(s3, tmp_path):
     for missing in ("s3://erp/none.csv", str(tmp_path / "none.csv")):
         with pytest.raises(ReconcileError, match=r"none\.csv"):
             bring_file(missing, access, tmp_path)
+
+
+@pytest.fixture
+def moto(monkeypatch):
+    """moto's S3 server: unlike rclone's it keeps keys that no file system could."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield S3Access(endpoint_url=f"http://{host}:{port}")
+    server.stop()
+
+
+def test_keys_that_no_file_system_has_and_markers_of_folders(moto):
+    import boto3
+
+    client = boto3.client("s3", endpoint_url=moto.endpoint_url, region_name="us-east-1")
+    client.create_bucket(Bucket="odd")
+    keys = ["a.jpg", "b//2.jpg", "c/./3.jpg", "tab\there.jpg", "z/5.jpg"]
+    for key in keys:
+        client.put_object(Bucket="odd", Key=f"photos/{key}", Body=key.encode())
+    for marker in ("photos/", "photos/z/", "photos/empty/"):
+        client.put_object(Bucket="odd", Key=marker, Body=b"")
+    client.put_object(Bucket="odd", Key="photos/nothing.jpg", Body=b"")
+    bucket = open_bucket("odd", moto)
+    listed = [stored for page in bucket.pages("photos/") for stored in page]
+    assert sorted(stored.key for stored in listed) == sorted(f"photos/{key}" for key in [*keys, "nothing.jpg"])
+    for stored in listed:
+        assert bucket.get(stored.key, stored.etag).decode() == (
+            stored.key.removeprefix("photos/") if stored.size else ""
+        )
+
+
+def test_markers_of_folders_are_left_out_where_all_keys_are_plain(moto):
+    import boto3
+
+    client = boto3.client("s3", endpoint_url=moto.endpoint_url, region_name="us-east-1")
+    client.create_bucket(Bucket="plain")
+    for key, body in (("p/", b""), ("p/1.jpg", b"1"), ("p/sub/", b""), ("p/sub/2.jpg", b"2"), ("p/zero.jpg", b"")):
+        client.put_object(Bucket="plain", Key=key, Body=body)
+    pages = open_bucket("plain", moto).pages("p/")
+    assert [stored.key for page in pages for stored in page] == ["p/1.jpg", "p/sub/2.jpg", "p/zero.jpg"]
+
+
+def test_every_file_of_a_folder_is_listed_and_says_why_it_cannot_be_read(tmp_path):
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "loop").symlink_to(folder)
+    (folder / "dangling.jpg").symlink_to("nowhere")
+    for name in ("a.jpg", "a-b.jpg", "tab\there.jpg", "x#1", "sub/c.jpg", "sub-d.jpg"):
+        (folder / name).write_bytes(b"photo")
+    Path(os.fsdecode(bytes(folder) + b"/latin-\xff.jpg")).write_bytes(b"photo")
+    bucket = open_bucket(str(folder), S3Access())
+    keys = [stored.key for page in bucket.pages() for stored in page]
+    readable = ["a-b.jpg", "a.jpg", "sub-d.jpg", "sub/c.jpg", "tab\there.jpg", "x#1"]
+    assert keys == sorted([*readable, "dangling.jpg", "latin-\\xff.jpg"])
+    assert {bucket.get(key) for key in readable} == {b"photo"}
+    for key, reason in (("dangling.jpg", "the link leads nowhere"), ("latin-\\xff.jpg", "name is not UTF-8")):
+        with pytest.raises(FetchError, match=reason):
+            bucket.get(key)

@@ -18,6 +18,8 @@ def test_demo_counts_drawings_where_the_public_bucket_does_not_answer(tmp_path, 
     # No answer is sure where there is no way out: a proxy on a port where nothing listens.
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
+    # What is set for real nights is no concern of the demo.
+    (tmp_path / "reconcile.toml").write_text('images_prefix = "cam1/"\nlimit = 3\n')
     done = reconcile("demo", "--out", "first")
     assert done.returncode == 0, done.stderr
     assert "does not answer; these are 200 drawings" in done.stderr
@@ -87,6 +89,21 @@ def test_doctor_says_what_to_do_about_each_thing_that_fails(s3, tmp_path):
     assert "is --images-prefix right?" in done.stdout
     assert "Traceback" not in done.stderr
     assert done.stderr.strip() == "reconcile: 4 of these things would stop a run"
+
+
+def test_doctor_looks_into_the_table_of_records(grey_model, tmp_path):
+    write_bucket(tmp_path / "w", {"1": (1, 1)})
+    (tmp_path / "stock.csv").write_text("loc,expected_quantity\n1,1\n")
+    arguments = ["doctor", "--bucket", "./w", "--model", grey_model, "--out", "out", "--records", "stock.csv"]
+    done = reconcile(*arguments)
+    assert done.returncode == 1
+    assert "FAIL  records    stock.csv has no column 'bin_id'" in done.stdout
+    assert reconcile(*arguments, "--records-columns", "bin_id=loc").returncode == 0
+
+
+def test_doctor_without_a_bucket_still_tells_of_the_rest(grey_model):
+    done = reconcile("doctor", "--model", grey_model, "--out", "out")
+    assert {subject for subject, state in screen(done).items() if state == "FAIL"} == {"bucket"}
 
 
 def test_doctor_without_credentials(grey_model, monkeypatch):

@@ -4,12 +4,19 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
+import threading
 import time
 
 import pandas as pd
 import pytest
 
+from reconcile.bucket import S3Access, open_bucket
+from reconcile.counter import load_counter
+from reconcile.counting import count_images
+from reconcile.reconciliation import Night
+from reconcile.store import Output
 from tests.conftest import SCRIPTS, grey_photo, reconcile, write_bucket
 
 # bin id: (items in the photo, items on record)
@@ -163,7 +170,12 @@ def test_too_many_unreadable_photos_and_the_alarm_have_codes_of_their_own(wareho
         (["--bucket", "nobodys", "--endpoint-url", "http://127.0.0.1:1"], 1, "no answer"),
         (["--bucket", "./w", "--model", "none.onnx"], 1, "there is no model file none.onnx"),
         (["--bucket", "./w", "--out", "/proc/nowhere"], 1, "/proc/nowhere"),
-        (["--bucket", "./w", "--images-prefix", "none/"], 1, "no images under"),
+        (["--bucket", "./w", "--images-prefix", "none/"], 1, "no photos under"),
+        (["--bucket", "./w", "--records-prefix", "none/"], 1, "no records under"),
+        (["--bucket", "./w", "--out", "w/bin-images/out"], 2, "--out lies in"),
+        (["--bucket", "b", "--endpoint-url", "localhost:9000"], 2, "--endpoint-url"),
+        (["--bucket", "./w", "--records", "broken.parquet"], 1, "broken.parquet cannot be read"),
+        (["--bucket", "./w", "--records", "s3://stock.csv"], 1, "names a bucket, and no object"),
         (["--bucket", "./w", "--records", "none.csv"], 1, "there is no file none.csv"),
         (["--bucket", "./w", "--records", "stock.xlsx"], 2, "expected a file ending in"),
         (["--bucket", "./w", "--records", "stock.csv"], 2, "no column 'bin_id'"),
@@ -176,6 +188,7 @@ def test_too_many_unreadable_photos_and_the_alarm_have_codes_of_their_own(wareho
 def test_what_ends_a_run_ends_it_in_one_line(grey_model, tmp_path, arguments, code, message):
     write_bucket(tmp_path / "w", {"1": (1, 1)})
     (tmp_path / "stock.csv").write_text("location,qty\n")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     (tmp_path / "out" / "runs" / "done").mkdir(parents=True)
     (tmp_path / "out" / "runs" / "done" / "summary.json").write_text("{}")
     defaults = ["--model", grey_model] if "--model" not in arguments else []
@@ -187,6 +200,53 @@ def test_what_ends_a_run_ends_it_in_one_line(grey_model, tmp_path, arguments, co
     assert last.startswith("reconcile: ")
     assert message in last
     assert not (tmp_path / "out" / "counts").exists()
+
+
+@pytest.mark.parametrize("prefix", ["bins/", ""])
+def test_photos_and_records_may_lie_side_by_side(grey_model, tmp_path, prefix):
+    folder = write_bucket(tmp_path / "w", {"1": (1, 1), "2": (3, 5)})
+    (folder / "bins").mkdir()
+    for path in [*(folder / "bin-images").iterdir(), *(folder / "metadata").iterdir()]:
+        path.rename(folder / "bins" / path.name)
+    done = reconcile(
+        "run",
+        "--bucket",
+        folder,
+        "--model",
+        grey_model,
+        "--out",
+        "out",
+        "--images-prefix",
+        prefix,
+        "--records-prefix",
+        prefix,
+    )
+    assert done.returncode == 0, done.stderr
+    assert statuses(results(tmp_path / "out")[1]) == {"1": "match", "2": "short"}
+
+
+def test_what_ends_a_run_is_json_too_where_json_was_asked_for(warehouse, grey_model):
+    arguments = ["run", "--bucket", warehouse, "--model", grey_model, "--out", "o", "--log-format", "json"]
+    for more, code in ((["--images-prefix", "none/"], 1), (["--alarm", "1%"], 4)):
+        done = reconcile(*arguments, *more)
+        assert done.returncode == code
+        last = [json.loads(line) for line in done.stderr.splitlines()][-1]
+        assert last["level"] == "error"
+        assert "no photos" in last["message"] or "alarm" in last["message"]
+
+
+def test_a_log_in_ascii_does_not_end_a_run(warehouse, grey_model):
+    done = reconcile(
+        "run",
+        "--bucket",
+        warehouse,
+        "--model",
+        grey_model,
+        "--out",
+        "ö",
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_wrong_flag_is_wrong_usage():
@@ -209,30 +269,58 @@ def start(*arguments):
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.fixture
+def silent_server():
+    """Takes connections and never answers: whoever talks to it waits."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_interrupted_run_keeps_what_it_counted_and_goes_on(s3, grey_model, tmp_path, number):
-    bins = {f"{n:05d}": (n % 7, n % 7) for n in range(1500)}
-    write_bucket(s3.root / "large", bins)
-    arguments = ["run", "--bucket", "large", "--endpoint-url", s3.endpoint_url, "--model", grey_model, "--out", "out"]
-    process = start(*arguments)
-    # The run's first line comes just before it begins to count.
-    assert process.stderr.readline()
-    time.sleep(0.4)
+def test_a_run_that_waits_for_s3_can_be_interrupted(silent_server, grey_model, number):
+    process = start("run", "--bucket", "b", "--endpoint-url", silent_server, "--model", grey_model, "--out", "out")
+    assert process.stderr.readline()  # it comes just before the first request
     process.send_signal(number)
-    _, told = process.communicate(timeout=60)
-    if process.returncode == 0:
-        pytest.skip("the run was done before the signal came")
+    _, told = process.communicate(timeout=30)  # S3's own patience is longer
     assert process.returncode == 130
     assert (
         told.splitlines()[-1] == "reconcile: interrupted; what was counted is kept, run the same command again to go on"
     )
 
-    kept = sum(len(pd.read_parquet(part)) for part in (tmp_path / "out" / "counts").rglob("*.parquet"))
-    done = reconcile(*arguments)
-    assert done.returncode == 0, done.stderr
-    summary, rows = results(tmp_path / "out")
-    assert summary["counted"] == 1500 - kept
-    assert summary["totals"]["match"] == len(rows) == 1500
+
+def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(grey_model, tmp_path):
+    bins = {f"{n:05d}": (n % 7, n % 7) for n in range(300)}
+    folder = open_bucket(str(write_bucket(tmp_path / "w", bins)), S3Access())
+    output = Output(open_bucket(str(tmp_path / "out"), S3Access(), create=True))
+    counter = load_counter(grey_model, "cpu", pytest.fail)
+    night = Night(tmp_path, counter.card.labels, [], [])
+    backlog = night.backlog("images")
+    released = threading.Event()
+
+    def listing_that_does_not_end():
+        yield from folder.pages("bin-images/")
+        released.wait(60)
+
+    def interrupt(done):
+        if (counted := counted_so_far.append(done) or sum(counted_so_far)) >= 100:
+            raise KeyboardInterrupt(counted)
+
+    counted_so_far = []
+    backlog.fill(listing_that_does_not_end())
+    with pytest.raises(KeyboardInterrupt):
+        count_images(folder, backlog, counter, output, 16, interrupt)
+    assert not [
+        thread for thread in threading.enumerate() if thread.name.startswith(("fetch", "decode", "count", "list-0"))
+    ]
+    released.set()
+    backlog.close()
+    kept = pd.concat(pd.read_parquet(part) for part in output.local_parts(f"counts/{counter.model_id}", tmp_path))
+    assert len(kept) == sum(counted_so_far) >= 100
+
+    night.use_parts(output.local_parts(f"counts/{counter.model_id}", tmp_path), [])
+    left = [image for page in night.new_images(folder.pages("bin-images/"), None) for image in page]
+    assert len(left) == 300 - len(kept)
+    night.close()
 
 
 def test_a_killed_run_leaves_no_half_written_part(s3, grey_model, tmp_path):

@@ -20,7 +20,7 @@ def test_flags_win_over_environment_over_file_over_defaults(monkeypatch):
 def test_every_option_of_run_can_come_from_the_environment(monkeypatch):
     values = {
         "bucket": "b", "images_prefix": "i/", "records_prefix": "r/", "records": "t.csv",
-        "records_columns": "bin_id=loc", "endpoint_url": "http://e", "region": "r", "profile": "p",
+        "records_columns": "bin_id=loc", "endpoint_url": "http://e:1", "region": "r", "profile": "p",
         "no_sign_request": "true", "out": "o", "model": "m.onnx", "device": "cpu", "batch_size": "4", "limit": "9",
         "run_id": "night-1", "log_format": "json", "max_unreadable": "10%", "alarm": "0.5",
     }  # fmt: skip
@@ -43,12 +43,27 @@ def test_every_option_of_run_can_come_from_the_environment(monkeypatch):
         ({"bucket": "b", "alarm": "often"}, "--alarm"),
         ({"bucket": "b", "run_id": "../elsewhere"}, "--run-id"),
         ({"bucket": "b", "records_columns": "bin=3"}, "--records-columns: maps bin; only"),
+        ({"bucket": "b", "endpoint_url": "localhost:9000"}, "--endpoint-url: expected http://HOST:PORT"),
+        ({"bucket": "b", "endpoint_url": "http://user:hunter2@h"}, "--endpoint-url: holds credentials((?!hunter2).)*$"),
         ({"bucket": "b", "records_columns": "nonsense"}, "--records-columns: expected bin_id=COLUMN"),
     ],
 )
 def test_a_wrong_setting_names_its_flag(flags, message):
     with pytest.raises(UsageError, match=message):
         load_settings(flags)
+
+
+def test_a_file_that_is_no_text_says_so():
+    Path("reconcile.toml").write_bytes(b'bucket = "caf\xe9"')
+    with pytest.raises(UsageError, match=r"reconcile\.toml cannot be read"):
+        load_settings({"bucket": "b"})
+
+
+def test_settings_alone_hear_neither_environment_nor_file(monkeypatch):
+    Path("reconcile.toml").write_text('images_prefix = "file/"\n')
+    monkeypatch.setenv("RECONCILE_LIMIT", "3")
+    settings = load_settings({"bucket": "b"}, alone=True)
+    assert (settings.images_prefix, settings.limit) == ("bin-images/", None)
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,13 @@ def test_one_session_a_core(grey_model, monkeypatch):
         (lambda path: path.write_bytes(b"not a model"), "cannot be loaded"),
         (lambda path: write_grey_model(path, preprocessing="crop-v9"), "prepared by 'crop-v9'"),
         (lambda path: write_grey_model(path, input_size=None), "no count model"),
+        (lambda path: write_grey_model(path, temperature=0), "no count model"),
+        (lambda path: write_grey_model(path, version="../../evil"), "no count model"),
+        (
+            lambda path: write_grey_model(path, labels=CountLabels(("0", "1"))),
+            "gives 7 numbers an image for its 2 labels",
+        ),
+        (lambda path: write_grey_model(path, input_size=48), "does not count"),
     ],
 )
 def test_what_is_no_model_of_ours(tmp_path, make, message):

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -22,24 +23,41 @@ def clock(monkeypatch):
 
 
 def counting(clock, log_format):
-    """Ten images a second for 65 seconds, while the listing is still going on for the first half of it."""
+    """Ten images a second; after 30 s the listing is still going on, after 60 s it is not."""
     stream = io.StringIO()
     workload = SimpleNamespace(total=400, is_complete=False)
     with Messages(log_format, "r1", stream).progress("counting", workload) as advance:
-        for second in range(65):
-            clock.seconds += 1
-            if second == 40:
-                workload.total, workload.is_complete = 1000, True
-            advance(10)
+        clock.seconds += 30
+        advance(300)
+        advance.tell()
+        clock.seconds += 30
+        workload.total, workload.is_complete = 1000, True
+        advance(300)
+        advance.tell()
     return stream.getvalue().splitlines()
 
 
-def test_one_plain_line_every_thirty_seconds(clock):
+def test_plain_lines_say_how_far_it_is(clock):
     lines = counting(clock, "text")
     assert [re.sub(r"^[\d:]+ ", "", line) for line in lines] == [
         "counting: 300 of at least 400, 10/s, about 10 s left",
         "counting: 600 of 1,000, 10/s, about 40 s left",
     ]
+
+
+def test_a_line_comes_every_thirty_seconds_also_when_nothing_gets_done(monkeypatch):
+    assert messages.LINE_EVERY_SECONDS == 30
+    monkeypatch.setattr(messages, "LINE_EVERY_SECONDS", 0.001)
+    told = threading.Event()
+
+    class Stream(io.StringIO):
+        def flush(self):
+            told.set()
+
+    stream = Stream()
+    with Messages("text", "r1", stream).progress("counting", SimpleNamespace(total=7, is_complete=True)):
+        assert told.wait(30)
+    assert "counting: 0 of 7, 0/s" in stream.getvalue()
 
 
 def test_the_same_as_json(clock):

@@ -181,6 +181,34 @@ def test_accuracy_per_class_is_what_its_definition_says(night_of, tmp_path):
     assert confusion.query("expected_count == 2 and predicted_count == 4")["bins"].tolist() == [1]
 
 
+def test_every_status_keeps_its_place_among_the_problems(night_of, tmp_path):
+    records = [record_row(f"r/{n}.json", str(n), None, reason=f"reason {n}") for n in range(30)]
+    night = night_of([stored("i/lonely.jpg")], [count_row("i/lonely.jpg", 1)], records)
+    night.reconcile(tmp_path / "reconciled.parquet")
+    problems = night.table("problems", most=10)
+    assert problems["status"].tolist() == ["invalid_record"] * 10 + ["no_record"]
+    assert problems["left_out"].tolist() == [0] * 9 + [20, 0]
+
+
+def test_a_part_that_cannot_be_read_is_one_line(tmp_path):
+    (tmp_path / "part.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(ReconcileError, match=r"cannot read what earlier runs left: .*part\.parquet"):
+        Night(tmp_path, LABELS, [str(tmp_path / "part.parquet")], [])
+
+
+def test_the_limited_listing_of_records_ends_when_all_are_found(night_of):
+    night = night_of([stored("i/1.jpg"), stored("i/2.jpg")], [], [])
+    asked = []
+
+    def pages():
+        for number in range(1, 9):
+            asked.append(number)
+            yield [stored(f"r/{number}.json")]
+
+    wanted = [record.key for page in night.new_records(pages(), only_of_images=True) for record in page]
+    assert (wanted, asked) == (["r/1.json", "r/2.json"], [1, 2])
+
+
 def test_products_of_discrepant_bins(night_of, tmp_path):
     items = [{"asin": "B1", "name": "Soap", "quantity": 2}, {"asin": "B2", "name": None, "quantity": None}]
     records = [record_row("r/1.json", "1", 4, items=items), record_row("r/2.json", "2", 1, items=items[:1]),
@@ -209,7 +237,7 @@ def test_no_cell_of_the_recount_list_is_a_formula(night_of, tmp_path):
 TABLE = "bin_id,expected_quantity\n00001,3\n2,\n3,two\n4,-1\n5,2.5\n,7\n6,4.0\n7.jpg,1\n00001,3\n8,1\n8,2\n9,1e30\n"
 EXPECTED = {
     "00001": (3, None), "2": (None, "missing"), "3": (None, "no number: two"), "4": (None, "negative: -1"),
-    "5": (None, "fractional: 2.5"), "": (None, "no bin id in row 6"), "6": (4, None), "7": (1, None),
+    "5": (None, "fractional: 2.5"), "6": (4, None), "7": (1, None),
     "8": (None, "disagree"), "9": (None, "no count"),
 }  # fmt: skip
 
@@ -239,7 +267,8 @@ def test_records_from_a_table(night_of, tmp_path, kind):
     broken = rows[rows["bin_id"].isna()]
     assert len(broken) == (3 if kind == "jsonl" else 1)
     assert set(broken["status"]) == {"invalid_record"}
-    rows = rows.fillna({"bin_id": ""}).drop_duplicates("bin_id").set_index("bin_id")
+    assert "no bin id in row 6" in set(broken["reason"])
+    rows = rows.dropna(subset="bin_id").set_index("bin_id")
     for bin_id, (quantity, reason) in EXPECTED.items():
         row = rows.loc[bin_id]
         assert row["status"] == ("no_image" if reason is None else "invalid_record")
@@ -248,6 +277,33 @@ def test_records_from_a_table(night_of, tmp_path, kind):
         else:
             assert reason in row["reason"]
     assert len(rows) == len(EXPECTED)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "name,bin_id,expected_quantity\n" + "Soap,x,1\n" * 60_000 + '"Soap, bar",00001,2\n',
+        'bin_id,expected_quantity,name\n00001,2,"two\nlines"\n',
+        'bin_id,expected_quantity,name\n"00001","2","a ""quoted"" word"\nshort\n',
+        "bin_id;expected_quantity\r\n00001;2\r\n",
+        "bin_id,expected_quantity\n00001,2,more,than,the,header\n",
+        "bin_id,expected_quantity,name\n00001,2,caf\xe9\n".encode("latin-1"),
+        "bin_id\texpected_quantity\r\n00001\t2\r\n".encode("utf-16"),
+    ],
+    ids=["late quote", "newline", "quotes", "semicolons", "long row", "latin-1", "utf-16"],
+)
+def test_tables_as_spreadsheets_write_them(night_of, tmp_path, data):
+    (tmp_path / "stock.csv").write_bytes(data if isinstance(data, bytes) else data.encode())
+    night = night_of([], [], [])
+    night.use_table_records(tmp_path / "stock.csv", "stock.csv", {}, only_of_images=False)
+    assert reconciled(night, tmp_path).loc["00001", "expected_quantity"] == 2
+
+
+def test_ids_that_pandas_made_floats_of_are_whole_numbers_again(night_of, tmp_path):
+    pd.DataFrame({"bin_id": [7.0, None], "expected_quantity": [1, 2]}).to_parquet(tmp_path / "stock.parquet")
+    night = night_of([], [], [])
+    night.use_table_records(tmp_path / "stock.parquet", "stock.parquet", {}, only_of_images=False)
+    assert set(reconciled(night, tmp_path)["bin_id"].dropna()) == {"7"}
 
 
 def test_other_column_names_can_be_mapped(night_of, tmp_path):
