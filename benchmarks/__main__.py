@@ -44,10 +44,11 @@ def main() -> None:
                 theirs.append(peer(endpoint, counter.card.input_size))
                 ours.append(reconcile(endpoint, folder / f"out-{number}"))
                 print(f"round {number + 1}: script {theirs[-1]:.0f}/s, reconcile {ours[-1]:.0f}/s", flush=True)
+            small, large = (peak_memory(folder, copies) for copies in (1, 10))
         finally:
             server.terminate()
     ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
-    text = results(counter.path.name, counter.card.input_size, ours, theirs, ratios)
+    text = results(counter.path.name, counter.card.input_size, ours, theirs, ratios, small, large)
     (Path(__file__).parent / "RESULTS.md").write_text(text)
     print(text)
 
@@ -79,7 +80,31 @@ def reconcile(endpoint: str, out: Path) -> float:
     return float(json.loads((out / "runs/bench/summary.json").read_text())["images_per_second"])
 
 
-def results(model: str, size: int, ours: list[float], theirs: list[float], ratios: list[float]) -> str:
+def peak_memory(folder: Path, copies: int) -> tuple[int, float]:
+    """How many photos a run over `copies` copies of the sample had, and the most memory it held, in MB."""
+    bucket = folder / f"copies-{copies}"
+    for copy in range(copies):
+        for path in (folder / "s3" / "sample").rglob("*.*"):
+            target = bucket / path.parent.name / f"{copy:02d}-{path.name}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.hardlink_to(path)
+    command = [str(SCRIPTS / "reconcile"), "run", "--bucket", str(bucket), "--out", str(folder / f"memory-{copies}")]
+    pid = os.posix_spawn(command[0], command, os.environ)
+    _, status, usage = os.wait4(pid, 0)
+    if status != 0:
+        raise SystemExit(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
+    return len(list((bucket / "bin-images").iterdir())), usage.ru_maxrss / 1024
+
+
+def results(
+    model: str,
+    size: int,
+    ours: list[float],
+    theirs: list[float],
+    ratios: list[float],
+    small: tuple[int, float],
+    large: tuple[int, float],
+) -> str:
     """The page of results."""
 
     def row(name: str, values: list[float], form: str) -> str:
@@ -105,6 +130,9 @@ def results(model: str, size: int, ours: list[float], theirs: list[float], ratio
                 ".0f",
             ),
             row("ratio, round by round", ratios, ".1f"),
+            "",
+            f"Peak memory of a whole run: {small[1]:.0f} MB over {small[0]:,} photos, {large[1]:.0f} MB over {large[0]:,} "
+            "(once each).",
             "",
         ]
     )

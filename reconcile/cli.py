@@ -144,8 +144,8 @@ def demo(
     from reconcile.config import load_settings
     from reconcile.demo import demo_settings
 
-    values, what = demo_settings(out)
-    _run(load_settings(values, alone=True), f"counting {what}")
+    values, notice = demo_settings(out)
+    _run(load_settings(values, alone=True), notice)
 
 
 @app.command()
@@ -216,17 +216,22 @@ def _need_training_extra() -> None:
         raise ReconcileError("training needs the extra `train`: pip install 'reconcile-bins[train]'")
 
 
-def _run(settings: Settings, said_first: str | None = None) -> NoReturn:
-    """One run; whatever ends it is told in the form of log that was asked for."""
+def _run(settings: Settings, notice: str | None = None) -> NoReturn:
+    """One run; whatever ends it is told in the form of log that was asked for.
+
+    Args:
+        settings: of the run.
+        notice: told first, in the log and in the report.
+    """
     from reconcile.messages import Messages
     from reconcile.pipeline import new_run_id, run
 
     run_id = settings.run_id or new_run_id()
     messages = Messages(settings.log_format, run_id)
-    if said_first:
-        messages.say(said_first)
+    if notice:
+        messages.say(notice)
     try:
-        summary = run(settings, run_id, messages)
+        summary = run(settings, run_id, messages, notice)
     except Exception as error:
         code, line = _explain(error)
         messages.error(line)

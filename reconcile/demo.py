@@ -26,20 +26,20 @@ def demo_settings(folder: Path) -> tuple[dict[str, Any], str]:
         folder: a drawn bucket and the results go under it.
 
     Returns:
-        the settings, and one line that says what is being counted.
+        the settings, and a notice that says what is being counted.
     """
-    common = {"out": str(folder.absolute() / "out")}  # whatever else is set here, the demo does not depend on it
+    out = {"out": str(folder.absolute() / "out")}
     if public_bucket_answers():
         where = {"bucket": PUBLIC_BUCKET, "region": "us-east-1", "no_sign_request": True, "limit": BINS}
-        return common | where, f"the first {BINS} bins of the public bucket {PUBLIC_BUCKET} (Amazon Bin Image Dataset)"
+        return out | where, f"The first {BINS} bins of the public bucket {PUBLIC_BUCKET} (Amazon Bin Image Dataset)."
     bucket = folder.absolute() / "bucket"
     sample = write_sample_bucket(bucket, BINS)
-    said = (
-        f"the public bucket {PUBLIC_BUCKET} does not answer; these are {sample.bins} drawings in {bucket}, no photos, "
-        f"with {sample.planted} wrong records and some broken files planted. "
-        "How well drawings are counted says nothing about photos"
+    notice = (
+        f"The public bucket {PUBLIC_BUCKET} does not answer. These are {sample.bins} drawings, no photos, with "
+        f"{sample.planted} wrong records and some broken files among them: "
+        "how well drawings are counted says nothing about photos."
     )
-    return common | {"bucket": str(bucket)}, said
+    return out | {"bucket": str(bucket)}, notice
 
 
 def public_bucket_answers() -> bool:

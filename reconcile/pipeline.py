@@ -46,13 +46,14 @@ def new_run_id() -> str:
     return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
 
 
-def run(settings: Settings, run_id: str, messages: Messages) -> Summary:
+def run(settings: Settings, run_id: str, messages: Messages, notice: str | None = None) -> Summary:
     """Count every image that this model has not counted, join with the records, write the night's results.
 
     Args:
         settings: what `reconcile run` was told.
         run_id: the folder under <out>/runs/.
         messages: where progress goes.
+        notice: what everybody who reads the report has to know first.
 
     Returns:
         the numbers, as in summary.json, with the exit code that follows from them.
@@ -70,6 +71,7 @@ def run(settings: Settings, run_id: str, messages: Messages) -> Summary:
         model_version=counter.card.version,
         model_id=counter.model_id,
         labels=list(counter.card.labels.names),
+        notice=notice,
         provider=counter.provider.removesuffix("ExecutionProvider"),
         parameters={
             name: value

@@ -43,6 +43,8 @@ class Summary:
     images_per_second: float | None = None
     """Of the images counted in this run; None where there were none."""
     parameters: dict[str, Any] = field(default_factory=dict)
+    notice: str | None = None
+    """Something that everybody who reads the report has to know first."""
     report: str = ""
     exit_code: int = EXIT_DONE
     exit_reason: str | None = None

@@ -22,8 +22,9 @@ def test_demo_counts_drawings_where_the_public_bucket_does_not_answer(tmp_path, 
     (tmp_path / "reconcile.toml").write_text('images_prefix = "cam1/"\nlimit = 3\n')
     done = reconcile("demo", "--out", "first")
     assert done.returncode == 0, done.stderr
-    assert "does not answer; these are 200 drawings" in done.stderr
+    assert "does not answer. These are 200 drawings, no photos" in done.stderr
     [folder] = (tmp_path / "first/out/runs").iterdir()
+    assert "These are 200 drawings, no photos" in (folder / "report.html").read_text()
     totals = json.loads((folder / "summary.json").read_text())["totals"]
     assert sum(totals.values()) == 200
     assert (totals["no_image"], totals["no_record"], totals["unreadable_image"], totals["invalid_record"]) == (
