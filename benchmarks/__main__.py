@@ -131,8 +131,8 @@ def results(
             ),
             row("ratio, round by round", ratios, ".1f"),
             "",
-            f"Peak memory of a whole run: {small[1]:.0f} MB over {small[0]:,} photos, {large[1]:.0f} MB over {large[0]:,} "
-            "(once each).",
+            f"Peak memory of a whole run: {small[1]:.0f} MB over {small[0]:,} photos, {large[1]:.0f} MB over "
+            f"{large[0]:,} (once each).",
             "",
         ]
     )
