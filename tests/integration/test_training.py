@@ -130,6 +130,35 @@ def test_the_temperature_that_was_put_in_is_found():
     assert negative_log_likelihood(3 * logits, truth, found) < negative_log_likelihood(3 * logits, truth)
 
 
+@pytest.mark.parametrize(
+    ("files", "code", "message"),
+    [
+        ({}, 1, "there is no labels.csv; it says image, count and fold"),
+        ({"labels.csv": "image,count\n"}, 1, "labels.csv has no column fold"),
+        ({"recipe.toml": "version = 1"}, 2, "recipe.toml: version: Input should be a valid string"),
+        ({"recipe.toml": "version ="}, 2, "recipe.toml is no TOML"),
+    ],
+)
+def test_what_training_lacks_is_said_in_one_line(tmp_path, files, code, message):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    recipe = ["--recipe", "recipe.toml"] if "recipe.toml" in files else []
+    done = reconcile("train", "--data", ".", "--out", "t", *recipe)
+    assert done.returncode == code
+    [line] = done.stderr.splitlines()
+    assert message in line
+
+
+def test_a_changed_recipe_is_not_resumed(photos, tmp_path):
+    arguments = ["train", "--data", photos, "--recipe", "recipe.toml", "--out", "t"]
+    (tmp_path / "recipe.toml").write_text(RECIPE.format(first=1))
+    assert reconcile(*arguments).returncode == 0
+    (tmp_path / "recipe.toml").write_text(RECIPE.format(first=2))
+    done = reconcile(*arguments)
+    assert done.returncode == 2
+    assert "was made after another recipe; say --no-resume" in done.stderr
+
+
 def test_training_without_its_extra_says_what_to_install(tmp_path):
     import subprocess
 
