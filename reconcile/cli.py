@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from reconcile import __version__
-from reconcile.errors import Interrupted, ReconcileError, UsageError
+from reconcile.errors import ReconcileError, UsageError
 
 if TYPE_CHECKING:
     from reconcile.config import Settings
@@ -129,7 +129,8 @@ def run(
 
     Every option can also be set as RECONCILE_<OPTION> or in ./reconcile.toml. Run again to go on where a run stopped.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 too many photos unreadable, 4 discrepancy alarm.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 too many photos unreadable, 4 discrepancy alarm,
+    130 interrupted.
     """
     from reconcile.config import load_settings
 
@@ -185,7 +186,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Checkpoints, metrics and decoded photos go here.")] = Path("training"),
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint in --out.")] = True,
 ) -> None:
-    """Train a ResNet34 after a recipe. Needs the extra: pip install 'reconcile-bins[train]'."""
+    """Train a ResNet34 after a recipe. Needs the extra `train`."""
     _need_training_extra()
     from reconcile.resources import resource
     from reconcile.training.recipe import read_recipe
@@ -213,7 +214,7 @@ def _need_training_extra() -> None:
     from importlib.util import find_spec
 
     if find_spec("torch") is None or find_spec("torchvision") is None or find_spec("onnxscript") is None:
-        raise ReconcileError("training needs the extra `train`: pip install 'reconcile-bins[train]'")
+        raise ReconcileError("training needs the extra `train`: in a checkout, make dev or pip install '.[train]'")
 
 
 def _run(settings: Settings, notice: str | None = None) -> NoReturn:
@@ -232,6 +233,9 @@ def _run(settings: Settings, notice: str | None = None) -> NoReturn:
         messages.say(notice)
     try:
         summary = run(settings, run_id, messages, notice)
+    except KeyboardInterrupt:
+        messages.error("interrupted; what was counted is kept, run the same command again to go on")
+        raise typer.Exit(_INTERRUPTED) from None
     except Exception as error:
         code, line = _explain(error)
         messages.error(line)
@@ -260,8 +264,7 @@ def main() -> NoReturn:
 def _explain(error: Exception) -> tuple[int, str]:
     """Exit code and line; what nobody thought of can be looked into with RECONCILE_DEBUG=1."""
     if isinstance(error, ReconcileError):
-        code = _INTERRUPTED if isinstance(error, Interrupted) else _USAGE if isinstance(error, UsageError) else _FAILED
-        return code, " ".join(str(error).split())
+        return _USAGE if isinstance(error, UsageError) else _FAILED, " ".join(str(error).split())
     if os.environ.get(_DEBUG):
         raise error
     return _FAILED, " ".join(f"unexpected {type(error).__name__}: {error} (set {_DEBUG}=1 to see where)".split())

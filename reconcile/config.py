@@ -23,15 +23,17 @@ LogFormat = Literal["text", "json"]
 
 def _share(value: Any) -> Any:
     """`5%` is 0.05."""
-    if isinstance(value, str) and value.strip().endswith("%"):
-        try:
-            return float(value.strip().removesuffix("%")) / 100
-        except ValueError:
-            return value
-    return value
+    try:
+        text = str(value).strip()
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ValueError("expected a share such as 5% or 0.05")
+    return share
 
 
-Share = Annotated[float, BeforeValidator(_share), Field(ge=0, le=1)]
+Share = Annotated[float, BeforeValidator(_share), Field(description="0 to 1")]
 
 
 class Settings(BaseSettings):

@@ -204,7 +204,7 @@ def _missing_library(device: str) -> str | None:
     """Why onnxruntime's provider library cannot be loaded; None where it can."""
     provider = _TENSORRT if device == "tensorrt" else _CUDA
     if provider not in ort.get_available_providers():
-        return f"this onnxruntime has no {provider}; install onnxruntime-gpu (pip install 'reconcile-bins[gpu]')"
+        return f"this onnxruntime has no {provider}; it needs onnxruntime-gpu"
     if sys.platform != "linux":
         return None
     ort.preload_dlls()
@@ -217,7 +217,9 @@ def _missing_library(device: str) -> str | None:
         library = str(error).split(":")[0]
         if library.startswith("libcuda.so"):
             return f"{library} cannot be loaded: there is no NVIDIA driver on this machine"
-        advice = "pip install tensorrt" if library.startswith("libnvinfer") else "pip install 'reconcile-bins[gpu]'"
+        advice = (
+            "pip install tensorrt" if library.startswith("libnvinfer") else "install reconcile with its extra `gpu`"
+        )
         return f"{library} cannot be loaded ({advice})"
     return None
 

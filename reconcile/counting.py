@@ -31,14 +31,16 @@ if TYPE_CHECKING:
 LISTED_AHEAD = 2000
 FETCHES_IN_FLIGHT = 16
 DECODERS = 2
-PART_ROWS = 2048
-PART_SECONDS = 30.0
+PART_ROWS = 1024
+PART_SECONDS = 10.0
 
 
 class Work(NamedTuple):
     """What a pipeline got done."""
 
     objects: int
+    failed: int
+    """Those of them that could not be had or read."""
     seconds: float
     """From its start to the last part written."""
 
@@ -209,10 +211,11 @@ def _write(
     """Gather rows into parts. An interruption writes what is there: nothing that was counted is counted again."""
     part: list[dict[str, Any]] = []
     started = time.monotonic()
-    written, due = 0, started + PART_SECONDS
+    written, failed, due = 0, 0, started + PART_SECONDS
     try:
         for found in rows:
             part += found
+            failed += sum(row.get("reason") is not None for row in found)
             progress(len(found))
             if len(part) >= PART_ROWS or time.monotonic() >= due:
                 output.write_part(folder, schema, part)
@@ -223,4 +226,4 @@ def _write(
         raise
     if part:
         output.write_part(folder, schema, part)
-    return Work(written + len(part), time.monotonic() - started)
+    return Work(written + len(part), failed, time.monotonic() - started)

@@ -5,9 +5,5 @@ class ReconcileError(Exception):
     """Ends the command with exit code 1; the message is the one line that is printed."""
 
 
-class Interrupted(ReconcileError):
-    """A person or the system asked the run to stop; exit code 130, as shells have it."""
-
-
 class UsageError(ReconcileError):
     """The settings make no sense together or one is malformed; exit code 2."""

@@ -32,7 +32,7 @@ class Folder:
             if create:
                 self._path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ReconcileError(f"{self._path} cannot be made: {error.strerror}") from None
+            raise ReconcileError(f"{self._path} cannot be made a folder: {error.strerror}") from None
         if not self._path.is_dir():
             raise ReconcileError(f"there is no such folder: {self._path}")
         self.location = str(self._path)

@@ -57,7 +57,9 @@ class Messages:
             }
             line = json.dumps(head | fields)
         else:
-            line = f"{now:%H:%M:%S} {'warning: ' if level == 'warning' else ''}{text}"
+            # A person at a terminal knows the day; a log of many nights has to say it.
+            stamp = f"{now:%H:%M:%S}" if self._stream.isatty() else f"{now:%Y-%m-%d %H:%M:%SZ}"
+            line = f"{stamp} {'warning: ' if level == 'warning' else ''}{text}"
         print(line, file=self._stream, flush=True)
 
     def error(self, text: str) -> None:

@@ -15,12 +15,12 @@ import duckdb
 from reconcile.bucket import Bucket, S3Access, StoredObject, bring_file, open_bucket
 from reconcile.counter import Counter, load_counter
 from reconcile.counting import count_images, read_records
-from reconcile.errors import Interrupted, ReconcileError, UsageError
+from reconcile.errors import ReconcileError, UsageError
 from reconcile.reconciliation import Night
 from reconcile.records_table import table_format
 from reconcile.report import render_report
 from reconcile.store import Output
-from reconcile.summary import Summary
+from reconcile.summary import EXIT_FAILED, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -76,13 +76,11 @@ def run(settings: Settings, run_id: str, messages: Messages, notice: str | None 
         parameters={
             name: value
             for name, value in settings.model_dump(mode="json", exclude=_NOT_IN_REPORT).items()
-            if value not in (None, {}, False)
+            if value is not None and value is not False and value != {}
         },
     )
     try:
         _work(settings, places, summary, messages)
-    except KeyboardInterrupt:
-        raise Interrupted("interrupted; what was counted is kept, run the same command again to go on") from None
     except duckdb.Error as error:
         raise ReconcileError(
             f"DuckDB: {str(error).splitlines()[0][:300]} (it works in {tempfile.gettempdir()})"
@@ -146,9 +144,9 @@ def _work(settings: Settings, places: _Places, summary: Summary, messages: Messa
                 records.fill(night.new_records(_records(settings, places.bucket), only_of_images=False))
                 _need_a_page(records, places.bucket, "records", settings.records_prefix)
             _need_a_page(images, places.bucket, "photos", settings.images_prefix)
-            _count(settings, places, images, summary, messages)
+            taken = _count(settings, places, images, summary, messages)
             summary.images = night.image_count
-            summary.already_counted = summary.images - summary.counted
+            summary.already_counted = summary.images - taken
             if settings.records is None:
                 if is_limited:  # which records are wanted is known only now
                     records.fill(night.new_records(_records(settings, places.bucket), only_of_images=True))
@@ -189,19 +187,22 @@ def _need_a_page(backlog: Backlog, bucket: Bucket, what: str, prefix: str) -> No
         raise ReconcileError(f"there are no {what} under {bucket.url(prefix)}; is {flag} right?")
 
 
-def _count(settings: Settings, places: _Places, images: Backlog, summary: Summary, messages: Messages) -> None:
+def _count(settings: Settings, places: _Places, images: Backlog, summary: Summary, messages: Messages) -> int:
+    """Count, and say how many images were taken, unreadable ones included."""
     bucket, output, counter = places
     with messages.progress("counting", images) as advance:
         counted = count_images(bucket, images, counter, output, settings.batch_size, advance)
-    summary.counted, summary.seconds["count"] = counted.objects, round(counted.seconds, 2)
+    summary.counted, summary.seconds["count"] = counted.objects - counted.failed, round(counted.seconds, 2)
     if counted.objects:
         summary.images_per_second = round(counted.objects / counted.seconds, 1)
     messages.say(
-        f"{counted.objects:,} images counted in {counted.seconds:.1f} s",
+        f"{summary.counted:,} images counted in {counted.seconds:.1f} s, {counted.failed:,} could not be read",
         stage="count",
-        counted=counted.objects,
+        counted=summary.counted,
+        unreadable=counted.failed,
         seconds=summary.seconds["count"],
     )
+    return counted.objects
 
 
 def _read_records(places: _Places, records: Backlog, summary: Summary, messages: Messages) -> None:
@@ -226,6 +227,9 @@ def _finish(settings: Settings, places: _Places, night: Night, work: Path, summa
         summary.totals = {str(status): int(bins) for status, bins in zip(totals["status"], totals["bins"], strict=True)}
         summary.rows = sum(summary.totals.values())
         summary.judge(settings.max_unreadable, settings.alarm)
+        if summary.exit_code == EXIT_FAILED:
+            photo, record = night.table("unmatched").iloc[0]
+            summary.exit_reason = f"{summary.exit_reason}: photos such as {photo}, records such as {record}"
     for name in ("reconciled.parquet", "recount.csv"):
         output.write_run_file(summary.run_id, name, work / name)
     with _timed(summary, "report"):

@@ -74,7 +74,7 @@ class Night:
         except duckdb.Error as error:
             detail = str(error).splitlines()[0][:300]
             raise ReconcileError(
-                f"cannot read what earlier runs left: {detail}; what is removed is done again"
+                f"cannot read what earlier runs left: {detail}; delete that file and run again"
             ) from None
 
     def backlog(self, name: str) -> Backlog:

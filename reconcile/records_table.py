@@ -40,8 +40,8 @@ def load_table(
 ) -> None:
     """Make the table `source_rows`: every row of the file as text; nothing is checked yet.
 
-    It has source, line (1 for the first row of data), bin_id and quantity; a line of JSON Lines that is no object has
-    neither of the last two.
+    It has source, line (as a person finds it: in a CSV the header is row 1), bin_id and quantity; a line of JSON Lines
+    that is no object has neither of the last two.
 
     Args:
         database: where the table is made.
@@ -65,7 +65,7 @@ def load_table(
             table = database.read_parquet(str(path)) if kind == "parquet" else _csv(database, _as_utf8(path, work))
             texts = {ours: _text(table, _find(column, table.columns, ours, source)) for ours, column in wanted.items()}
         table.project(
-            f"{_literal(source)} AS source, row_number() OVER () AS line, "
+            f"{_literal(source)} AS source, row_number() OVER () + {int(kind == 'csv')} AS line, "
             f"regexp_replace({texts['bin_id']}, '{_FILE_ENDING}', '', 'i') AS bin_id, "
             f"{texts['expected_quantity']} AS quantity"
         ).create("source_rows")

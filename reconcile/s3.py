@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +40,9 @@ class S3Bucket:
 
     def __init__(self, name: str, prefix: str, access: S3Access) -> None:
         self.location = f"s3://{name}" + (f"/{prefix}" if prefix else "")
+        # As the AWS CLI, which takes an endpoint from the environment too.
+        endpoint = access.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        access = replace(access, endpoint_url=endpoint)
         self._name, self._access = name, access
         self._base = prefix + "/" if prefix else ""
         self._session = _session(access)
@@ -139,6 +144,8 @@ class S3Bucket:
             if code in text:
                 return f"cannot {verb} {where}: {meaning} ({code})"
         denied = isinstance(error, PermissionDeniedError | UnauthenticatedError)
+        if self._access.no_sign_request and ("400 Bad Request" in text or "403 Forbidden" in text or denied):
+            return f"cannot {verb} {where}: unsigned requests are refused; drop --no-sign-request and set credentials"
         if denied or "403 Forbidden" in text or "401 Unauthorized" in text or "AccessDenied" in text:
             return f"cannot {verb} {where}: access denied; check the credentials' permissions or --no-sign-request"
         if "error sending request" in text or "HTTP error" in text:
@@ -169,10 +176,11 @@ def _store(name: str, prefix: str, access: S3Access, session: Any) -> S3Store:
             detail = "" if isinstance(error, ValueError) else f" ({error})"
             raise ReconcileError(f"no AWS credentials found for s3://{name}{detail}; {hint}") from None
     endpoint = access.endpoint_url
+    # obstore takes no None for an endpoint.
     return S3Store(
         name,
+        config=None if endpoint is None else {"endpoint": endpoint},
         prefix=prefix or None,
-        endpoint=endpoint,
         region=_region(access, session),
         skip_signature=access.no_sign_request,
         # Buckets of other S3 servers rarely have host names of their own.

@@ -77,7 +77,7 @@ class Output:
         Raises:
             ReconcileError: it cannot be written.
         """
-        key = f"runs/.probe-{uuid.uuid4().hex}"
+        key = f".probe-{uuid.uuid4().hex}"
         self._bucket.put(key, b"reconcile can write here\n")
         self._bucket.delete(key)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-EXIT_DONE, EXIT_UNREADABLE, EXIT_ALARM = 0, 3, 4
+EXIT_DONE, EXIT_FAILED, EXIT_UNREADABLE, EXIT_ALARM = 0, 1, 3, 4
 _ROUNDING = 1e-9
 """7 of 100 is 7 %, whatever floating point makes of it."""
 STATUS_WORDS = {
@@ -33,8 +33,9 @@ class Summary:
     provider: str
     images: int = 0
     counted: int = 0
-    """Images counted, or found unreadable, in this run."""
+    """Images counted in this run."""
     already_counted: int = 0
+    """Images that an earlier run counted or found unreadable."""
     rows: int = 0
     totals: dict[str, int] = field(default_factory=dict)
     """Rows of each status; they add up to `rows`."""
@@ -64,11 +65,14 @@ class Summary:
         return self.totals["short"] + self.totals["over"]
 
     def judge(self, max_unreadable: float, alarm: float | None) -> None:
-        """Set the exit code: too many unreadable images, or the discrepancy alarm."""
+        """Set the exit code: too many unreadable images, nothing to compare, or the discrepancy alarm."""
         unreadable = self.totals["unreadable_image"]
         if unreadable > max_unreadable * self.images + _ROUNDING:
             self.exit_code = EXIT_UNREADABLE
             self.exit_reason = f"{unreadable} of {self.images} images were unreadable, more than {max_unreadable:.1%}"
+        elif self.compared == 0 and self.totals["no_record"] and self.totals["no_image"]:
+            self.exit_code = EXIT_FAILED
+            self.exit_reason = "no photo and record are of the same bin"
         elif alarm is not None and self.discrepant and self.discrepant >= alarm * self.compared - _ROUNDING:
             self.exit_code = EXIT_ALARM
             self.exit_reason = (

@@ -5,10 +5,14 @@ WITH reasons AS (
         status,
         reason,
         count(*) AS bins,
-        list_slice(list(coalesce(image_key, record_key) ORDER BY coalesce(image_key, record_key)), 1, 3) AS examples,
+        list_slice(list(culprit ORDER BY culprit), 1, 3) AS examples,
         row_number() OVER (PARTITION BY status ORDER BY count(*) DESC, reason) AS place,
         count(*) OVER (PARTITION BY status) AS of_status
-    FROM reconciled
+    FROM (
+        SELECT
+            *, CASE WHEN status = 'invalid_record' THEN record_key ELSE coalesce(image_key, record_key) END AS culprit
+        FROM reconciled
+    )
     WHERE status NOT IN ('match', 'short', 'over')
     GROUP BY status, reason
 )

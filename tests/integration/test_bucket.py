@@ -121,6 +121,18 @@ def test_what_is_wrong_with_a_bucket_is_said_in_one_line(s3, monkeypatch):
     assert "no AWS credentials found for s3://here; set AWS_ACCESS_KEY_ID" in complaint("here", access)
 
 
+@pytest.mark.parametrize("no_sign_request", [True, False])
+def test_amazons_own_s3_needs_no_endpoint(no_sign_request):
+    bucket = open_bucket("s3://some-bucket/prefix", S3Access(region="eu-west-1", no_sign_request=no_sign_request))
+    assert bucket.location == "s3://some-bucket/prefix"
+
+
+def test_a_server_that_wants_signatures_says_so(s3):
+    (s3.root / "private").mkdir()
+    with pytest.raises(ReconcileError, match="unsigned requests are refused; drop --no-sign-request"):
+        list(open_bucket("private", S3Access(endpoint_url=s3.endpoint_url, no_sign_request=True)).pages())
+
+
 def test_a_file_is_brought_from_s3_or_found_here(s3, tmp_path):
     (s3.root / "erp").mkdir()
     (s3.root / "erp" / "stock.csv").write_bytes(b"bin_id")

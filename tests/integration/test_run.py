@@ -126,7 +126,7 @@ def test_records_from_a_table_instead(s3, warehouse, grey_model, tmp_path, kind,
     assert done.returncode == 0, done.stderr
     summary, rows = results(tmp_path / "out")
     assert summary["totals"] == TOTALS
-    assert rows.set_index("bin_id").loc["00003", "record_key"] == f"{source} row 3"
+    assert rows.set_index("bin_id").loc["00003", "record_key"] == f"{source} row {4 if kind == 'csv' else 3}"
 
 
 @pytest.mark.parametrize("table", [False, True])
@@ -200,6 +200,30 @@ def test_what_ends_a_run_ends_it_in_one_line(grey_model, tmp_path, arguments, co
     assert last.startswith("reconcile: ")
     assert message in last
     assert not (tmp_path / "out" / "counts").exists()
+
+
+def test_ids_that_never_meet_are_a_failure_and_no_quiet_night(warehouse, grey_model, tmp_path):
+    (tmp_path / "excel.csv").write_text("bin_id,expected_quantity\n2,2\n3,3\n")
+    done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "excel.csv")
+    assert done.returncode == 1
+    said = "no photo and record are of the same bin: photos such as 00001, records such as 2"
+    assert done.stderr.splitlines()[-1] == f"reconcile: {said}"
+    [report] = (tmp_path / "out").rglob("report.html")
+    assert "Nothing could be compared" in report.read_text()
+
+
+def test_the_endpoint_may_come_from_the_environment_as_with_the_aws_cli(s3, warehouse, grey_model):
+    done = reconcile(
+        "run",
+        "--bucket",
+        "warehouse",
+        "--model",
+        grey_model,
+        "--out",
+        "out",
+        env=os.environ | {"AWS_ENDPOINT_URL": s3.endpoint_url},
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("prefix", ["bins/", ""])

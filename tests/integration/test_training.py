@@ -166,5 +166,8 @@ def test_training_without_its_extra_says_what_to_install(tmp_path):
     hide += "from reconcile.cli import main; main()"
     done = subprocess.run([str(SCRIPTS / "python"), "-c", hide], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.strip() == "reconcile: training needs the extra `train`: pip install 'reconcile-bins[train]'"
+    assert (
+        done.stderr.strip()
+        == "reconcile: training needs the extra `train`: in a checkout, make dev or pip install '.[train]'"
+    )
     assert json.dumps(done.stdout) == '""'
