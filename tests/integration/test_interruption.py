@@ -1,0 +1,92 @@
+"""A run that is stopped, politely or not, keeps what it counted, and the next one goes on."""
+
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pandas as pd
+import pytest
+
+from reconcile.bucket import S3Access, open_bucket
+from reconcile.counter import load_counter
+from reconcile.counting import count_images
+from reconcile.reconciliation import Night
+from reconcile.store import Output
+from tests.conftest import SCRIPTS, reconcile, write_bucket
+
+
+def start(*arguments):
+    command = [str(SCRIPTS / "reconcile"), *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.fixture
+def silent_server():
+    """Takes connections and never answers: whoever talks to it waits."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_waits_for_s3_can_be_interrupted(silent_server, grey_model, number):
+    process = start("run", "--bucket", "b", "--endpoint-url", silent_server, "--model", grey_model, "--out", "out")
+    assert process.stderr.readline()  # it comes just before the first request
+    process.send_signal(number)
+    _, told = process.communicate(timeout=30)  # S3's own patience is longer
+    assert process.returncode == 130
+    assert (
+        told.splitlines()[-1] == "reconcile: interrupted; what was counted is kept, run the same command again to go on"
+    )
+
+
+def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(grey_model, tmp_path):
+    bins = {f"{n:05d}": (n % 7, n % 7) for n in range(300)}
+    folder = open_bucket(str(write_bucket(tmp_path / "w", bins)), S3Access())
+    output = Output(open_bucket(str(tmp_path / "out"), S3Access(), create=True))
+    counter = load_counter(grey_model, "cpu", pytest.fail)
+    night = Night(tmp_path, counter.card.labels, [], [])
+    backlog = night.backlog("images")
+    released = threading.Event()
+
+    def listing_that_does_not_end():
+        yield from folder.pages("bin-images/")
+        released.wait(60)
+
+    def interrupt(done):
+        if (counted := counted_so_far.append(done) or sum(counted_so_far)) >= 100:
+            raise KeyboardInterrupt(counted)
+
+    counted_so_far = []
+    backlog.fill(listing_that_does_not_end())
+    with pytest.raises(KeyboardInterrupt):
+        count_images(folder, backlog, counter, output, 16, interrupt)
+    assert not [
+        thread for thread in threading.enumerate() if thread.name.startswith(("fetch", "decode", "count", "list-0"))
+    ]
+    released.set()
+    backlog.close()
+    kept = pd.concat(pd.read_parquet(part) for part in output.local_parts(f"counts/{counter.model_id}", tmp_path))
+    assert len(kept) == sum(counted_so_far) >= 100
+
+    night.use_parts(output.local_parts(f"counts/{counter.model_id}", tmp_path), [])
+    left = [image for page in night.new_images(folder.pages("bin-images/"), None) for image in page]
+    assert len(left) == 300 - len(kept)
+    night.close()
+
+
+def test_a_killed_run_leaves_no_half_written_part(s3, grey_model, tmp_path):
+    bins = {f"{n:05d}": (n % 7, n % 7) for n in range(800)}
+    write_bucket(s3.root / "large", bins)
+    arguments = ["run", "--bucket", "large", "--endpoint-url", s3.endpoint_url, "--model", grey_model, "--out", "out"]
+    for pause in (0.1, 0.3, 0.6):
+        process = start(*arguments)
+        assert process.stderr.readline()
+        time.sleep(pause)
+        process.kill()
+        process.communicate()
+    done = reconcile(*arguments)
+    assert done.returncode == 0, done.stderr
+    [rows] = [pd.read_parquet(path) for path in (tmp_path / "out" / "runs").rglob("reconciled.parquet")]
+    assert (rows["status"] == "match").sum() == len(rows) == 800
