@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from reconcile import interruption
 from reconcile.bucket import StoredObject
 from reconcile.records import bin_id
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 1000
 _PATIENCE_SECONDS = 5.0
+_LOOK_UP_SECONDS = 0.5
 
 
 class Backlog:
@@ -78,7 +80,8 @@ class Backlog:
         """
         with self._changed:
             while self._pages == 0 and not self._ended:
-                self._changed.wait()
+                interruption.check()
+                self._changed.wait(_LOOK_UP_SECONDS)
         if self._error is not None:
             raise self._error
         return self._pages > 0

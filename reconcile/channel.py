@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+from reconcile import interruption
+
+_LOOK_UP_SECONDS = 0.5
 T = TypeVar("T")
 
 
@@ -54,7 +57,8 @@ class Channel(Generic[T]):
         while True:
             with self._stages.changed:
                 while not self._items and self._producers > 0 and not self._stages.stopped:
-                    self._stages.changed.wait()
+                    interruption.check()
+                    self._stages.changed.wait(_LOOK_UP_SECONDS)
                 if self._stages.stopped:
                     raise Stopped
                 if not self._items:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from reconcile import __version__
+from reconcile import __version__, interruption
 from reconcile.errors import ReconcileError, UsageError
 
 if TYPE_CHECKING:
@@ -233,10 +232,7 @@ def _run(settings: Settings, notice: str | None = None) -> NoReturn:
         messages.say(notice)
     try:
         summary = run(settings, run_id, messages, notice)
-    except KeyboardInterrupt:
-        messages.error("interrupted; what was counted is kept, run the same command again to go on")
-        raise typer.Exit(_INTERRUPTED) from None
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         code, line = _explain(error)
         messages.error(line)
         raise typer.Exit(code) from None
@@ -249,7 +245,7 @@ def _run(settings: Settings, notice: str | None = None) -> NoReturn:
 
 def main() -> NoReturn:
     """The console script: whatever goes wrong ends in one line and an exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    interruption.listen()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr] # a log in ASCII loses a letter, not the run
     try:
@@ -261,8 +257,10 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _explain(error: Exception) -> tuple[int, str]:
+def _explain(error: BaseException) -> tuple[int, str]:
     """Exit code and line; what nobody thought of can be looked into with RECONCILE_DEBUG=1."""
+    if interruption.is_requested():
+        return _INTERRUPTED, "interrupted; what was counted is kept, run the same command again to go on"
     if isinstance(error, ReconcileError):
         return _USAGE if isinstance(error, UsageError) else _FAILED, " ".join(str(error).split())
     if os.environ.get(_DEBUG):
