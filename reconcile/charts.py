@@ -10,10 +10,12 @@ import vl_convert
 if TYPE_CHECKING:
     import pandas as pd
 
-_THEMES = {
+THEMES = {
     "light": {"ink": "#1d232b", "faint": "#dfe3e8", "bar": "#2f6fb0", "interval": "#1d232b"},
     "dark": {"ink": "#e6e9ee", "faint": "#38404b", "bar": "#5b9bdc", "interval": "#f2f4f7"},
 }
+"""Colours of a light and a dark page."""
+_LINES = ("#d98032", "#3f9b6c")
 
 
 def accuracy_chart(accuracy: pd.DataFrame, theme: str) -> str:
@@ -26,7 +28,7 @@ def accuracy_chart(accuracy: pd.DataFrame, theme: str) -> str:
     Returns:
         an SVG element.
     """
-    colours = _THEMES[theme]
+    colours = THEMES[theme]
     order = accuracy["count_class"].tolist()
     base = alt.Chart(accuracy).encode(
         x=alt.X("count_class:N", sort=order, title="items on record", axis=alt.Axis(labelAngle=0))
@@ -42,19 +44,69 @@ def accuracy_chart(accuracy: pd.DataFrame, theme: str) -> str:
     intervals = base.mark_rule(color=colours["interval"], strokeWidth=2).encode(
         y="accuracy_low:Q", y2="accuracy_high:Q"
     )
+    chart = alt.layer(bars, intervals).properties(width=520, height=240, background="transparent")
+    return as_svg(chart, colours)
+
+
+def curves_chart(epochs: pd.DataFrame, theme: str) -> str:
+    """How a training went: accuracy on held-out photos, and the losses, over all epochs of all stages.
+
+    Args:
+        epochs: one row an epoch, as in metrics.csv.
+        theme: light or dark.
+
+    Returns:
+        an SVG element.
+    """
+    colours = THEMES[theme]
+    table = epochs.assign(total=range(1, len(epochs) + 1))
+    x = alt.X("total:Q", title="epoch, all stages", axis=alt.Axis(tickMinStep=1, format="d"))
+    panels = []
+    for title, unit, lines in (
+        (
+            "held-out photos counted right",
+            "%",
+            {"accuracy_current": "weights as they are", "accuracy_averaged": "averaged weights"},
+        ),
+        (
+            "nats",
+            ".2f",
+            {
+                "training_loss": "training: cross-entropy to soft targets",
+                "loss_current": "held out: −ln P, weights as they are",
+                "loss_averaged": "held out: −ln P, averaged weights",
+            },
+        ),
+    ):
+        tidy = table.melt("total", list(lines), "line", "value")
+        tidy["line"] = tidy["line"].map(lines)
+        base = alt.Chart(tidy).encode(
+            x=x,
+            y=alt.Y("value:Q", title=title, axis=alt.Axis(format=unit), scale=alt.Scale(zero=False)),
+            color=alt.Color(
+                "line:N",
+                sort=list(lines.values()),
+                scale=alt.Scale(range=[colours["bar"], *_LINES]),
+                legend=alt.Legend(title=None, orient="bottom", direction="vertical", labelLimit=400),
+            ),
+        )
+        panels.append((base.mark_line() + base.mark_point(filled=True, size=25)).properties(width=520, height=200))
+    chart = alt.vconcat(*panels).resolve_scale(color="independent").properties(background="transparent")
+    return as_svg(chart, colours)
+
+
+def as_svg(chart: alt.TopLevelMixin, colours: dict[str, str]) -> str:
+    """Render a chart in the colours of a theme."""
+    ink = {"labelColor": colours["ink"], "titleColor": colours["ink"], "labelFontSize": 12, "titleFontSize": 12}
     chart = (
-        alt.layer(bars, intervals)
-        .properties(width=520, height=240, background="transparent")
-        .configure_view(stroke=None)
+        chart.configure_view(stroke=None)
         .configure_axis(
-            labelColor=colours["ink"],
-            titleColor=colours["ink"],
             gridColor=colours["faint"],
             domainColor=colours["faint"],
             tickColor=colours["faint"],
-            labelFontSize=12,
-            titleFontSize=12,
             titleFontWeight="normal",
+            **ink,
         )
+        .configure_legend(**ink)
     )
     return str(vl_convert.vegalite_to_svg(chart.to_json()))

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from reconcile.bucket import FetchError
 from reconcile.charts import accuracy_chart
 from reconcile.discrepancy import RECORD_ERROR_RATE
 from reconcile.images import UnreadableImage, thumbnail
 from reconcile.labels import CountLabels
-from reconcile.resources import resource
+from reconcile.page import in_both_themes, render_page
 from reconcile.summary import STATUS_WORDS
 
 if TYPE_CHECKING:
@@ -51,32 +49,18 @@ def render_report(night: Night, bucket: Bucket, summary: Summary) -> str:
         row["photo"] = photo
         row["bars"] = _bars(labels, row["probabilities"], row["expected_quantity"])
     accuracy = night.table("accuracy_by_count")
-    environment = Environment(
-        loader=FileSystemLoader(resource("reports")),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    return environment.get_template("report.html.j2").render(
+    return render_page(
+        "report.html.j2",
         summary=summary,
         record_error_rate=RECORD_ERROR_RATE,
         status_words=STATUS_WORDS,
-        css=Markup(resource("reports", "report.css").read_text(encoding="utf-8")),  # noqa: S704 – our own file
         queue=queue,
         accuracy=_rows(accuracy),
-        charts=_charts(accuracy),
+        charts=in_both_themes(partial(accuracy_chart, accuracy)) if len(accuracy) else {},
         confusion=_confusion(night.table("confusion"), labels),
         products=_rows(night.table("items_by_asin", most=_MOST_PRODUCTS)),
         problems=_rows(night.table("problems", most=_MOST_REASONS)),
     )
-
-
-def _charts(accuracy: pd.DataFrame) -> dict[str, Markup]:
-    """One SVG a theme; the style sheet shows the one that fits."""
-    if accuracy.empty:
-        return {}
-    return {theme: Markup(accuracy_chart(accuracy, theme)) for theme in ("light", "dark")}  # noqa: S704 – numbers only
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -1,0 +1,98 @@
+"""The charts of an evaluation, besides the accuracy by count that `charts` draws for a night too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import altair as alt
+import pandas as pd
+
+from reconcile.charts import THEMES, as_svg
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconcile.evaluation import CoveragePoint, ReliabilityBin
+
+_SHARE = alt.Scale(domain=[0, 1])
+
+
+def reliability_chart(bins: Sequence[ReliabilityBin], theme: str) -> str:
+    """How often the counts are right against how probable the model finds them: a point a bin, larger for more photos.
+
+    Args:
+        bins: empty ones are not drawn.
+        theme: light or dark.
+
+    Returns:
+        an SVG element.
+    """
+    colours = THEMES[theme]
+    table = pd.DataFrame(
+        [
+            {
+                "probability": found.probability,
+                "accuracy": found.accuracy.value,
+                "low": found.accuracy.low,
+                "high": found.accuracy.high,
+                "photos": found.photos,
+            }
+            for found in bins
+            if found.accuracy is not None
+        ]
+    )
+    honest = alt.Chart(pd.DataFrame({"probability": [0, 1], "accuracy": [0, 1]})).mark_line(
+        color=colours["ink"], strokeDash=[4, 4], strokeWidth=1, opacity=0.6
+    )
+    base = alt.Chart(table)
+    intervals = base.mark_rule(color=colours["bar"], strokeWidth=2, opacity=0.55).encode(y="low:Q", y2="high:Q")
+    points = base.mark_circle(color=colours["bar"], opacity=1).encode(
+        y="accuracy:Q", size=alt.Size("photos:Q", legend=None, scale=alt.Scale(rangeMin=25, rangeMax=350))
+    )
+    chart = (
+        alt.layer(honest.encode(y="accuracy:Q"), intervals, points)
+        .encode(
+            x=alt.X(
+                "probability:Q",
+                title="probability that the model gives its count",
+                axis=alt.Axis(format="%", tickCount=5),
+                scale=_SHARE,
+            ),
+            y=alt.Y(title="counted the same", axis=alt.Axis(format="%", tickCount=5), scale=_SHARE),
+        )
+        .properties(width=380, height=290, background="transparent")
+    )
+    return as_svg(chart, colours)
+
+
+def coverage_chart(points: Sequence[CoveragePoint], theme: str) -> str:
+    """Accuracy of the most certain photos, with the band of its 95 % intervals.
+
+    Args:
+        points: in rising order of their shares.
+        theme: light or dark.
+
+    Returns:
+        an SVG element.
+    """
+    colours = THEMES[theme]
+    table = pd.DataFrame(
+        [
+            {
+                "share": point.share,
+                "accuracy": point.accuracy.value,
+                "low": point.accuracy.low,
+                "high": point.accuracy.high,
+            }
+            for point in points
+        ]
+    )
+    base = alt.Chart(table).encode(
+        x=alt.X("share:Q", title="share of photos kept, the most certain first", axis=alt.Axis(format="%", tickCount=5))
+    )
+    axis = alt.Axis(format="%", tickCount=5)
+    band = base.mark_area(color=colours["bar"], opacity=0.22).encode(
+        y=alt.Y("low:Q", title="counted the same", axis=axis, scale=_SHARE), y2="high:Q"
+    )
+    line = base.mark_line(color=colours["bar"], strokeWidth=2.5).encode(y=alt.Y("accuracy:Q", scale=_SHARE))
+    return as_svg(alt.layer(band, line).properties(width=420, height=240, background="transparent"), colours)

@@ -1,0 +1,405 @@
+"""An evaluation in words and tables: plain text for terminals and e-mails, and one HTML file with charts."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from markupsafe import Markup
+
+    from reconcile.evaluation import Estimate, Evaluation, ProtocolResult
+    from reconcile.evaluation_run import EvaluationRun
+
+_TEXT_WIDTH = 78
+_MOST_LEFT_OUT = 20
+_PROTOCOL_WORDS = {
+    "all labels": "every photo, and every answer the model has",
+    "counts 0 to 5": "only photos with 0 to 5 items on record, and only these answers: the public baseline's figures",
+    "counts 1 to 5": "only photos with 1 to 5 items on record, and only these answers: those of most tutorials",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text, the same in both forms."""
+
+    name: str
+    """Its id in the page."""
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+    total: bool = False
+    """Whether the last row sums up the others."""
+    heat: tuple[tuple[float, ...], ...] = ()
+    """0 to 1 for the shade of each cell after a row's first; the cells on the diagonal are agreement."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One question, what its figures mean, and the figures."""
+
+    name: str
+    title: str
+    hint: str
+    tables: tuple[Table, ...]
+    words: tuple[tuple[str, str], ...] = ()
+    """A term of the tables and what it means."""
+
+
+def evaluation_text(run: EvaluationRun) -> str:
+    """The report for a terminal or an e-mail; only a table of many labels is wider than 78 characters."""
+    lines = ["Evaluation of a count model", "=" * 27, "", *_wrap(" ".join(_opening(run.evaluation)))]
+    for section in _sections(run.evaluation):
+        lines += ["", section.title, "-" * len(section.title), "", *_wrap(section.hint)]
+        for table in section.tables:
+            lines += ["", *([table.caption, ""] if table.caption else []), *_table_lines(table)]
+        if section.words:
+            lines += ["", *_definitions(dict(section.words))]
+    lines += ["", "About this evaluation", "-" * 21, "", *_definitions(_facts(run))]
+    return "\n".join(lines)
+
+
+def evaluation_page(run: EvaluationRun) -> str:
+    """The report as one HTML file: no script, no network, light and dark."""
+    from reconcile.page import render_page
+
+    evaluation = run.evaluation
+    whole = evaluation.protocols[0]
+    lead, *notes = _opening(evaluation)
+    return render_page(
+        "evaluation.html.j2",
+        model_file=run.model_file,
+        data=run.data,
+        lead=lead,
+        notes=notes,
+        tiles={
+            "photos": f"{evaluation.photos:,}",
+            "counted the same": _percent(whole.accuracy.value),
+            "at most one item off": _percent(whole.within_one),
+            "typical miss, in items (RMSE)": f"{whole.rmse.value:.2f}",
+        },
+        sections=_sections(evaluation),
+        charts=_charts(evaluation),
+        facts=_facts(run),
+        left_out=run.left_out[:_MOST_LEFT_OUT],
+        more_left_out=max(0, len(run.left_out) - _MOST_LEFT_OUT),
+    )
+
+
+def _charts(evaluation: Evaluation) -> dict[str, tuple[str, dict[str, Markup]]]:
+    """By section: what the chart shows, in a line, and its SVG for each theme."""
+    import pandas as pd
+
+    from reconcile.charts import accuracy_chart
+    from reconcile.evaluation_charts import coverage_chart, reliability_chart
+    from reconcile.page import in_both_themes
+
+    whole = evaluation.protocols[0]
+    shown = [(found.label, found.accuracy) for found in whole.classes] + [("all", whole.accuracy)]
+    accuracy = pd.DataFrame(
+        [
+            {
+                "count_class": label,
+                "accuracy": found.value,
+                "accuracy_low": found.low,
+                "accuracy_high": found.high,
+            }
+            for label, found in shown
+            if found is not None
+        ]
+    )
+    return {
+        "classes": (
+            "All labels: a bar is the share counted the same, the line on it the 95% interval.",
+            in_both_themes(partial(accuracy_chart, accuracy)),
+        ),
+        "calibration": (
+            "A point is a range of probabilities, larger for more photos, with its 95% interval. On the dashed line "
+            "the probabilities are honest; above it the model is better than it says, below it worse.",
+            in_both_themes(partial(reliability_chart, evaluation.calibration.bins)),
+        ),
+        "coverage": (
+            "The line is the share counted the same, the band its 95% interval.",
+            in_both_themes(partial(coverage_chart, evaluation.coverage)),
+        ),
+    }
+
+
+def _opening(evaluation: Evaluation) -> list[str]:
+    """What somebody who reads no further should know; a sentence each."""
+    whole = evaluation.protocols[0]
+    right = round(whole.accuracy.value * whole.photos)
+    near = round(whole.within_one * whole.photos)
+    commonest = max(whole.classes, key=lambda found: found.photos)
+    photos = f"{_number(whole.photos, 'photo')} with a count on record"
+    sentences = [
+        f"Of {photos}, the model counted {right:,} the same ({_percent(whole.accuracy.value)}), and "
+        f"{near:,} the same or one item off ({_percent(whole.within_one)}).",
+        f"Without looking, always saying {commonest.label} would be the same in {_percent(whole.commonest)}.",
+        "The count on record is taken as the truth, which in a few photos it is not.",
+    ]
+    if evaluation.not_covered:
+        sentences.append(
+            f"{_number(evaluation.not_covered, 'further photo')} left out: the model has no label for such a count."
+        )
+    return sentences
+
+
+def _sections(evaluation: Evaluation) -> list[Section]:
+    sections = [
+        _protocols(evaluation),
+        _classes(evaluation),
+        _confusion(evaluation),
+        _said(evaluation),
+        _calibration(evaluation),
+        _coverage(evaluation),
+    ]
+    return [*sections, _origins(evaluation)] if evaluation.origins else sections
+
+
+def _protocols(evaluation: Evaluation) -> Section:
+    rows = tuple((found.name, *_figures(found)) for found in evaluation.protocols)
+    words = [(found.name, _PROTOCOL_WORDS[found.name]) for found in evaluation.protocols]
+    words += [(found.name, f"left out: {found.reason}") for found in evaluation.left_out_protocols]
+    words += [
+        ("the same", "share of photos counted as on record"),
+        ("RMSE", f"the typical miss, in items: the root of the mean squared error; {_open_words(evaluation)}"),
+        ("≤ 1 off", "share of photos counted as on record or one item off"),
+        ("95%", f"how far another choice of photos could move the figure ({evaluation.resamples:,} resamples)"),
+    ]
+    return Section(
+        "protocols",
+        "How often is the count right",
+        "In a row for each way to ask, so that the figures can be held against those of others.",
+        (Table("protocols-table", ("", "photos", "the same", "95%", "RMSE", "95%", "≤ 1 off"), rows),),
+        tuple(words),
+    )
+
+
+def _open_words(evaluation: Evaluation) -> str:
+    last = evaluation.labels[-1]
+    return f"{last} counts as {last[:-1]}" if last.endswith("+") else "every label is its number"
+
+
+def _figures(found: ProtocolResult) -> tuple[str, ...]:
+    return (
+        f"{found.photos:,}",
+        _percent(found.accuracy.value),
+        _percents(found.accuracy),
+        f"{found.rmse.value:.2f}",
+        f"{found.rmse.low:.2f} – {found.rmse.high:.2f}",
+        _percent(found.within_one),
+    )
+
+
+def _classes(evaluation: Evaluation) -> Section:
+    tables = []
+    for place, protocol in enumerate(evaluation.protocols):
+        rows = [
+            (
+                found.label,
+                f"{found.photos:,}",
+                _percent(found.accuracy.value) if found.accuracy else "–",
+                _percents(found.accuracy),
+                "–" if found.rmse is None else f"{found.rmse:.2f}",
+                "–" if found.within_one is None else _percent(found.within_one),
+            )
+            for found in protocol.classes
+        ]
+        photos, same, interval, rmse, _, near = _figures(protocol)
+        rows.append(("all", photos, same, interval, rmse, near))
+        headings = ("on record", "photos", "the same", "95%", "RMSE", "≤ 1 off")
+        caption = protocol.name[0].upper() + protocol.name[1:]
+        tables.append(Table(f"classes-table-{place}", headings, tuple(rows), caption, total=True))
+    return Section(
+        "classes",
+        "How good is it at each count",
+        "By the count on record; columns as above. The fewer the photos, the wider the interval (Wilson's; in the last "
+        "row the one from above).",
+        tuple(tables),
+    )
+
+
+def _confusion(evaluation: Evaluation) -> Section:
+    matrix = np.array(evaluation.confusion)
+    sums = matrix.sum(axis=1)
+    rows = tuple(
+        (label, *(f"{photos:,}" if photos else "·" for photos in row), f"{total:,}")
+        for label, row, total in zip(evaluation.labels, evaluation.confusion, sums.tolist(), strict=True)
+    )
+    heat = tuple(tuple(row) for row in (matrix / np.maximum(sums, 1)[:, None]).tolist())
+    headings = ("on record", *evaluation.labels, "photos")
+    return Section(
+        "confusion",
+        "What was counted instead",
+        "A row: the photos with that count on record. A column: what the model counted. From top left to bottom right "
+        "lie the photos counted the same.",
+        (Table("confusion-table", headings, rows, heat=heat),),
+    )
+
+
+def _said(evaluation: Evaluation) -> Section:
+    rows = tuple(
+        (
+            found.label,
+            f"{found.photos:,}",
+            _percent(found.precision.value) if found.precision else "–",
+            _percents(found.precision),
+        )
+        for found in evaluation.said
+    )
+    return Section(
+        "said",
+        "How far to trust a count",
+        "When the model counts so many: in how many photos it does, and how often the record says the same then.",
+        (Table("said-table", ("counted", "photos", "right then", "95%"), rows),),
+    )
+
+
+def _calibration(evaluation: Evaluation) -> Section:
+    found = evaluation.calibration
+    labels = len(evaluation.labels)
+    errors = [(protocol.name, _percent(protocol.calibration_error)) for protocol in evaluation.protocols]
+    rows = tuple(
+        (
+            f"{100 * row.low:.0f} – {100 * row.high:.0f}%",
+            f"{row.photos:,}",
+            _percent(row.probability),
+            _percent(row.accuracy.value),
+            _percents(row.accuracy),
+        )
+        for row in found.bins
+        if row.accuracy is not None and row.probability is not None
+    )
+    return Section(
+        "calibration",
+        "Do the probabilities mean what they say",
+        "The model gives each count a probability. If that is honest, of the photos counted with 70% about 70 in 100 "
+        "are right.",
+        (
+            Table("calibration-table", ("", "calibration error"), tuple(errors)),
+            Table("reliability-table", ("probability", "photos", "mean", "the same", "95%"), rows),
+        ),
+        (
+            (
+                "calibration error",
+                f"how far probability and share of right counts are apart on average, over {len(found.bins)} ranges of "
+                "equal width (Guo et al. 2017); 0% is best",
+            ),
+            (
+                "mean of −ln P",
+                f"{found.negative_log_likelihood:.3f}, P being the probability given to the count on record; 0 is "
+                f"best, equal probabilities give {np.log(labels):.3f}",
+            ),
+            (
+                "Brier score",
+                f"{found.brier:.3f}, the mean squared error of all probabilities of a photo, summed over the labels; "
+                f"0 is best, equal probabilities give {1 - 1 / labels:.3f}",
+            ),
+        ),
+    )
+
+
+def _coverage(evaluation: Evaluation) -> Section:
+    rows = tuple(
+        (
+            f"{point.share:.0%}",
+            f"{point.photos:,}",
+            _percent(point.least_probability),
+            _percent(point.accuracy.value),
+            _percents(point.accuracy),
+        )
+        for point in reversed(evaluation.coverage[9::10])
+    )
+    return Section(
+        "coverage",
+        "What if only certain counts are used",
+        "The photos are sorted by the probability of their count, and only the most certain ones are kept.",
+        (Table("coverage-table", ("kept", "photos", "from", "the same", "95%"), rows),),
+        (("from", "the probability that a count needs to be kept"), ("the same", "share of the kept photos")),
+    )
+
+
+def _origins(evaluation: Evaluation) -> Section:
+    rows = tuple(
+        (
+            "squashed to 224 x 224" if found.squashed else "in its own proportions",
+            f"{found.photos:,}",
+            _percent(found.accuracy.value),
+            _percents(found.accuracy),
+            f"{found.rmse.value:.2f}",
+            f"{found.rmse.low:.2f} – {found.rmse.high:.2f}",
+        )
+        for found in evaluation.origins
+    )
+    return Section(
+        "origins",
+        "Original and squashed photos",
+        "Some photos were squashed to a small square before they got here. Where a warehouse's own photos are not, the "
+        "first row says more about them.",
+        (Table("origins-table", ("photo", "photos", "the same", "95%", "RMSE", "95%"), rows),),
+    )
+
+
+def _facts(run: EvaluationRun) -> dict[str, str]:
+    evaluation = run.evaluation
+    fold = "all folds" if run.fold is None else f"only fold {run.fold}"
+    return {
+        "model": f"{run.model_id} ({run.model_file}), on {run.provider}",
+        "labels": ", ".join(evaluation.labels),
+        "photos": f"{run.data}, {fold}, fingerprint {run.data_fingerprint}",
+        "left out": f"{run.unreadable:,} unreadable, {evaluation.not_covered:,} with a count that no label covers, "
+        f"{len(run.left_out) - run.unreadable:,} without a usable label",
+        "intervals": f"95%; {evaluation.resamples:,} resamples, seed {evaluation.seed}; photos taken as independent",
+        "made by": f"reconcile {run.reconcile_version}",
+    }
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}"
+
+
+def _percents(found: Estimate | None) -> str:
+    return "–" if found is None else f"{100 * found.low:.1f} – {100 * found.high:.1f}%"
+
+
+def _number(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def _wrap(text: str) -> list[str]:
+    return textwrap.wrap(text, _TEXT_WIDTH, break_on_hyphens=False)
+
+
+def _definitions(words: dict[str, str]) -> list[str]:
+    """Terms on the left, their meanings beside them."""
+    width = max(map(len, words)) + 2
+    return [
+        line
+        for term, meaning in words.items()
+        for line in textwrap.wrap(
+            meaning,
+            _TEXT_WIDTH,
+            initial_indent=term.ljust(width),
+            subsequent_indent=" " * width,
+            break_on_hyphens=False,
+        )
+    ]
+
+
+def _table_lines(table: Table) -> list[str]:
+    """Columns as wide as their widest cell; the first from the left, the others from the right."""
+    rows: Sequence[tuple[str, ...]] = (table.headings, *table.rows)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(table.headings))]
+    lines = []
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join([row[0].ljust(widths[0]), *cells[1:]]).rstrip())
+    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
