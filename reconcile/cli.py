@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import StrEnum
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -12,9 +12,13 @@ import typer
 
 from reconcile import __version__, interruption
 from reconcile.errors import ReconcileError, UsageError
+from reconcile.precision import Precision
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from reconcile.config import Settings
+    from reconcile.messages import Messages
 
 app = typer.Typer(
     help="Count the items in every bin photo of a bucket, hold each count against the record, say what to recount.",
@@ -23,13 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-
-
-class Precision(StrEnum):
-    """What `reconcile export` can write."""
-
-    INT8 = "int8"
-    FP32 = "fp32"
 
 
 _FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
@@ -178,41 +175,174 @@ def doctor(
         raise ReconcileError(f"{failed} of these things would stop a run")
 
 
-@app.command()
+_TRAINING = "Environment variables are those that SageMaker sets."
+_Data = Annotated[
+    Path,
+    typer.Option(
+        help="Photos with counts: labels.csv, or bin-images/ and metadata/, or one folder a count.",
+        envvar=["SM_CHANNEL_TRAIN", "SM_CHANNEL_TRAINING"],
+        exists=True,
+        file_okay=False,
+    ),
+]
+_Validation = Annotated[
+    Path | None,
+    typer.Option(
+        help="Photos to hold out, in a folder of their own; else a fold of --data.",
+        envvar="SM_CHANNEL_VALIDATION",
+        exists=True,
+        file_okay=False,
+    ),
+]
+_Recipe = Annotated[
+    Path | None, typer.Option(help="TOML file; the shipped model's by default.", exists=True, dir_okay=False)
+]
+_SAGEMAKER_CHECKPOINTS = Path("/opt/ml/checkpoints")
+"""What SageMaker keeps of a training job that it interrupts."""
+
+
+@app.command(epilog=_TRAINING)
 def train(
-    data: Annotated[Path, typer.Option(help="Folder with labels.csv and bin-images/.", exists=True, file_okay=False)],
-    recipe: Annotated[Path | None, typer.Option(help="TOML file; the shipped model's by default.", exists=True)] = None,
-    out: Annotated[Path, typer.Option(help="Checkpoints, metrics and decoded photos go here.")] = Path("training"),
+    data: _Data,
+    validation: _Validation = None,
+    recipe: _Recipe = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help=f"Checkpoints and metrics go here (default: training, or {_SAGEMAKER_CHECKPOINTS})."),
+    ] = None,
+    cache: Annotated[Path | None, typer.Option(help="Decoded photos go here (default: cache, in --out).")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint in --out.")] = True,
+    export_to: Annotated[
+        Path | None,
+        typer.Option(help="Also write the trained model as int8 and fp16 ONNX here.", envvar="SM_MODEL_DIR"),
+    ] = None,
 ) -> None:
-    """Train a ResNet34 after a recipe. Needs the extra `train`."""
+    """Train a ResNet34 after a recipe. Needs the extra `train`.
+
+    On several GPUs: torchrun --nproc-per-node gpu --no-python reconcile train --data DIR
+    """
     _need_training_extra()
+    from tempfile import gettempdir
+
+    from reconcile.messages import Messages
     from reconcile.resources import resource
+    from reconcile.training.export import export
     from reconcile.training.recipe import read_recipe
     from reconcile.training.train import train
 
-    best = train(data, read_recipe(recipe or resource("models", "recipe.toml")), out, resume=resume)
-    print(f"best checkpoint: {best}")
+    recipe = recipe or resource("models", "recipe.toml")
+    read = read_recipe(recipe)
+    messages = Messages("text")
+    start = recipe.parent / read.start_from if read.start_from else None
+    if out is None and _SAGEMAKER_CHECKPOINTS.is_dir():
+        # What lies there is copied to S3 all the time, which is no place for a cache.
+        out, cache = _SAGEMAKER_CHECKPOINTS, cache or Path(gettempdir(), "reconcile-cache")
+    out = out or Path("training")
+    with _telling_of_a_stop(messages):
+        best = train(data, read, out, messages, validation=validation, start=start, cache=cache, resume=resume)
+        if os.environ.get("RANK", "0") != "0":
+            return
+        print(f"best checkpoint: {best}")
+        if export_to:
+            files = {kept: export_to / f"bin-counter-{kept}.onnx" for kept in (Precision.INT8, Precision.FP16)}
+            export(best, data, files, messages.say, validation=validation, cache=cache)
+
+
+@app.command(epilog=_TRAINING)
+def tune(
+    data: _Data,
+    validation: _Validation = None,
+    recipe: _Recipe = None,
+    trials: Annotated[int, typer.Option(help="How many trainings there are to be in all.", min=1)] = 20,
+    out: Annotated[Path, typer.Option(help="The study and the best recipe go here.")] = Path("tuning"),
+) -> None:
+    """Search learning rate, batch size and the like with Optuna; ends in a recipe. Needs the extra `train`.
+
+    Run again, it goes on. Its stages decide how long one trial takes.
+    """
+    _need_training_extra()
+    from reconcile.messages import Messages
+    from reconcile.resources import resource
+    from reconcile.training.recipe import read_recipe
+    from reconcile.training.tune import tune
+
+    recipe = recipe or resource("models", "recipe.toml")
+    read = read_recipe(recipe)
+    start = recipe.parent / read.start_from if read.start_from else None
+    messages = Messages("text")
+    with _telling_of_a_stop(messages):
+        best = tune(data, read, out, trials, messages, validation=validation, start=start)
+    print(f"best recipe: {best}")
 
 
 @app.command()
 def export(
     checkpoint: Annotated[Path, typer.Option(help="best.pt of a training.", exists=True, dir_okay=False)],
-    data: Annotated[Path, typer.Option(help="The folder it was trained on.", exists=True, file_okay=False)],
+    data: Annotated[Path, typer.Option(help="The photos it was trained on.", exists=True, file_okay=False)],
     destination: Annotated[Path, typer.Option("--to", help="The ONNX file to write.")],
-    precision: Annotated[Precision, typer.Option(help="int8 is the faster one on CPUs.")] = Precision.INT8,
+    validation: _Validation = None,
+    precision: Annotated[
+        Precision, typer.Option(help="int8 is for CPUs, fp16 for GPUs, fp32 for comparison.")
+    ] = Precision.INT8,
+    input_size: Annotated[
+        int | None, typer.Option(help="Pixels; smaller counts faster (default: as trained).", min=32)
+    ] = None,
 ) -> None:
     """Calibrate a trained checkpoint and write it as an ONNX file for `reconcile run --model`."""
     _need_training_extra()
+    from reconcile.messages import Messages
     from reconcile.training.export import export
 
-    export(checkpoint, data, destination, precision.value)
+    messages = Messages("text")
+    with _telling_of_a_stop(messages):
+        export(checkpoint, data, {precision: destination}, messages.say, validation=validation, size=input_size)
+
+
+@app.command()
+def evaluate(
+    data: Annotated[
+        Path, _option("Photos with counts: labels.csv, or bin-images/ and metadata/, or one folder a count.", _WHERE)
+    ],
+    fold: Annotated[int | None, _option("Only the photos of this fold (default: all).", _WHERE)] = None,
+    model: _Model = None,
+    device: _Device = None,
+    batch_size: _BatchSize = None,
+    out: Annotated[
+        Path | None, _option("Folder for evaluation.txt, evaluation.json and evaluation.html.", _WHEN)
+    ] = None,
+    seed: Annotated[int, _option("Of the resamples behind the intervals (default: 1).", _WHEN, min=0)] = 1,
+) -> None:
+    """Count photos whose count is on record, and say how good the model is."""
+    from reconcile.config import load_settings
+    from reconcile.messages import Messages
+
+    flags = {"model": model, "device": device, "batch_size": batch_size}
+    settings = load_settings(flags, need_bucket=False)
+    from reconcile.evaluation_run import run_evaluation
+
+    messages = Messages(settings.log_format)
+    try:
+        print(run_evaluation(data, fold, out, seed, settings, messages))
+    except KeyboardInterrupt:
+        messages.error("interrupted; nothing is kept of an evaluation")
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+@contextmanager
+def _telling_of_a_stop(messages: Messages) -> Iterator[None]:
+    """Typer would end without a word; and an error after a signal is told as what it is."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        code, line = _explain(error, stopped=isinstance(error, KeyboardInterrupt))
+        messages.error(line)
+        raise typer.Exit(code) from None
 
 
 def _need_training_extra() -> None:
     from importlib.util import find_spec
 
-    if find_spec("torch") is None or find_spec("torchvision") is None or find_spec("onnxscript") is None:
+    if any(find_spec(name) is None for name in ("torch", "torchvision", "onnxscript", "optuna")):
         raise ReconcileError("training needs the extra `train`: in a checkout, make dev or pip install '.[train]'")
 
 
@@ -233,7 +363,7 @@ def _run(settings: Settings, notice: str | None = None) -> NoReturn:
     try:
         summary = run(settings, run_id, messages, notice)
     except (Exception, KeyboardInterrupt) as error:
-        code, line = _explain(error)
+        code, line = _explain(error, stopped=interruption.is_requested())
         messages.error(line)
         raise typer.Exit(code) from None
     for name, value in summary.lines():
@@ -251,16 +381,16 @@ def main() -> NoReturn:
     try:
         app()
     except Exception as error:
-        code, line = _explain(error)
+        code, line = _explain(error, stopped=interruption.is_requested())
         print(f"reconcile: {line}", file=sys.stderr)
         sys.exit(code)
     sys.exit(0)
 
 
-def _explain(error: BaseException) -> tuple[int, str]:
+def _explain(error: BaseException, *, stopped: bool) -> tuple[int, str]:
     """Exit code and line; what nobody thought of can be looked into with RECONCILE_DEBUG=1."""
-    if interruption.is_requested():
-        return _INTERRUPTED, "interrupted; what was counted is kept, run the same command again to go on"
+    if stopped:
+        return _INTERRUPTED, "interrupted; what was done is kept, run the same command again to go on"
     if isinstance(error, ReconcileError):
         return _USAGE if isinstance(error, UsageError) else _FAILED, " ".join(str(error).split())
     if os.environ.get(_DEBUG):

@@ -18,6 +18,7 @@ import onnxruntime as ort
 from reconcile.errors import ReconcileError
 from reconcile.images import PREPROCESSING
 from reconcile.labels import CountLabels
+from reconcile.precision import Precision
 from reconcile.resources import resource
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METADATA_PREFIX = "reconcile."
+VERSION_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
+"""A model's version becomes the name of a folder."""
 _CPU, _CUDA, _TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 _SILENT = 4  # onnxruntime's severity "fatal": what fails here is told in our own words
 
@@ -68,7 +71,7 @@ class ModelCard:
         found = {name: json.loads(metadata[METADATA_PREFIX + name]) for name in cls.__dataclass_fields__}
         if not 0 < found["temperature"] < float("inf"):
             raise ValueError("the temperature is no positive number")
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}", found["version"]):
+        if not VERSION_FORM.fullmatch(found["version"]):
             raise ValueError("the version becomes the name of a folder")
         return cls(
             labels=CountLabels(tuple(found["labels"])),
@@ -121,33 +124,35 @@ def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     return shares
 
 
-def default_model() -> Path:
-    """The shipped model.
+def default_model(device: str) -> Path:
+    """The shipped model that suits a device best: int8 on a CPU, fp16 on a GPU.
 
     Raises:
         ReconcileError: none is shipped with this installation.
     """
-    found = sorted(resource("models").glob("*.onnx"))
-    if not found:
-        raise ReconcileError(f"no model in {resource('models')}; name one with --model")
-    return found[-1]
+    precision = Precision.INT8 if device == "cpu" else Precision.FP16
+    path = resource("models", f"bin-counter-{precision}.onnx")
+    if not path.is_file():
+        raise ReconcileError(f"there is no {path}; name a model with --model")
+    return path
 
 
 def load_counter(path: Path | None, device: str, warn: Callable[[str], None]) -> Counter:
     """Load a model onto a device.
 
     Args:
-        path: an ONNX file made by `reconcile export`; None for the shipped one.
+        path: an ONNX file made by `reconcile export`; None for the shipped one that suits the device.
         device: auto, cpu, cuda or tensorrt; `auto` takes CUDA where it loads, and the CPU otherwise.
         warn: called with one line where `auto` finds a GPU and cannot use it.
 
     Raises:
         ReconcileError: no such file, not one of ours, or a device that was asked for and does not load.
     """
-    path = path or default_model()
-    if not path.is_file():
+    if path is not None and not path.is_file():
         raise ReconcileError(f"there is no model file {path}")
-    sessions = _sessions(path, choose_device(device, warn))
+    device = choose_device(device, warn)
+    path = path or default_model(device)
+    sessions = _sessions(path, device)
     try:
         card = ModelCard.from_metadata(sessions[0].get_modelmeta().custom_metadata_map)
     except (KeyError, ValueError, TypeError, AttributeError):

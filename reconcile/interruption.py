@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import signal
-from typing import NoReturn
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _requested = False
 
@@ -29,3 +33,26 @@ def check() -> None:
     """Raise KeyboardInterrupt again where one was asked for; called by whoever waits for long."""
     if _requested:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def postponed() -> Iterator[None]:
+    """Within, a signal is only remembered, for a caller who asks when it suits; a second Ctrl-C stops at once.
+
+    A second SIGTERM does not: whoever starts several processes may pass it on twice.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def remember(number: int, _: object) -> None:
+        global _requested
+        if _requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        _requested = True
+
+    for number in before:
+        signal.signal(number, remember)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

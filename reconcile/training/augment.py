@@ -1,21 +1,54 @@
-"""Changes to training images that leave the count as it is."""
+"""Changes to training images that leave the count as it is, or add counts up."""
 
 from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 CROP_MARGIN = 1.1
 """Training arrays are this much larger than the input, so that a crop shows real pixels."""
 
+_ROTATION = math.radians(4)
+_ERASED_AREA = (0.01, 0.06)
+_ERASED_SHAPE = (0.2, 5.0)
 
-def augment(pixels: Tensor, size: int) -> Tensor:
-    """Random crops that keep most of the bin, mirror images, light and colour.
+
+def stitch(first: Tensor, second: Tensor, *, upright: bool) -> Tensor:
+    """Two bins in one photo, each at half its width or height: their counts add up.
+
+    Args:
+        first: uint8 [N, s, s, 3].
+        second: uint8 [N, s, s, 3].
+        upright: one above the other; else side by side.
+
+    Returns:
+        uint8 [N, s, s, 3].
+    """
+    side = first.shape[1]
+    parts = [part.permute(0, 3, 1, 2).float() for part in (first, second)]
+    sizes = [side // 2, side - side // 2]
+    shapes = [(half, side) if upright else (side, half) for half in sizes]
+    halves = [
+        functional.interpolate(part, shape, mode="bilinear", antialias=True, align_corners=False)
+        for part, shape in zip(parts, shapes, strict=True)
+    ]
+    return torch.cat(halves, dim=2 if upright else 3).round_().clamp_(0, 255).byte().permute(0, 2, 3, 1)
+
+
+def augment(pixels: Tensor, size: int, erased: float = 0.0) -> Tensor:
+    """Random crops that keep most of the bin, slight turns, mirror images, light and colour, a hidden patch.
 
     Args:
         pixels: uint8 [N, s, s, 3].
         size: side of the result.
+        erased: share of the images of which a patch (1 to 6 % of the area) is painted over.
 
     Returns:
         float [N, size, size, 3] of 0 to 255.
@@ -27,10 +60,12 @@ def augment(pixels: Tensor, size: int) -> Tensor:
         return torch.empty(number, device=device).uniform_(low, high)
 
     # The affine map takes output to input coordinates: a scale under 1 zooms in, the shift stays inside the image.
-    scale_x, scale_y = uniform(0.86, 1.0), uniform(0.86, 1.0)
+    scale_x, scale_y = uniform(0.84, 1.0), uniform(0.84, 1.0)
     mirror = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
+    angle = uniform(-_ROTATION, _ROTATION)
     theta = torch.zeros(number, 2, 3, device=device)
-    theta[:, 0, 0], theta[:, 1, 1] = scale_x * mirror, scale_y
+    theta[:, 0, 0], theta[:, 0, 1] = scale_x * mirror * angle.cos(), -scale_x * angle.sin()
+    theta[:, 1, 0], theta[:, 1, 1] = scale_y * mirror * angle.sin(), scale_y * angle.cos()
     theta[:, 0, 2], theta[:, 1, 2] = (1 - scale_x) * uniform(-1, 1), (1 - scale_y) * uniform(-1, 1)
     grid = functional.affine_grid(theta, [number, 3, size, size], align_corners=False)
     images = functional.grid_sample(
@@ -41,4 +76,21 @@ def augment(pixels: Tensor, size: int) -> Tensor:
     images = grey + (images - grey) * uniform(0.6, 1.4).view(-1, 1, 1, 1)
     images = middle + (images - middle) * uniform(0.7, 1.3).view(-1, 1, 1, 1)
     images = images * uniform(0.7, 1.3).view(-1, 1, 1, 1)
+    if erased:
+        images = _erase(images, uniform, erased)
     return images.clamp_(0, 255).permute(0, 2, 3, 1)
+
+
+def _erase(images: Tensor, uniform: Callable[[float, float], Tensor], share: float) -> Tensor:
+    """Paint a rectangle of one colour over some of the images (Zhong et al. 2020); small, so as not to hide an item."""
+    size = images.shape[-1]
+    area = uniform(*_ERASED_AREA)
+    shape = torch.exp(uniform(math.log(_ERASED_SHAPE[0]), math.log(_ERASED_SHAPE[1])))
+    height, width = (area * shape).sqrt(), (area / shape).sqrt()
+    top, left = uniform(0, 1) * (1 - height), uniform(0, 1) * (1 - width)
+    place = (torch.arange(size, device=images.device) + 0.5) / size
+    rows = (place >= top[:, None]) & (place < (top + height)[:, None])
+    columns = (place >= left[:, None]) & (place < (left + width)[:, None])
+    hidden = rows[:, :, None] & columns[:, None, :] & (uniform(0, 1) < share)[:, None, None]
+    colour = torch.stack([uniform(0, 255) for _ in range(3)], dim=1)[:, :, None, None]
+    return torch.where(hidden[:, None], colour, images)

@@ -1,9 +1,11 @@
-"""From a checkpoint to an ONNX file that carries all that is needed to use it."""
+"""From a checkpoint to ONNX files that carry all that is needed to use them."""
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +15,18 @@ import onnxruntime as ort
 import torch
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from reconcile.counter import ModelCard
+from reconcile import labelled
+from reconcile.counter import ModelCard, load_counter, softmax
+from reconcile.errors import ReconcileError
 from reconcile.images import PREPROCESSING
-from reconcile.training import data
+from reconcile.precision import Precision
+from reconcile.training import checkpoint
 from reconcile.training.calibrate import fit_temperature, negative_log_likelihood
-from reconcile.training.network import CountNetwork
+from reconcile.training.data import label_indices, load_arrays, read_training_data
+from reconcile.training.network import CountNetwork, predict_logits
 from reconcile.training.recipe import Recipe
-from reconcile.training.train import label_indices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,70 +37,135 @@ _CALIBRATION_IMAGES = 512
 _BATCH = 32
 
 
-def export(
-    checkpoint: Path, folder: Path, destination: Path, precision: str, report: Callable[[str], None] = print
-) -> None:
-    """Write the ONNX file: uint8 [N, S, S, 3] in, logits [N, labels] out.
+@dataclass(frozen=True)
+class Bound:
+    """How far an exported model may be from the network it came from."""
 
-    The temperature is fitted to the logits of the exported file itself, on the held-out fold.
+    difference: float
+    """Largest difference in any probability of any held-out photo."""
+    agreement: float
+    """Share of the held-out photos that must be counted the same."""
+
+
+BOUNDS = {
+    Precision.FP32: Bound(0.001, 0.999),
+    Precision.FP16: Bound(0.01, 0.99),
+    Precision.INT8: Bound(0.2, 0.90),
+}
+
+
+def export(
+    saved: Path,
+    folder: Path,
+    destinations: dict[Precision, Path],
+    say: Callable[[str], None],
+    *,
+    validation: Path | None = None,
+    cache: Path | None = None,
+    size: int | None = None,
+) -> None:
+    """Write ONNX files: uint8 [N, S, S, 3] in, logits [N, labels] out.
+
+    Each is held against torch on every held-out photo, and its temperature is fitted to its own logits there.
 
     Args:
-        checkpoint: best.pt of a training.
-        folder: the images it was trained on; int8 takes its ranges from them.
-        destination: the file to write.
-        precision: fp32, or int8 in QDQ form (u8 activations, s8 weights per channel), which is faster on CPUs.
-        report: called with one line a step.
+        saved: best.pt of a training.
+        folder: the photos it was trained on; int8 takes its ranges from up to 512 of them.
+        destinations: the file to write for each precision. fp32 is as trained; fp16 is for GPUs; int8, in QDQ form
+            (u8 activations, s8 weights per channel), is for CPUs.
+        say: called with one line a step.
+        validation: the folder of held-out photos, where the training had one of its own.
+        cache: where decoded arrays are kept; beside `saved` by default.
+        size: side of the input in pixels; the one of the last stage by default. ResNets count at other sizes too:
+            smaller is faster, and how much worse is for `reconcile evaluate` to say.
+
+    Raises:
+        ReconcileError: no checkpoint, other photos than it was trained on, or a file that breaks its bound: it is not
+            written then.
     """
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    recipe, size = Recipe.model_validate(saved["recipe"]), int(saved["size"])
-    labels = recipe.count_labels
+    state = checkpoint.load(saved)
+    recipe, size = Recipe.model_validate(state["recipe"]), size or int(state["size"])
+    labels, cache = recipe.count_labels, cache or saved.parent / "cache"
+    found = read_training_data(folder, recipe, validation, say)
+    if labelled.fingerprint([*found.photos, *found.held_out]) != state["data_fingerprint"]:
+        raise ReconcileError(f"{saved} was trained on other photos than those of {folder}")
     network = CountNetwork(len(labels.names))
-    network.load_state_dict(saved["weights"])
-    network.eval()
-    training, validation = data.read_labels(folder, labels, recipe.validation_fold)
-    pixels, counts = data.load_arrays(validation, size, checkpoint.parent / "cache")
-    places = label_indices(counts, labels)
+    network.load_state_dict(state["weights"])
+    held_out = load_arrays(found.held_out, size, cache, say)
+    right = label_indices(held_out.counts, labels)
+    reference = predict_logits(network, held_out.pixels)
 
     with tempfile.TemporaryDirectory() as temporary:
-        work = Path(temporary)
-        plain = work / "fp32.onnx"
-        _to_onnx(network, size, plain)
-        reference = _logits(plain, pixels)
-        with torch.inference_mode():
-            torch_logits = network(torch.from_numpy(np.array(pixels[:_BATCH]))).numpy()
-        report(
-            f"largest difference to torch over {_BATCH} photos: {np.abs(reference[:_BATCH] - torch_logits).max():.1e}"
-        )
-        if precision == "int8":
-            chosen = training[:: max(1, len(training) // _CALIBRATION_IMAGES)]
-            _quantize(plain, work / "int8.onnx", data.load_arrays(chosen, size, work)[0])
-            plain = work / "int8.onnx"
-            logits = _logits(plain, pixels)
-            agreement = (logits.argmax(axis=1) == reference.argmax(axis=1)).mean()
-            report(f"int8 counts the same as fp32 in {agreement:.1%} of {len(places)} held-out photos")
-        else:
-            logits = reference
-        temperature = fit_temperature(logits, places)
-        accuracy = (logits.argmax(axis=1) == places).mean()
-        report(f"{accuracy:.1%} of {len(places)} held-out photos right; temperature {temperature}")
-        before, after = (negative_log_likelihood(logits, places, value) for value in (1.0, temperature))
-        report(f"mean −ln P of the true label: {before:.3f}, {after:.3f} with it")
-        trained_on = label_indices(np.array([image.count for image in training]), labels)
-        prior = np.bincount(trained_on, minlength=len(labels.names)) / len(trained_on)
-        card = ModelCard(
-            labels=labels,
-            input_size=size,
-            temperature=temperature,
-            class_prior=tuple(round(float(share), 5) for share in prior),
-            version=recipe.version,
-            data_fingerprint=data.fingerprint(training),
-            preprocessing=PREPROCESSING,
-        )
-        model = onnx.load(plain)
-        onnx.helper.set_model_props(model, card.as_metadata())
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        onnx.save(model, destination)
-    report(f"{destination}: {precision}, {size} px, {destination.stat().st_size / 2**20:.1f} MB")
+        plain = Path(temporary) / "fp32.onnx"
+        _to_onnx(network.eval(), size, plain)
+        for precision, destination in destinations.items():
+            made = plain
+            if precision is Precision.FP16:
+                say(_check_range(network, held_out.pixels[:_CALIBRATION_IMAGES]))
+                made = _to_fp16(plain)
+            elif precision is Precision.INT8:
+                chosen = found.photos[:: -(-len(found.photos) // _CALIBRATION_IMAGES)]
+                made = _quantize(plain, load_arrays(chosen, size, cache, say).pixels)
+            logits = _logits(made, held_out.pixels)
+            temperature = fit_temperature(logits, right)
+            say(_quality(precision, logits, right, temperature))
+            say(check_bound(precision, logits / temperature, reference / temperature))
+            trained_on = label_indices(np.array([photo.count for photo in found.photos]), labels)
+            prior = np.bincount(trained_on, minlength=len(labels.names)) / len(trained_on)
+            card = ModelCard(
+                labels=labels,
+                input_size=size,
+                temperature=temperature,
+                class_prior=tuple(round(float(share), 5) for share in prior),
+                version=recipe.version,
+                data_fingerprint=state["data_fingerprint"],
+                preprocessing=PREPROCESSING,
+            )
+            model = onnx.load(made)
+            onnx.helper.set_model_props(model, card.as_metadata())
+            onnx.save(model, made)
+            load_counter(made, "cpu", say)
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            partial = destination.with_name(f"{destination.name}.partial")
+            shutil.copy(made, partial)
+            partial.replace(destination)
+            say(f"{destination}: {precision}, {size} px, {destination.stat().st_size / 2**20:.1f} MB")
+
+
+def check_bound(precision: Precision, logits: NDArray[np.float32], reference: NDArray[np.float32]) -> str:
+    """Hold an exported model's answers against torch's.
+
+    Args:
+        precision: whose bound.
+        logits: float32 [N, labels], calibrated, of the exported model.
+        reference: the same of the network it came from.
+
+    Returns:
+        a line that says how close they are.
+
+    Raises:
+        ReconcileError: not close enough.
+    """
+    bound = BOUNDS[precision]
+    difference = float(np.abs(softmax(logits) - softmax(reference)).max())
+    agreement = float((logits.argmax(axis=1) == reference.argmax(axis=1)).mean())
+    line = (
+        f"{precision} against torch on {len(logits)} held-out photos: the same count in {agreement:.1%}, "
+        f"probabilities at most {difference:.4f} apart"
+    )
+    # `not <=` instead of `>`: NaN breaks every bound.
+    if not (difference <= bound.difference and agreement >= bound.agreement):
+        raise ReconcileError(f"{line}; allowed are {bound.agreement:.1%} and {bound.difference}")
+    return line
+
+
+def _quality(precision: Precision, logits: NDArray[np.float32], right: NDArray[np.int64], temperature: float) -> str:
+    accuracy = (logits.argmax(axis=1) == right).mean()
+    before, after = (negative_log_likelihood(logits, right, value) for value in (1.0, temperature))
+    return (
+        f"{precision}: {accuracy:.1%} of {len(right)} held-out photos right; temperature {temperature}, "
+        f"−ln P of the true label {before:.3f}, {after:.3f} with it"
+    )
 
 
 def _to_onnx(network: CountNetwork, size: int, path: Path) -> None:
@@ -114,9 +185,42 @@ def _to_onnx(network: CountNetwork, size: int, path: Path) -> None:
         )
 
 
-def _quantize(source: Path, destination: Path, pixels: NDArray[np.uint8]) -> None:
+def _check_range(network: CountNetwork, pixels: NDArray[np.uint8]) -> str:
+    """Half precision holds nothing over 65,504. A CPU computes it in float32, where an overflow would not show.
+
+    Raises:
+        ReconcileError: an activation of these photos comes within a factor of eight of that.
+    """
+    largest = 0.0
+
+    def watch(_: torch.nn.Module, __: object, output: torch.Tensor) -> None:
+        nonlocal largest
+        largest = max(largest, float(output.abs().max()))
+
+    hooks = [module.register_forward_hook(watch) for module in network.modules()]
+    predict_logits(network, pixels)
+    for hook in hooks:
+        hook.remove()
+    line = f"fp16: the largest activation over {len(pixels)} held-out photos is {largest:.0f}"
+    if not largest < torch.finfo(torch.float16).max / 8:
+        raise ReconcileError(f"{line}, too close to the 65,504 that half precision holds")
+    return line
+
+
+def _to_fp16(source: Path) -> Path:
+    """Half-precision weights and activations from the pixels on; logits leave as float32.
+
+    Written for GPUs and tried out on the CPU, where onnxruntime computes most of it in float32.
+    """
+    destination = source.with_name("fp16.onnx")
+    model = convert_float_to_float16(onnx.load(source), keep_io_types=True)
+    onnx.save(model, destination)
+    return destination
+
+
+def _quantize(source: Path, pixels: NDArray[np.uint8]) -> Path:
     """Static quantisation, as onnxruntime's documentation recommends it for convolutional networks on CPUs."""
-    prepared = destination.with_suffix(".prepared.onnx")
+    destination, prepared = source.with_name("int8.onnx"), source.with_name("prepared.onnx")
     quant_pre_process(source, prepared, skip_symbolic_shape=True)
     quantize_static(
         prepared,
@@ -129,6 +233,7 @@ def _quantize(source: Path, destination: Path, pixels: NDArray[np.uint8]) -> Non
         # The first lines of the graph only cast and scale pixels.
         op_types_to_quantize=["Conv", "Add", "MaxPool", "GlobalAveragePool", "ReduceMean", "Gemm", "MatMul", "Relu"],
     )
+    return destination
 
 
 class _Batches(CalibrationDataReader):  # type: ignore[misc]

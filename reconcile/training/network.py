@@ -36,13 +36,15 @@ class CountNetwork(nn.Module):
         return logits
 
 
-def predict_logits(network: nn.Module, pixels: NDArray[np.uint8], batch_size: int = 128) -> NDArray[np.float32]:
+def predict_logits(
+    network: nn.Module, pixels: NDArray[np.uint8], autocast: torch.dtype | None = None, batch_size: int = 128
+) -> NDArray[np.float32]:
     """Logits of uint8 [N, S, S, 3], in evaluation mode: float32 [N, labels]."""
     device = next(network.parameters()).device
     network.eval()
-    parts = []
-    with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16):
+    parts = [np.empty((0, 0), dtype=np.float32)]
+    with torch.inference_mode(), torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
         for start in range(0, len(pixels), batch_size):
             batch = torch.from_numpy(np.array(pixels[start : start + batch_size])).to(device)
             parts.append(network(batch).float().cpu().numpy())
-    return np.concatenate(parts)
+    return np.concatenate(parts[1:] or parts)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from reconcile.counter import VERSION_FORM
 from reconcile.errors import UsageError
 from reconcile.labels import CountLabels
 
@@ -30,17 +32,39 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     version: str = Field(description="version of the model, written into its ONNX file")
-    labels: list[str]
+    labels: list[str] = ["0", "1", "2", "3", "4", "5", "6+"]
     stages: list[Stage] = Field(min_length=1)
-    batch_size: int = Field(default=64, ge=2)
+    start_from: str | None = Field(
+        default=None, description="an exported model to start from, a path seen from the recipe; else random weights"
+    )
+    batch_size: int = Field(default=64, ge=2, description="images a step, of all processes together")
     weight_decay: float = Field(default=0.05, ge=0)
     label_sigma: float = Field(
-        default=0.6, ge=0, description="width, in items, of the Gaussian that spreads a label over its neighbours"
+        default=0.6, ge=0, description="width, in items, of the Gaussian that spreads a count over its neighbours"
     )
+    stitched: float = Field(
+        default=0.0, ge=0, le=0.9, description="share of a batch made of two bins with few items, their counts added"
+    )
+    erased: float = Field(default=0.0, ge=0, le=1, description="share of the images with a small patch painted over")
     ema_decay: float = Field(default=0.998, ge=0, lt=1, description="weight averaging, per optimizer step")
-    validation_fold: int = Field(default=9, description="fold of labels.csv that is held out of training")
+    validation_fold: int = Field(default=9, ge=0, description="fold of the photos that is held out of training")
+    training_share: float = Field(
+        default=1.0, gt=0, le=1, description="share of the training photos to use, for a curve of accuracy against data"
+    )
     drawings: int = Field(default=1000, ge=0, description="drawn bins added to the training images")
-    seed: int = 1
+    seed: int = Field(default=1, ge=0)
+
+    @field_validator("version")
+    @classmethod
+    def _fits_a_folder_name(cls, version: str) -> str:
+        if not VERSION_FORM.fullmatch(version):
+            raise ValueError("letters, digits, dots and hyphens only, and a letter or digit first: it names a folder")
+        return version
+
+    @model_validator(mode="after")
+    def _labels_make_sense(self) -> Self:
+        CountLabels(tuple(self.labels))
+        return self
 
     @property
     def count_labels(self) -> CountLabels:
@@ -61,3 +85,20 @@ def read_recipe(path: Path) -> Recipe:
         raise UsageError(f"{path}: {'; '.join(problems)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is no TOML: {error}") from None
+
+
+def write_recipe(recipe: Recipe, path: Path, comment: str) -> None:
+    """Write a recipe as TOML, the comment on top; what is at its default is left out."""
+    values = recipe.model_dump(exclude_defaults=True)
+    stages = values.pop("stages")
+    lines = [f"# {line}" for line in comment.splitlines()]
+    lines += [f"{name} = {_toml(value)}" for name, value in values.items()]
+    for stage in stages:
+        lines += ["", "[[stages]]", *(f"{name} = {_toml(value)}" for name, value in stage.items())]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _toml(value: str | float | list[str]) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else f"{value:.6g}"

@@ -1,23 +1,32 @@
-"""Trains the count network after a recipe. One checkpoint an epoch; a stopped training goes on from the last."""
+"""Trains the count network after a recipe. A stopped training goes on exactly where it was."""
 
 from __future__ import annotations
 
-import csv
+import io
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.nn.parallel import DistributedDataParallel
 
-from reconcile.errors import UsageError
-from reconcile.training import data
-from reconcile.training.augment import CROP_MARGIN, augment
+from reconcile import interruption, labelled
+from reconcile.errors import ReconcileError, UsageError
+from reconcile.messages import Messages
+from reconcile.training import checkpoint
+from reconcile.training.augment import CROP_MARGIN, augment, stitch
+from reconcile.training.average import averaged
+from reconcile.training.calibrate import fit_temperature, negative_log_likelihood
+from reconcile.training.data import Arrays, TrainingData, label_indices, load_arrays, read_training_data
+from reconcile.training.metrics import EpochMetrics, Metrics
 from reconcile.training.network import CountNetwork, predict_logits
+from reconcile.training.place import Place, join
+from reconcile.training.start import START_IMAGES, start_from
+from reconcile.training.targets import soft_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,203 +34,352 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reconcile.labels import CountLabels
+    from reconcile.messages import Advance
     from reconcile.training.recipe import Recipe, Stage
+
+_SHORTEST_CYCLE = 8
+"""Steps; of a shorter one torch's schedule divides by zero."""
+
+
+class Diverged(ReconcileError):
+    """The loss is no number any more."""
 
 
 def train(
-    folder: Path, recipe: Recipe, out: Path, *, resume: bool = True, report: Callable[[str], None] = print
+    folder: Path,
+    recipe: Recipe,
+    out: Path,
+    messages: Messages,
+    *,
+    validation: Path | None = None,
+    start: Path | None = None,
+    cache: Path | None = None,
+    resume: bool = True,
+    watch: Callable[[EpochMetrics], None] = lambda _: None,
 ) -> Path:
-    """Train after `recipe` on the images of `folder`; write checkpoints and `metrics.csv` to `out`.
+    """Train after `recipe` on the photos of `folder`; write checkpoints, metrics.csv and curves.html to `out`.
 
-    Trains on CUDA where torch finds it; that was not run where this was written.
+    Run by torchrun, every process calls this; the first writes and talks.
 
     Args:
-        folder: holds labels.csv and bin-images/.
+        folder: photos with labels, in a layout that `labelled.read_labelled` knows.
         recipe: labels, stages and the rest; see `Recipe`.
-        out: checkpoints, decoded arrays and metrics go here.
+        out: checkpoints and metrics go here.
+        messages: told how it goes.
+        validation: a folder of photos to hold out, instead of the recipe's fold of `folder`.
+        start: the exported model that the recipe starts from.
+        cache: where decoded arrays are kept; `out`/cache by default.
         resume: go on from `last.pt` in `out`, if there is one.
-        report: called with one line an epoch.
+        watch: called after each epoch; what it raises ends the training.
 
     Returns:
-        the path of the best checkpoint: the most held-out photos right at the last stage's input size.
+        the path of the best checkpoint: at the last stage's input size, the one whose probabilities, after
+        calibration, make the labels of the held-out photos most likely.
+
+    Raises:
+        KeyboardInterrupt: a signal asked to stop; a checkpoint of that very step was written before.
+        Diverged: the learning rate was too high.
+        ReconcileError: photos, checkpoint or start cannot be read, or do not fit each other.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    training = _Training(recipe, out)
-    if resume and training.last.exists():
-        training.load()
-    photos, held_out = data.read_labels(folder, recipe.count_labels, recipe.validation_fold)
-    images = photos + data.drawings(recipe.drawings)
-    report(f"{len(photos)} photos and {recipe.drawings} drawings to train on, {len(held_out)} photos held out")
-    for number in range(training.progress.stage, len(recipe.stages)):
-        size = recipe.stages[number].size
-        arrays = data.load_arrays(images, round(size * CROP_MARGIN), out / "cache")
-        training.run_stage(number, arrays, data.load_arrays(held_out, size, out / "cache"), report)
-    return training.best
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReconcileError(f"--out {out} is no folder that can be written: {error.strerror}") from None
+    with join() as place, interruption.postponed():
+        if place.rank > 0:
+            messages = Messages("text", stream=io.StringIO())  # the first process says it all
+        found = read_training_data(folder, recipe, validation, messages.say)
+        messages.say(
+            f"{len(found.photos):,} photos and {len(found.drawings):,} drawings to train on, "
+            f"{len(found.held_out):,} photos held out; {place.processes} x {place.device.type}, "
+            f"{str(place.autocast or torch.float32).removeprefix('torch.')}"
+        )
+        _check_batches(recipe, place, len(found.images))
+        training = _Training(recipe, out, cache or out / "cache", place, _fingerprint(found))
+        if resume and training.last.exists():
+            training.load()
+        else:
+            training.begin(start, found, messages)
+        with messages.progress("training", _Steps(recipe, training, len(found.images))) as advance:
+            for number in range(training.progress.stage, len(recipe.stages)):
+                training.run_stage(number, found, messages, advance, watch)
+        place.wait_for_all()
+        best = training.best
+        del training  # it holds the process group that is about to end
+    return best
 
 
-def label_indices(counts: NDArray[np.int64], labels: CountLabels) -> NDArray[np.int64]:
-    """The label each count falls under: int64 [N]."""
-    return np.array([labels.index_of(int(count)) for count in counts], dtype=np.int64)
+def _fingerprint(found: TrainingData) -> str:
+    return labelled.fingerprint([*found.photos, *found.held_out])
 
 
-_Arrays = tuple["NDArray[np.uint8]", "NDArray[np.int64]"]
+def _check_batches(recipe: Recipe, place: Place, images: int) -> None:
+    """Batch statistics need two images in every process, and gradients are averaged as if all had equally many."""
+    if recipe.batch_size % place.processes or recipe.batch_size < 2 * place.processes:
+        raise UsageError(
+            f"a batch of {recipe.batch_size} images cannot be cut into {place.processes} equal parts of two or more"
+        )
+    if images < recipe.batch_size and place.processes > 1:
+        raise UsageError(f"{images} images are less than one batch of {recipe.batch_size}")
 
 
 @dataclass
-class _Progress:
+class Progress:
     """Where a training stands."""
 
     stage: int = 0
     epoch: int = 0
-    best_accuracy: float = 0.0
+    step: int = 0
+    """Steps of this epoch that are done."""
+    loss: float = 0.0
+    """Their sum of losses."""
+    seconds: float = 0.0
+    """Time this epoch took so far, over all its interruptions."""
+    best: float = math.inf
+    """−ln P of the held-out labels by the best checkpoint."""
+
+
+class _Steps:
+    """The images that are still to come, as a bar shows them."""
+
+    is_complete = True
+
+    def __init__(self, recipe: Recipe, training: _Training, images: int) -> None:
+        progress = training.progress
+        steps = training.steps_of_an_epoch(images)
+        epochs = sum(stage.epochs for stage in recipe.stages[progress.stage :]) - progress.epoch
+        self.total = (epochs * steps - progress.step) * recipe.batch_size
 
 
 class _Training:
     """The state of one training, and how it is kept."""
 
-    def __init__(self, recipe: Recipe, out: Path) -> None:
+    def __init__(self, recipe: Recipe, out: Path, cache: Path, place: Place, data_fingerprint: str) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe = recipe
+        self.recipe, self.place, self.cache = recipe, place, cache
+        self.data_fingerprint = data_fingerprint
         self.labels = recipe.count_labels
-        self.last, self.best, self._metrics = out / "last.pt", out / "best.pt", out / "metrics.csv"
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = CountNetwork(len(self.labels.names)).to(self.device).to(memory_format=torch.channels_last)
-        averaging = get_ema_multi_avg_fn(recipe.ema_decay)  # type: ignore[no-untyped-call]
-        self.average = AveragedModel(self.network, multi_avg_fn=averaging, use_buffers=True)
-        self.progress = _Progress()
+        self.last, self.best = out / "last.pt", out / "best.pt"
+        self.network = CountNetwork(len(self.labels.names)).to(place.device).to(memory_format=torch.channels_last)
+        self.module: nn.Module = self.network
+        """The network, or what keeps it the same in several processes."""
+        if place.processes > 1:
+            self.module = DistributedDataParallel(self.network)
+        self.average = averaged(self.network, recipe.ema_decay)
+        self.autocast = place.autocast
+        self.scaler = torch.amp.GradScaler(place.device.type, enabled=place.autocast == torch.float16)
+        self.progress = Progress()
+        self.metrics = Metrics(out, recipe.version)
         self._saved: dict[str, Any] | None = None
+
+    def begin(self, start: Path | None, found: TrainingData, messages: Messages) -> None:
+        """Forget what an earlier training left, and take the weights to start from."""
+        if self.place.rank == 0:
+            for path in (self.last, self.best):
+                path.unlink(missing_ok=True)
+        if start is None:
+            return
+        chosen = found.photos[:: -(-len(found.photos) // START_IMAGES)]
+        with self.place.first_goes_first():
+            pixels = load_arrays(chosen, self.recipe.stages[0].size, self.cache, messages.say).pixels
+        start_from(start, self.network, pixels)
+        self.average.module.load_state_dict(self.network.state_dict())
 
     def load(self) -> None:
         """Take up the last checkpoint; the optimizer's part of it waits for its stage to begin."""
-        self._saved = torch.load(self.last, map_location=self.device, weights_only=True)
-        if self._saved["recipe"] != self.recipe.model_dump():
-            raise UsageError(f"{self.last} was made after another recipe; say --no-resume, or another --out")
+        self._saved = checkpoint.load_to_resume(self.last, self.recipe, self.data_fingerprint, self.place.processes)
+        if self._saved["device"] == self.place.device.type == "cpu":  # timed: today another dtype may be the faster
+            self.autocast = self._saved["autocast"]
         self.network.load_state_dict(self._saved["network"])
         self.average.load_state_dict(self._saved["average"])
-        self.progress = _Progress(**self._saved["progress"])
+        if self._saved["scaler"] and self.scaler.is_enabled():  # none where it was not float16
+            self.scaler.load_state_dict(self._saved["scaler"])
+        self.progress = Progress(**self._saved["progress"])
+        self.metrics.restore(self._saved["metrics"])
 
-    def run_stage(self, number: int, images: _Arrays, held_out: _Arrays, report: Callable[[str], None]) -> None:
+    def steps_of_an_epoch(self, images: int) -> int:
+        """Full batches only; which images wait for the next epoch changes with its order."""
+        return max(1, images // self.recipe.batch_size)
+
+    def run_stage(
+        self,
+        number: int,
+        found: TrainingData,
+        messages: Messages,
+        advance: Advance,
+        watch: Callable[[EpochMetrics], None],
+    ) -> None:
         """Train the epochs of one stage that are still to do."""
         stage = self.recipe.stages[number]
-        optimizer, schedule = _optimizer(self.network, self.recipe, stage, len(images[1]))
-        if self._saved is not None and self.progress.epoch > 0:
+        with self.place.first_goes_first():
+            images = load_arrays(found.images, round(stage.size * CROP_MARGIN), self.cache, messages.say)
+            held_out = load_arrays(found.held_out, stage.size, self.cache, messages.say)
+        optimizer, schedule = _optimizer(
+            self.network, self.recipe, stage, self.steps_of_an_epoch(len(images.counts)) * stage.epochs
+        )
+        if self._saved is not None and (self.progress.epoch or self.progress.step):
             optimizer.load_state_dict(self._saved["optimizer"])
             schedule.load_state_dict(self._saved["schedule"])
         self._saved = None
-        targets = _soft_targets(images[1], self.labels, self.recipe.label_sigma)
         while self.progress.epoch < stage.epochs:
-            started = time.monotonic()
-            loss = self._run_epoch(stage, images[0], targets, optimizer, schedule)
+            self._run_epoch(stage, images, optimizer, schedule, advance)
+            metrics = self._validate(held_out, stage, number)
             self.progress.epoch += 1
-            accuracies = self._validate(held_out, stage, is_last_stage=number == len(self.recipe.stages) - 1)
-            seconds = time.monotonic() - started
-            self._note(stage, loss, accuracies, seconds)
-            report(
-                f"{stage.size} px, epoch {self.progress.epoch}/{stage.epochs}: loss {loss:.3f}, held-out photos right: "
-                f"{accuracies['current']:.1%} (averaged weights {accuracies['averaged']:.1%}), {seconds:.0f} s"
-            )
+            self.progress.step, self.progress.loss, self.progress.seconds = 0, 0.0, 0.0
+            self.metrics.add(metrics)
             self._save_last(optimizer, schedule)
+            messages.say(metrics.as_line(stage.epochs), **asdict(metrics))
+            watch(metrics)
         self.progress.stage, self.progress.epoch = number + 1, 0
 
     def _run_epoch(
         self,
         stage: Stage,
-        pixels: NDArray[np.uint8],
-        targets: Tensor,
+        images: Arrays,
         optimizer: torch.optim.Optimizer,
-        schedule: torch.optim.lr_scheduler.OneCycleLR,
-    ) -> float:
-        """One pass over all images; returns the mean loss. What is random in it depends on seed and epoch only."""
-        seed = [self.recipe.seed, self.progress.stage, self.progress.epoch]
-        order = np.random.default_rng(seed).permutation(len(targets))
-        torch.manual_seed(seed[0] * 1_000_003 + seed[1] * 1009 + seed[2])
-        self.network.train()
-        loss = 0.0
-        for start in range(0, len(order), self.recipe.batch_size):
-            chosen = np.sort(order[start : start + self.recipe.batch_size])
-            if len(chosen) < 2:  # batch statistics need at least two images
-                continue
-            batch = augment(torch.from_numpy(np.array(pixels[chosen])).to(self.device), stage.size)
-            with torch.autocast(self.device.type, dtype=torch.bfloat16):
-                logits = self.network(batch)
-            batch_loss = functional.cross_entropy(logits.float(), targets[chosen].to(self.device))
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+        advance: Advance,
+    ) -> None:
+        """One pass over all images. What is random in a step depends on the seed and the step's place only."""
+        progress = self.progress
+        started = time.monotonic() - progress.seconds
+        order = np.random.default_rng([self.recipe.seed, progress.stage, progress.epoch]).permutation(
+            len(images.counts)
+        )
+        self.module.train()
+        while progress.step < self.steps_of_an_epoch(len(order)):
+            batch, targets = self._batch(images, order, stage.size)
+            with torch.autocast(self.place.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+                logits = self.module(batch)
+            loss = functional.cross_entropy(logits.float(), targets)
             optimizer.zero_grad(set_to_none=True)
-            batch_loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            self.scaler.step(optimizer)
+            self.scaler.update()
             schedule.step()
             self.average.update_parameters(self.network)
-            loss += batch_loss.item() * len(chosen) / len(order)
-        return loss
+            progress.loss += loss.item()
+            progress.step += 1
+            progress.seconds = time.monotonic() - started
+            advance(self.recipe.batch_size)
+            if self.place.any(interruption.is_requested()):
+                self._save_last(optimizer, schedule)
+                self.place.wait_for_all()
+                raise KeyboardInterrupt
+        if self.place.any(not math.isfinite(progress.loss)):
+            raise Diverged(
+                f"the loss is no number any more after epoch {progress.epoch + 1} at {stage.size} px: "
+                f"the learning rate of {stage.learning_rate:g} is too high"
+            )
 
-    def _validate(self, held_out: _Arrays, stage: Stage, *, is_last_stage: bool) -> dict[str, float]:
-        """Share of held-out photos right, by the weights as they are and by their average; keeps the best.
+    def _batch(self, images: Arrays, order: NDArray[np.int64], size: int) -> tuple[Tensor, Tensor]:
+        """What this process takes of the next batch: float [N, size, size, 3] and targets [N, labels]."""
+        progress, place = self.progress, self.place
+        seed = [self.recipe.seed, progress.stage, progress.epoch, progress.step]
+        rng = np.random.default_rng(seed)
+        # Every process draws the whole batch, so that they agree, and takes its part of it.
+        chosen = np.sort(order[progress.step * self.recipe.batch_size :][: self.recipe.batch_size])
+        partners = np.full(len(chosen), -1)
+        pairs = int(len(chosen) * self.recipe.stitched)
+        if pairs:
+            few = self._few_items(images.counts)
+            first, second = few[rng.integers(len(few), size=(2, pairs))]
+            sums = images.counts[first] + images.counts[second]
+            fits = np.array([self.labels.index_of(int(total)) is not None for total in sums])
+            places = rng.choice(len(chosen), pairs, replace=False)[fits]
+            chosen[places], partners[places] = first[fits], second[fits]
+        upright = bool(rng.random() < 0.3)
+        torch.manual_seed(int(rng.integers(2**62)) + place.rank)
+        chosen, partners = chosen[place.rank :: place.processes], partners[place.rank :: place.processes]
+        pixels = torch.from_numpy(images.pixels[chosen]).to(place.device)
+        counts = images.counts[chosen]
+        (stitched,) = np.nonzero(partners >= 0)
+        if len(stitched):
+            seconds = partners[stitched]
+            where = torch.from_numpy(stitched).to(place.device)
+            others = torch.from_numpy(images.pixels[seconds]).to(place.device)
+            pixels[where] = stitch(pixels[where], others, upright=upright)
+            counts[stitched] += images.counts[seconds]
+        targets = soft_targets(torch.from_numpy(counts), self.labels, self.recipe.label_sigma)
+        return augment(pixels, size, self.recipe.erased), targets.to(place.device)
 
-        While the learning rate is high, the average trails the weights too far to be of use.
+    def _few_items(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Images with so few items, but some, that two of them stay within the labels: their places."""
+        few = np.flatnonzero((counts > 0) & (counts <= self.labels.values[-1] // 2))
+        return few if len(few) else np.arange(len(counts))
+
+    def _validate(self, held_out: Arrays, stage: Stage, number: int) -> EpochMetrics:
+        """How likely the held-out labels are, by the weights as they are and by their average; keeps the best.
+
+        While the learning rate is high, the average may trail the weights too far to be of use.
         """
+        is_last_stage = number == len(self.recipe.stages) - 1
         candidates = {"current": self.network, "averaged": self.average.module}
-        right = label_indices(held_out[1], self.labels)
-        accuracies = {
-            name: float((predict_logits(candidate, held_out[0]).argmax(axis=1) == right).mean())
-            for name, candidate in candidates.items()
-        }
-        better = max(accuracies, key=lambda name: accuracies[name])
-        if is_last_stage and accuracies[better] > self.progress.best_accuracy:
-            self.progress.best_accuracy = accuracies[better]
-            weights = candidates[better].state_dict()
-            _save({"weights": weights, "size": stage.size, "recipe": self.recipe.model_dump()}, self.best)
-        return accuracies
+        right = label_indices(held_out.counts, self.labels)
+        losses, accuracies = {}, {}
+        for candidate in candidates.values():
+            # Each process saw other images, so its batch statistics are its own; the first one's are kept.
+            self.place.share(candidate.buffers())
+        for name, candidate in candidates.items():
+            logits = self._logits(candidate, held_out.pixels)
+            losses[name] = negative_log_likelihood(logits, right, fit_temperature(logits, right))
+            accuracies[name] = float((logits.argmax(axis=1) == right).mean())
+        better = min(losses, key=lambda name: losses[name])
+        if is_last_stage and losses[better] < self.progress.best:
+            self.progress.best = losses[better]
+            if self.place.rank == 0:
+                state = {"weights": candidates[better].state_dict(), "size": stage.size}
+                checkpoint.save(state, self.recipe, self.data_fingerprint, self.best)
+        return EpochMetrics(
+            stage=number + 1,
+            size=stage.size,
+            epoch=self.progress.epoch + 1,
+            training_loss=sum(self.place.gather(self.progress.loss)) / self.place.processes / self.progress.step,
+            loss_current=losses["current"],
+            loss_averaged=losses["averaged"],
+            accuracy_current=accuracies["current"],
+            accuracy_averaged=accuracies["averaged"],
+            seconds=self.progress.seconds,
+        )
 
-    def _note(self, stage: Stage, loss: float, accuracies: dict[str, float], seconds: float) -> None:
-        is_new = not self._metrics.exists()
-        with self._metrics.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if is_new:
-                writer.writerow(
-                    ["size", "epoch", "training_loss", *(f"accuracy_{name}" for name in accuracies), "seconds"]
-                )
-            shares = (f"{accuracy:.4f}" for accuracy in accuracies.values())
-            writer.writerow([stage.size, self.progress.epoch, f"{loss:.4f}", *shares, f"{seconds:.1f}"])
+    def _logits(self, network: nn.Module, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Each process takes every so-manieth image."""
+        place = self.place
+        parts = place.gather(predict_logits(network, pixels[place.rank :: place.processes], self.autocast))
+        logits = np.empty((len(pixels), len(self.labels.names)), dtype=np.float32)
+        for rank, part in enumerate(parts):
+            logits[rank :: place.processes] = part
+        return logits
 
-    def _save_last(self, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.OneCycleLR) -> None:
+    def _save_last(self, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler) -> None:
+        if self.place.rank > 0:
+            return
         state = {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
-            "recipe": self.recipe.model_dump(),
-            "progress": vars(self.progress),
+            "progress": {field.name: getattr(self.progress, field.name) for field in fields(Progress)},
             "optimizer": optimizer.state_dict(),
             "schedule": schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "processes": self.place.processes,
+            "device": self.place.device.type,
+            "autocast": self.autocast,
+            "metrics": self.metrics.state(),
         }
-        _save(state, self.last)
-
-
-def _soft_targets(counts: NDArray[np.int64], labels: CountLabels, sigma: float) -> Tensor:
-    """Spread each label over its neighbours: being one item off is less wrong than being four off. [N, labels]."""
-    values = np.asarray(labels.values, dtype=np.float64)
-    places = label_indices(counts, labels)
-    if sigma == 0:
-        return torch.from_numpy(np.eye(len(values), dtype=np.float32)[places])
-    weights = np.exp(-0.5 * ((values[None, :] - values[places][:, None]) / sigma) ** 2)
-    return torch.from_numpy((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
+        checkpoint.save(state, self.recipe, self.data_fingerprint, self.last)
+        if self.metrics.rows:
+            self.metrics.write()
 
 
 def _optimizer(
-    network: nn.Module, recipe: Recipe, stage: Stage, images: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
+    network: nn.Module, recipe: Recipe, stage: Stage, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     # Norms and biases are not decayed, as in torchvision's reference training.
     decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=stage.learning_rate, fused=True)
-    steps = math.ceil(images / recipe.batch_size) * stage.epochs
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=stage.learning_rate, total_steps=steps + 1, pct_start=0.25
+        optimizer, max_lr=stage.learning_rate, total_steps=max(steps + 1, _SHORTEST_CYCLE), pct_start=0.25
     )
     return optimizer, schedule
-
-
-def _save(state: dict[str, Any], path: Path) -> None:
-    """Write beside, then rename: a checkpoint is whole or absent."""
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)

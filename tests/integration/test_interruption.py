@@ -36,9 +36,7 @@ def test_a_run_that_waits_for_s3_can_be_interrupted(silent_server, grey_model, n
     process.send_signal(number)
     _, told = process.communicate(timeout=30)  # S3's own patience is longer
     assert process.returncode == 130
-    assert (
-        told.splitlines()[-1] == "reconcile: interrupted; what was counted is kept, run the same command again to go on"
-    )
+    assert told.splitlines()[-1] == "reconcile: interrupted; what was done is kept, run the same command again to go on"
 
 
 def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(grey_model, tmp_path):
