@@ -1,0 +1,116 @@
+"""The figures of models/MODEL_CARD.md are what `reconcile evaluate` gives on the night; else it says what they are."""
+
+import json
+import re
+
+import pytest
+
+from reconcile.resources import resource
+from tests.conftest import SHARED, needs_abid, reconcile
+
+pytestmark = needs_abid
+
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+PHOTOS_THAT_MAY_FLIP = 3
+"""Processors round differently, and a photo on the edge is then counted otherwise."""
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """The evaluation of both shipped files, by precision."""
+    found = {}
+    for precision in ("int8", "fp16"):
+        out = tmp_path_factory.mktemp(precision)
+        model = resource("models", f"bin-counter-{precision}.onnx")
+        arguments = ["--data", SHARED / "night", "--model", model, "--device", "cpu", "--out", out]
+        done = reconcile("evaluate", *arguments)
+        assert done.returncode == 0, done.stderr
+        found[precision] = json.loads((out / "evaluation.json").read_text())["evaluation"]
+    return found
+
+
+def share(estimate):
+    return f"{estimate['value']:.1%} ({100 * estimate['low']:.1f} – {100 * estimate['high']:.1f})"
+
+
+def items(estimate):
+    return f"{estimate['value']:.2f} ({estimate['low']:.2f} – {estimate['high']:.2f})"
+
+
+def tables(found):
+    """The measured part of the card, in its own words."""
+    lines = [
+        "| asked | photos | counted the same | RMSE in items | at most one off |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for asked in found["protocols"]:
+        figures = (f"{asked['photos']:,}", share(asked["accuracy"]), items(asked["rmse"]), f"{asked['within_one']:.1%}")
+        lines.append(f"| {asked['name']} | {' | '.join(figures)} |")
+    lines += ["", "| on record | photos | counted the same | RMSE | the same, asked for 0 to 5 | RMSE |"]
+    lines += ["| --- | --- | --- | --- | --- | --- |"]
+    among = {one["label"]: one for one in found["protocols"][1]["classes"]}
+    for one in found["protocols"][0]["classes"]:
+        cells = [one["label"], f"{one['photos']:,}", share(one["accuracy"]), f"{one['rmse']:.2f}"]
+        other = among.get(one["label"])
+        cells += [share(other["accuracy"]), f"{other['rmse']:.2f}"] if other else ["–", "–"]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "| photos | number | counted the same | RMSE |", "| --- | --- | --- | --- |"]
+    for one in found["origins"]:
+        name = "squashed to 224 x 224" if one["squashed"] else "in their own proportions"
+        lines.append(f"| {name} | {one['photos']:,} | {share(one['accuracy'])} | {items(one['rmse'])} |")
+    for percent in (50, 20):
+        one = found["coverage"][percent - 1]
+        lines.append(f"| the most certain {percent}% | {one['photos']:,} | {share(one['accuracy'])} | – |")
+    calibration = found["calibration"]
+    lines += [
+        "",
+        f"Expected calibration error {calibration['expected_error']:.3f} (15 bins of equal width); mean −ln P "
+        f"{calibration['negative_log_likelihood']:.3f}; Brier score {calibration['brier']:.3f}.",
+    ]
+    return "\n".join(lines)
+
+
+def measured_part(card, precision):
+    found = re.search(rf"<!-- measured: {precision} -->\n(.*?)\n<!-- end -->", card, re.DOTALL)
+    assert found, f"the card has no figures of {precision}"
+    return found[1]
+
+
+def differences(claimed, measured):
+    """Lines that do not say the same, but for photos that may flip."""
+    wrong = []
+    for ours, theirs in zip(claimed.splitlines(), measured.splitlines(), strict=True):
+        own, other = ([float(number.replace(",", "")) for number in NUMBER.findall(line)] for line in (ours, theirs))
+        photos = max([number for number in other if number == int(number)], default=1401)
+        for one, two in zip(own, other, strict=len(own) == len(other)):
+            # A percentage may move by so many photos, an RMSE in items by a few hundredths, what is under 0.1 by 0.006.
+            allowed = 100 * PHOTOS_THAT_MAY_FLIP / photos + 0.06 if two > 10 else 0.06 if two > 0.1 else 0.006
+            if abs(one - two) > allowed:
+                wrong.append(f"claimed:  {ours}\nmeasured: {theirs}")
+                break
+        if NUMBER.sub("#", ours) != NUMBER.sub("#", theirs):
+            wrong.append(f"claimed:  {ours}\nmeasured: {theirs}")
+    return wrong
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp16"])
+def test_the_model_card_says_what_is_measured(measured, precision):
+    card = resource("models", "MODEL_CARD.md").read_text(encoding="utf-8")
+    expected = tables(measured[precision])
+    claimed = measured_part(card, precision)
+    assert claimed.count("\n") == expected.count("\n"), f"the card should say:\n{expected}"
+    assert not differences(claimed, expected), f"the card should say:\n{expected}"
+
+
+def test_int8_counts_about_as_well_as_fp16(measured):
+    accuracies = [measured[precision]["protocols"][0]["accuracy"]["value"] for precision in ("int8", "fp16")]
+    assert abs(accuracies[0] - accuracies[1]) <= 0.01
+
+
+def test_the_check_of_the_card_can_fail():
+    lines = "| all labels | 1,401 | 41.9% (39.3 – 44.5) | 1.69 (1.62 – 1.77) | 67.7% |"
+    assert not differences(lines, lines.replace("41.9", "42.0"))
+    assert differences(lines, lines.replace("41.9", "42.9"))
+    assert differences(lines, lines.replace("1.69", "1.79"))
+    assert differences("error 0.021 (15 bins)", "error 0.031 (15 bins)")
+    assert differences(lines, lines.replace("1,401", "1,400").replace("all", "most"))
