@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime as ort
 
+from reconcile.calibration import calibrated
 from reconcile.errors import ReconcileError
 from reconcile.images import PREPROCESSING
 from reconcile.labels import CountLabels
@@ -47,6 +48,9 @@ class ModelCard:
     version: str
     data_fingerprint: str
     preprocessing: str
+    taught: tuple[tuple[float, ...], ...] | None = None
+    """What the network was taught to say of each label, labels by labels; see `calibration.undo_teaching`. None where
+    it was taught the labels as they are, or by a version that did not write it down."""
 
     def as_metadata(self) -> dict[str, str]:
         """The ONNX metadata entries, each value JSON."""
@@ -58,6 +62,7 @@ class ModelCard:
             "version": self.version,
             "data_fingerprint": self.data_fingerprint,
             "preprocessing": self.preprocessing,
+            "taught": self.taught,
         }
         return {METADATA_PREFIX + name: json.dumps(value) for name, value in values.items()}
 
@@ -68,7 +73,8 @@ class ModelCard:
         Raises:
             KeyError, ValueError, TypeError: an entry is missing or malformed.
         """
-        found = {name: json.loads(metadata[METADATA_PREFIX + name]) for name in cls.__dataclass_fields__}
+        entries = {METADATA_PREFIX + "taught": "null", **metadata}
+        found = {name: json.loads(entries[METADATA_PREFIX + name]) for name in cls.__dataclass_fields__}
         if not 0 < found["temperature"] < float("inf"):
             raise ValueError("the temperature is no positive number")
         if not VERSION_FORM.fullmatch(found["version"]):
@@ -81,7 +87,17 @@ class ModelCard:
             version=str(found["version"]),
             data_fingerprint=str(found["data_fingerprint"]),
             preprocessing=str(found["preprocessing"]),
+            taught=_shares(found["taught"], len(found["labels"])),
         )
+
+
+def _shares(rows: Any, labels: int) -> tuple[tuple[float, ...], ...] | None:
+    if rows is None:
+        return None
+    shares = tuple(tuple(float(share) for share in row) for row in rows)
+    if len(shares) != labels or any(len(row) != labels or abs(sum(row) - 1) > 0.01 for row in shares):
+        raise ValueError("what was taught is no share for each pair of labels")
+    return shares
 
 
 class Counter:
@@ -102,6 +118,7 @@ class Counter:
         self.provider: str = sessions[0].get_providers()[0]
         self._sessions = sessions
         self._input = sessions[0].get_inputs()[0].name
+        self._taught = None if card.taught is None else np.array(card.taught, dtype=np.float32)
 
     def count(self, batch: NDArray[np.uint8], worker: int = 0) -> NDArray[np.float32]:
         """Calibrated probabilities of each count label.
@@ -114,14 +131,7 @@ class Counter:
             float32 [N, labels], rows summing to 1.
         """
         logits = self._sessions[worker].run(None, {self._input: batch})[0]
-        return softmax(logits / self.card.temperature)
-
-
-def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Softmax over the last axis, float32."""
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float32)
-    shares: NDArray[np.float32] = exponentials / exponentials.sum(axis=-1, keepdims=True)
-    return shares
+        return calibrated(logits, self.card.temperature, self._taught)
 
 
 def default_model(device: str) -> Path:

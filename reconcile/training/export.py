@@ -18,7 +18,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from reconcile import labelled
-from reconcile.counter import ModelCard, load_counter, softmax
+from reconcile.calibration import calibrated
+from reconcile.counter import ModelCard, load_counter
 from reconcile.errors import ReconcileError
 from reconcile.images import PREPROCESSING
 from reconcile.precision import Precision
@@ -27,6 +28,7 @@ from reconcile.training.calibrate import fit_temperature, negative_log_likelihoo
 from reconcile.training.data import label_indices, load_arrays, read_training_data
 from reconcile.training.network import CountNetwork, predict_logits
 from reconcile.training.recipe import Recipe
+from reconcile.training.targets import mean_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,6 +96,8 @@ def export(
     held_out = load_arrays(found.held_out, size, cache, say)
     right = label_indices(held_out.counts, labels)
     reference = predict_logits(network, held_out.pixels)
+    counts = np.array([photo.count for photo in found.photos])
+    taught = mean_targets(torch.from_numpy(counts), labels, recipe.label_sigma).numpy() if recipe.label_sigma else None
 
     with tempfile.TemporaryDirectory() as temporary:
         plain = Path(temporary) / "fp32.onnx"
@@ -107,10 +111,11 @@ def export(
                 chosen = found.photos[:: -(-len(found.photos) // _CALIBRATION_IMAGES)]
                 made = _quantize(plain, load_arrays(chosen, size, cache, say).pixels)
             logits = _logits(made, held_out.pixels)
-            temperature = fit_temperature(logits, right)
-            say(_quality(precision, logits, right, temperature))
-            say(check_bound(precision, logits / temperature, reference / temperature))
-            trained_on = label_indices(np.array([photo.count for photo in found.photos]), labels)
+            temperature = fit_temperature(logits, right, taught)
+            shares = calibrated(logits, temperature, taught)
+            say(_quality(precision, logits, shares, right, temperature))
+            say(check_bound(precision, shares, calibrated(reference, temperature, taught)))
+            trained_on = label_indices(counts, labels)
             prior = np.bincount(trained_on, minlength=len(labels.names)) / len(trained_on)
             card = ModelCard(
                 labels=labels,
@@ -120,6 +125,7 @@ def export(
                 version=recipe.version,
                 data_fingerprint=state["data_fingerprint"],
                 preprocessing=PREPROCESSING,
+                taught=None if taught is None else tuple(tuple(round(float(x), 5) for x in row) for row in taught),
             )
             model = onnx.load(made)
             onnx.helper.set_model_props(model, card.as_metadata())
@@ -132,12 +138,12 @@ def export(
             say(f"{destination}: {precision}, {size} px, {destination.stat().st_size / 2**20:.1f} MB")
 
 
-def check_bound(precision: Precision, logits: NDArray[np.float32], reference: NDArray[np.float32]) -> str:
+def check_bound(precision: Precision, shares: NDArray[np.float32], reference: NDArray[np.float32]) -> str:
     """Hold an exported model's answers against torch's.
 
     Args:
         precision: whose bound.
-        logits: float32 [N, labels], calibrated, of the exported model.
+        shares: float32 [N, labels], calibrated probabilities of the exported model.
         reference: the same of the network it came from.
 
     Returns:
@@ -147,10 +153,10 @@ def check_bound(precision: Precision, logits: NDArray[np.float32], reference: ND
         ReconcileError: not close enough.
     """
     bound = BOUNDS[precision]
-    difference = float(np.abs(softmax(logits) - softmax(reference)).max())
-    agreement = float((logits.argmax(axis=1) == reference.argmax(axis=1)).mean())
+    difference = float(np.abs(shares - reference).max())
+    agreement = float((shares.argmax(axis=1) == reference.argmax(axis=1)).mean())
     line = (
-        f"{precision} against torch on {len(logits)} held-out photos: the same count in {agreement:.1%}, "
+        f"{precision} against torch on {len(shares)} held-out photos: the same count in {agreement:.1%}, "
         f"probabilities at most {difference:.4f} apart"
     )
     # `not <=` instead of `>`: NaN breaks every bound.
@@ -159,12 +165,19 @@ def check_bound(precision: Precision, logits: NDArray[np.float32], reference: ND
     return line
 
 
-def _quality(precision: Precision, logits: NDArray[np.float32], right: NDArray[np.int64], temperature: float) -> str:
-    accuracy = (logits.argmax(axis=1) == right).mean()
-    before, after = (negative_log_likelihood(logits, right, value) for value in (1.0, temperature))
+def _quality(
+    precision: Precision,
+    logits: NDArray[np.float32],
+    shares: NDArray[np.float32],
+    right: NDArray[np.int64],
+    temperature: float,
+) -> str:
+    accuracy = (shares.argmax(axis=1) == right).mean()
+    before = negative_log_likelihood(logits, right)
+    after = float(-np.log(shares[np.arange(len(right)), right]).mean())
     return (
         f"{precision}: {accuracy:.1%} of {len(right)} held-out photos right; temperature {temperature}, "
-        f"−ln P of the true label {before:.3f}, {after:.3f} with it"
+        f"−ln P of the true label {before:.3f}, {after:.3f} calibrated"
     )
 
 

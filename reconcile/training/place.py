@@ -104,8 +104,8 @@ def join() -> Iterator[Place]:
 def fast_dtype(device: torch.device) -> torch.dtype | None:
     """bfloat16 where the device computes it faster than float32, float16 on GPUs before Ampere, else None.
 
-    CPUs that have instructions for bfloat16 are timed: ResNet34 at 96 pixels on 2 cores trained at 95 images/s with AMX;
-    with AVX-512 BF16 alone at 41 on one kind (float32: 51) and at 161 on another (float32: 75).
+    CPUs that have instructions for bfloat16 are timed: ResNet34 at 96 pixels on 2 cores trained at 95 images/s with
+    AMX; with AVX-512 BF16 alone at 41 on one kind (float32: 51) and at 161 on another (float32: 75).
     """
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16

@@ -15,7 +15,8 @@ pytest.importorskip("torchvision", reason="the extra `train` is not installed")
 
 import torch
 
-from reconcile.counter import load_counter, softmax
+from reconcile.calibration import calibrated, softmax
+from reconcile.counter import load_counter
 from reconcile.errors import ReconcileError
 from reconcile.images import load_image
 from reconcile.precision import Precision
@@ -137,7 +138,7 @@ def test_the_export_command_writes_one_file(trained, photos, exported, tmp_path)
 
 
 def test_an_export_that_strays_from_torch_is_refused():
-    reference = np.random.default_rng(1).normal(0, 3, (50, 4)).astype(np.float32)
+    reference = softmax(np.random.default_rng(1).normal(0, 3, (50, 4)))
     assert "the same count in 100.0%" in check_bound(Precision.FP16, reference + 1e-3, reference)
     broken = reference.copy()
     broken[:, 1] = np.nan
@@ -221,7 +222,8 @@ def test_a_network_that_starts_from_an_exported_model_answers_as_it(exported, ph
     network = CountNetwork(4)
     start_from(files[precision], network, pixels)
     counter = load_counter(files[precision], "cpu", pytest.fail)
-    answers = softmax(predict_logits(network, pixels) / counter.card.temperature)
+    taught = np.array(counter.card.taught, dtype=np.float32)
+    answers = calibrated(predict_logits(network, pixels), counter.card.temperature, taught)
     assert np.abs(answers - counter.count(pixels)).max() < apart
 
 

@@ -7,7 +7,8 @@ import onnxruntime as ort
 import pytest
 
 from reconcile import counter as module
-from reconcile.counter import choose_device, load_counter, softmax
+from reconcile.calibration import softmax
+from reconcile.counter import choose_device, load_counter
 from reconcile.errors import ReconcileError
 from reconcile.labels import CountLabels
 from tests.conftest import LABELS, write_grey_model
@@ -32,6 +33,26 @@ def test_the_temperature_of_the_file_is_applied(tmp_path):
         write_grey_model(tmp_path / "model.onnx", temperature=temperature)
         shares[temperature] = load_counter(tmp_path / "model.onnx", "cpu", pytest.fail).count(batch)[0]
     np.testing.assert_allclose(shares[4.0], softmax(np.log(shares[1.0]) / 4), rtol=1e-4)
+
+
+def test_what_the_network_was_taught_is_undone(tmp_path):
+    batch = np.full((1, 32, 32, 3), 80, dtype=np.uint8)
+    taught = 0.8 * np.eye(7) + 0.1 * np.eye(7, k=1) + 0.1 * np.eye(7, k=-1)
+    taught[0, 0] = taught[6, 6] = 0.9
+    shares = {}
+    for name, value in (("as it says", None), ("undone", tuple(map(tuple, taught)))):
+        write_grey_model(tmp_path / "model.onnx", taught=value, temperature=2.0)
+        shares[name] = load_counter(tmp_path / "model.onnx", "cpu", pytest.fail).count(batch)[0]
+    assert shares["as it says"][1] > 0.1 > shares["undone"][1]
+    assert shares["undone"].argmax() == 2
+    assert shares["undone"].sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("taught", [((1.0,),), ((0.5,) * 7,) * 7, "nonsense"])
+def test_a_file_with_a_broken_teaching_is_no_model(tmp_path, taught):
+    write_grey_model(tmp_path / "model.onnx", taught=taught)
+    with pytest.raises(ReconcileError, match="is no count model"):
+        load_counter(tmp_path / "model.onnx", "cpu", pytest.fail)
 
 
 def test_labels_come_from_the_file_alone(tmp_path):

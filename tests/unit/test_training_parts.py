@@ -20,13 +20,14 @@ LABELS = CountLabels(("0", "1", "2", "3+"))
 
 
 def test_targets_spread_over_items_and_are_lumped_afterwards():
-    targets = soft_targets(torch.tensor([1, 3, 12]), LABELS, 0.6)
-    torch.testing.assert_close(targets.sum(dim=1), torch.ones(3))
-    one, three, twelve = targets.tolist()
-    assert one[0] == pytest.approx(one[2])
+    targets = soft_targets(torch.tensor([0, 1, 3, 12]), LABELS, 0.6)
+    torch.testing.assert_close(targets.sum(dim=1), torch.ones(4))
+    none, one, three, twelve = targets.tolist()
+    assert none == [1, 0, 0, 0]
+    assert one[0] == 0, "an item is there or it is not"
     assert one[1] > one[2] > one[3] > 0
     near = np.exp(-0.5 * (1 / 0.6) ** 2)
-    assert one[0] / one[1] == pytest.approx(near)
+    assert one[2] / one[1] == pytest.approx(near)
     assert three[2] < one[2], "beyond three there is room for half of the spread"
     assert twelve[3] == pytest.approx(1), "twelve items are no neighbours of two"
 
