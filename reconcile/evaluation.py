@@ -187,7 +187,7 @@ def evaluate(
     """
     if not np.isfinite(probabilities).all():
         raise ReconcileError("the model gives probabilities that are no numbers")
-    places = np.array([-1 if place is None else place for place in map(labels.index_of, counts)], dtype=np.int64)
+    places = places_of(counts, labels)
     covered = places >= 0
     if not covered.any():
         raise ReconcileError(f"no photo has a count that the model's labels cover ({', '.join(labels.names)})")
@@ -214,6 +214,11 @@ def evaluate(
         coverage=coverage(shares.max(axis=1), best == truth),
         origins=_origins(errors, [value for value, kept in zip(squashed, covered, strict=True) if kept], rng),
     )
+
+
+def places_of(counts: Sequence[int] | NDArray[np.integer], labels: CountLabels) -> NDArray[np.int64]:
+    """The place of the label that each count falls under, int64 [N]; −1 where no label covers it."""
+    return np.array([-1 if place is None else place for place in map(labels.index_of, counts)], dtype=np.int64)
 
 
 def item_errors(truth: NDArray[np.int64], best: NDArray[np.int64], values: Sequence[int]) -> NDArray[np.int64]:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import textwrap
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from reconcile.evaluation_tables import (
+    Section,
+    Table,
+    definitions,
+    percent,
+    percents,
+    section_lines,
+    so_many,
+    wrap,
+)
+from reconcile.planted_report import planted_sections, planted_sentence, planted_tiles
 
+if TYPE_CHECKING:
     from markupsafe import Markup
 
-    from reconcile.evaluation import Estimate, Evaluation, ProtocolResult
+    from reconcile.evaluation import Evaluation, ProtocolResult
     from reconcile.evaluation_run import EvaluationRun
 
-_TEXT_WIDTH = 78
 _MOST_LEFT_OUT = 20
 _PROTOCOL_WORDS = {
     "all labels": "every photo, and every answer the model has",
@@ -26,43 +33,12 @@ _PROTOCOL_WORDS = {
 }
 
 
-@dataclass(frozen=True)
-class Table:
-    """Cells as text, the same in both forms."""
-
-    name: str
-    """Its id in the page."""
-    headings: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    caption: str = ""
-    total: bool = False
-    """Whether the last row sums up the others."""
-    heat: tuple[tuple[float, ...], ...] = ()
-    """0 to 1 for the shade of each cell after a row's first; the cells on the diagonal are agreement."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """One question, what its figures mean, and the figures."""
-
-    name: str
-    title: str
-    hint: str
-    tables: tuple[Table, ...]
-    words: tuple[tuple[str, str], ...] = ()
-    """A term of the tables and what it means."""
-
-
 def evaluation_text(run: EvaluationRun) -> str:
     """The report for a terminal or an e-mail; only a table of many labels is wider than 78 characters."""
-    lines = ["Evaluation of a count model", "=" * 27, "", *_wrap(" ".join(_opening(run.evaluation)))]
-    for section in _sections(run.evaluation):
-        lines += ["", section.title, "-" * len(section.title), "", *_wrap(section.hint)]
-        for table in section.tables:
-            lines += ["", *([table.caption, ""] if table.caption else []), *_table_lines(table)]
-        if section.words:
-            lines += ["", *_definitions(dict(section.words))]
-    lines += ["", "About this evaluation", "-" * 21, "", *_definitions(_facts(run))]
+    lines = ["Evaluation of a count model", "=" * 27, "", *wrap(" ".join([*_leads(run), *_notes(run.evaluation)]))]
+    for section in _sections(run):
+        lines += ["", *section_lines(section)]
+    lines += ["", "About this evaluation", "-" * 21, "", *definitions(_facts(run))]
     return "\n".join(lines)
 
 
@@ -72,35 +48,36 @@ def evaluation_page(run: EvaluationRun) -> str:
 
     evaluation = run.evaluation
     whole = evaluation.protocols[0]
-    lead, *notes = _opening(evaluation)
+    tiles = {
+        "photos": f"{evaluation.photos:,}",
+        "counted the same": percent(whole.accuracy.value),
+        "at most one item off": percent(whole.within_one),
+        "typical miss, in items (RMSE)": f"{whole.rmse.value:.2f}",
+    }
     return render_page(
         "evaluation.html.j2",
         model_file=run.model_file,
         data=run.data,
-        lead=lead,
-        notes=notes,
-        tiles={
-            "photos": f"{evaluation.photos:,}",
-            "counted the same": _percent(whole.accuracy.value),
-            "at most one item off": _percent(whole.within_one),
-            "typical miss, in items (RMSE)": f"{whole.rmse.value:.2f}",
-        },
-        sections=_sections(evaluation),
-        charts=_charts(evaluation),
+        leads=_leads(run),
+        notes=_notes(evaluation),
+        tiles=tiles if run.planted is None else tiles | planted_tiles(run.planted),
+        sections=_sections(run),
+        charts=_charts(run),
         facts=_facts(run),
         left_out=run.left_out[:_MOST_LEFT_OUT],
         more_left_out=max(0, len(run.left_out) - _MOST_LEFT_OUT),
     )
 
 
-def _charts(evaluation: Evaluation) -> dict[str, tuple[str, dict[str, Markup]]]:
+def _charts(run: EvaluationRun) -> dict[str, tuple[str, dict[str, Markup]]]:
     """By section: what the chart shows, in a line, and its SVG for each theme."""
     import pandas as pd
 
     from reconcile.charts import accuracy_chart
-    from reconcile.evaluation_charts import coverage_chart, reliability_chart
+    from reconcile.evaluation_charts import coverage_chart, planted_chart, reliability_chart
     from reconcile.page import in_both_themes
 
+    evaluation = run.evaluation
     whole = evaluation.protocols[0]
     shown = [(found.label, found.accuracy) for found in whole.classes] + [("all", whole.accuracy)]
     accuracy = pd.DataFrame(
@@ -115,7 +92,7 @@ def _charts(evaluation: Evaluation) -> dict[str, tuple[str, dict[str, Markup]]]:
             if found is not None
         ]
     )
-    return {
+    charts = {
         "classes": (
             "All labels: a bar is the share counted the same, the line on it the 95% interval.",
             in_both_themes(partial(accuracy_chart, accuracy)),
@@ -130,30 +107,45 @@ def _charts(evaluation: Evaluation) -> dict[str, tuple[str, dict[str, Markup]]]:
             in_both_themes(partial(coverage_chart, evaluation.coverage)),
         ),
     }
+    if run.planted is not None:
+        charts["planted-numbers"] = (
+            "A point is a range of p_wrong, with the 95% interval of the share that is wrong; both axes are stretched "
+            "towards 0. On the dashed line p_wrong is honest; above it more records are wrong than it says.",
+            in_both_themes(partial(planted_chart, run.planted.errors)),
+        )
+    return charts
 
 
-def _opening(evaluation: Evaluation) -> list[str]:
+def _leads(run: EvaluationRun) -> list[str]:
     """What somebody who reads no further should know; a sentence each."""
-    whole = evaluation.protocols[0]
+    whole = run.evaluation.protocols[0]
     right = round(whole.accuracy.value * whole.photos)
     near = round(whole.within_one * whole.photos)
+    sentence = (
+        f"Of {so_many(whole.photos, 'photo')} with a count on record, the model counted {right:,} the same "
+        f"({percent(whole.accuracy.value)}), and {near:,} the same or one item off ({percent(whole.within_one)})."
+    )
+    return [sentence] if run.planted is None else [planted_sentence(run.planted), sentence]
+
+
+def _notes(evaluation: Evaluation) -> list[str]:
+    whole = evaluation.protocols[0]
     commonest = max(whole.classes, key=lambda found: found.photos)
-    photos = f"{_number(whole.photos, 'photo')} with a count on record"
     sentences = [
-        f"Of {photos}, the model counted {right:,} the same ({_percent(whole.accuracy.value)}), and "
-        f"{near:,} the same or one item off ({_percent(whole.within_one)}).",
-        f"Without looking, always saying {commonest.label} would be the same in {_percent(whole.commonest)}.",
+        f"Without looking, always saying {commonest.label} would be the same in {percent(whole.commonest)}.",
         "The count on record is taken as the truth, which in a few photos it is not.",
     ]
     if evaluation.not_covered:
         sentences.append(
-            f"{_number(evaluation.not_covered, 'further photo')} left out: the model has no label for such a count."
+            f"{so_many(evaluation.not_covered, 'further photo')} left out: the model has no label for such a count."
         )
     return sentences
 
 
-def _sections(evaluation: Evaluation) -> list[Section]:
+def _sections(run: EvaluationRun) -> list[Section]:
+    evaluation = run.evaluation
     sections = [
+        *([] if run.planted is None else planted_sections(run.planted)),
         _protocols(evaluation),
         _classes(evaluation),
         _confusion(evaluation),
@@ -191,11 +183,11 @@ def _open_words(evaluation: Evaluation) -> str:
 def _figures(found: ProtocolResult) -> tuple[str, ...]:
     return (
         f"{found.photos:,}",
-        _percent(found.accuracy.value),
-        _percents(found.accuracy),
+        percent(found.accuracy.value),
+        percents(found.accuracy),
         f"{found.rmse.value:.2f}",
         f"{found.rmse.low:.2f} – {found.rmse.high:.2f}",
-        _percent(found.within_one),
+        percent(found.within_one),
     )
 
 
@@ -206,10 +198,10 @@ def _classes(evaluation: Evaluation) -> Section:
             (
                 found.label,
                 f"{found.photos:,}",
-                _percent(found.accuracy.value) if found.accuracy else "–",
-                _percents(found.accuracy),
+                percent(found.accuracy.value) if found.accuracy else "–",
+                percents(found.accuracy),
                 "–" if found.rmse is None else f"{found.rmse:.2f}",
-                "–" if found.within_one is None else _percent(found.within_one),
+                "–" if found.within_one is None else percent(found.within_one),
             )
             for found in protocol.classes
         ]
@@ -250,8 +242,8 @@ def _said(evaluation: Evaluation) -> Section:
         (
             found.label,
             f"{found.photos:,}",
-            _percent(found.precision.value) if found.precision else "–",
-            _percents(found.precision),
+            percent(found.precision.value) if found.precision else "–",
+            percents(found.precision),
         )
         for found in evaluation.said
     )
@@ -266,14 +258,14 @@ def _said(evaluation: Evaluation) -> Section:
 def _calibration(evaluation: Evaluation) -> Section:
     found = evaluation.calibration
     labels = len(evaluation.labels)
-    errors = [(protocol.name, _percent(protocol.calibration_error)) for protocol in evaluation.protocols]
+    errors = [(protocol.name, percent(protocol.calibration_error)) for protocol in evaluation.protocols]
     rows = tuple(
         (
             f"{100 * row.low:.0f} – {100 * row.high:.0f}%",
             f"{row.photos:,}",
-            _percent(row.probability),
-            _percent(row.accuracy.value),
-            _percents(row.accuracy),
+            percent(row.probability),
+            percent(row.accuracy.value),
+            percents(row.accuracy),
         )
         for row in found.bins
         if row.accuracy is not None and row.probability is not None
@@ -312,9 +304,9 @@ def _coverage(evaluation: Evaluation) -> Section:
         (
             f"{point.share:.0%}",
             f"{point.photos:,}",
-            _percent(point.least_probability),
-            _percent(point.accuracy.value),
-            _percents(point.accuracy),
+            percent(point.least_probability),
+            percent(point.accuracy.value),
+            percents(point.accuracy),
         )
         for point in reversed(evaluation.coverage[9::10])
     )
@@ -332,8 +324,8 @@ def _origins(evaluation: Evaluation) -> Section:
         (
             "squashed to 224 x 224" if found.squashed else "in its own proportions",
             f"{found.photos:,}",
-            _percent(found.accuracy.value),
-            _percents(found.accuracy),
+            percent(found.accuracy.value),
+            percents(found.accuracy),
             f"{found.rmse.value:.2f}",
             f"{found.rmse.low:.2f} – {found.rmse.high:.2f}",
         )
@@ -360,46 +352,3 @@ def _facts(run: EvaluationRun) -> dict[str, str]:
         "intervals": f"95%; {evaluation.resamples:,} resamples, seed {evaluation.seed}; photos taken as independent",
         "made by": f"reconcile {run.reconcile_version}",
     }
-
-
-def _percent(share: float) -> str:
-    return f"{share:.1%}"
-
-
-def _percents(found: Estimate | None) -> str:
-    return "–" if found is None else f"{100 * found.low:.1f} – {100 * found.high:.1f}%"
-
-
-def _number(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
-def _wrap(text: str) -> list[str]:
-    return textwrap.wrap(text, _TEXT_WIDTH, break_on_hyphens=False)
-
-
-def _definitions(words: dict[str, str]) -> list[str]:
-    """Terms on the left, their meanings beside them."""
-    width = max(map(len, words)) + 2
-    return [
-        line
-        for term, meaning in words.items()
-        for line in textwrap.wrap(
-            meaning,
-            _TEXT_WIDTH,
-            initial_indent=term.ljust(width),
-            subsequent_indent=" " * width,
-            break_on_hyphens=False,
-        )
-    ]
-
-
-def _table_lines(table: Table) -> list[str]:
-    """Columns as wide as their widest cell; the first from the left, the others from the right."""
-    rows: Sequence[tuple[str, ...]] = (table.headings, *table.rows)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(table.headings))]
-    lines = []
-    for row in rows:
-        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append("  ".join([row[0].ljust(widths[0]), *cells[1:]]).rstrip())
-    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]

@@ -12,10 +12,12 @@ from reconcile import __version__
 from reconcile.channel import Channel, Stages
 from reconcile.counter import load_counter
 from reconcile.errors import ReconcileError, UsageError
-from reconcile.evaluation import Evaluation, evaluate
+from reconcile.evaluation import Evaluation, evaluate, places_of
 from reconcile.evaluation_report import evaluation_page, evaluation_text
 from reconcile.images import UnreadableImage, check_size, load_image
 from reconcile.labelled import LabelledImage, fingerprint, read_labelled
+from reconcile.planted_evaluation import PlantedEvaluation, evaluate_planted
+from reconcile.planting import number_to_plant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,6 +46,8 @@ class EvaluationRun:
     left_out: tuple[str, ...]
     """One line for each photo without a usable label and each unreadable one."""
     evaluation: Evaluation
+    planted: PlantedEvaluation | None
+    """What came of altered records; None where nobody asked for them."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -59,7 +63,13 @@ class _Photos:
 
 
 def run_evaluation(
-    data: Path, fold: int | None, out: Path | None, seed: int, settings: Settings, messages: Messages
+    data: Path,
+    fold: int | None,
+    out: Path | None,
+    seed: int,
+    settings: Settings,
+    messages: Messages,
+    plant: float | None = None,
 ) -> str:
     """Count the labelled photos of a folder and say how good the counts are.
 
@@ -67,22 +77,24 @@ def run_evaluation(
         data: in any layout that `labelled.read_labelled` knows.
         fold: only the photos of this one; None for all.
         out: evaluation.txt, evaluation.json and evaluation.html go here; None writes nothing.
-        seed: of the bootstrap.
+        seed: of the bootstrap, and of the first planting.
         settings: model, device and batch size.
         messages: told what is left out, and how far it has come.
+        plant: also alter this share of the records, and see how well they are found.
 
     Returns:
         the plain text report.
 
     Raises:
-        ReconcileError: no such photos, none that can be read and has a label, no model, or an output that cannot be
-            written.
+        ReconcileError: no such photos, none that can be read and has a label, no model, an output that cannot be
+            written, or too few photos to alter one record.
     """
     if not data.is_dir():
         raise UsageError(f"--data: there is no folder {data}")
     if out is not None:
         _make_folder(out)
     counter = load_counter(settings.model, settings.device, messages.warn)
+    labels = counter.card.labels
     left_out: list[str] = []
 
     def leave_out(line: str) -> None:
@@ -90,6 +102,9 @@ def run_evaluation(
         messages.warn(line)
 
     images = _of_fold(read_labelled(data, leave_out), fold, data)
+    if plant is not None:
+        # Before the long part. Photos that cannot be read may still make it too few.
+        number_to_plant(plant, int((places_of([image.count for image in images], labels) >= 0).sum()))
     with messages.progress("counting", _Photos(len(images))) as advance:
         probabilities, unreadable = count_labelled(images, counter, settings.batch_size, advance)
     for place, reason in unreadable.items():
@@ -97,6 +112,13 @@ def run_evaluation(
     if len(unreadable) == len(images):
         raise ReconcileError(f"none of the {len(images):,} photos of {data} can be read")
     readable = [place for place in range(len(images)) if place not in unreadable]
+    shares, counts = probabilities[readable], [images[place].count for place in readable]
+    evaluation = evaluate(shares, counts, labels, [images[place].squashed for place in readable], seed)
+    planted = None
+    if plant is not None:
+        truth = places_of(counts, labels)
+        covered = truth >= 0
+        planted = evaluate_planted(shares[covered], truth[covered], labels, counter.card.class_prior, plant, seed)
     run = EvaluationRun(
         reconcile_version=__version__,
         model_file=counter.path.name,
@@ -107,13 +129,8 @@ def run_evaluation(
         data_fingerprint=fingerprint(images),
         unreadable=len(unreadable),
         left_out=tuple(left_out),
-        evaluation=evaluate(
-            probabilities[readable],
-            [images[place].count for place in readable],
-            counter.card.labels,
-            [images[place].squashed for place in readable],
-            seed,
-        ),
+        evaluation=evaluation,
+        planted=planted,
     )
     text = evaluation_text(run)
     if out is not None:

@@ -1,6 +1,9 @@
 """The page of an evaluation in a real Chromium: it reads well, adds up, and nothing leaves it."""
 
+from contextlib import contextmanager
+
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
 from tests.conftest import grey_photo, reconcile
@@ -16,36 +19,48 @@ def browser(chromium):
         instance.close()
 
 
-@pytest.fixture
-def report(grey_model, tmp_path):
+def evaluated(model, folder, *arguments):
     """The page over twenty photos, of which four are counted wrong and one, with a hostile name, cannot be read."""
-    (tmp_path / "bin-images").mkdir()
+    (folder / "bin-images").mkdir()
     lines = ["image,count,squashed_224"]
     for number in range(20):
         seen = number % 7
-        (tmp_path / "bin-images" / f"{number:05}.jpg").write_bytes(grey_photo(seen))
+        (folder / "bin-images" / f"{number:05}.jpg").write_bytes(grey_photo(seen))
         lines.append(f"{number:05}.jpg,{max(seen - (number % 4 == 3), 0)},{number % 2}")
-    (tmp_path / "bin-images" / HOSTILE).write_bytes(b"no photo")
+    (folder / "bin-images" / HOSTILE).write_bytes(b"no photo")
     lines.append(f"{HOSTILE},3,0")
-    (tmp_path / "labels.csv").write_text("\n".join(lines))
-    done = reconcile("evaluate", "--data", tmp_path, "--model", grey_model, "--out", "e")
+    (folder / "labels.csv").write_text("\n".join(lines))
+    done = reconcile("evaluate", "--data", folder, "--model", model, "--out", "e", *arguments)
     assert done.returncode == 0, done.stderr
-    return tmp_path / "e" / "evaluation.html"
+    return folder / "e" / "evaluation.html"
+
+
+@contextmanager
+def opened(browser, report, theme):
+    """The page; it must not have asked for anything or complained by the end."""
+    page = browser.new_page(color_scheme=theme)
+    requests, complaints = [], []
+    page.on("request", lambda asked: requests.append(asked.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"file://{report}")
+    yield page
+    assert requests == [f"file://{report}"]
+    assert complaints == []
+    page.close()
 
 
 @pytest.fixture(params=["light", "dark"])
-def page(request, browser, report):
-    """The page, opened; it must not have asked for anything or complained by the end of the test."""
-    opened = browser.new_page(color_scheme=request.param)
-    requests, complaints = [], []
-    opened.on("request", lambda asked: requests.append(asked.url))
-    opened.on("console", lambda message: complaints.append(message.text))
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.goto(f"file://{report}")
-    yield opened
-    assert requests == [f"file://{report}"]
-    assert complaints == []
-    opened.close()
+def page(request, browser, grey_model, tmp_path):
+    with opened(browser, evaluated(grey_model, tmp_path), request.param) as page:
+        yield page
+
+
+@pytest.fixture(params=["light", "dark"])
+def planted(request, browser, grey_model, tmp_path):
+    """The same, with two of the twenty records altered, twenty times over."""
+    with opened(browser, evaluated(grey_model, tmp_path, "--plant", "10%"), request.param) as page:
+        yield page
 
 
 def test_opens_with_one_plain_sentence(page):
@@ -92,3 +107,29 @@ def test_names_are_text_never_markup(page):
 def test_fits_a_phone(page):
     page.set_viewport_size({"width": 375, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
+
+
+def test_altered_records_come_first_with_a_sentence_a_tile_and_a_chart(planted):
+    sentence, counts = planted.locator("p.lead").all_inner_texts()
+    assert sentence.startswith("With 10% of the records altered by a slip, of the first 5% of the queue (1 bin) ")
+    assert counts.startswith("Of 20 photos with a count on record")
+    assert planted.locator(".tile").filter(has_text="wrong of the first 1 bin of the queue").count() == 1
+    assert planted.locator("main section").first.get_attribute("id") == "planted"
+    assert planted.locator("#planted-numbers figure.chart:visible svg").bounding_box()["height"] > 100
+
+
+def test_altered_records_add_up_in_the_page(planted):
+    for errors in ("slips", "uniform"):
+        rows = planted.locator(f"#planted-{errors}-ranges tbody tr").all()
+        bins = [float(row.locator("td").first.inner_text()) for row in rows]
+        assert sum(bins) == pytest.approx(20, abs=0.3)
+        assert planted.locator(f"#planted-{errors}-methods tbody tr").count() == 4
+        assert planted.locator(f"#planted-{errors}-first tbody tr").count() == 16
+        assert planted.locator(f"#planted-{errors}-numbers tbody tr").count() == 4
+
+
+@pytest.mark.parametrize("width", [375, 1200])
+def test_altered_records_are_for_every_reader(planted, width):
+    planted.set_viewport_size({"width": width, "height": 800})
+    assert planted.evaluate("document.documentElement.scrollWidth") <= width
+    assert Axe().run(planted).response["violations"] == []
