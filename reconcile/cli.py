@@ -17,8 +17,11 @@ from reconcile.precision import Precision
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import pandas as pd
+
     from reconcile.config import Settings
     from reconcile.messages import Messages
+    from reconcile.store import Output
 
 app = typer.Typer(
     help="Count the items in every bin photo of a bucket, hold each count against the record, say what to recount.",
@@ -96,6 +99,23 @@ _MaxUnreadable = Annotated[
 _Alarm = Annotated[
     str | None, _option("End with code 4 if this share of the compared bins is short or over, such as 60%.", _WHEN)
 ]
+_RecordErrorRate = Annotated[
+    str | None,
+    _option("Share of all records assumed to be wrong, until recounts tell (default: 3%).", _WHEN),
+]
+_Capacity = Annotated[int | None, _option("How many bins tonight's people can recount (default: 100).", _WHEN)]
+_RankBy = Annotated[
+    str | None,
+    _option("Recount first what is most likely wrong (probability), or off by most units or value.", _WHEN),
+]
+_Costs = Annotated[str | None, _option("CSV of asin,unit_cost, local or s3://, for --rank-by value.", _WHEN)]
+_Tolerance = Annotated[
+    int | None, _option("Records off by so many items still count as right in the accuracy (default: 0).", _WHEN)
+]
+_Where = Annotated[
+    str | None,
+    _option("Parts of a bin id (else of its key) to sum up by: '(?P<aisle>A\\d+)-(?P<pod>\\d+)'.", _WHEN),
+]
 _LogFormat = Annotated[str | None, _option("text or json, on standard error (default: text).", _WHEN)]
 
 
@@ -119,6 +139,12 @@ def run(
     run_id: _RunId = None,
     max_unreadable: _MaxUnreadable = None,
     alarm: _Alarm = None,
+    record_error_rate: _RecordErrorRate = None,
+    capacity: _Capacity = None,
+    rank_by: _RankBy = None,
+    costs: _Costs = None,
+    tolerance: _Tolerance = None,
+    where: _Where = None,
     log_format: _LogFormat = None,
 ) -> None:
     """Count what is new in a bucket, join with its records, write the night's results and report.
@@ -143,6 +169,26 @@ def demo(
 
     values, notice = demo_settings(out)
     _run(load_settings(values, alone=True), notice)
+
+
+@app.command()
+def report(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, the name of its folder in <out>/runs.")],
+    out: _Out = None,
+    bucket: _Bucket = None,
+    endpoint_url: _EndpointUrl = None,
+    region: _Region = None,
+    profile: _Profile = None,
+    no_sign_request: _NoSignRequest = None,
+) -> None:
+    """Render the report of a finished run again, from the Parquet it left."""
+    from reconcile.config import load_settings
+
+    flags = {"out": out, "bucket": bucket, "endpoint_url": endpoint_url, "region": region, "profile": profile}
+    settings = load_settings(flags | {"no_sign_request": no_sign_request}, need_bucket=False)
+    from reconcile.pipeline import render_again
+
+    print(render_again(settings, run_id))
 
 
 @app.command()
@@ -310,22 +356,122 @@ def evaluate(
     out: Annotated[
         Path | None, _option("Folder for evaluation.txt, evaluation.json and evaluation.html.", _WHEN)
     ] = None,
-    seed: Annotated[int, _option("Of the resamples behind the intervals (default: 1).", _WHEN, min=0)] = 1,
+    plant: Annotated[
+        str | None,
+        _option("Also alter this share of the records, such as 8%, and see how well they are found.", _WHEN),
+    ] = None,
+    seed: Annotated[int, _option("Of intervals and altered records (default: 1).", _WHEN, min=0)] = 1,
 ) -> None:
-    """Count photos whose count is on record, and say how good the model is."""
+    """Count photos whose count is on record, and say how good the model is.
+
+    With --plant RATE: also how good the recount queue is, by altering records on purpose and looking for them.
+    """
     from reconcile.config import load_settings
     from reconcile.messages import Messages
 
     flags = {"model": model, "device": device, "batch_size": batch_size}
     settings = load_settings(flags, need_bucket=False)
     from reconcile.evaluation_run import run_evaluation
+    from reconcile.planting import planting_rate
 
+    rate = None if plant is None else planting_rate(plant)
     messages = Messages(settings.log_format)
     try:
-        print(run_evaluation(data, fold, out, seed, settings, messages))
+        print(run_evaluation(data, fold, out, seed, settings, messages, rate))
     except KeyboardInterrupt:
         messages.error("interrupted; nothing is kept of an evaluation")
         raise typer.Exit(_INTERRUPTED) from None
+
+
+verdicts_app = typer.Typer(
+    help="What people found who recounted bins: taken up, listed, given out.", no_args_is_help=True
+)
+app.add_typer(verdicts_app, name="verdicts")
+
+
+@verdicts_app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="recount.csv with true_count filled in, or the report's export.")],
+    out: _Out = None,
+    endpoint_url: _EndpointUrl = None,
+    region: _Region = None,
+    profile: _Profile = None,
+) -> None:
+    """Take up a CSV of verdicts: bin_id, run_id, true_count, and perhaps note. Later runs learn from them.
+
+    Lines without a true_count are passed over; what is known already is not taken twice.
+
+    Exit codes: 0 done, 1 failed, or some lines could not be taken, 2 wrong usage.
+    """
+    from tempfile import TemporaryDirectory
+
+    from reconcile.verdicts import import_verdicts
+
+    output = _output(out, endpoint_url, region, profile)
+    with TemporaryDirectory(prefix="reconcile-") as work:
+        taken, known, bad = import_verdicts(file, output, Path(work))
+    for reason in bad:
+        print(f"reconcile: {file}: {reason}", file=sys.stderr)
+    print(f"{_several(taken, 'verdict')} taken, {known:,} known already, {_several(len(bad), 'line')} left out")
+    if bad:
+        raise typer.Exit(_FAILED)
+
+
+@verdicts_app.command("list")
+def list_(
+    out: _Out = None, endpoint_url: _EndpointUrl = None, region: _Region = None, profile: _Profile = None
+) -> None:
+    """Show the verdicts so far, the newest first."""
+    table = _verdicts(_output(out, endpoint_url, region, profile))
+    shown = table.drop(columns="image_key").astype(object).fillna("")
+    print(shown.to_string(index=False) if len(shown) else "no verdicts yet")
+
+
+@verdicts_app.command("export")
+def export_verdicts(
+    file: Annotated[Path, typer.Argument(help="The CSV file to write.")],
+    out: _Out = None,
+    endpoint_url: _EndpointUrl = None,
+    region: _Region = None,
+    profile: _Profile = None,
+) -> None:
+    """Write the verdicts so far as CSV."""
+    from tempfile import TemporaryDirectory
+
+    from reconcile.verdicts import verdict_csv
+
+    output = _output(out, endpoint_url, region, profile)
+    with TemporaryDirectory(prefix="reconcile-") as work:
+        verdicts, content = verdict_csv(output, Path(work))
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise ReconcileError(f"{file} cannot be written: {error.strerror}") from None
+    print(f"{_several(verdicts, 'verdict')} written to {file}")
+
+
+def _output(out: str | None, endpoint_url: str | None, region: str | None, profile: str | None) -> Output:
+    """<out>, as `reconcile run` would find it."""
+    from reconcile.config import load_settings
+
+    flags = {"out": out, "endpoint_url": endpoint_url, "region": region, "profile": profile}
+    settings = load_settings(flags, need_bucket=False)
+    from reconcile.pipeline import open_output
+
+    return open_output(settings)
+
+
+def _several(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _verdicts(output: Output) -> pd.DataFrame:
+    from tempfile import TemporaryDirectory
+
+    from reconcile.verdicts import verdict_table
+
+    with TemporaryDirectory(prefix="reconcile-") as work:
+        return verdict_table(output, Path(work))
 
 
 @contextmanager
@@ -366,8 +512,10 @@ def _run(settings: Settings, notice: str | None = None) -> NoReturn:
         code, line = _explain(error, stopped=interruption.is_requested())
         messages.error(line)
         raise typer.Exit(code) from None
-    for name, value in summary.lines():
-        print(f"{name:<18} {value}")
+    lines = summary.lines()
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        print(f"{name:<{width}}  {value}")
     if summary.exit_reason:
         messages.error(summary.exit_reason)
     raise typer.Exit(summary.exit_code)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -19,6 +20,9 @@ from reconcile.errors import UsageError
 
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 LogFormat = Literal["text", "json"]
+RankBy = Literal["probability", "units", "value"]
+RECORD_ERROR_RATE = 0.03
+"""The share of records taken to be wrong before any photo is looked at, and any recount is known."""
 
 
 def _share(value: Any) -> Any:
@@ -59,6 +63,12 @@ class Settings(BaseSettings):
     log_format: LogFormat = "text"
     max_unreadable: Share = 0.05
     alarm: Share | None = None
+    record_error_rate: Share = Field(default=RECORD_ERROR_RATE, gt=0, lt=1)
+    capacity: int = Field(default=100, ge=1, le=1_000_000)
+    rank_by: RankBy = "probability"
+    costs: str | None = None
+    tolerance: int = Field(default=0, ge=0)
+    where: str | None = None
 
     @field_validator("endpoint_url")
     @classmethod
@@ -71,6 +81,25 @@ class Settings(BaseSettings):
         if parts.username or parts.password:
             raise ValueError("holds credentials, which would show in logs; set AWS_ACCESS_KEY_ID and the like")
         return url
+
+    @field_validator("where")
+    @classmethod
+    def _names_a_part(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            names = re.compile(pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        if not names:
+            raise ValueError("names no part of the bin id; write (?P<aisle>...) around it")
+        return pattern
+
+    @model_validator(mode="after")
+    def _value_needs_costs(self) -> Self:
+        if self.rank_by == "value" and self.costs is None:
+            raise UsageError("--rank-by value needs --costs FILE with the columns asin and unit_cost")
+        return self
 
     @field_validator("records_columns")
     @classmethod

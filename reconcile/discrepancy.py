@@ -1,7 +1,8 @@
-"""How likely is the record wrong, given what the photo shows."""
+"""How likely is the record wrong, given what the photo shows, and by how much."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,46 +10,139 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-RECORD_ERROR_RATE = 0.03
-"""π, the share of records assumed to be wrong before any photo is looked at."""
-_DECAY = 0.5
-"""How much rarer a slip gets with each further item: off by two is half as likely as off by one."""
+    from reconcile.labels import CountLabels
 
 
-def p_wrong(
-    probabilities: NDArray[np.floating], expected: NDArray[np.integer], error_rate: float = RECORD_ERROR_RATE
+@dataclass(frozen=True)
+class ErrorModel:
+    """How records go wrong: how often, and by how much.
+
+    A record says the true count c with probability 1 − `rate`, and slips to another count e with probability
+    `rate` · q(e|c), where small slips are likelier than large ones:
+
+        q(e|c) = w(c, e) · decay^|e − c| / Σ_{e' ≠ c} w(c, e') · decay^|e' − c|
+
+    and w is `empty_weight` where c or e is 0 and 1 elsewhere: that a bin is taken for empty, or an empty one for full,
+    has other causes than a miscount.
+    """
+
+    rate: float = 0.03
+    """π, the share of all records that are wrong; over 0 and under 1. The other two are over 0."""
+    decay: float = 0.5
+    """How much rarer a slip gets with each further item: off by two is half as likely as off by one. 1: all alike."""
+    empty_weight: float = 1.0
+
+    def slips(self, labels: CountLabels) -> NDArray[np.float64]:
+        """q(e|c): float64 [labels, labels], truth by record, rows summing to 1, 0 where e = c.
+
+        A label that lumps is one count.
+        """
+        counts = np.array(labels.values, dtype=np.float64)
+        distance = np.abs(counts[:, None] - counts[None, :])
+        np.fill_diagonal(distance, np.inf)
+        # From the nearest label on, which changes nothing but that labels far apart do not all underflow to 0.
+        slips: NDArray[np.float64] = self.decay ** (distance - distance.min(axis=1, keepdims=True))
+        np.fill_diagonal(slips, 0.0)
+        slips[(counts[:, None] == 0) | (counts[None, :] == 0)] *= self.empty_weight
+        slips /= slips.sum(axis=1, keepdims=True)
+        return slips
+
+    def record_given_truth(self, labels: CountLabels) -> NDArray[np.float64]:
+        """P(e|c): float64 [labels, labels], truth by record, rows summing to 1."""
+        chances = self.rate * self.slips(labels)
+        np.fill_diagonal(chances, 1 - self.rate)
+        return chances
+
+
+def truth_given_photo_and_record(
+    probabilities: NDArray[np.floating], expected: NDArray[np.integer], labels: CountLabels, errors: ErrorModel
 ) -> NDArray[np.float64]:
-    """Probability that the record is wrong, given the photo and the record.
+    """Probability of each count, given the photo and the record.
 
-    The record is taken as a noisy copy of the truth. It equals the true count c with probability 1 − π, and slips to
-    another e with probability π q(e|c), where q falls geometrically with the distance and sums to 1 over e ≠ c:
+    The record e is taken for a noisy copy of the true count c that knows nothing of the photo x once c is given, so
+    that P(x, e | c) = P(x|c) P(e|c). By Bayes' rule
 
-        q(e|c) = d^|e − c| / Σ_{e' ≠ c} d^|e' − c|
+        P(c | x, e) ∝ P(c) P(x|c) P(e|c) ∝ P(c|x) P(e|c)
 
-    By Bayes' rule P(c | x, e) ∝ P(c|x) P(e|c), and all of it that does not lie on c = e says that the record is wrong:
-
-        p_wrong = Σ_{c≠e} P(c|x) π q(e|c)  /  ( P(e|x) (1 − π) + Σ_{c≠e} P(c|x) π q(e|c) )
-
-    Counts are places in the model's list of labels, so a label that lumps counts (6+) is one of them: a record of 9
-    against a photo of 6+ is agreement, since a photo can tell no more.
+    where P(c|x) is the model's calibrated word and P(e|c) the error model's. Counts are places in the model's list of
+    labels, so a label that lumps counts (6+) is one of them: a record of 9 against a photo of 6+ is agreement, since a
+    photo can tell no more.
 
     Args:
         probabilities: P(c|x), float [N, labels], rows summing to 1.
         expected: int [N], the place of each record's label.
-        error_rate: π, over 0 and under 1.
+        labels: the model's.
+        errors: how records go wrong.
+
+    Returns:
+        float64 [N, labels], rows summing to 1.
+    """
+    photo = probabilities.astype(np.float64)
+    joint = photo * errors.record_given_truth(labels)[:, expected].T
+    evidence = joint.sum(axis=1, keepdims=True)
+    # Where the photo rules out, to the last bit, all that the record could come from, only the photo is believed.
+    result: NDArray[np.float64] = np.where(evidence > 0, joint / np.where(evidence > 0, evidence, 1.0), photo)
+    return result
+
+
+def p_wrong(truth: NDArray[np.float64], expected: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Probability that the record is wrong: all that does not lie on the record's own count.
+
+    With the formula of `truth_given_photo_and_record` this is
+
+        p_wrong = Σ_{c≠e} P(c|x) π q(e|c)  /  ( P(e|x) (1 − π) + Σ_{c≠e} P(c|x) π q(e|c) )
+
+    With uniform q it ranks as 1 − P(e|x), which cleanlab calls self-confidence (Northcutt et al. 2021, Confident
+    Learning, JAIR 70:1373-1411); the error model adds that a record slips to a count nearby.
+
+    Args:
+        truth: P(c | x, e), float64 [N, labels].
+        expected: int [N], the place of each record's label.
 
     Returns:
         float64 [N], 0 to 1.
     """
-    labels = probabilities.shape[1]
-    places = np.arange(labels)
-    slips = _DECAY ** np.abs(places[:, None] - places[None, :])  # [true c, record e]
-    np.fill_diagonal(slips, 0.0)
-    slips /= slips.sum(axis=1, keepdims=True)
-    shares = probabilities.astype(np.float64)
-    wrong = error_rate * np.einsum("nc,cn->n", shares, slips[:, expected])
-    right = (1 - error_rate) * shares[np.arange(len(expected)), expected]
-    evidence = wrong + right
-    # A photo that rules out every count near the record, to the last bit, rules out the record.
-    result: NDArray[np.float64] = np.divide(wrong, evidence, out=np.ones_like(wrong), where=evidence > 0)
+    result: NDArray[np.float64] = _elsewhere(truth, expected).sum(axis=1)
     return result
+
+
+def p_off(
+    truth: NDArray[np.float64], expected: NDArray[np.integer], labels: CountLabels, tolerance: int
+) -> NDArray[np.float64]:
+    """Probability that the record is off by more than `tolerance` items: float64 [N]. With 0 it is p_wrong."""
+    result: NDArray[np.float64] = np.where(_distance(expected, labels) > tolerance, truth, 0.0).sum(axis=1)
+    return result
+
+
+def units_off(truth: NDArray[np.float64], expected: NDArray[np.integer], labels: CountLabels) -> NDArray[np.float64]:
+    """How many items the record is expected to be off by, 6+ taken for 6: float64 [N]."""
+    result: NDArray[np.float64] = (truth * _distance(expected, labels)).sum(axis=1)
+    return result
+
+
+def likeliest(truth: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The place of the most probable count: int64 [N]."""
+    places: NDArray[np.int64] = truth.argmax(axis=1)
+    return places
+
+
+def likeliest_if_wrong(truth: NDArray[np.float64], expected: NDArray[np.integer]) -> NDArray[np.int64]:
+    """The place of the most probable count but the record's: int64 [N]. What to look for when recounting."""
+    others = truth.copy()
+    others[np.arange(len(expected)), expected] = -1.0
+    places: NDArray[np.int64] = others.argmax(axis=1)
+    return places
+
+
+def _elsewhere(truth: NDArray[np.float64], expected: NDArray[np.integer]) -> NDArray[np.float64]:
+    """`truth` without what lies on the record's own count; sums of it keep their digits where 1 − P would lose them."""
+    others = truth.copy()
+    others[np.arange(len(expected)), expected] = 0.0
+    return others
+
+
+def _distance(expected: NDArray[np.integer], labels: CountLabels) -> NDArray[np.int64]:
+    """Items between each record and each label: int64 [N, labels]."""
+    values = np.array(labels.values, dtype=np.int64)
+    distance: NDArray[np.int64] = np.abs(values[None, :] - values[expected][:, None])
+    return distance

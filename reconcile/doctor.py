@@ -107,6 +107,6 @@ def _table(settings: Settings, source: str) -> str:
 
 
 def _output(settings: Settings) -> str:
-    output = open_output(settings)
+    output = open_output(settings, create=True)
     output.check_writable()
     return f"{output.location} can be written"

@@ -13,20 +13,30 @@ from typing import TYPE_CHECKING, NamedTuple
 import duckdb
 
 from reconcile.bucket import Bucket, S3Access, StoredObject, bring_file, open_bucket
+from reconcile.costs import read_costs
 from reconcile.counter import Counter, load_counter
 from reconcile.counting import count_images, read_records
+from reconcile.discrepancy import ErrorModel
+from reconcile.error_learning import learn_errors
 from reconcile.errors import ReconcileError, UsageError
+from reconcile.expectation import expected_of_night
+from reconcile.history import earlier_nights
+from reconcile.judging import Judge
+from reconcile.labels import CountLabels
 from reconcile.reconciliation import Night
 from reconcile.records_table import table_format
 from reconcile.report import render_report
-from reconcile.store import Output
+from reconcile.results import Results, check_pattern
+from reconcile.store import RUN_ID_FORM, Output
 from reconcile.summary import EXIT_FAILED, Summary
+from reconcile.verdicts import FOLDER, last_recounts, recounts_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from reconcile.backlog import Backlog
     from reconcile.config import Settings
+    from reconcile.error_learning import LearnedErrors
     from reconcile.messages import Messages
 
 _NOT_IN_REPORT = {"log_format", "run_id"}
@@ -88,12 +98,59 @@ def run(settings: Settings, run_id: str, messages: Messages, notice: str | None 
     return summary
 
 
+def render_again(settings: Settings, run_id: str) -> str:
+    """Render the report of a finished run from what it left; nothing is counted, joined or judged anew.
+
+    Args:
+        settings: where <out> is, and how S3 is reached; the bucket is the run's unless another is named.
+        run_id: of the run.
+
+    Returns:
+        where the report is.
+
+    Raises:
+        ReconcileError: there is no such finished run, or what it left is of a form not known here.
+    """
+    output = open_output(settings)
+    with tempfile.TemporaryDirectory(prefix="reconcile-", ignore_cleanup_errors=True) as folder:
+        work = Path(folder)
+        is_a_name = RUN_ID_FORM.fullmatch(run_id) is not None
+        found = output.local_run_file(run_id, "summary.json", work) if is_a_name else None
+        reconciled = output.local_run_file(run_id, "reconciled.parquet", work) if is_a_name else None
+        if found is None or reconciled is None:
+            raise ReconcileError(f"there is no finished run {run_id} in {output.location}")
+        try:
+            summary = Summary.from_dict(json.loads(found.read_bytes()))
+            with Results(reconciled, CountLabels(tuple(summary.labels))) as results:
+                html = render_report(
+                    results, _bucket_of(settings, summary), summary, earlier_nights(output, summary, work)
+                )
+        except (duckdb.Error, ValueError, TypeError, KeyError) as error:
+            detail = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            raise ReconcileError(f"run {run_id} was left by a version that is not known here: {detail}") from None
+    return output.write_run_file(run_id, "report.html", html.encode())
+
+
+def _bucket_of(settings: Settings, summary: Summary) -> Bucket:
+    """The bucket that a run was over, reached as it was unless the settings say otherwise."""
+    was = summary.parameters
+    access = S3Access(
+        settings.endpoint_url or was.get("endpoint_url"),
+        settings.region or was.get("region"),
+        settings.profile or was.get("profile"),
+        settings.no_sign_request or bool(was.get("no_sign_request")),
+    )
+    return open_bucket(settings.bucket or summary.bucket, access)
+
+
 def _open(settings: Settings, run_id: str, messages: Messages) -> _Places:
     if settings.records is not None:
         table_format(settings.records)
+    if settings.where is not None:
+        check_pattern(settings.where)
     counter = load_counter(settings.model, settings.device, messages.warn)
     bucket = open_bucket(settings.bucket, s3_access(settings))
-    output = open_output(settings)
+    output = open_output(settings, create=True)
     for prefix in (settings.images_prefix, settings.records_prefix):
         if f"{output.location}/".startswith(bucket.url(prefix).rstrip("/") + "/"):
             raise UsageError(f"--out lies in {bucket.url(prefix)}, where it would be read as photos or records")
@@ -113,10 +170,15 @@ def s3_access(settings: Settings) -> S3Access:
     return S3Access(settings.endpoint_url, settings.region, settings.profile, settings.no_sign_request)
 
 
-def open_output(settings: Settings) -> Output:
-    """<out>; unlike the bucket, it can never be anonymous."""
+def open_output(settings: Settings, *, create: bool = False) -> Output:
+    """<out>; unlike the bucket, it can never be anonymous.
+
+    Args:
+        settings: where it is.
+        create: make the folder if it is not there, as a run does.
+    """
     access = S3Access(settings.endpoint_url, settings.region, settings.profile)
-    return Output(open_bucket(_as_folder(settings.out), access, create=True))
+    return Output(open_bucket(_as_folder(settings.out), access, create=create))
 
 
 def _as_folder(out: str) -> str:
@@ -135,6 +197,9 @@ def _work(settings: Settings, places: _Places, summary: Summary, messages: Messa
         night = Night(work, places.counter.card.labels, *parts)
         images, records = night.backlog("images_to_count"), night.backlog("records_to_read")
         try:
+            if settings.costs is not None:
+                path = bring_file(settings.costs, s3_access(settings), work)
+                night.use_costs(read_costs(path, settings.costs, messages.warn))
             if settings.records is not None:
                 path = bring_file(settings.records, s3_access(settings), work)
                 night.use_table_records(path, settings.records, settings.records_columns, only_of_images=is_limited)
@@ -153,7 +218,7 @@ def _work(settings: Settings, places: _Places, summary: Summary, messages: Messa
                 _read_records(places, records, summary, messages)
                 night.use_json_records()
             night.use_parts(output.local_parts(counts_folder, work), output.local_parts("records", work))
-            _finish(settings, places, night, work, summary)
+            _finish(settings, places, night, work, summary, messages)
         finally:
             images.close()
             records.close()
@@ -217,25 +282,60 @@ def _read_records(places: _Places, records: Backlog, summary: Summary, messages:
     )
 
 
-def _finish(settings: Settings, places: _Places, night: Night, work: Path, summary: Summary) -> None:
+def _finish(
+    settings: Settings, places: _Places, night: Night, work: Path, summary: Summary, messages: Messages
+) -> None:
     """Join, report, and last of all the summary: a run is finished when that is there."""
-    output = places.output
+    output, labels = places.output, places.counter.card.labels
     with _timed(summary, "reconcile"):
-        night.reconcile(work / "reconciled.parquet")
-        night.write_recount_list(work / "recount.csv")
-        totals = night.table("totals")
-        summary.totals = {str(status): int(bins) for status, bins in zip(totals["status"], totals["bins"], strict=True)}
-        summary.rows = sum(summary.totals.values())
-        summary.judge(settings.max_unreadable, settings.alarm)
-        if summary.exit_code == EXIT_FAILED:
-            photo, record = night.table("unmatched").iloc[0]
-            summary.exit_reason = f"{summary.exit_reason}: photos such as {photo}, records such as {record}"
-    for name in ("reconciled.parquet", "recount.csv"):
-        output.write_run_file(summary.run_id, name, work / name)
-    with _timed(summary, "report"):
-        html = render_report(night, places.bucket, summary)
+        errors = _judge(settings, places, night, work, summary)
+    with Results(work / "reconciled.parquet", labels) as results:
+        with _timed(summary, "reconcile"):
+            results.write_recount_list(work / "recount.csv", summary.run_id, settings.capacity)
+            if settings.rank_by == "value" and not results.table("recount_queue", most=1)["value_off"].notna().any():
+                messages.warn("--rank-by value: no bin has an item whose cost is known, so p wrong decides the order")
+            _sum_up(settings, results, errors, summary)
+        for name in ("reconciled.parquet", "recount.csv"):
+            output.write_run_file(summary.run_id, name, work / name)
+        with _timed(summary, "report"):
+            html = render_report(results, places.bucket, summary, earlier_nights(output, summary, work))
     summary.report = output.write_run_file(summary.run_id, "report.html", html.encode())
     output.write_run_file(summary.run_id, "summary.json", json.dumps(summary.as_dict(), indent=2).encode())
+
+
+def _judge(settings: Settings, places: _Places, night: Night, work: Path, summary: Summary) -> LearnedErrors:
+    """Learn from the recounts so far, then judge and rank every bin."""
+    card = places.counter.card
+    verdicts = places.output.local_parts(FOLDER, work)
+    errors = learn_errors(
+        ErrorModel(rate=settings.record_error_rate), recounts_for(card.labels, verdicts, work), card.labels
+    )
+    night.use_verdicts(verdicts)
+    judge = Judge(card.labels, card.class_prior, errors, settings.tolerance)
+    night.reconcile(work / "reconciled.parquet", judge, settings.rank_by)
+    found = last_recounts(verdicts, work)
+    summary.recounts = None if found is None else found.as_dict()
+    return errors
+
+
+def _sum_up(settings: Settings, results: Results, errors: LearnedErrors, summary: Summary) -> None:
+    """The numbers of the night, and the exit code that follows from them."""
+    totals = results.table("totals")
+    summary.totals = {str(status): int(bins) for status, bins in zip(totals["status"], totals["bins"], strict=True)}
+    summary.rows = sum(summary.totals.values())
+    summary.capacity, summary.rank_by, summary.tolerance = settings.capacity, settings.rank_by, settings.tolerance
+    summary.record_error_rate = round(errors.model.rate, 4)
+    bins = results.table("expectation", tolerance=settings.tolerance)
+    summary.agreeing = int(bins["agrees"].sum())
+    expected = expected_of_night(bins, errors, settings.capacity)
+    if expected is not None:
+        summary.expected_wrong = expected.wrong.as_dict()
+        summary.expected_wrong_in_queue = expected.wrong_in_queue.as_dict()
+        summary.record_accuracy = expected.accuracy.as_dict()
+    summary.judge(settings.max_unreadable, settings.alarm)
+    if summary.exit_code == EXIT_FAILED:
+        photo, record = results.table("unmatched").iloc[0]
+        summary.exit_reason = f"{summary.exit_reason}: photos such as {photo}, records such as {record}"
 
 
 @contextmanager
@@ -244,4 +344,4 @@ def _timed(summary: Summary, stage: str) -> Iterator[None]:
     try:
         yield
     finally:
-        summary.seconds[stage] = round(time.monotonic() - started, 2)
+        summary.seconds[stage] = round(summary.seconds.get(stage, 0.0) + time.monotonic() - started, 2)

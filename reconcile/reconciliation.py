@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import duckdb
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from reconcile.backlog import Backlog, as_table
 from reconcile.bucket import StoredObject
-from reconcile.discrepancy import p_wrong
+from reconcile.costs import COSTS_SCHEMA
 from reconcile.errors import ReconcileError
+from reconcile.judging import matrix
 from reconcile.records import bin_id
 from reconcile.records_table import load_table
 from reconcile.resources import query
-from reconcile.store import COUNTS_SCHEMA, RECORDS_SCHEMA
+from reconcile.store import COUNTS_SCHEMA, RECORDS_SCHEMA, VERDICTS_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import pandas as pd
+    import numpy as np
+    from numpy.typing import NDArray
 
+    from reconcile.judging import Judge
     from reconcile.labels import CountLabels
 
 _ROWS_AT_ONCE = 50_000
+_ENOUGH_FOR_A_MIX = 100_000
+"""Bins; tonight's mix of counts is estimated from no more."""
 _LISTED = "(key VARCHAR, bin_id VARCHAR, size BIGINT, etag VARCHAR, modified TIMESTAMPTZ)"
 
 
@@ -54,6 +57,8 @@ class Night:
         self._database.execute(f"CREATE TABLE listed_images {_LISTED}")
         self._database.execute(f"CREATE TABLE listed_records {_LISTED}")
         self.use_parts(counts, records)
+        self.use_verdicts([])
+        self.use_costs(COSTS_SCHEMA.empty_table())
 
     def use_parts(self, counts: Sequence[str], records: Sequence[str]) -> None:
         """Take up the parts of <out> as they are now.
@@ -63,6 +68,18 @@ class Night:
         """
         self._load("counts", counts, COUNTS_SCHEMA, "image_key")
         self._load("record_parts", records, RECORDS_SCHEMA, "record_key")
+
+    def use_verdicts(self, paths: Sequence[str]) -> None:
+        """Take up what people found who recounted: paths of the Parquet parts of verdicts.
+
+        Raises:
+            ReconcileError: one of them cannot be read.
+        """
+        self._load("verdicts", paths, VERDICTS_SCHEMA, "imported_at")
+
+    def use_costs(self, costs: pa.Table) -> None:
+        """Take up what one item of each product costs; see `costs.read_costs`."""
+        self._database.register("unit_costs", costs)
 
     def _load(self, name: str, paths: Sequence[str], schema: pa.Schema, key: str) -> None:
         # An empty table of the same columns stands in while there is no part to read.
@@ -147,54 +164,37 @@ class Night:
         wanted = "SELECT t.* FROM t SEMI JOIN listed_images USING (bin_id)" if only_of_images else "FROM t"
         self._database.execute(f"CREATE OR REPLACE VIEW all_records AS WITH t AS ({text}) {wanted}")
 
-    def reconcile(self, destination: Path) -> None:
-        """Join, judge and rank; write reconciled.parquet to `destination`."""
-        self._database.execute("CREATE OR REPLACE TABLE images AS " + query("images"))
-        self._database.execute("CREATE OR REPLACE TABLE records AS " + query("records"))
-        judged = self._work / "judged.parquet"
-        joined = self._database.sql(query("reconciled"), params=self._label_parameters())
-        reader = joined.to_arrow_reader(_ROWS_AT_ONCE)
-        schema = reader.schema.append(pa.field("p_wrong", pa.float64()))
-        with pq.ParquetWriter(judged, schema) as writer:
-            for batch in reader:
-                writer.write_batch(_with_p_wrong(batch, self._labels, schema))
-        self._database.read_parquet(str(judged)).create_view("judged", replace=True)
-        self._database.sql(query("ranked")).write_parquet(str(destination), compression="zstd")
-        self._database.read_parquet(str(destination)).create_view("reconciled", replace=True)
-
-    def write_recount_list(self, destination: Path) -> None:
-        """Write the recount queue as CSV."""
-        self._database.sql(query("recount_csv")).write_csv(str(destination), header=True)
-
-    def _label_parameters(self) -> dict[str, Any]:
-        return {"open_ended": self._labels.open_ended, "last_count": self._labels.values[-1]}
-
-    def table(self, name: str, **parameters: Any) -> pd.DataFrame:
-        """What `sql/<name>.sql` gives over the reconciled night.
+    def reconcile(self, destination: Path, judge: Judge, rank_by: str) -> None:
+        """Join, judge and rank; write reconciled.parquet to `destination`.
 
         Args:
-            name: one of the queries over `reconciled`.
-            parameters: what the query asks for, such as `most`; the label parameters are filled in.
+            destination: the file.
+            judge: says what photo and record mean together.
+            rank_by: probability, units or value.
         """
-        text = query(name)
-        values = self._label_parameters() | parameters
-        used = {key: value for key, value in values.items() if f"${key}" in text}
-        return self._database.execute(text, used).df()
+        for table, name in (("images", "images"), ("records", "records"), ("recounted", "latest_verdicts")):
+            self._database.execute(f"CREATE OR REPLACE TABLE {table} AS " + query(name))
+        joined, judged = self._work / "joined.parquet", self._work / "judged.parquet"
+        self._database.sql(query("reconciled"), params=self._label_parameters()).write_parquet(str(joined))
+        self._database.read_parquet(str(joined)).create_view("joined", replace=True)
+        mix = self._mix(judge)
+        with pq.ParquetFile(joined) as source, pq.ParquetWriter(judged, judge.schema(source.schema_arrow)) as writer:
+            for batch in source.iter_batches(_ROWS_AT_ONCE):
+                writer.write_batch(judge.judge(batch, mix))
+        self._database.read_parquet(str(judged)).create_view("judged", replace=True)
+        ranking = self._label_parameters() | {"rank_by": rank_by}
+        self._database.sql(query("ranked"), params=ranking).write_parquet(str(destination), compression="zstd")
+
+    def _mix(self, judge: Judge) -> NDArray[np.float64] | None:
+        found = self._database.sql(query("compared"), params={"most": _ENOUGH_FOR_A_MIX}).to_arrow_table()
+        if not found.num_rows:
+            return None
+        probabilities = matrix(found["probabilities"].combine_chunks(), len(self._labels.names))
+        return judge.mix_of(probabilities, found["expected_count"].to_numpy())
+
+    def _label_parameters(self) -> dict[str, bool | int]:
+        return {"open_ended": self._labels.open_ended, "last_count": self._labels.values[-1]}
 
     def close(self) -> None:
         """Let go of the database file."""
         self._database.close()
-
-
-def _with_p_wrong(batch: pa.RecordBatch, labels: CountLabels, schema: pa.Schema) -> pa.RecordBatch:
-    """Add p_wrong to the rows that have both a count and a record whose quantity the labels cover."""
-    judged = np.full(batch.num_rows, np.nan)
-    expected = pc.subtract(batch["predicted_count"], batch["difference"]).to_numpy(zero_copy_only=False)
-    places = np.searchsorted(labels.values, expected)
-    covered = np.isin(expected, labels.values)
-    if covered.any():
-        rows = pa.array(covered)
-        probabilities = batch["probabilities"].filter(rows).flatten().to_numpy(zero_copy_only=False)
-        judged[covered] = p_wrong(probabilities.reshape(-1, len(labels.names)), places[covered])
-    column = pa.array(judged, pa.float64(), from_pandas=True)  # NaN becomes null
-    return pa.RecordBatch.from_arrays([*batch.columns, column], schema=schema)

@@ -2,11 +2,13 @@
 
 counts/<model id>/*.parquet    one row an image that was counted or found unreadable
 records/*.parquet              one row an inventory record that was read
+verdicts/*.parquet             one row a recount: what a person found in a bin
 runs/<run id>/                 what one night found: summary.json, reconciled.parquet, recount.csv, report.html
 """
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
     from reconcile.bucket import Bucket
 
+RUN_ID_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""A run's id becomes the name of a folder."""
 COUNTS_SCHEMA = pa.schema(
     [
         ("image_key", pa.string()),
@@ -60,6 +64,22 @@ RECORDS_SCHEMA = pa.schema(
         ("reason", pa.string()),  # why the record is invalid; null where it is not
         ("try_again", pa.bool_()),
         ("read_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+VERDICTS_SCHEMA = pa.schema(
+    [
+        ("bin_id", pa.string()),
+        ("run_id", pa.string()),  # whose queue it stood in; what follows is from that run
+        ("true_count", pa.int64()),
+        ("note", pa.string()),
+        ("image_key", pa.string()),
+        ("image_etag", pa.string()),
+        ("expected_quantity", pa.int64()),
+        ("p_wrong", pa.float64()),
+        ("probabilities", pa.list_(pa.float32())),
+        ("labels", pa.list_(pa.string())),
+        ("line", pa.int64()),  # of the file it was imported from
+        ("imported_at", pa.timestamp("us", tz="UTC")),
     ]
 )
 
@@ -111,6 +131,18 @@ class Output:
             except FetchError as error:
                 raise ReconcileError(f"{self._bucket.url(key)}: {error}") from None
         return path
+
+    def local_run_file(self, run_id: str, name: str, work: Path) -> Path | None:
+        """A file of a run on this machine, brought to `work` where it lies on S3; None where there is none."""
+        key = f"runs/{run_id}/{name}"
+        if not any(stored.key == key for page in self._bucket.pages(f"runs/{run_id}/") for stored in page):
+            return None
+        return self._bucket.local_path(key) or self._bring(key, work)
+
+    def finished_runs(self) -> list[str]:
+        """The ids of the runs that have a summary, in no order that can be relied on."""
+        keys = (stored.key.split("/") for page in self._bucket.pages("runs/") for stored in page)
+        return [key[1] for key in keys if len(key) == 3 and key[2] == "summary.json"]
 
     def has_finished(self, run_id: str) -> bool:
         """Whether a run of that id has written its summary, the last thing a run writes."""

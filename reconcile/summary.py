@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
 
 EXIT_DONE, EXIT_FAILED, EXIT_UNREADABLE, EXIT_ALARM = 0, 1, 3, 4
 _ROUNDING = 1e-9
 """7 of 100 is 7 %, whatever floating point makes of it."""
 STATUS_WORDS = {
-    "match": "agreeing",
+    "match": "match",
     "short": "short",
     "over": "over",
     "no_record": "no record",
@@ -44,6 +44,22 @@ class Summary:
     images_per_second: float | None = None
     """Of the images counted in this run; None where there were none."""
     parameters: dict[str, Any] = field(default_factory=dict)
+    agreeing: int = 0
+    """Bins of which photo and record give the same label."""
+    capacity: int = 0
+    """How many bins tonight's people can recount."""
+    rank_by: str = "probability"
+    tolerance: int = 0
+    record_error_rate: float | None = None
+    """π that p_wrong was computed with: assumed, or learned from recounts."""
+    expected_wrong: dict[str, float] | None = None
+    """Wrong records among the compared bins: value, low, high (95 %). None where nothing was compared."""
+    expected_wrong_in_queue: dict[str, float] | None = None
+    """The same among the first `capacity` of the recount queue."""
+    record_accuracy: dict[str, float] | None = None
+    """Estimated share of the compared records that are right within the tolerance: value, low, high."""
+    recounts: dict[str, Any] | None = None
+    """What the last recounts found; see `verdicts.RecountsFound`."""
     notice: str | None = None
     """Something that everybody who reads the report has to know first."""
     report: str = ""
@@ -53,6 +69,16 @@ class Summary:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The summary that `as_dict` gave; what another version said besides is left out.
+
+        Raises:
+            TypeError: something is missing that every run says.
+        """
+        known = {entry.name for entry in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
 
     @property
     def compared(self) -> int:
@@ -79,6 +105,16 @@ class Summary:
                 f"{self.discrepant} of {self.compared} compared bins are short or over: the alarm is at {alarm:.1%}"
             )
 
+    def _expectations(self) -> list[tuple[str, str]]:
+        if not (self.expected_wrong and self.expected_wrong_in_queue and self.record_accuracy):
+            return []
+        right = {name: f"{100 * share:.1f}" for name, share in self.record_accuracy.items()}
+        return [
+            ("records right", f"{right['value']} % (95 %: {right['low']} to {right['high']})"),
+            ("records wrong", _interval(self.expected_wrong)),
+            (f"among the first {self.capacity:,}", _interval(self.expected_wrong_in_queue)),
+        ]
+
     def lines(self) -> list[tuple[str, str]]:
         """What is printed at the end of a run: name and value."""
         rate = "-" if self.images_per_second is None else f"{self.images_per_second:,.0f}"
@@ -87,6 +123,11 @@ class Summary:
             ("bins", f"{self.rows:,}"),
             ("counted", f"{self.counted:,} now, {self.already_counted:,} before"),
             *statuses,
+            *self._expectations(),
             ("images per second", rate),
             ("report", self.report),
         ]
+
+
+def _interval(expected: dict[str, float]) -> str:
+    return f"{expected['value']:,.0f} expected (95 %: {expected['low']:,.0f} to {expected['high']:,.0f})"

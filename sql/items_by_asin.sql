@@ -1,12 +1,21 @@
--- A row: one product on the records of discrepant bins: in how many of them, and how many items of it are on record there.
+-- A row: one product and the compared bins whose record names it: how many, how many of their records are expected to be
+-- wrong, and how many items of it are on record there. Of these products, the ones with most expected wrong records.
+--   excess  expected wrong records beyond what as many bins of the night's average would have
+WITH named AS (
+    SELECT DISTINCT ON (bin_id, item.asin) item.asin, item.name, item.quantity, status, p_wrong
+    FROM (SELECT bin_id, status, p_wrong, unnest(items) AS item FROM reconciled WHERE p_wrong IS NOT NULL)
+    WHERE item.asin IS NOT NULL
+)
 SELECT
-    item.asin,
-    any_value(item.name) AS name,
-    count(DISTINCT bin_id) AS bins,
-    sum(item.quantity) AS items_on_record,
-    count(DISTINCT bin_id) FILTER (status = 'short') AS short_bins,
-    count(DISTINCT bin_id) FILTER (status = 'over') AS over_bins
-FROM (SELECT bin_id, status, unnest(items) AS item FROM reconciled WHERE status IN ('short', 'over'))
-GROUP BY item.asin
-ORDER BY bins DESC, items_on_record DESC NULLS LAST, item.asin
+    asin,
+    any_value(name) AS name,
+    count(*) AS bins,
+    sum(p_wrong) AS expected_wrong,
+    sum(p_wrong) - count(*) * (SELECT avg(p_wrong) FROM reconciled) AS excess,
+    sum(quantity) AS items_on_record,
+    count(*) FILTER (status = 'short') AS short_bins,
+    count(*) FILTER (status = 'over') AS over_bins
+FROM named
+GROUP BY asin
+ORDER BY excess DESC, asin
 LIMIT $most

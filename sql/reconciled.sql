@@ -1,11 +1,12 @@
 -- A row: one image, one record, or one image and the record of the same bin. Every image and every record of the run is
--- in exactly one row, and each row has exactly one status.
+-- in exactly one row, and each row has exactly one status; short and over are the photo's word here, before it is weighed.
 --   difference  items seen minus items on record. Where the model's last label is open-ended (6+), quantities beyond it
 --               count as that label, so seen 6+ against 9 on record is 0, and seen 6+ against 4 is "at least 2".
 WITH joined AS (
     SELECT
         coalesce(i.bin_id, r.bin_id) AS bin_id,
         i.image_key,
+        i.etag AS image_etag,
         r.record_key,
         r.expected_quantity,
         CASE WHEN $open_ended AND r.expected_quantity > $last_count THEN $last_count ELSE r.expected_quantity END AS expected_count,
@@ -23,8 +24,9 @@ WITH joined AS (
     FULL OUTER JOIN records AS r ON i.bin_id = r.bin_id AND i.is_current
 )
 SELECT
-    bin_id,
+    joined.bin_id,
     image_key,
+    joined.image_etag,
     record_key,
     CASE
         WHEN image_key IS NULL AND record_reason IS NOT NULL THEN 'invalid_record'
@@ -36,7 +38,7 @@ SELECT
         WHEN predicted_count > expected_count THEN 'over'
         ELSE 'match'
     END AS status,
-    expected_quantity,
+    joined.expected_quantity,
     predicted_count,
     predicted_label,
     predicted_count - expected_count AS difference,
@@ -50,7 +52,14 @@ SELECT
         WHEN image_key IS NULL THEN 'no photo of this bin in the bucket'
         WHEN NOT has_record THEN 'no record for this photo'
     END AS reason,
-    note,
+    joined.note,
     items,
-    photographed_at
+    photographed_at,
+    recounted.true_count AS recounted_count
 FROM joined
+-- A verdict holds for this very photo, and while the record is the one that was doubted, or what was found.
+LEFT JOIN (SELECT bin_id, image_etag, expected_quantity, true_count FROM recounted) AS recounted
+    ON recounted.bin_id = joined.bin_id
+    AND recounted.image_etag = joined.image_etag
+    AND joined.expected_quantity IN (recounted.expected_quantity, recounted.true_count)
+    AND NOT joined.is_older_photo

@@ -1,19 +1,25 @@
--- A row: one bin of the whole recount queue, as recount.csv gives it to a person. No cell is ever a formula.
+-- A row: one bin of tonight's recount list. No cell is ever a formula, or longer than Excel takes. A person fills in true_count
+-- and, if there is something to say, note; `reconcile verdicts import` takes the file as it is then.
 SELECT
     recount_rank,
     plain_text(bin_id) AS bin_id,
-    status,
     expected_quantity,
     predicted_label AS predicted_count,
+    label_if_wrong AS likely_if_wrong,
     round(p_wrong, 4) AS p_wrong,
-    plain_text(array_to_string(
+    round(units_off, 3) AS units_off,
+    round(value_off, 2) AS value_off,
+    plain_text(left(array_to_string(
         list_transform(
             coalesce(items, []),
             lambda item: coalesce(item.quantity::VARCHAR, '?') || ' x ' || coalesce(item.asin, '?') || ' ' || coalesce(item.name, '')
         ),
         ' | '
-    )) AS items,
-    plain_text(image_key) AS image_key
+    ), 32000)) AS items,
+    plain_text(image_key) AS image_key,
+    $run_id AS run_id,
+    NULL AS true_count,
+    NULL AS note
 FROM reconciled
-WHERE recount_rank IS NOT NULL
+WHERE recount_rank <= $capacity
 ORDER BY recount_rank

@@ -1,5 +1,7 @@
-"""The join, on real rows in DuckDB: every image and every record ends in exactly one row with one status."""
+"""The join, on real rows in DuckDB: every image and every record ends in exactly one row with one status and rank."""
 
+import csv
+import re
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -8,9 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from reconcile.bucket import StoredObject
+from reconcile.costs import COSTS_SCHEMA
+from reconcile.discrepancy import ErrorModel
+from reconcile.error_learning import learn_errors
 from reconcile.errors import ReconcileError, UsageError
+from reconcile.judging import Judge
+from reconcile.labels import CountLabels
 from reconcile.reconciliation import Night
-from reconcile.store import COUNTS_SCHEMA, RECORDS_SCHEMA
+from reconcile.results import Results
+from reconcile.store import COUNTS_SCHEMA, RECORDS_SCHEMA, VERDICTS_SCHEMA
+from reconcile.verdict_file import read_verdict_file
 from tests.conftest import LABELS
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -20,11 +29,12 @@ def stored(key: str, etag: str = "e", day: int = 1) -> StoredObject:
     return StoredObject(key, 10, etag, datetime(2026, 1, day, tzinfo=UTC))
 
 
-def count_row(key: str, count: int | None, etag: str = "e", **changes) -> dict:
+def count_row(key: str, count: int | None, etag: str = "e", doubt: float = 1e-5, **changes) -> dict:
+    """A count that leaves `doubt` to each other label."""
     row = {"image_key": key, "etag": etag, "try_again": False, "counted_at": NOW}
     if count is not None:
-        shares = [0.02] * 7
-        shares[count] = 0.88
+        shares = [doubt] * 7
+        shares[count] = 1 - 6 * doubt
         row |= {"predicted_label": LABELS.names[count], "predicted_count": count, "probabilities": shares}
     return row | changes
 
@@ -57,9 +67,25 @@ def night_of(tmp_path):
         night.close()
 
 
-def reconciled(night: Night, tmp_path) -> pd.DataFrame:
-    night.reconcile(tmp_path / "reconciled.parquet")
+def judge_of(labels: CountLabels = LABELS, tolerance: int = 0) -> Judge:
+    share = 1 / len(labels.names)
+    return Judge(labels, (share,) * len(labels.names), learn_errors(ErrorModel(0.03), None, labels), tolerance)
+
+
+def reconciled(night: Night, tmp_path, rank_by: str = "probability") -> pd.DataFrame:
+    night.reconcile(tmp_path / "reconciled.parquet", judge_of(), rank_by)
     return pd.read_parquet(tmp_path / "reconciled.parquet").set_index("bin_id", drop=False)
+
+
+def table(tmp_path, name: str, **parameters) -> pd.DataFrame:
+    with Results(tmp_path / "reconciled.parquet", LABELS) as results:
+        return results.table(name, **parameters)
+
+
+def recount_list(tmp_path, capacity: int = 100) -> pd.DataFrame:
+    with Results(tmp_path / "reconciled.parquet", LABELS) as results:
+        results.write_recount_list(tmp_path / "recount.csv", "night-1", capacity)
+    return pd.read_csv(tmp_path / "recount.csv", dtype=str, keep_default_na=False)
 
 
 def test_each_status_and_nothing_lost(night_of, tmp_path):
@@ -91,9 +117,9 @@ def test_each_status_and_nothing_lost(night_of, tmp_path):
     }  # fmt: skip
     assert rows["difference"].dropna().to_dict() == {"same": 0, "fewer": -3, "more": 3}
     assert rows.loc["badboth", "reason"] == "empty; and the record: negative"
-    assert rows.loc[rows["status"].isin(["short", "over"]), "recount_rank"].sort_values().tolist() == [1, 2]
-    assert rows.loc["same", "p_wrong"] < 0.01 < rows.loc["fewer", "p_wrong"]
-    totals = night.table("totals")
+    assert rows["recount_rank"].dropna().to_dict() == {"fewer": 1, "more": 2, "same": 3}
+    assert rows.loc["same", "p_wrong"] < 0.001 < 0.98 < rows.loc["fewer", "p_wrong"]
+    totals = table(tmp_path, "totals")
     assert totals["bins"].sum() == len(rows) == 9
     assert len(totals) == 8
 
@@ -107,7 +133,8 @@ def test_an_open_ended_label_agrees_with_every_larger_quantity(night_of, tmp_pat
     assert rows["status"].to_dict() == {"4": "over", "6": "match", "9": "match", "50": "match"}
     assert rows.loc["4", "difference"] == 2
     assert rows.loc["50", "expected_quantity"] == 50
-    classes = night.table("accuracy_by_count").set_index("count_class")
+    assert rows.loc["9", "p_wrong"] == rows.loc["50", "p_wrong"] == rows.loc["6", "p_wrong"] < 0.001
+    classes = table(tmp_path, "accuracy_by_count").set_index("count_class")
     assert classes["n"].to_dict() == {"4": 1, "6+": 3, "all": 4}
 
 
@@ -168,15 +195,15 @@ def test_accuracy_per_class_is_what_its_definition_says(night_of, tmp_path):
         [count_row(f"i/{name}.jpg", count) for name, (_, count) in seen.items()],
         [record_row(f"r/{name}.json", name, quantity) for name, (quantity, _) in seen.items()],
     )
-    night.reconcile(tmp_path / "reconciled.parquet")
-    rows = night.table("accuracy_by_count").set_index("count_class")
+    reconciled(night, tmp_path)
+    rows = table(tmp_path, "accuracy_by_count").set_index("count_class")
     two = rows.loc["2"]
     assert (two["n"], two["accuracy"], two["mean_signed_error"]) == (4, 0.5, 0.25)
     assert two["rmse"] == pytest.approx((5 / 4) ** 0.5)
     # Wilson's interval for 2 of 4 (scipy.stats.binomtest(2, 4).proportion_ci(method="wilson"))
     assert (two["accuracy_low"], two["accuracy_high"]) == pytest.approx((0.150036, 0.849964), abs=1e-5)
     assert (rows.loc["all", "n"], rows.loc["all", "accuracy"]) == (5, 0.6)
-    confusion = night.table("confusion")
+    confusion = table(tmp_path, "confusion")
     assert confusion["bins"].sum() == 5
     assert confusion.query("expected_count == 2 and predicted_count == 4")["bins"].tolist() == [1]
 
@@ -184,8 +211,8 @@ def test_accuracy_per_class_is_what_its_definition_says(night_of, tmp_path):
 def test_every_status_keeps_its_place_among_the_problems(night_of, tmp_path):
     records = [record_row(f"r/{n}.json", str(n), None, reason=f"reason {n}") for n in range(30)]
     night = night_of([stored("i/lonely.jpg")], [count_row("i/lonely.jpg", 1)], records)
-    night.reconcile(tmp_path / "reconciled.parquet")
-    problems = night.table("problems", most=10)
+    reconciled(night, tmp_path)
+    problems = table(tmp_path, "problems", most=10)
     assert problems["status"].tolist() == ["invalid_record"] * 10 + ["no_record"]
     assert problems["left_out"].tolist() == [0] * 9 + [20, 0]
 
@@ -216,22 +243,269 @@ def test_products_of_discrepant_bins(night_of, tmp_path):
     night = night_of(
         [stored(f"i/{n}.jpg") for n in (1, 2, 3)], [count_row(f"i/{n}.jpg", 3) for n in (1, 2, 3)], records
     )
-    night.reconcile(tmp_path / "reconciled.parquet")
-    products = night.table("items_by_asin", most=10).set_index("asin")
-    assert products.loc["B1", ["bins", "items_on_record", "short_bins", "over_bins"]].tolist() == [2, 4, 1, 1]
-    assert products.loc["B2", "bins"] == 1
+    reconciled(night, tmp_path)
+    products = table(tmp_path, "items_by_asin", most=10).set_index("asin")
+    assert products.loc["B1", ["bins", "items_on_record", "short_bins", "over_bins"]].tolist() == [3, 6, 1, 1]
+    assert products.loc["B2", "bins"] == 2
 
 
-def test_no_cell_of_the_recount_list_is_a_formula(night_of, tmp_path):
-    items = [{"asin": "B1", "name": "=1+1", "quantity": 2}]
-    keys = ["=cmd", "+1", "-1", "@x"]
-    night = night_of([stored(f"{key}.jpg") for key in keys], [count_row(f"{key}.jpg", 1) for key in keys],
-                     [record_row(f"{key}.json", key, 4, items=items) for key in keys])  # fmt: skip
-    night.reconcile(tmp_path / "reconciled.parquet")
-    night.write_recount_list(tmp_path / "recount.csv")
-    cells = pd.read_csv(tmp_path / "recount.csv", dtype=str)
-    assert len(cells) == 4
-    assert not cells.stack().str.match(r"[=+\-@]").any()
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_no_cell_of_the_recount_list_is_a_formula_wherever_a_spreadsheet_splits_it(night_of, tmp_path, separator):
+    hostile = [
+        "=1+1",
+        "+1",
+        "-1",
+        "@x",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        " =1",
+        "＝1",
+        "a;=1",
+        "b\t+1",
+        "c\n@x",
+        'd;"=1"',
+        "e\r\n -1",
+    ]
+    items = [[{"asin": name, "name": name, "quantity": None}] for name in hostile]
+    night = night_of(
+        [stored(f"{name}.jpg") for name in hostile],
+        [count_row(f"{name}.jpg", 1) for name in hostile],
+        [record_row(f"{name}.json", name, 4, items=item) for name, item in zip(hostile, items, strict=True)],
+    )
+    reconciled(night, tmp_path)
+    assert len(recount_list(tmp_path)) == len(hostile)
+    with (tmp_path / "recount.csv").open(newline="") as file:
+        if separator == ",":
+            rows = list(csv.reader(file))
+            assert {len(row) for row in rows} == {13}
+        else:  # another country's Excel: quotes within a cell mean nothing to it
+            rows = [line.split(separator) for line in re.split("[\r\n]", file.read())]
+    cells = [cell.strip(' "') for row in rows for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "＝"))]
+    good, bad = read_verdict_file(filled_in(tmp_path / "recount.csv", 4))
+    assert bad == []
+    assert {line.image_key for line in good} == {f"{name}.jpg" for name in hostile}
+
+
+def filled_in(path, count: int):
+    """The list as a person hands it in who found `count` items in every bin."""
+    filled = path.with_name("filled.csv")
+    with path.open(newline="") as unfilled, filled.open("w", newline="") as file:
+        rows = csv.DictReader(unfilled)
+        writer = csv.DictWriter(file, rows.fieldnames)
+        writer.writeheader()
+        writer.writerows(row | {"true_count": count} for row in rows)
+    return filled
+
+
+def test_the_recount_list_is_as_long_as_people_can_walk(night_of, tmp_path):
+    seen = {"a": (3, 3), "b": (1, 4), "c": (2, 2), "d": (5, 4), "e": (6, 6)}
+    night = night_of(
+        [stored(f"i/{name}.jpg") for name in seen],
+        [count_row(f"i/{name}.jpg", count) for name, (count, _) in seen.items()],
+        [record_row(f"r/{name}.json", name, quantity) for name, (_, quantity) in seen.items()],
+    )
+    reconciled(night, tmp_path)
+    cells = recount_list(tmp_path, capacity=2)
+    assert cells["bin_id"].tolist() == ["d", "b"]
+    assert cells["recount_rank"].tolist() == ["1", "2"]
+    assert cells["likely_if_wrong"].tolist() == ["5", "1"]
+    assert set(cells["run_id"]) == {"night-1"}
+    assert set(cells["true_count"]) == set(cells["note"]) == {""}
+    assert len(recount_list(tmp_path, capacity=100)) == 5
+
+
+def test_a_very_long_list_of_items_fits_into_a_cell(night_of, tmp_path):
+    items = [{"asin": f"B{n}", "name": "n" * 500, "quantity": 1} for n in range(400)]
+    night = night_of([stored("i/1.jpg")], [count_row("i/1.jpg", 1)], [record_row("r/1.json", "1", 4, items=items)])
+    reconciled(night, tmp_path)
+    assert len(recount_list(tmp_path)["items"][0]) == 32_000  # Excel takes 32,767
+
+
+def test_an_unsure_photo_gives_way_to_the_record_and_keeps_its_own_word(night_of, tmp_path):
+    night = night_of(
+        [stored("i/sure.jpg"), stored("i/unsure.jpg")],
+        [count_row("i/sure.jpg", 1), count_row("i/unsure.jpg", 1, doubt=0.1)],
+        [record_row("r/sure.json", "sure", 4), record_row("r/unsure.json", "unsure", 4)],
+    )
+    rows = reconciled(night, tmp_path)
+    assert rows["status"].to_dict() == {"sure": "short", "unsure": "match"}
+    assert rows["predicted_count"].tolist() == [1, 1]
+    assert rows["difference"].tolist() == [-3, -3]
+    assert rows.loc["unsure", "likely_label"] == "4"
+    assert rows.loc["unsure", "label_if_wrong"] == "1"
+
+
+def units_night(night_of) -> Night:
+    """near: off by one; far: surely off by five; dear: off by one, and costly."""
+    seen = {
+        "near": (3, 2, "CHEAP"),
+        "far": (6, 1, "CHEAP"),
+        "dear": (4, 3, "DEAR"),
+        "right": (2, 2, "DEAR"),
+        "odd": (5, 1, "NEW"),
+    }
+    return night_of(
+        [stored(f"i/{name}.jpg") for name in seen],
+        [count_row(f"i/{name}.jpg", count) for name, (count, _, _) in seen.items()],
+        [
+            record_row(f"r/{name}.json", name, quantity, items=[{"asin": asin, "name": asin, "quantity": quantity}])
+            for name, (_, quantity, asin) in seen.items()
+        ],
+    )
+
+
+def queue(rows: pd.DataFrame) -> list[str]:
+    return rows.dropna(subset="recount_rank").sort_values("recount_rank")["bin_id"].tolist()
+
+
+def test_the_queue_is_ranked_by_probability_units_or_value(night_of, tmp_path):
+    night = units_night(night_of)
+    night.use_costs(pa.table({"asin": ["CHEAP", "DEAR"], "unit_cost": [1.0, 1000.0]}, schema=COSTS_SCHEMA))
+    assert queue(reconciled(night, tmp_path, "probability"))[:2] == ["dear", "near"]
+    assert queue(reconciled(night, tmp_path, "units"))[:2] == ["far", "odd"]
+    rows = reconciled(night, tmp_path, "value")
+    assert queue(rows) == ["dear", "far", "near", "right", "odd"]  # no cost of odd is known
+    assert rows.loc["far", "value_off"] == pytest.approx(rows.loc["far", "units_off"])
+    assert rows.loc["dear", "value_off"] == pytest.approx(1000 * rows.loc["dear", "units_off"])
+    assert pd.isna(rows.loc["odd", "value_off"])
+
+
+def test_a_bin_of_several_products_costs_what_its_items_cost_on_average(night_of, tmp_path):
+    items = [
+        {"asin": "A", "name": None, "quantity": 3}, {"asin": "B", "name": None, "quantity": 1},
+        {"asin": "A", "name": None, "quantity": None}, {"asin": None, "name": None, "quantity": 9},
+        {"asin": "UNKNOWN", "name": None, "quantity": 5}, {"asin": "B", "name": None, "quantity": 0},
+    ]  # fmt: skip
+    night = night_of([stored("i/1.jpg")], [count_row("i/1.jpg", 1)], [record_row("r/1.json", "1", 4, items=items)])
+    night.use_costs(pa.table({"asin": ["A", "B"], "unit_cost": [10.0, 110.0]}, schema=COSTS_SCHEMA))
+    rows = reconciled(night, tmp_path, "value")
+    assert rows.loc["1", "value_off"] == pytest.approx(rows.loc["1", "units_off"] * (3 * 10 + 110 + 10) / 5)
+
+
+@pytest.fixture
+def verdicts_part(tmp_path):
+    """Writes verdicts as a Parquet part."""
+
+    def write(*rows: dict) -> list[str]:
+        usual = {
+            "run_id": "before", "image_etag": "e", "p_wrong": 0.5, "labels": list(LABELS.names),
+            "probabilities": [1 / 7] * 7, "line": 2, "imported_at": NOW,
+        }  # fmt: skip
+        path = tmp_path / "verdicts.parquet"
+        pq.write_table(pa.Table.from_pylist([usual | row for row in rows], VERDICTS_SCHEMA), path)
+        return [str(path)]
+
+    return write
+
+
+def verdict(bin_id: str, record: int, found: int, **changes) -> dict:
+    return {
+        "bin_id": bin_id,
+        "image_key": f"i/{bin_id}.jpg",
+        "expected_quantity": record,
+        "true_count": found,
+    } | changes
+
+
+def test_what_was_recounted_has_the_status_that_was_found_and_is_not_queued_again(night_of, tmp_path, verdicts_part):
+    # bin: (record as it was, found, record as it is, status)
+    bins = {
+        "right": (4, 4, 4, "match"),
+        "less": (4, 3, 4, "short"),
+        "more": (4, 5, 4, "over"),
+        "more than a photo tells": (7, 9, 7, "over"),
+        "mended": (4, 1, 1, "match"),
+    }
+    back = {"changed since": (4, 1, 5), "changed photo": (4, 4, 4), "never": (4, None, 4)}
+    names = [*bins, *back]
+    etags = {"changed photo": "new"}
+    night = night_of(
+        [stored(f"i/{name}.jpg", etags.get(name, "e")) for name in names],
+        [count_row(f"i/{name}.jpg", 1, etags.get(name, "e")) for name in names],
+        [record_row(f"r/{name}.json", name, (bins | back)[name][2]) for name in names],
+    )
+    found = [verdict(name, *row[:2]) for name, row in (bins | back).items() if row[1] is not None]
+    night.use_verdicts(verdicts_part(*found))
+    rows = reconciled(night, tmp_path)
+    assert len(rows) == len(names)
+    assert {name: rows.loc[name, "status"] for name in bins} == {name: status for name, (*_, status) in bins.items()}
+    assert rows["recounted_count"].dropna().to_dict() == {name: found for name, (_, found, *_) in bins.items()}
+    assert sorted(queue(rows)) == sorted(back)
+    assert rows["recount_rank"].dropna().sort_values().tolist() == [1, 2, 3]
+    assert set(rows["predicted_count"]) == {1}
+    assert rows.loc["right", "difference"] == -3
+    expectation = table(tmp_path, "expectation", tolerance=1)
+    assert expectation["is_wrong"].dropna().sum() == 3
+    assert expectation["is_off"].sum() == 1  # seven on record, nine found
+
+
+def test_verdicts_multiply_no_row(night_of, tmp_path, verdicts_part):
+    images = [stored("i/a/7.jpg", day=1), stored("i/b/7.jpg", day=9), stored("i/lonely.jpg"), stored("i/broken.jpg")]
+    counts = [count_row(image.key, 2) for image in images[:3]] + [count_row("i/broken.jpg", None, reason="damaged")]
+    records = [
+        record_row("r/7.json", "7", 4), record_row("r/x/7.json", "7", 4), record_row("r/ghost.json", "ghost", 3),
+        record_row("r/broken.json", "broken", 3), record_row("r/none.json", None, None, reason="no bin id"),
+    ]  # fmt: skip
+    night = night_of(images, counts, records)
+    nobody = {"bin_id": None, "image_key": None, "image_etag": None, "expected_quantity": None, "true_count": 1}
+    every = [
+        verdict(name, 4, found, line=line)
+        for name in ("7", "lonely", "ghost", "broken")
+        for line, found in ((2, 1), (3, 2), (3, 2))
+    ]
+    night.use_verdicts(verdicts_part(*every, nobody, nobody))
+    rows = reconciled(night, tmp_path)
+    assert len(rows) == 6
+    assert rows["image_key"].dropna().value_counts().to_dict() == {image.key: 1 for image in images}
+    assert rows["status"].value_counts().to_dict() == {
+        "no_record": 2, "short": 1, "no_image": 1, "unreadable_image": 1, "invalid_record": 1,
+    }  # fmt: skip
+    assert rows.set_index("image_key")["recounted_count"].dropna().to_dict() == {"i/b/7.jpg": 2}
+
+
+def test_of_several_verdicts_on_a_photo_the_last_holds(night_of, tmp_path, verdicts_part):
+    night = night_of([stored("i/1.jpg")], [count_row("i/1.jpg", 1)], [record_row("r/1.json", "1", 4)])
+    later = datetime(2026, 1, 3, tzinfo=UTC)
+    night.use_verdicts(
+        verdicts_part(
+            verdict("1", 4, 1, imported_at=later, line=2),
+            verdict("1", 4, 3, imported_at=later, line=9),
+            verdict("1", 4, 4),
+        )
+    )
+    assert reconciled(night, tmp_path).loc["1", "recounted_count"] == 3
+
+
+CLOSED = CountLabels(("0", "1", "2", "5"))
+
+
+def test_records_that_no_label_covers_are_queued_last_and_hold_nothing_up(tmp_path):
+    number = 600
+    counts = [
+        count_row(f"i/{n}.jpg", None) | {
+            "predicted_label": "2", "predicted_count": 2, "probabilities": [0.01, 0.01, 0.97, 0.01],
+        }
+        for n in range(number)
+    ]  # fmt: skip
+    quantities = [2, 9, 3, 1, 1_000_000_000_000, 2]
+    records = [record_row(f"r/{n}.json", str(n), quantities[n % 6]) for n in range(number)]
+    pq.write_table(pa.Table.from_pylist(counts, COUNTS_SCHEMA), tmp_path / "counts.parquet")
+    pq.write_table(pa.Table.from_pylist(records, RECORDS_SCHEMA), tmp_path / "records.parquet")
+    night = Night(tmp_path, CLOSED, [str(tmp_path / "counts.parquet")], [str(tmp_path / "records.parquet")])
+    list(night.new_images([[stored(row["image_key"]) for row in counts]], None))
+    list(night.new_records([[stored(row["record_key"]) for row in records]], only_of_images=False))
+    night.use_json_records()
+    night.reconcile(tmp_path / "reconciled.parquet", judge_of(CLOSED), "probability")
+    night.close()
+    rows = pd.read_parquet(tmp_path / "reconciled.parquet")
+    assert len(rows) == number
+    told = rows["expected_quantity"].isin(CLOSED.values)
+    assert rows.loc[told, "p_wrong"].notna().all()
+    assert rows.loc[~told, ["p_wrong", "units_off", "likely_label"]].isna().all(axis=None)
+    assert set(rows.loc[~told, "status"]) == {"short"}
+    assert rows.loc[told, "recount_rank"].max() < rows.loc[~told, "recount_rank"].min()
 
 
 TABLE = "bin_id,expected_quantity\n00001,3\n2,\n3,two\n4,-1\n5,2.5\n,7\n6,4.0\n7.jpg,1\n00001,3\n8,1\n8,2\n9,1e30\n"
@@ -262,8 +536,7 @@ def table_file(tmp_path, kind):
 def test_records_from_a_table(night_of, tmp_path, kind):
     night = night_of([], [], [])
     night.use_table_records(table_file(tmp_path, kind), f"stock.{kind}", {}, only_of_images=False)
-    night.reconcile(tmp_path / "reconciled.parquet")
-    rows = pd.read_parquet(tmp_path / "reconciled.parquet")
+    rows = reconciled(night, tmp_path).reset_index(drop=True)
     broken = rows[rows["bin_id"].isna()]
     assert len(broken) == (3 if kind == "jsonl" else 1)
     assert set(broken["status"]) == {"invalid_record"}

@@ -1,0 +1,144 @@
+"""How many records are wrong, expected from p_wrong, with an interval that knows what is not known."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from reconcile.error_learning import LearnedErrors
+
+_COUNTED_OUT = 1000
+"""Up to so many bins the number's distribution is computed exactly; of more, a normal one is as good."""
+_INSIDE = 0.95
+
+
+@dataclass(frozen=True)
+class Expected:
+    """An expected number or share and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def as_dict(self) -> dict[str, float]:
+        """For summary.json."""
+        return {name: round(number, 4) for name, number in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class NightExpectation:
+    """What is to be expected of the records that were held against a photo."""
+
+    wrong: Expected
+    """Wrong records."""
+    wrong_in_queue: Expected
+    """Wrong records among the first bins of the recount queue."""
+    accuracy: Expected
+    """Share of records that are right within the tolerance: the trade's inventory record accuracy."""
+
+
+def expected_of_night(bins: pd.DataFrame, errors: LearnedErrors, capacity: int) -> NightExpectation | None:
+    """Sum up what judging said of each bin; what was recounted is known.
+
+    Args:
+        bins: rows of sql/expectation.sql.
+        errors: the error model p_wrong was computed with.
+        capacity: how many bins of the queue can be recounted.
+
+    Returns:
+        None where no bin was held against its record.
+    """
+    if not len(bins):
+        return None
+    rate, rates = errors.model.rate, errors.rates
+    known, unknown = bins[bins["is_wrong"].notna()], bins[bins["is_wrong"].isna()]
+    queued = unknown[unknown["recount_rank"] <= capacity]
+    p = unknown["p_wrong"].to_numpy(dtype=np.float64)
+    enough = np.divide(unknown["p_off"].to_numpy(dtype=np.float64), p, out=np.zeros_like(p), where=p > 0)
+    off = _with_known(expected_number(p, rate, rates, np.clip(enough, 0, 1)), int(known["is_off"].sum()))
+    return NightExpectation(
+        wrong=_with_known(expected_number(p, rate, rates), int(known["is_wrong"].sum())),
+        wrong_in_queue=expected_number(queued["p_wrong"].to_numpy(dtype=np.float64), rate, rates),
+        accuracy=Expected(1 - off.value / len(bins), 1 - off.high / len(bins), 1 - off.low / len(bins)),
+    )
+
+
+def _with_known(expected: Expected, known: int) -> Expected:
+    return Expected(expected.value + known, expected.low + known, expected.high + known)
+
+
+def expected_number(
+    p: NDArray[np.float64], rate: float, rates: NDArray[np.float64], share: NDArray[np.float64] | None = None
+) -> Expected:
+    """How many of these records are wrong.
+
+    Two things are not known: which of the bins are the wrong ones, and the error rate π behind every p. For one π the
+    number is a sum of independent yes and no (Poisson-binomial); the interval is that of the mixture over `rates`. The
+    odds of p_wrong are proportional to those of π, so p under another π needs no photo:
+
+        p' / (1 − p') = p / (1 − p) · [π' / (1 − π')] / [π / (1 − π)]
+
+    Args:
+        p: p_wrong, float64 [N].
+        rate: π that p was computed with.
+        rates: equally likely values of π, float64 [R].
+        share: float64 [N], to count only so much of each: the probability that a wrong record is wrong by enough.
+
+    Returns:
+        the mean at `rate`, and the interval over all `rates`.
+    """
+    weights = np.ones_like(p) if share is None else share
+    odds = _odds(p)
+    chances = np.zeros(len(p) + 1) if len(p) <= _COUNTED_OUT else None
+    normals = []
+    for other in rates:
+        scaled = odds * (_odds(other) / _odds(rate))
+        wrong = weights * np.where(np.isinf(scaled), 1.0, scaled / (1 + np.where(np.isinf(scaled), 0.0, scaled)))
+        if chances is None:
+            normals.append((wrong.sum(), np.sqrt((wrong * (1 - wrong)).sum())))
+        else:
+            chances += poisson_binomial(wrong) / len(rates)
+    low, high = interval(chances) if chances is not None else _normal_ends(normals, len(p))
+    mean = float((weights * p).sum())
+    return Expected(mean, min(low, mean), max(high, mean))
+
+
+def poisson_binomial(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distribution of the number of successes in independent trials: float64 [N + 1] for p of float64 [N]."""
+    chances = np.zeros(len(p) + 1)
+    chances[0] = 1.0
+    for done, one in enumerate(p):
+        head = chances[: done + 2]
+        head[1:] = head[1:] * (1 - one) + head[:-1] * one
+        head[0] *= 1 - one
+    return chances
+
+
+def interval(chances: NDArray[np.float64]) -> tuple[float, float]:
+    """The numbers between which 95 % of a distribution over 0, 1, 2 … lies: float64 [N + 1] of probabilities."""
+    below = np.cumsum(chances)
+    outside = (1 - _INSIDE) / 2
+    return float(np.searchsorted(below, outside)), float(np.searchsorted(below, 1 - outside))
+
+
+def _odds(p: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    values = np.asarray(p, dtype=np.float64)
+    return np.divide(values, 1 - values, out=np.full_like(values, np.inf), where=values < 1)
+
+
+def _normal_ends(normals: list[tuple[float, float]], most: int) -> tuple[float, float]:
+    """The same of a mixture of normal distributions, each given by its mean and deviation."""
+    steps = np.linspace(-4, 4, 401)
+    points = np.concatenate([mean + deviation * steps for mean, deviation in normals])
+    masses = np.tile(np.exp(-(steps**2) / 2), len(normals))
+    order = np.argsort(points)
+    below = np.cumsum(masses[order]) / masses.sum()
+    outside = (1 - _INSIDE) / 2
+    low, high = (points[order][np.searchsorted(below, side)] for side in (outside, 1 - outside))
+    return float(np.clip(low, 0, most)), float(np.clip(high, 0, most))

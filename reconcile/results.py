@@ -1,0 +1,78 @@
+"""The reconciled rows of one run, and every figure that is drawn from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import duckdb
+
+from reconcile.errors import ReconcileError, UsageError
+from reconcile.resources import query
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+    from reconcile.labels import CountLabels
+
+
+def check_pattern(pattern: str) -> None:
+    """Raise UsageError where DuckDB's regular expressions (RE2) lack something that Python's have."""
+    try:
+        duckdb.execute("SELECT regexp_matches('', ?)", [pattern])
+    except duckdb.Error as error:
+        raise UsageError(f"--where: {str(error).splitlines()[0]}") from None
+
+
+class Results:
+    """reconciled.parquet of one run, asked by the queries of `sql/`.
+
+    It needs no other table of the night, so that a report can be rendered again as long as this file is there.
+    """
+
+    def __init__(self, reconciled: Path, labels: CountLabels) -> None:
+        """Open the file.
+
+        Args:
+            reconciled: on this machine.
+            labels: of the model that counted.
+
+        Raises:
+            ReconcileError: it cannot be read.
+        """
+        self._labels = labels
+        self._database = duckdb.connect(config={"autoinstall_known_extensions": "false"})
+        self._database.execute("SET TimeZone = 'UTC'")
+        self._database.execute(query("macros"))
+        try:
+            self._database.read_parquet(str(reconciled)).create_view("reconciled")
+        except duckdb.Error as error:
+            raise ReconcileError(f"{reconciled} cannot be read: {str(error).splitlines()[0][:300]}") from None
+
+    def table(self, name: str, **parameters: Any) -> pd.DataFrame:
+        """The result of `sql/<name>.sql` over the reconciled rows.
+
+        Args:
+            name: the query.
+            parameters: what it needs beyond the labels.
+        """
+        found: pd.DataFrame = self._relation(name, parameters).df()
+        return found
+
+    def write_recount_list(self, destination: Path, run_id: str, capacity: int) -> None:
+        """Write the first `capacity` bins of the recount queue as CSV, with columns to fill in what was found."""
+        chosen = self._relation("recount_csv", {"run_id": run_id, "capacity": capacity})
+        chosen.write_csv(str(destination), header=True)
+
+    def _relation(self, name: str, parameters: dict[str, Any]) -> duckdb.DuckDBPyRelation:
+        text = query(name)
+        known = {"open_ended": self._labels.open_ended, "last_count": self._labels.values[-1]} | parameters
+        wanted = {key: value for key, value in known.items() if f"${key}" in text}
+        return self._database.sql(text, params=wanted)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()

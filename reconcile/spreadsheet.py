@@ -1,0 +1,133 @@
+"""Reads the CSV that people keep: as a program, a hand or Excel in any country leaves it."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconcile.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+_GUARDED = re.compile(r"^'(?=\s*[=+\-@＝＋－＠]|[\t\r\n])|(?<=[;\t\r\n])([\s\"]*)'(?=[=+\-@＝＋－＠])")
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)[^\r\n]*(?:\r\n|\r|\n|$)', re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d{1,2}")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table."""
+
+    number: int
+    """As a spreadsheet numbers it: the names are line 1, and a cell of several lines lies in one."""
+    cells: dict[str, str]
+    """By column name; no longer guarded against being taken for a formula. Columns that the line lacks are absent."""
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line that cannot be taken apart."""
+
+    number: int
+    reason: str
+
+
+def read_lines(path: Path, called: str, required: Sequence[str]) -> list[Line | BadLine]:
+    """Read a CSV file whose first line names its columns.
+
+    Commas, semicolons or tabs, also named by a first line `sep=;`; UTF-8 or UTF-16, with or without a byte order mark,
+    or Windows' Latin-1; column names in any case and order. Where a quote is never closed, only that line is lost.
+
+    Args:
+        path: the file.
+        called: what the user calls it.
+        required: columns it has to have.
+
+    Returns:
+        its lines but the first and the empty ones.
+
+    Raises:
+        UsageError: it cannot be read, is empty, or lacks a column.
+    """
+    text = _text(path, called)
+    told = _SEPARATOR_LINE.match(text)  # Excel's own way to name the separator; it never shows this line
+    if told:
+        text = text[told.end() :]
+    header = next((line for line in io.StringIO(text, newline="") if line.strip()), "")
+    rows = enumerate(_rows(text, told[1] if told else max(",;\t", key=header.count)), start=1)
+    names: list[str] = []
+    lines: list[Line | BadLine] = []
+    for number, row in rows:
+        if isinstance(row, csv.Error):
+            lines.append(BadLine(number, str(row)))
+        elif not any(cell.strip() for cell in row):
+            continue
+        elif not names:
+            names = [cell.strip().lower().replace(" ", "_") for cell in row]
+            missing = [name for name in required if name not in names]
+            if missing:
+                raise UsageError(f"{called} has no column {' and no column '.join(missing)}; its first line names them")
+        else:
+            lines.append(Line(number, dict(zip(names, map(_plain, row), strict=False))))
+    if not names:
+        raise UsageError(f"{called} is empty")
+    return lines
+
+
+def number_of(text: str) -> float:
+    """The number that a cell says; 3,5 is 3.5, but 3,500 may be either of two numbers and is none.
+
+    Raises:
+        ValueError: it says none.
+    """
+    if "_" in text:
+        raise ValueError(text)
+    return float(text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text)
+
+
+def _rows(text: str, delimiter: str) -> Iterator[list[str] | csv.Error]:
+    # Only line feeds and carriage returns end a line: str.splitlines would also cut names at a form feed or U+2028.
+    lines = list(io.StringIO(text, newline=""))
+    start = 0
+    while start < len(lines):
+        reader = csv.reader(map(lines.__getitem__, range(start, len(lines))), delimiter=delimiter, strict=True)
+        taken = 0
+        try:
+            for row in reader:
+                yield row
+                taken = reader.line_num
+        except csv.Error as error:
+            yield error
+        else:
+            return
+        start += taken + 1
+
+
+def _plain(cell: str) -> str:
+    """Without the apostrophes that `plain_text` of sql/macros.sql puts in."""
+    text = cell.strip()
+    return _GUARDED.sub(r"\1", text) if "'" in text else text
+
+
+def _text(path: Path, called: str) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{called} cannot be read: {error.strerror}") from None
+    if data.startswith(_WORKBOOKS):
+        raise UsageError(f"{called} is a workbook; save it as CSV")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", errors="replace")
+    if b"\0" in data[:2]:
+        return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")

@@ -1,0 +1,262 @@
+"""Verdicts: what people found who recounted bins, kept beside the runs and learned from."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from reconcile.error_learning import Recounts
+from reconcile.errors import ReconcileError
+from reconcile.expectation import expected_number
+from reconcile.judging import matrix
+from reconcile.labels import CountLabels
+from reconcile.resources import query
+from reconcile.spreadsheet import BadLine
+from reconcile.store import RUN_ID_FORM, VERDICTS_SCHEMA
+from reconcile.verdict_file import read_verdict_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+    from reconcile.store import Output
+    from reconcile.verdict_file import VerdictLine
+
+FOLDER = "verdicts"
+_COLUMNS = ["bin_id", "image_key", "image_etag", "expected_quantity", "p_wrong", "probabilities"]
+_COMPARED = ["match", "short", "over"]
+
+
+class Imported(NamedTuple):
+    """What came of a file of verdicts."""
+
+    taken: int
+    known: int
+    """Lines that say what was imported before: the report's export holds all marks each time."""
+    bad: list[str]
+    """One sentence for each line that was left out."""
+
+
+@dataclass(frozen=True)
+class RecountsFound:
+    """What the recounts of one run's queue found, against what was expected of them."""
+
+    run_id: str
+    """The run of the newest verdict."""
+    recounted: int
+    wrong: int
+    """Records that were not what the person counted."""
+    wrong_by_label: int
+    """Of these, the ones a photo could tell: a record of 9 for a bin of 7 is under the same label (6+)."""
+    expected_wrong: float
+    """Sum of p_wrong, as that run had it. Bins that had none (no label covers their record) are left out throughout."""
+    low: int
+    high: int
+    """95 % of the time the number lies between these, if p_wrong is right."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For summary.json."""
+        return asdict(self)
+
+
+def import_verdicts(path: Path, output: Output, work: Path) -> Imported:
+    """Take up a file of verdicts: each line is completed from its run, and kept.
+
+    Args:
+        path: CSV; see `verdict_file.read_verdict_file`.
+        output: where the runs are, and the verdicts go.
+        work: a folder for copies of what lies on S3.
+
+    Raises:
+        UsageError: the file cannot be read at all.
+        ReconcileError: a run's files cannot be read.
+    """
+    lines, bad = read_verdict_file(path)
+    rows: list[dict[str, Any]] = []
+    for run_id in dict.fromkeys(line.run_id for line in lines):
+        of_run = [line for line in lines if line.run_id == run_id]
+        found, not_found = _complete(of_run, run_id, output, work)
+        rows += found
+        bad += not_found
+    rows.sort(key=lambda row: row["line"])
+    new = _without_known(rows, output, work) if rows else []
+    if new:
+        now = datetime.now(UTC)
+        output.write_part(FOLDER, VERDICTS_SCHEMA, [row | {"imported_at": now} for row in new])
+    reasons = [f"line {line.number}: {line.reason}" for line in sorted(bad, key=lambda line: line.number)]
+    return Imported(len(new), len(rows) - len(new), reasons)
+
+
+def _complete(
+    lines: list[VerdictLine], run_id: str, output: Output, work: Path
+) -> tuple[list[dict[str, Any]], list[BadLine]]:
+    """Add what the run knew of each bin."""
+    is_a_name = RUN_ID_FORM.fullmatch(run_id) is not None
+    reconciled = output.local_run_file(run_id, "reconciled.parquet", work) if is_a_name else None
+    summary = output.local_run_file(run_id, "summary.json", work) if is_a_name else None
+    if reconciled is None or summary is None:
+        reason = f"there is no finished run {run_id[:100]!r} in {output.location}"
+        return [], [BadLine(line.line, reason) for line in lines]
+    try:
+        labels = json.loads(summary.read_bytes())["labels"]
+        bins = _Bins(_bins_like(lines, reconciled))
+    except Exception as error:
+        detail = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise ReconcileError(f"run {run_id} in {output.location} cannot be read: {detail}") from None
+    rows, bad = [], []
+    for line in lines:
+        try:
+            known = bins.find(line)
+        except ValueError as reason:
+            bad.append(BadLine(line.line, str(reason)))
+            continue
+        verdict = {"run_id": run_id, "true_count": line.true_count, "note": line.note, "line": line.line}
+        rows.append(known | verdict | {"labels": labels})
+    return rows, bad
+
+
+def _bins_like(lines: list[VerdictLine], reconciled: Path) -> list[dict[str, Any]]:
+    """The compared bins of a run that the lines may mean: of hundreds of thousands, few."""
+    table = pq.read_table(reconciled, columns=_COLUMNS, filters=[("status", "in", _COMPARED)])
+    by_key = pc.is_in(table["image_key"], pa.array([line.image_key for line in lines if line.image_key], pa.string()))
+    alike = pc.utf8_ltrim(pc.utf8_trim_whitespace(table["bin_id"]), characters="0")
+    by_id = pc.is_in(alike, pa.array([_loosely(line.bin_id) for line in lines], pa.string()))
+    rows: list[dict[str, Any]] = table.filter(pc.or_(by_key, by_id)).to_pylist()
+    return rows
+
+
+def _loosely(bin_id: str) -> str:
+    """As it looks when a spreadsheet took 00012 for the number 12."""
+    return bin_id.strip().lstrip("0")
+
+
+class _Bins:
+    """Compared bins of a run, by their names."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self._by_key = {row["image_key"]: row for row in rows}
+        self._by_id = {row["bin_id"]: row for row in rows}
+        self._alike: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            self._alike.setdefault(_loosely(row["bin_id"]), []).append(row)
+
+    def find(self, line: VerdictLine) -> dict[str, Any]:
+        """The bin that a line means.
+
+        Raises:
+            ValueError: there is none, or it may be several.
+        """
+        by_id, by_key = self._by_id.get(line.bin_id), self._by_key.get(line.image_key)
+        if by_key is not None:
+            # The key stands for whatever a spreadsheet made of the id, but not for an id that is another bin's.
+            if by_id is None or _loosely(by_key["bin_id"]) == _loosely(line.bin_id):
+                return by_key
+            raise ValueError(f"image_key is a photo of bin {by_key['bin_id'][:100]!r}, not of {line.bin_id[:100]!r}")
+        if by_id is not None:
+            return by_id
+        alike = self._alike.get(_loosely(line.bin_id), [])
+        if len(alike) == 1:
+            return alike[0]
+        if alike:
+            several = ", ".join(sorted(row["bin_id"] for row in alike)[:5])
+            raise ValueError(f"bin {line.bin_id[:100]!r} may be any of {several}")
+        raise ValueError(f"the run compared no bin {line.bin_id[:100]!r}")
+
+
+def _without_known(rows: list[dict[str, Any]], output: Output, work: Path) -> list[dict[str, Any]]:
+    """Leave out what says the same as the last verdict on that bin of that run."""
+    with _database(output.local_parts(FOLDER, work), work) as database:
+        before = database.sql(query("verdicts_by_run")).fetchall()
+    said = {(run_id, bin_id): (count, note) for run_id, bin_id, count, note in before}
+    new = []
+    for row in rows:
+        bin_of_run, verdict = (row["run_id"], row["bin_id"]), (row["true_count"], row["note"])
+        if said.get(bin_of_run) != verdict:
+            new.append(row)
+        said[bin_of_run] = verdict
+    return new
+
+
+def verdict_table(output: Output, work: Path) -> pd.DataFrame:
+    """All verdicts, the newest first; of several on the same photo of a bin only the last."""
+    with _database(output.local_parts(FOLDER, work), work) as database:
+        table: pd.DataFrame = database.sql(query("verdict_list")).df()
+    return table
+
+
+def verdict_csv(output: Output, work: Path) -> tuple[int, bytes]:
+    """How many verdicts there are, and all of `verdict_table` as CSV in which no cell is a formula."""
+    with _database(output.local_parts(FOLDER, work), work) as database:
+        database.execute(query("macros"))
+        database.sql(query("verdict_list")).create_view("verdict_list")
+        table = database.sql(query("verdict_csv")).df()
+    return len(table), table.to_csv(index=False).encode()
+
+
+def recounts_for(labels: CountLabels, paths: Sequence[str], work: Path) -> Recounts | None:
+    """What the error model can learn from: the last verdict on each photo, as far as these labels go.
+
+    Args:
+        labels: of the model in use; verdicts on what another set of labels said are left out.
+        paths: the Parquet parts of verdicts.
+        work: a folder for DuckDB.
+    """
+    table = _latest(paths, work)
+    rows = [row for row in table.to_pylist() if tuple(row["labels"]) == labels.names]
+    places = [(labels.index_of(row["expected_quantity"]), labels.index_of(row["true_count"])) for row in rows]
+    kept = [place for place, (expected, found) in enumerate(places) if expected is not None and found is not None]
+    if not kept:
+        return None
+    expected, found = np.array([places[place] for place in kept], dtype=np.int64).T
+    probabilities = matrix([rows[place]["probabilities"] for place in kept], len(labels.names))
+    return Recounts(probabilities, expected, found)
+
+
+def last_recounts(paths: Sequence[str], work: Path) -> RecountsFound | None:
+    """What was found in the queue of the run that the newest verdict belongs to; None if nobody recounted yet."""
+    rows = [row for row in _latest(paths, work).to_pylist() if row["p_wrong"] is not None]
+    if not rows:
+        return None
+    newest = max(rows, key=lambda row: (row["imported_at"], row["run_id"]))["run_id"]
+    rows = [row for row in rows if row["run_id"] == newest]
+    # The rate cancels out where it is the only one.
+    expected = expected_number(np.array([row["p_wrong"] for row in rows]), 0.5, np.array([0.5]))
+    wrong = [row for row in rows if row["true_count"] != row["expected_quantity"]]
+    by_label = 0
+    for row in wrong:
+        labels = CountLabels(tuple(row["labels"]))
+        by_label += labels.index_of(row["true_count"]) != labels.index_of(row["expected_quantity"])
+    ends = round(expected.low), round(expected.high)
+    return RecountsFound(newest, len(rows), len(wrong), by_label, expected.value, *ends)
+
+
+def _latest(paths: Sequence[str], work: Path) -> pa.Table:
+    with _database(paths, work) as database:
+        return database.table("latest_verdicts").to_arrow_table()
+
+
+@contextmanager
+def _database(paths: Sequence[str], work: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database with the table `verdicts`."""
+    empty = work / "no-verdicts.parquet"
+    pq.write_table(VERDICTS_SCHEMA.empty_table(), empty)
+    with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as database:
+        try:
+            database.read_parquet([str(empty), *paths]).create("verdicts")
+        except duckdb.Error as error:
+            detail = str(error).splitlines()[0][:300]
+            raise ReconcileError(f"cannot read the verdicts: {detail}") from None
+        database.execute("SET TimeZone = 'UTC'")
+        database.execute("CREATE VIEW latest_verdicts AS " + query("latest_verdicts"))
+        yield database

@@ -1,0 +1,20 @@
+"""The DataTables bundle that itables ships is of the form that the report builds on."""
+
+import pytest
+
+from reconcile import data_table
+from reconcile.data_table import data_table_css, data_table_module
+from reconcile.errors import ReconcileError
+
+
+def test_the_bundle_binds_one_name_and_exports_nothing():
+    module = data_table_module()
+    assert module.count("const DataTable = ") == 1
+    assert "export{" not in module
+    assert "dt-container" in data_table_css()
+
+
+def test_another_form_of_bundle_is_refused(monkeypatch):
+    monkeypatch.setattr(data_table, "_bundled", lambda _: "export{a as b};")
+    with pytest.raises(ReconcileError, match="itables"):
+        data_table_module()
