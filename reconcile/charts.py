@@ -8,7 +8,11 @@ import altair as alt
 import vl_convert
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
+
+    from reconcile.history import Night
 
 THEMES = {
     "light": {"ink": "#1d232b", "faint": "#dfe3e8", "bar": "#2f6fb0", "interval": "#1d232b"},
@@ -93,6 +97,61 @@ def curves_chart(epochs: pd.DataFrame, theme: str) -> str:
         panels.append((base.mark_line() + base.mark_point(filled=True, size=25)).properties(width=520, height=200))
     chart = alt.vconcat(*panels).resolve_scale(color="independent").properties(background="transparent")
     return as_svg(chart, colours)
+
+
+def history_chart(nights: Sequence[Night], theme: str) -> str:
+    """Runs over the same bucket, a small panel for each measure.
+
+    Args:
+        nights: two or more, the oldest first.
+        theme: light or dark.
+
+    Returns:
+        an SVG element.
+    """
+    import pandas as pd
+
+    colours = THEMES[theme]
+    table = pd.DataFrame(
+        [
+            {
+                "started": night.started_at,
+                "agreement": night.agreement,
+                "wrong": night.expected_wrong,
+                "discrepant": night.short + night.over,
+                "unreadable": night.unreadable,
+                "speed": night.images_per_second,
+            }
+            for night in nights
+        ]
+    )
+    measures = {
+        "agreement": ("counted as on record", "%"),
+        "wrong": ("records expected wrong", "d"),
+        "discrepant": ("short and over", "d"),
+        "unreadable": ("unreadable images", "d"),
+        "speed": ("images a second", "d"),
+    }
+    panels = []
+    for name, (title, unit) in measures.items():
+        known = table[table[name].notna()]
+        if len(known):
+            base = alt.Chart(known, title=title).encode(
+                x=alt.X("started:T", title=None, axis=alt.Axis(tickCount=3, labelOverlap=True)),
+                y=alt.Y(
+                    f"{name}:Q",
+                    title=None,
+                    axis=alt.Axis(format=unit, tickCount=3, tickMinStep=0 if unit == "%" else 1),
+                ),
+            )
+            marks = base.mark_line(color=colours["bar"]) + base.mark_point(color=colours["bar"], filled=True, size=28)
+            panels.append(marks.properties(width=190, height=90))
+    chart = alt.concat(*panels, columns=3, bounds="flush", spacing={"row": 52, "column": 60}).properties(
+        background="transparent"
+    )
+    return as_svg(
+        chart.configure_title(color=colours["ink"], fontSize=12, fontWeight="normal", anchor="start"), colours
+    )
 
 
 def as_svg(chart: alt.TopLevelMixin, colours: dict[str, str]) -> str:

@@ -1,69 +1,74 @@
-"""The night's tables as one HTML file that needs no network, no script and no other file."""
+"""The night's tables as one HTML file that opens offline: what a person recounts from, with their coffee."""
 
 from __future__ import annotations
 
-import base64
-from concurrent.futures import ThreadPoolExecutor
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from reconcile.bucket import FetchError
-from reconcile.charts import accuracy_chart
-from reconcile.discrepancy import RECORD_ERROR_RATE
-from reconcile.images import UnreadableImage, thumbnail
+from reconcile.charts import accuracy_chart, history_chart
+from reconcile.data_table import data_table_css, data_table_module
+from reconcile.evaluation import CALIBRATION_BINS, CoveragePoint, ReliabilityBin, expected_calibration_error, wilson
+from reconcile.evaluation_charts import coverage_chart, reliability_chart
+from reconcile.history import night_of
 from reconcile.labels import CountLabels
 from reconcile.page import in_both_themes, render_page
+from reconcile.report_overview import overview
+from reconcile.report_queue import MOST_SHOWN, queue_rows
+from reconcile.resources import resource
 from reconcile.summary import STATUS_WORDS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from markupsafe import Markup
+
     from reconcile.bucket import Bucket
-    from reconcile.reconciliation import Night
+    from reconcile.history import Night
+    from reconcile.results import Results
     from reconcile.summary import Summary
 
-QUEUE_LENGTH = 100
-_THUMBNAIL_PIXELS = 256
-_FETCHERS = 16
 _MOST_PRODUCTS = 20
+_MOST_PARTS = 20
 _MOST_REASONS = 10
 
 
-def render_report(night: Night, bucket: Bucket, summary: Summary) -> str:
+def render_report(results: Results, bucket: Bucket, summary: Summary, earlier: Sequence[Night]) -> str:
     """The report of one run.
 
     Args:
-        night: after `reconcile`.
+        results: its reconciled rows.
         bucket: for the photos of the recount queue.
         summary: the run's numbers.
+        earlier: runs before it over the same bucket, the oldest first.
 
     Returns:
-        HTML whose size does not grow with the number of bins: it shows the first 100 of the recount queue.
+        HTML whose size does not grow with the number of bins: it shows the first `summary.capacity` bins of the recount
+        queue, 500 at most.
     """
     labels = CountLabels(tuple(summary.labels))
-    queue = _rows(night.table("recount_queue", most=QUEUE_LENGTH))
-    with ThreadPoolExecutor(_FETCHERS) as pool:
-        photos = pool.map(partial(_photo, bucket), [row["image_key"] for row in queue])
-    for row, photo in zip(queue, photos, strict=True):
-        row["photo"] = photo
-        row["bars"] = _bars(labels, row["probabilities"], row["expected_quantity"])
-    accuracy = night.table("accuracy_by_count")
+    queue = rows_of(results.table("recount_queue", most=min(summary.capacity, MOST_SHOWN)))
     return render_page(
         "report.html.j2",
+        more_css=data_table_css(),
+        script=data_table_module() + resource("reports", "report.js").read_text(encoding="utf-8"),
         summary=summary,
-        record_error_rate=RECORD_ERROR_RATE,
+        tiles=overview(summary, earlier[-1] if earlier else None),
         status_words=STATUS_WORDS,
-        queue=queue,
-        accuracy=_rows(accuracy),
-        charts=in_both_themes(partial(accuracy_chart, accuracy)) if len(accuracy) else {},
-        confusion=_confusion(night.table("confusion"), labels),
-        products=_rows(night.table("items_by_asin", most=_MOST_PRODUCTS)),
-        problems=_rows(night.table("problems", most=_MOST_REASONS)),
+        queue=queue_rows(queue, labels, bucket),
+        most_shown=MOST_SHOWN,
+        counts=_how_good(results, labels),
+        nights=_over_time([*earlier, night_of(summary.as_dict())]),
+        products=rows_of(results.table("items_by_asin", most=_MOST_PRODUCTS)),
+        parts=_by_part(results, summary),
+        problems=rows_of(results.table("problems", most=_MOST_REASONS)),
     )
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain Python values, None where a value is missing."""
     rows: list[dict[str, Any]] = table.astype(object).to_dict("records")  # type: ignore[assignment]
     for row in rows:
@@ -75,23 +80,23 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _photo(bucket: Bucket, key: str) -> str | None:
-    """A data URL; None where the photo is gone by now."""
-    try:
-        webp = thumbnail(bucket.get(key), _THUMBNAIL_PIXELS)
-    except (FetchError, UnreadableImage):
+def _how_good(results: Results, labels: CountLabels) -> dict[str, Any] | None:
+    """The counts held against the records: tables, and charts by name and theme. None where nothing was compared."""
+    accuracy = results.table("accuracy_by_count")
+    if not len(accuracy):
         return None
-    return "data:image/webp;base64," + base64.b64encode(webp).decode()
-
-
-def _bars(labels: CountLabels, probabilities: list[float], expected_quantity: int) -> list[dict[str, Any]]:
-    """One bar a label for the small distribution beside each photo."""
-    on_record = labels.index_of(expected_quantity)
-    best = int(np.argmax(probabilities))
-    return [
-        {"label": label, "percent": round(100 * share, 1), "is_record": place == on_record, "is_count": place == best}
-        for place, (label, share) in enumerate(zip(labels.names, probabilities, strict=True))
-    ]
+    reliability, coverage = _reliability(results), _coverage(results)
+    return {
+        "accuracy": rows_of(accuracy),
+        "confusion": _confusion(results.table("confusion"), labels),
+        "calibration_error": expected_calibration_error(reliability),
+        "coverage": [point for point in coverage if point.share in (0.1, 0.2, 0.5, 1.0)],
+        "charts": {
+            "accuracy": in_both_themes(partial(accuracy_chart, accuracy)),
+            "reliability": in_both_themes(partial(reliability_chart, reliability)),
+            "coverage": in_both_themes(partial(coverage_chart, coverage)),
+        },
+    }
 
 
 def _confusion(cells: pd.DataFrame, labels: CountLabels) -> list[dict[str, Any]]:
@@ -107,3 +112,43 @@ def _confusion(cells: pd.DataFrame, labels: CountLabels) -> list[dict[str, Any]]
         ]
         rows.append({"label": names.get(expected, str(expected)), "cells": row, "total": sum(counts)})
     return rows
+
+
+def _reliability(results: Results) -> list[ReliabilityBin]:
+    return [
+        ReliabilityBin(
+            low=row["place"] / CALIBRATION_BINS,
+            high=(row["place"] + 1) / CALIBRATION_BINS,
+            photos=row["photos"],
+            probability=row["probability"],
+            accuracy=wilson(row["agreeing"], row["photos"]),
+        )
+        for row in rows_of(results.table("reliability"))
+    ]
+
+
+def _coverage(results: Results) -> list[CoveragePoint]:
+    points = []
+    for row in rows_of(results.table("coverage")):
+        accuracy = wilson(row["agreeing"], row["photos"])
+        assert accuracy is not None
+        points.append(CoveragePoint(row["percent"] / 100, row["photos"], row["least_probability"], accuracy))
+    return points
+
+
+def _over_time(nights: list[Night]) -> dict[str, Any]:
+    """All runs, and a chart of them where there are two or more."""
+    charts: dict[str, Markup] = in_both_themes(partial(history_chart, nights)) if len(nights) > 1 else {}
+    return {"rows": list(reversed(nights)), "charts": charts}
+
+
+def _by_part(results: Results, summary: Summary) -> dict[str, list[dict[str, Any]]]:
+    """By the name of each part that `--where` names: its values and their bins."""
+    pattern = summary.parameters.get("where")
+    if not pattern:
+        return {}
+    known = {"pattern": pattern, "capacity": summary.capacity, "most": _MOST_PARTS}
+    return {
+        name: rows_of(results.table("discrepancies_by_part", part=group, **known))
+        for name, group in re.compile(pattern).groupindex.items()
+    }

@@ -1,28 +1,23 @@
-"""The report in a real Chromium: totals add up, names are text, nothing leaves the page."""
+"""The report in a real Chromium: what a person reads in it, and that names from records are never markup."""
 
 import json
+import re
 
+import pandas as pd
 import pytest
-from playwright.sync_api import sync_playwright
+from axe_playwright_python.sync_playwright import Axe
 
-from tests.conftest import abid_record, grey_photo, reconcile, write_bucket
+from tests.conftest import SHARED, abid_record, grey_photo, needs_abid, reconcile, write_bucket
 
 HOSTILE = "<img src=x onerror=document.title='owned'>"
+CLOSING = "</script><script>document.title='owned'</script>"
 
 
 @pytest.fixture(scope="module")
-def browser(chromium):
-    with sync_playwright() as playwright:
-        instance = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-quic"])
-        yield instance
-        instance.close()
-
-
-@pytest.fixture
-def report(grey_model, tmp_path):
-    """The report of a warehouse with something of everything, hostile names included, and its summary."""
+def folder(tmp_path_factory):
+    """A warehouse with something of everything, hostile names included."""
     folder = write_bucket(
-        tmp_path / "w",
+        tmp_path_factory.mktemp("browser") / "<b>w",
         {
             "00001": (2, 2),
             "00002": (3, 3),
@@ -36,70 +31,137 @@ def report(grey_model, tmp_path):
     (folder / "bin-images" / "00008.jpg").write_bytes(b"<html>")
     (folder / "metadata" / "00008.json").write_bytes(abid_record(1))
     (folder / "bin-images" / f"{HOSTILE}.jpg").write_bytes(grey_photo(1))
-    hostile = {"asin": HOSTILE, "name": HOSTILE, "quantity": 4}
-    record = {"BIN_FCSKU_DATA": {"x": hostile}, "EXPECTED_QUANTITY": 5}
-    (folder / "metadata" / f"{HOSTILE}.json").write_text(json.dumps(record))
+    items = {"x": {"asin": HOSTILE, "name": HOSTILE, "quantity": 4}, "y": {"asin": "B0Y", "name": HOSTILE * 2}}
+    (folder / "metadata" / f"{HOSTILE}.json").write_text(json.dumps({"BIN_FCSKU_DATA": items, "EXPECTED_QUANTITY": 5}))
     (folder / "bin-images" / f"{HOSTILE}2.jpg").write_bytes(b"{}")
+    closing = {"BIN_FCSKU_DATA": {"x": {"asin": CLOSING, "name": CLOSING, "quantity": 2}}, "EXPECTED_QUANTITY": 2}
+    (folder / "bin-images" / "</script>.jpg").parent.mkdir(exist_ok=True)
+    (folder / "bin-images" / "</script>.jpg").write_bytes(grey_photo(2))
+    (folder / "metadata" / "<").mkdir(exist_ok=True)
+    (folder / "metadata" / "</script>.json").write_text(json.dumps(closing))
+    return folder
+
+
+def make_report(folder, model, out, run_id, *more):
     done = reconcile(
-        "run", "--bucket", folder, "--model", grey_model, "--out", "out", "--run-id", "r", "--max-unreadable", "1"
+        "run", "--bucket", folder, "--model", model, "--out", out, "--run-id", run_id, "--max-unreadable", "1", *more
     )
     assert done.returncode == 0, done.stderr
-    run = tmp_path / "out" / "runs" / "r"
-    return run / "report.html", json.loads((run / "summary.json").read_text())
+    return out / "runs" / run_id / "report.html"
 
 
-@pytest.fixture(params=["light", "dark"])
-def page(request, browser, report):
-    """The report, opened; it must not have asked for anything or complained by the end of the test."""
-    opened = browser.new_page(color_scheme=request.param)
-    requests, complaints = [], []
-    opened.on("request", lambda asked: requests.append(asked.url))
-    opened.on("console", lambda message: complaints.append(message.text))
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.goto(f"file://{report[0]}")
-    yield opened
-    outside = [url for url in requests if not url.startswith(("file://", "data:"))]
-    assert len([url for url in requests if url.startswith("file://")]) == 1
-    assert outside == []
-    assert complaints == []
-    opened.close()
+@pytest.fixture(scope="module")
+def report(folder, grey_model, tmp_path_factory):
+    """The second of two reports of that warehouse, and its summary."""
+    out = tmp_path_factory.mktemp("out")
+    make_report(folder, grey_model, out, "first")
+    path = make_report(folder, grey_model, out, "second", "--where", r"(?P<shelf>^.)0*(?P<place>\d?)")
+    return path, json.loads((path.parent / "summary.json").read_text())
+
+
+@pytest.fixture
+def page(open_page, report):
+    return open_page(report[0])
+
+
+def rows_of(page, table):
+    return [
+        [cell.inner_text().strip() for cell in row.locator("th, td").all()]
+        for row in page.locator(f"#{table} tbody tr").all()
+    ]
 
 
 def test_the_totals_add_up_and_are_those_of_the_summary(page, report):
-    tiles = {tile.get_attribute("data-status"): int(tile.inner_text()) for tile in page.locator("[data-status]").all()}
+    found = page.locator("dd[data-status]").all()
+    tiles = {tile.get_attribute("data-status"): int(tile.inner_text()) for tile in found}
     total = tiles.pop("total")
     assert sum(tiles.values()) == total == report[1]["rows"]
     assert tiles == {status: bins for status, bins in report[1]["totals"].items() if status != "stale"}
 
 
-def test_each_discrepant_bin_has_its_photo_record_and_count(page, report):
-    bins = page.locator("li.bin")
-    assert bins.count() == report[1]["totals"]["short"] + report[1]["totals"]["over"] == 3
-    for place in range(3):
+def test_the_night_is_told_in_one_sentence_and_in_numbers_beside_those_of_the_run_before(page, report):
+    found = report[1]["expected_wrong_in_queue"]
+    lead = page.locator(".lead").inner_text()
+    assert f"about {found['value']:.0f} of their records should turn out wrong" in lead
+    assert f"(95%: {found['low']:.0f} to {found['high']:.0f})" in lead
+    tiles = page.locator("#overview .tile").all_inner_texts()
+    bins = next(text for text in tiles if text.startswith("bins"))
+    assert f"run before: {report[1]['rows']}" in bins
+    assert any(text.startswith("unreadable images\n2") for text in tiles)
+
+
+def test_each_bin_of_the_queue_has_its_photo_record_count_and_probabilities(page, report):
+    bins = page.locator("#queue-table tbody tr")
+    assert bins.count() == sum(report[1]["totals"][status] for status in ("match", "short", "over")) == 7
+    for place in range(7):
         photo = bins.nth(place).locator("img")
+        photo.scroll_into_view_if_needed()
         assert photo.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
-    facts = {item.locator(".bin-id").inner_text(): item.locator(".verdict").inner_text() for item in bins.all()}
-    assert "record 5, count 1" in facts["00003"]
-    assert "record 2, count 6+" in facts["00004"]
-    shares = [float(text.split("p wrong ")[1].split("%")[0]) for text in facts.values()]
+    facts = {row[2].splitlines()[0]: row[3:6] for row in rows_of(page, "queue-table")}
+    assert facts["00003"][:2] == ["5", "1"]
+    assert facts["00004"][:2] == ["2", "6+"]
+    shares = [int(record[2].rstrip("%")) for record in facts.values()]
     assert shares == sorted(shares, reverse=True)
+    assert shares[:3] == [100, 100, 100]
+    bars = page.locator("#queue-table tr", has_text="00004").locator(".bars li")
+    assert bars.count() == 7
+    heights = [bar.locator(".bar").bounding_box()["height"] for bar in bars.all()]
+    assert max(heights) == heights[6] > 20
+    assert "is-record" in bars.nth(2).get_attribute("class")
 
 
 def test_names_are_text_never_markup(page):
+    assert page.title().endswith("second")
     assert page.title() != "owned"
     assert page.locator("img[src=x]").count() == 0
-    names = page.get_by_text(HOSTILE)
-    assert names.count() >= 4  # the bin id, the item's name and ASIN, the product table, the unreadable photo's key
+    for words in (HOSTILE, CLOSING, "</script>"):
+        assert page.get_by_text(words).count() >= 1
+    assert page.get_by_text(HOSTILE).count() >= 4  # bin id, item's name and ASIN, product table, unreadable photo's key
+    assert page.locator("script").count() == 1
 
 
-def test_accuracy_is_told_as_chart_and_as_table(page):
-    rows = [row.inner_text().split("\t") for row in page.locator("#accuracy-table tbody tr").all()]
+def test_no_other_script_can_run_in_the_page(browser, report):
+    page = browser.new_page()
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.goto(f"file://{report[0]}")
+    page.evaluate("""() => {
+        const script = document.createElement('script');
+        script.textContent = "document.title = 'owned'";
+        document.body.append(script);
+        document.body.insertAdjacentHTML('beforeend', "<img src=x onerror=\\"document.title = 'owned'\\">");
+    }""")
+    page.wait_for_timeout(200)
+    assert page.title() != "owned"
+    policy = page.locator("meta[http-equiv]").get_attribute("content")
+    assert "script-src 'sha256-" in policy
+    assert policy.startswith("default-src 'none'")
+    assert len(complaints) >= 2, "what the policy refused is told on the console"
+    page.close()
+
+
+def test_accuracy_is_told_as_charts_and_as_tables(page):
+    rows = rows_of(page, "accuracy-table")
     assert [row[0] for row in rows] == ["0", "2", "3", "5", "all"]
     assert sum(int(row[1]) for row in rows[:-1]) == int(rows[-1][1])
-    assert page.locator("figure.chart:visible").count() == 1
-    assert page.locator("figure.chart:visible svg").bounding_box()["height"] > 100
+    charts = page.locator("#accuracy figure.chart:visible")
+    assert charts.count() == 3
+    for chart in charts.all():
+        assert chart.locator("svg").bounding_box()["height"] > 100
     cells = page.locator("#confusion-table tbody td.sum").all()
     assert sum(int(cell.inner_text()) for cell in cells) == int(rows[-1][1])
+
+
+def test_earlier_runs_and_places_are_told(page):
+    rows = rows_of(page, "history-table")
+    assert [row[0] for row in rows] == ["second", "first"]
+    assert rows[0][2:4] == rows[1][2:4]
+    assert page.locator("#history figure.chart:visible svg").count() == 1
+    text = page.locator("#where").inner_text()
+    assert "By shelf" in text
+    assert "By place" in text
+    products = rows_of(page, "products-table")
+    assert {row[0] for row in products} >= {"B0TEST", "B0Y"}
 
 
 def test_what_was_not_compared_has_its_reason(page):
@@ -108,6 +170,52 @@ def test_what_was_not_compared_has_its_reason(page):
         assert reason in text
 
 
-def test_fits_a_phone(page):
-    page.set_viewport_size({"width": 375, "height": 800})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+@pytest.mark.parametrize("width", [320, 375, 800, 1300])
+def test_fits_every_width(open_page, report, width):
+    page = open_page(report[0], width=width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    first = page.locator("#queue-table tbody tr").first
+    for part in (".enlarge", ".bin-id", ".bars", ".right"):
+        box = first.locator(part).bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1300), ("dark", 1300), ("light", 375), ("dark", 375)])
+def test_axe_finds_no_violation(open_page, report, scheme, width):
+    page = open_page(report[0], scheme, width)
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    page.locator(".enlarge").first.click()
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_a_report_rendered_again_is_the_same(folder, grey_model, tmp_path):
+    path = make_report(folder, grey_model, tmp_path / "out", "once")
+    before = path.read_text()
+    path.unlink()
+    done = reconcile("report", "once", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(path)
+    assert re.sub(r", report [\d.]+ s", "", path.read_text()) == before, "but for the time that rendering took"
+
+    refused = reconcile("report", "never", "--out", tmp_path / "out")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "no finished run never" in refused.stderr
+
+
+def test_the_size_does_not_grow_with_the_number_of_bins(grey_model, tmp_path):
+    sizes = []
+    for number in (30, 300):
+        folder = write_bucket(tmp_path / f"w{number}", {f"{n:05d}": (n % 7, (n * 5) % 7) for n in range(number)})
+        sizes.append(make_report(folder, grey_model, tmp_path / f"o{number}", "r", "--capacity", "20").stat().st_size)
+    assert sizes[1] < 1.02 * sizes[0]
+
+
+@needs_abid
+def test_real_photos_stay_within_the_limits_of_size(grey_model, tmp_path):
+    for capacity, megabytes in ((100, 4), (500, 10)):
+        path = make_report(SHARED / "night", grey_model, tmp_path / "out", f"c{capacity}", "--capacity", capacity)
+        assert path.stat().st_size <= megabytes * 1e6
+        assert len(pd.read_csv(path.parent / "recount.csv")) == capacity
