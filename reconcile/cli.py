@@ -97,7 +97,7 @@ _MaxUnreadable = Annotated[
     str | None, _option("End with code 3 if a larger share of the photos is unreadable (default: 5%).", _WHEN)
 ]
 _Alarm = Annotated[
-    str | None, _option("End with code 4 if this share of the compared bins is short or over, such as 60%.", _WHEN)
+    str | None, _option("End with code 4 if so many of the compared bins are short or over, such as 2%.", _WHEN)
 ]
 _RecordErrorRate = Annotated[
     str | None,
@@ -180,15 +180,21 @@ def report(
     region: _Region = None,
     profile: _Profile = None,
     no_sign_request: _NoSignRequest = None,
+    photos: Annotated[bool, typer.Option(help="Fetch the photos of the queue.")] = True,
 ) -> None:
-    """Render the report of a finished run again, from the Parquet it left."""
+    """Render the report of a finished run again, from the Parquet it left.
+
+    Photos come from the run's own bucket unless another is named; one that has changed since is left out.
+    """
     from reconcile.config import load_settings
 
-    flags = {"out": out, "bucket": bucket, "endpoint_url": endpoint_url, "region": region, "profile": profile}
-    settings = load_settings(flags | {"no_sign_request": no_sign_request}, need_bucket=False)
+    flags = {"out": out, "endpoint_url": endpoint_url, "region": region, "profile": profile}
+    settings = load_settings(flags, need_bucket=False)
     from reconcile.pipeline import render_again
 
-    print(render_again(settings, run_id))
+    said = flags | {"bucket": bucket, "no_sign_request": no_sign_request}
+    reach = {name: value for name, value in said.items() if value is not None and name != "out"}
+    print(render_again(settings, run_id, reach, photos=photos))
 
 
 @app.command()
@@ -411,7 +417,7 @@ def import_(
     with TemporaryDirectory(prefix="reconcile-") as work:
         taken, known, bad = import_verdicts(file, output, Path(work))
     for reason in bad:
-        print(f"reconcile: {file}: {reason}", file=sys.stderr)
+        print(f"reconcile: {file}: {_printable(reason)}", file=sys.stderr)
     print(f"{_several(taken, 'verdict')} taken, {known:,} known already, {_several(len(bad), 'line')} left out")
     if bad:
         raise typer.Exit(_FAILED)
@@ -424,7 +430,7 @@ def list_(
     """Show the verdicts so far, the newest first."""
     table = _verdicts(_output(out, endpoint_url, region, profile))
     shown = table.drop(columns="image_key").astype(object).fillna("")
-    print(shown.to_string(index=False) if len(shown) else "no verdicts yet")
+    print(_printable(shown.to_string(index=False)) if len(shown) else "no verdicts yet")
 
 
 @verdicts_app.command("export")
@@ -459,6 +465,11 @@ def _output(out: str | None, endpoint_url: str | None, region: str | None, profi
     from reconcile.pipeline import open_output
 
     return open_output(settings)
+
+
+def _printable(text: str) -> str:
+    """Without what a terminal would obey: ids and notes come from strangers."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 
 def _several(number: int, what: str) -> str:

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reconcile.errors import ReconcileError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -22,8 +24,9 @@ class Night:
     run_id: str
     started_at: str
     model_version: str
-    rows: int
-    compared: int
+    bins: int
+    counted: int
+    """Photos with a count."""
     agreement: float | None
     """Share of the compared bins of which photo and record give the same label."""
     expected_wrong: float | None
@@ -31,6 +34,7 @@ class Night:
     short: int
     over: int
     no_record: int
+    """But for older photos of bins that have a newer one."""
     no_image: int
     unreadable: int
     invalid: int
@@ -38,34 +42,43 @@ class Night:
 
 
 def night_of(summary: dict[str, Any]) -> Night:
-    """The comparable part of a summary, as `Summary.as_dict` or summary.json has it."""
-    totals = summary["totals"]
+    """The comparable part of a summary, as `Summary.as_dict` or summary.json has it.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: it is none, or of another version.
+    """
+    totals = {str(status): int(bins) for status, bins in summary["totals"].items()}
     compared = sum(totals[status] for status in ("match", "short", "over"))
-    agreeing = summary.get("agreeing")
+    agreeing = _number(summary.get("agreeing"))
     return Night(
-        run_id=summary["run_id"],
-        started_at=summary["started_at"],
-        model_version=summary["model_version"],
-        rows=summary["rows"],
-        compared=compared,
+        run_id=str(summary["run_id"]),
+        started_at=str(summary["started_at"]),
+        model_version=str(summary["model_version"]),
+        bins=int(summary["bins"]),
+        counted=int(summary["photos_counted"]),
         agreement=agreeing / compared if compared and agreeing is not None else None,
-        expected_wrong=(summary.get("expected_wrong") or {}).get("value"),
-        record_accuracy=(summary.get("record_accuracy") or {}).get("value"),
+        expected_wrong=_number((summary.get("expected_wrong") or {}).get("value")),
+        record_accuracy=_number((summary.get("record_accuracy") or {}).get("value")),
         short=totals["short"],
         over=totals["over"],
-        no_record=totals["no_record"],
+        no_record=totals["no_record"] - int(summary["older_photos"]),
         no_image=totals["no_image"],
         unreadable=totals["unreadable_image"],
         invalid=totals["invalid_record"],
-        images_per_second=summary.get("images_per_second"),
+        images_per_second=_number(summary.get("images_per_second")),
     )
 
 
-def earlier_nights(output: Output, summary: Summary, work: Path) -> list[Night]:
-    """The last thirty finished runs over the same bucket that started before this one, the oldest first.
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
-    A summary that cannot be understood (of another version, or not ours) is passed over: history is a courtesy, and no
-    reason to lose tonight's report.
+
+def earlier_nights(output: Output, summary: Summary, work: Path) -> list[Night]:
+    """The last thirty finished runs over the same photos that started before this one, the oldest first.
+
+    A trial on part of the bucket (`--limit`, another prefix) is no earlier night. A summary that cannot be read or
+    understood (of another version, or not ours) is passed over: history is a courtesy, and no reason to lose tonight's
+    report.
 
     Args:
         output: where the runs are.
@@ -73,18 +86,23 @@ def earlier_nights(output: Output, summary: Summary, work: Path) -> list[Night]:
         work: a folder for copies of what lies on S3.
     """
     found = []
-    # Run ids sort by time unless people chose their own, so not all of them need be read.
-    for run_id in sorted(output.finished_runs(), reverse=True):
-        path = output.local_run_file(run_id, "summary.json", work) if run_id != summary.run_id else None
-        if path is None:
+    for run_id in output.finished_runs():
+        if run_id == summary.run_id:
             continue
         try:
-            other = json.loads(path.read_bytes())
+            path = output.local_run_file(run_id, "summary.json", work)
+            other = json.loads(path.read_bytes()) if path else {}
             is_earlier = (other["started_at"], run_id) < (summary.started_at, summary.run_id)
-            if other["bucket"] == summary.bucket and is_earlier:
+            if is_earlier and _same_photos(other, summary.as_dict()):
                 found.append(night_of(other))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (ReconcileError, OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
         if len(found) == _MOST:
             break
     return sorted(found, key=lambda night: (night.started_at, night.run_id))
+
+
+def _same_photos(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return one["bucket"] == other["bucket"] and all(
+        one["parameters"].get(name) == other["parameters"].get(name) for name in ("limit", "images_prefix")
+    )

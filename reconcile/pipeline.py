@@ -8,9 +8,10 @@ import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
+from jinja2 import UndefinedError
 
 from reconcile.bucket import Bucket, S3Access, StoredObject, bring_file, open_bucket
 from reconcile.costs import read_costs
@@ -98,18 +99,21 @@ def run(settings: Settings, run_id: str, messages: Messages, notice: str | None 
     return summary
 
 
-def render_again(settings: Settings, run_id: str) -> str:
+def render_again(settings: Settings, run_id: str, reach: dict[str, Any], *, photos: bool) -> str:
     """Render the report of a finished run from what it left; nothing is counted, joined or judged anew.
 
     Args:
-        settings: where <out> is, and how S3 is reached; the bucket is the run's unless another is named.
+        settings: where <out> is, and how it is reached.
         run_id: of the run.
+        reach: what is said of the bucket that the photos are in (bucket, endpoint_url, …) where it is not as it was.
+        photos: whether to fetch them.
 
     Returns:
         where the report is.
 
     Raises:
-        ReconcileError: there is no such finished run, or what it left is of a form not known here.
+        ReconcileError: there is no such finished run, it is of a form that is not known here, or none of its photos can
+            be had: then the report stays as it was.
     """
     output = open_output(settings)
     with tempfile.TemporaryDirectory(prefix="reconcile-", ignore_cleanup_errors=True) as folder:
@@ -118,29 +122,30 @@ def render_again(settings: Settings, run_id: str) -> str:
         found = output.local_run_file(run_id, "summary.json", work) if is_a_name else None
         reconciled = output.local_run_file(run_id, "reconciled.parquet", work) if is_a_name else None
         if found is None or reconciled is None:
-            raise ReconcileError(f"there is no finished run {run_id} in {output.location}")
+            raise ReconcileError(f"there is no finished run {run_id[:100]} in {output.location}")
         try:
             summary = Summary.from_dict(json.loads(found.read_bytes()))
-            with Results(reconciled, CountLabels(tuple(summary.labels))) as results:
-                html = render_report(
-                    results, _bucket_of(settings, summary), summary, earlier_nights(output, summary, work)
-                )
-        except (duckdb.Error, ValueError, TypeError, KeyError) as error:
-            detail = (str(error).splitlines() or [type(error).__name__])[0][:200]
-            raise ReconcileError(f"run {run_id} was left by a version that is not known here: {detail}") from None
+            labels = CountLabels(tuple(summary.labels))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ReconcileError(f"run {run_id} is of a version that is not known here: {error}") from None
+        bucket = _bucket_of(summary, reach) if photos else None
+        with Results(reconciled, labels) as results:
+            try:
+                earlier = earlier_nights(output, summary, work)
+                html = render_report(results, bucket, summary, earlier, need_photos=photos)
+            except (duckdb.Error, UndefinedError) as error:
+                detail = str(error).splitlines()[0][:200]
+                raise ReconcileError(f"run {run_id} is of a version that is not known here: {detail}") from None
     return output.write_run_file(run_id, "report.html", html.encode())
 
 
-def _bucket_of(settings: Settings, summary: Summary) -> Bucket:
-    """The bucket that a run was over, reached as it was unless the settings say otherwise."""
-    was = summary.parameters
+def _bucket_of(summary: Summary, reach: dict[str, Any]) -> Bucket:
+    """The bucket that a run was over, reached as it was unless something else is said."""
+    how = summary.parameters | reach
     access = S3Access(
-        settings.endpoint_url or was.get("endpoint_url"),
-        settings.region or was.get("region"),
-        settings.profile or was.get("profile"),
-        settings.no_sign_request or bool(was.get("no_sign_request")),
+        how.get("endpoint_url"), how.get("region"), how.get("profile"), bool(how.get("no_sign_request", False))
     )
-    return open_bucket(settings.bucket or summary.bucket, access)
+    return open_bucket(reach.get("bucket") or summary.bucket, access)
 
 
 def _open(settings: Settings, run_id: str, messages: Messages) -> _Places:
@@ -197,6 +202,8 @@ def _work(settings: Settings, places: _Places, summary: Summary, messages: Messa
         night = Night(work, places.counter.card.labels, *parts)
         images, records = night.backlog("images_to_count"), night.backlog("records_to_read")
         try:
+            verdicts = output.local_parts(FOLDER, work)
+            night.use_verdicts(verdicts)
             if settings.costs is not None:
                 path = bring_file(settings.costs, s3_access(settings), work)
                 night.use_costs(read_costs(path, settings.costs, messages.warn))
@@ -218,7 +225,7 @@ def _work(settings: Settings, places: _Places, summary: Summary, messages: Messa
                 _read_records(places, records, summary, messages)
                 night.use_json_records()
             night.use_parts(output.local_parts(counts_folder, work), output.local_parts("records", work))
-            _finish(settings, places, night, work, summary, messages)
+            _finish(settings, places, night, verdicts, work, summary, messages)
         finally:
             images.close()
             records.close()
@@ -283,18 +290,24 @@ def _read_records(places: _Places, records: Backlog, summary: Summary, messages:
 
 
 def _finish(
-    settings: Settings, places: _Places, night: Night, work: Path, summary: Summary, messages: Messages
+    settings: Settings,
+    places: _Places,
+    night: Night,
+    verdicts: list[str],
+    work: Path,
+    summary: Summary,
+    messages: Messages,
 ) -> None:
     """Join, report, and last of all the summary: a run is finished when that is there."""
     output, labels = places.output, places.counter.card.labels
     with _timed(summary, "reconcile"):
-        errors = _judge(settings, places, night, work, summary)
+        errors = _judge(settings, places, night, verdicts, work, summary)
     with Results(work / "reconciled.parquet", labels) as results:
         with _timed(summary, "reconcile"):
             results.write_recount_list(work / "recount.csv", summary.run_id, settings.capacity)
-            if settings.rank_by == "value" and not results.table("recount_queue", most=1)["value_off"].notna().any():
-                messages.warn("--rank-by value: no bin has an item whose cost is known, so p wrong decides the order")
             _sum_up(settings, results, errors, summary)
+            if settings.rank_by == "value" and summary.queued and not results.has_values():
+                messages.warn("--rank-by value: no bin has an item whose cost is known, so p wrong decides the order")
         for name in ("reconciled.parquet", "recount.csv"):
             output.write_run_file(summary.run_id, name, work / name)
         with _timed(summary, "report"):
@@ -303,17 +316,19 @@ def _finish(
     output.write_run_file(summary.run_id, "summary.json", json.dumps(summary.as_dict(), indent=2).encode())
 
 
-def _judge(settings: Settings, places: _Places, night: Night, work: Path, summary: Summary) -> LearnedErrors:
+def _judge(
+    settings: Settings, places: _Places, night: Night, verdicts: list[str], work: Path, summary: Summary
+) -> LearnedErrors:
     """Learn from the recounts so far, then judge and rank every bin."""
     card = places.counter.card
-    verdicts = places.output.local_parts(FOLDER, work)
-    errors = learn_errors(
-        ErrorModel(rate=settings.record_error_rate), recounts_for(card.labels, verdicts, work), card.labels
-    )
-    night.use_verdicts(verdicts)
+    recounts = recounts_for(card.labels, verdicts, work)
+    errors = learn_errors(ErrorModel(rate=settings.record_error_rate), recounts, card.labels)
     judge = Judge(card.labels, card.class_prior, errors, settings.tolerance)
-    night.reconcile(work / "reconciled.parquet", judge, settings.rank_by)
-    found = last_recounts(verdicts, work)
+    mix = night.reconcile(work / "reconciled.parquet", judge, settings.rank_by)
+    summary.mix = None if mix is None else [round(float(share), 5) for share in mix]
+    summary.class_prior = list(card.class_prior)
+    summary.learned_from = 0 if recounts is None else len(recounts.found)
+    found = last_recounts(summary.bucket, verdicts, work)
     summary.recounts = None if found is None else found.as_dict()
     return errors
 
@@ -325,6 +340,8 @@ def _sum_up(settings: Settings, results: Results, errors: LearnedErrors, summary
     summary.rows = sum(summary.totals.values())
     summary.capacity, summary.rank_by, summary.tolerance = settings.capacity, settings.rank_by, settings.tolerance
     summary.record_error_rate = round(errors.model.rate, 4)
+    for name, number in results.table("overview").iloc[0].items():
+        setattr(summary, str(name), int(number))
     bins = results.table("expectation", tolerance=settings.tolerance)
     summary.agreeing = int(bins["agrees"].sum())
     expected = expected_of_night(bins, errors, settings.capacity)

@@ -75,13 +75,20 @@ class Night:
         Raises:
             ReconcileError: one of them cannot be read.
         """
-        self._load("verdicts", paths, VERDICTS_SCHEMA, "imported_at")
+        self._load("verdicts", paths, VERDICTS_SCHEMA, "imported_at", "they hold what people found: bring them back")
 
     def use_costs(self, costs: pa.Table) -> None:
         """Take up what one item of each product costs; see `costs.read_costs`."""
         self._database.register("unit_costs", costs)
 
-    def _load(self, name: str, paths: Sequence[str], schema: pa.Schema, key: str) -> None:
+    def _load(
+        self,
+        name: str,
+        paths: Sequence[str],
+        schema: pa.Schema,
+        key: str,
+        advice: str = "delete that file and run again",
+    ) -> None:
         # An empty table of the same columns stands in while there is no part to read.
         empty = self._work / f"{name}.empty.parquet"
         pq.write_table(schema.empty_table(), empty)
@@ -90,9 +97,7 @@ class Night:
             self._database.read_parquet([str(empty), *paths]).order(key).create(name)
         except duckdb.Error as error:
             detail = str(error).splitlines()[0][:300]
-            raise ReconcileError(
-                f"cannot read what earlier runs left: {detail}; delete that file and run again"
-            ) from None
+            raise ReconcileError(f"cannot read the {name.replace('_', ' ')} in <out>: {detail}; {advice}") from None
 
     def backlog(self, name: str) -> Backlog:
         """A backlog that keeps what it holds in this database."""
@@ -164,13 +169,17 @@ class Night:
         wanted = "SELECT t.* FROM t SEMI JOIN listed_images USING (bin_id)" if only_of_images else "FROM t"
         self._database.execute(f"CREATE OR REPLACE VIEW all_records AS WITH t AS ({text}) {wanted}")
 
-    def reconcile(self, destination: Path, judge: Judge, rank_by: str) -> None:
+    def reconcile(self, destination: Path, judge: Judge, rank_by: str) -> NDArray[np.float64] | None:
         """Join, judge and rank; write reconciled.parquet to `destination`.
 
         Args:
             destination: the file.
             judge: says what photo and record mean together.
             rank_by: probability, units or value.
+
+        Returns:
+            tonight's mix of counts, float64 [labels], where it is far from training's and the probabilities were
+            corrected for it before judging; else None.
         """
         for table, name in (("images", "images"), ("records", "records"), ("recounted", "latest_verdicts")):
             self._database.execute(f"CREATE OR REPLACE TABLE {table} AS " + query(name))
@@ -184,6 +193,7 @@ class Night:
         self._database.read_parquet(str(judged)).create_view("judged", replace=True)
         ranking = self._label_parameters() | {"rank_by": rank_by}
         self._database.sql(query("ranked"), params=ranking).write_parquet(str(destination), compression="zstd")
+        return mix
 
     def _mix(self, judge: Judge) -> NDArray[np.float64] | None:
         found = self._database.sql(query("compared"), params={"most": _ENOUGH_FOR_A_MIX}).to_arrow_table()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 
 from reconcile.charts import accuracy_chart, history_chart
 from reconcile.data_table import data_table_css, data_table_module
+from reconcile.errors import ReconcileError
 from reconcile.evaluation import CALIBRATION_BINS, CoveragePoint, ReliabilityBin, expected_calibration_error, wilson
 from reconcile.evaluation_charts import coverage_chart, reliability_chart
 from reconcile.history import night_of
@@ -31,26 +33,36 @@ if TYPE_CHECKING:
     from reconcile.results import Results
     from reconcile.summary import Summary
 
+_MOST_ITEMS = 4
 _MOST_PRODUCTS = 20
 _MOST_PARTS = 20
 _MOST_REASONS = 10
 
 
-def render_report(results: Results, bucket: Bucket, summary: Summary, earlier: Sequence[Night]) -> str:
+def render_report(
+    results: Results, bucket: Bucket | None, summary: Summary, earlier: Sequence[Night], *, need_photos: bool = False
+) -> str:
     """The report of one run.
 
     Args:
         results: its reconciled rows.
-        bucket: for the photos of the recount queue.
+        bucket: for the photos of the recount queue; None leaves them out.
         summary: the run's numbers.
         earlier: runs before it over the same bucket, the oldest first.
+        need_photos: rather no report than one in which every photo is missing.
 
     Returns:
         HTML whose size does not grow with the number of bins: it shows the first `summary.capacity` bins of the recount
         queue, 500 at most.
+
+    Raises:
+        ReconcileError: photos are needed, and not one of them is to be had.
     """
     labels = CountLabels(tuple(summary.labels))
-    queue = rows_of(results.table("recount_queue", most=min(summary.capacity, MOST_SHOWN)))
+    found = rows_of(results.table("recount_queue", most=min(summary.capacity, MOST_SHOWN), most_items=_MOST_ITEMS))
+    queue = queue_rows(found, labels, bucket)
+    if need_photos and queue and not any(row["photo"] for row in queue):
+        raise ReconcileError(f"none of the {len(queue):,} photos to show can be had from {summary.bucket}")
     return render_page(
         "report.html.j2",
         more_css=data_table_css(),
@@ -58,7 +70,8 @@ def render_report(results: Results, bucket: Bucket, summary: Summary, earlier: S
         summary=summary,
         tiles=overview(summary, earlier[-1] if earlier else None),
         status_words=STATUS_WORDS,
-        queue=queue_rows(queue, labels, bucket),
+        queue=queue,
+        import_command=_import_command(summary),
         most_shown=MOST_SHOWN,
         counts=_how_good(results, labels),
         nights=_over_time([*earlier, night_of(summary.as_dict())]),
@@ -66,6 +79,15 @@ def render_report(results: Results, bucket: Bucket, summary: Summary, earlier: S
         parts=_by_part(results, summary),
         problems=rows_of(results.table("problems", most=_MOST_REASONS)),
     )
+
+
+def _import_command(summary: Summary) -> str:
+    """What to type once the marks have been exported."""
+    words = ["reconcile", "verdicts", "import", f"verdicts-{summary.run_id}.csv"]
+    for name in ("out", "endpoint_url"):
+        if summary.parameters.get(name):
+            words += [f"--{name.replace('_', '-')}", str(summary.parameters[name])]
+    return shlex.join(words)
 
 
 def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -110,7 +132,7 @@ def _confusion(cells: pd.DataFrame, labels: CountLabels) -> list[dict[str, Any]]
             {"bins": count, "share": count / max(sum(counts), 1), "agrees": value == expected}
             for value, count in zip(labels.values, counts, strict=True)
         ]
-        rows.append({"label": names.get(expected, str(expected)), "cells": row, "total": sum(counts)})
+        rows.append({"label": names.get(expected, "more"), "cells": row, "total": sum(counts)})
     return rows
 
 

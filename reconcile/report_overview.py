@@ -41,13 +41,13 @@ def overview(summary: Summary, previous: Night | None) -> dict[str, list[Tile]]:
 def _night(summary: Summary, previous: Night | None) -> list[Tile]:
     tonight = night_of(summary.as_dict())
     tiles = [
-        Tile("bins", f"{summary.rows:,}", "photos and records, joined", _before(previous, "rows")),
-        Tile("compared", f"{summary.compared:,}", "a count and a record", _before(previous, "compared")),
+        Tile("bins", f"{summary.bins:,}", "with a photo or a record", _before(previous, "bins")),
+        Tile("photos counted", f"{summary.photos_counted:,}", f"of {summary.images:,}", _before(previous, "counted")),
     ]
     if summary.record_accuracy:
         detail = f"95%: {summary.record_accuracy['low']:.1%} to {summary.record_accuracy['high']:.1%}"
         if summary.tolerance:
-            detail += f"; right within {summary.tolerance}"
+            detail += f"; within {summary.tolerance} items"
         tiles.append(Tile("records right, estimated", _percent(tonight.record_accuracy), detail,
                           _before(previous, "record_accuracy", share=True)))  # fmt: skip
     if summary.expected_wrong:
@@ -55,7 +55,7 @@ def _night(summary: Summary, previous: Night | None) -> list[Tile]:
                           _interval(summary.expected_wrong), _before(previous, "expected_wrong")))  # fmt: skip
     if summary.expected_wrong_in_queue:
         found = summary.expected_wrong_in_queue
-        tiles.append(Tile(f"of the first {summary.capacity:,} to recount", f"{found['value']:,.0f}",
+        tiles.append(Tile(f"of the first {summary.to_recount:,} to recount", f"{found['value']:,.0f}",
                           f"expected wrong, {_interval(found)}"))  # fmt: skip
     if tonight.agreement is not None:
         tiles.append(Tile("counted as on record", _percent(tonight.agreement), "by the photo alone",
@@ -64,15 +64,16 @@ def _night(summary: Summary, previous: Night | None) -> list[Tile]:
 
 
 def _attention(summary: Summary, previous: Night | None) -> list[Tile]:
-    troubles = {
-        "unreadable images": ("unreadable_image", "unreadable"),
-        "invalid records": ("invalid_record", "invalid"),
-        "photos without a record": ("no_record", "no_record"),
-        "records without a photo": ("no_image", "no_image"),
-    }
+    tonight = night_of(summary.as_dict())
+    older = f"and {summary.older_photos:,} older ones of bins with a newer" if summary.older_photos else ""
     return [
-        Tile(name, f"{summary.totals[status]:,}", "", _before(previous, earlier), is_trouble=summary.totals[status] > 0)
-        for name, (status, earlier) in troubles.items()
+        Tile(name, f"{number:,}", detail, _before(previous, field), is_trouble=number > 0)
+        for name, field, number, detail in (
+            ("unreadable images", "unreadable", tonight.unreadable, ""),
+            ("invalid records", "invalid", tonight.invalid, ""),
+            ("photos without a record", "no_record", tonight.no_record, older),
+            ("records without a photo", "no_image", tonight.no_image, ""),
+        )
     ]
 
 

@@ -22,19 +22,24 @@ _THUMBNAIL_PIXELS = 256
 _FETCHERS = 16
 
 
-def queue_rows(queue: list[dict[str, Any]], labels: CountLabels, bucket: Bucket) -> list[dict[str, Any]]:
-    """Add to each row of sql/recount_queue.sql its `photo` (a data URL; None where it is gone) and its `bars`."""
+def queue_rows(queue: list[dict[str, Any]], labels: CountLabels, bucket: Bucket | None) -> list[dict[str, Any]]:
+    """Add to each row of sql/recount_queue.sql its `photo` and its `bars`.
+
+    The photo is a data URL; None where that very photo, the one that was counted, is not there any more.
+    """
     with ThreadPoolExecutor(_FETCHERS) as pool:
-        photos = pool.map(partial(_photo, bucket), [row["image_key"] for row in queue])
+        photos = pool.map(partial(_photo, bucket), queue)
         return [
             row | {"photo": photo, "bars": _bars(labels, row["probabilities"], row["expected_quantity"])}
             for row, photo in zip(queue, photos, strict=True)
         ]
 
 
-def _photo(bucket: Bucket, key: str) -> str | None:
+def _photo(bucket: Bucket | None, row: dict[str, Any]) -> str | None:
+    if bucket is None:
+        return None
     try:
-        webp = thumbnail(bucket.get(key), _THUMBNAIL_PIXELS)
+        webp = thumbnail(bucket.get(row["image_key"], row["image_etag"]), _THUMBNAIL_PIXELS)
     except (FetchError, UnreadableImage):
         return None
     return "data:image/webp;base64," + base64.b64encode(webp).decode()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
@@ -18,9 +20,10 @@ if TYPE_CHECKING:
 
 
 def check_pattern(pattern: str) -> None:
-    """Raise UsageError where DuckDB's regular expressions (RE2) lack something that Python's have."""
+    """Raise UsageError where DuckDB's regular expressions (RE2) cannot do what Python's can."""
     try:
-        duckdb.execute("SELECT regexp_matches('', ?)", [pattern])
+        for group in re.compile(pattern).groupindex.values():
+            duckdb.execute("SELECT regexp_extract('', ?, ?)", [pattern, group])
     except duckdb.Error as error:
         raise UsageError(f"--where: {str(error).splitlines()[0]}") from None
 
@@ -60,10 +63,18 @@ class Results:
         found: pd.DataFrame = self._relation(name, parameters).df()
         return found
 
+    def has_values(self) -> bool:
+        """Whether it is known of any bin in the queue how much value its record may be off."""
+        text = "SELECT count(value_off) FROM reconciled WHERE recount_rank IS NOT NULL"
+        ((number,),) = self._database.execute(text).fetchall()
+        return bool(number)
+
     def write_recount_list(self, destination: Path, run_id: str, capacity: int) -> None:
         """Write the first `capacity` bins of the recount queue as CSV, with columns to fill in what was found."""
         chosen = self._relation("recount_csv", {"run_id": run_id, "capacity": capacity})
         chosen.write_csv(str(destination), header=True)
+        # With a byte order mark, Excel takes it for the UTF-8 that it is.
+        destination.write_bytes(codecs.BOM_UTF8 + destination.read_bytes())
 
     def _relation(self, name: str, parameters: dict[str, Any]) -> duckdb.DuckDBPyRelation:
         text = query(name)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-_GUARDED = re.compile(r"^'(?=\s*[=+\-@＝＋－＠]|[\t\r\n])|(?<=[;\t\r\n])([\s\"]*)'(?=[=+\-@＝＋－＠])")
+_BLANK = r"\s\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff"
+_GUARDED = re.compile(rf"^'(?=[{_BLANK}]*[=+\-@＝＋－＠]|[\t\r\n])|(?<=[;\t\r\n])([{_BLANK}\"]*)'(?=[=+\-@＝＋－＠])")
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)[^\r\n]*(?:\r\n|\r|\n|$)', re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d{1,2}")
 

@@ -70,13 +70,15 @@ VERDICTS_SCHEMA = pa.schema(
     [
         ("bin_id", pa.string()),
         ("run_id", pa.string()),  # whose queue it stood in; what follows is from that run
+        ("run_started_at", pa.string()),
+        ("bucket", pa.string()),
         ("true_count", pa.int64()),
         ("note", pa.string()),
         ("image_key", pa.string()),
         ("image_etag", pa.string()),
         ("expected_quantity", pa.int64()),
         ("p_wrong", pa.float64()),
-        ("probabilities", pa.list_(pa.float32())),
+        ("probabilities", pa.list_(pa.float32())),  # those that p_wrong was computed from, after any correction
         ("labels", pa.list_(pa.string())),
         ("line", pa.int64()),  # of the file it was imported from
         ("imported_at", pa.timestamp("us", tz="UTC")),
@@ -140,9 +142,10 @@ class Output:
         return self._bucket.local_path(key) or self._bring(key, work)
 
     def finished_runs(self) -> list[str]:
-        """The ids of the runs that have a summary, in no order that can be relied on."""
-        keys = (stored.key.split("/") for page in self._bucket.pages("runs/") for stored in page)
-        return [key[1] for key in keys if len(key) == 3 and key[2] == "summary.json"]
+        """The ids of the runs that have a summary, the one that wrote it last first."""
+        found = [stored for page in self._bucket.pages("runs/") for stored in page]
+        summaries = [stored for stored in found if re.fullmatch(r"runs/[^/]+/summary\.json", stored.key)]
+        return [stored.key.split("/")[1] for stored in sorted(summaries, key=lambda one: one.modified, reverse=True)]
 
     def has_finished(self, run_id: str) -> bool:
         """Whether a run of that id has written its summary, the last thing a run writes."""

@@ -19,6 +19,15 @@ STATUS_WORDS = {
     "stale": "stale",
 }
 
+_ESTIMATE = {"value", "low", "high"}
+_PARTS = {
+    "expected_wrong": _ESTIMATE,
+    "expected_wrong_in_queue": _ESTIMATE,
+    "record_accuracy": _ESTIMATE,
+    "recounts": {"run_id", "recounted", "wrong", "wrong_by_label", "expected_wrong", "low", "high"},
+}
+"""What is said of each of these, where it is said at all."""
+
 
 @dataclass
 class Summary:
@@ -50,8 +59,24 @@ class Summary:
     """How many bins tonight's people can recount."""
     rank_by: str = "probability"
     tolerance: int = 0
+    bins: int = 0
+    """Different bin ids; `rows` also counts older photos of the same bin."""
+    older_photos: int = 0
+    """Photos of bins that have a newer one; they are among those without a record of their own."""
+    photos_counted: int = 0
+    """Photos with a count, from this run or before."""
+    queued: int = 0
+    """Bins in the recount queue."""
+    covered: int = 0
+    """Compared bins whose record the model's labels reach; only of these can anything be expected."""
+    mix: list[float] | None = None
+    """Tonight's share of each label, where it is far from training's and the probabilities were corrected for it."""
+    class_prior: list[float] = field(default_factory=list)
+    """Share of each label in training."""
     record_error_rate: float | None = None
     """π that p_wrong was computed with: assumed, or learned from recounts."""
+    learned_from: int = 0
+    """Recounts that it was learned from."""
     expected_wrong: dict[str, float] | None = None
     """Wrong records among the compared bins: value, low, high (95 %). None where nothing was compared."""
     expected_wrong_in_queue: dict[str, float] | None = None
@@ -78,6 +103,11 @@ class Summary:
             TypeError: something is missing that every run says.
         """
         known = {entry.name for entry in fields(cls)}
+        missing = known - values.keys()
+        for part, names in _PARTS.items():
+            missing |= set() if values.get(part) is None else names - values[part].keys()
+        if missing:
+            raise TypeError(f"its summary says nothing of {', '.join(sorted(missing))}")
         return cls(**{name: value for name, value in values.items() if name in known})
 
     @property
@@ -89,6 +119,11 @@ class Summary:
     def discrepant(self) -> int:
         """Bins whose count and record differ."""
         return self.totals["short"] + self.totals["over"]
+
+    @property
+    def to_recount(self) -> int:
+        """Bins on tonight's recount list."""
+        return min(self.capacity, self.queued)
 
     def judge(self, max_unreadable: float, alarm: float | None) -> None:
         """Set the exit code: too many unreadable images, nothing to compare, or the discrepancy alarm."""
@@ -109,10 +144,11 @@ class Summary:
         if not (self.expected_wrong and self.expected_wrong_in_queue and self.record_accuracy):
             return []
         right = {name: f"{100 * share:.1f}" for name, share in self.record_accuracy.items()}
+        within = f" within {self.tolerance}" if self.tolerance else ""
         return [
-            ("records right", f"{right['value']} % (95 %: {right['low']} to {right['high']})"),
+            (f"records right{within}", f"{right['value']} % (95 %: {right['low']} to {right['high']})"),
             ("records wrong", _interval(self.expected_wrong)),
-            (f"among the first {self.capacity:,}", _interval(self.expected_wrong_in_queue)),
+            (f"of the first {self.to_recount:,}", _interval(self.expected_wrong_in_queue)),
         ]
 
     def lines(self) -> list[tuple[str, str]]:
@@ -120,7 +156,7 @@ class Summary:
         rate = "-" if self.images_per_second is None else f"{self.images_per_second:,.0f}"
         statuses = [(word, f"{self.totals[status]:,}") for status, word in STATUS_WORDS.items()]
         return [
-            ("bins", f"{self.rows:,}"),
+            ("bins", f"{self.bins:,}"),
             ("counted", f"{self.counted:,} now, {self.already_counted:,} before"),
             *statuses,
             *self._expectations(),

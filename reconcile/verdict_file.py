@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _REQUIRED = ("bin_id", "run_id", "true_count")
-_MOST_ITEMS = 1_000_000
+_MOST_ITEMS = 2**53
 
 
 @dataclass(frozen=True)

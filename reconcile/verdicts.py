@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,6 +19,7 @@ from reconcile.error_learning import Recounts
 from reconcile.errors import ReconcileError
 from reconcile.expectation import expected_number
 from reconcile.judging import matrix
+from reconcile.label_shift import under_another_mix
 from reconcile.labels import CountLabels
 from reconcile.resources import query
 from reconcile.spreadsheet import BadLine
@@ -53,7 +55,7 @@ class RecountsFound:
     """What the recounts of one run's queue found, against what was expected of them."""
 
     run_id: str
-    """The run of the newest verdict."""
+    """The last run that was recounted."""
     recounted: int
     wrong: int
     """Records that were not what the person counted."""
@@ -80,7 +82,7 @@ def import_verdicts(path: Path, output: Output, work: Path) -> Imported:
 
     Raises:
         UsageError: the file cannot be read at all.
-        ReconcileError: a run's files cannot be read.
+        ReconcileError: the verdicts so far cannot be read, or new ones not be written.
     """
     lines, bad = read_verdict_file(path)
     rows: list[dict[str, Any]] = []
@@ -109,11 +111,13 @@ def _complete(
         reason = f"there is no finished run {run_id[:100]!r} in {output.location}"
         return [], [BadLine(line.line, reason) for line in lines]
     try:
-        labels = json.loads(summary.read_bytes())["labels"]
-        bins = _Bins(_bins_like(lines, reconciled))
+        night = json.loads(summary.read_bytes())
+        of_run = {"labels": night["labels"], "bucket": night["bucket"], "run_started_at": night["started_at"]}
+        bins = _Bins(_as_judged(_bins_like(lines, reconciled), night))
     except Exception as error:
         detail = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise ReconcileError(f"run {run_id} in {output.location} cannot be read: {detail}") from None
+        reason = f"run {run_id} cannot be read, or is of a version that is not known here: {detail}"
+        return [], [BadLine(line.line, reason) for line in lines]
     rows, bad = [], []
     for line in lines:
         try:
@@ -122,8 +126,20 @@ def _complete(
             bad.append(BadLine(line.line, str(reason)))
             continue
         verdict = {"run_id": run_id, "true_count": line.true_count, "note": line.note, "line": line.line}
-        rows.append(known | verdict | {"labels": labels})
+        rows.append(known | verdict | of_run)
     return rows, bad
+
+
+def _as_judged(rows: list[dict[str, Any]], summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """With the probabilities that p_wrong was computed from: on some nights they were corrected for the mix of counts.
+
+    Learned from as the photo alone has them, a corrected night would make records look several times as often wrong.
+    """
+    if summary["mix"] is None or not rows:
+        return rows
+    photo = matrix([row["probabilities"] for row in rows], len(summary["labels"]))
+    judged = under_another_mix(photo, summary["class_prior"], np.array(summary["mix"])).astype(np.float32)
+    return [row | {"probabilities": shares.tolist()} for row, shares in zip(rows, judged, strict=True)]
 
 
 def _bins_like(lines: list[VerdictLine], reconciled: Path) -> list[dict[str, Any]]:
@@ -201,7 +217,7 @@ def verdict_csv(output: Output, work: Path) -> tuple[int, bytes]:
         database.execute(query("macros"))
         database.sql(query("verdict_list")).create_view("verdict_list")
         table = database.sql(query("verdict_csv")).df()
-    return len(table), table.to_csv(index=False).encode()
+    return len(table), codecs.BOM_UTF8 + table.to_csv(index=False).encode()
 
 
 def recounts_for(labels: CountLabels, paths: Sequence[str], work: Path) -> Recounts | None:
@@ -223,12 +239,13 @@ def recounts_for(labels: CountLabels, paths: Sequence[str], work: Path) -> Recou
     return Recounts(probabilities, expected, found)
 
 
-def last_recounts(paths: Sequence[str], work: Path) -> RecountsFound | None:
-    """What was found in the queue of the run that the newest verdict belongs to; None if nobody recounted yet."""
-    rows = [row for row in _latest(paths, work).to_pylist() if row["p_wrong"] is not None]
+def last_recounts(bucket: str, paths: Sequence[str], work: Path) -> RecountsFound | None:
+    """What was found in the queue of the last run over `bucket` that was recounted; None if none was."""
+    found = _latest(paths, work).to_pylist()
+    rows = [row for row in found if row["p_wrong"] is not None and row["bucket"] == bucket]
     if not rows:
         return None
-    newest = max(rows, key=lambda row: (row["imported_at"], row["run_id"]))["run_id"]
+    newest = max(rows, key=lambda row: (row["run_started_at"], row["run_id"]))["run_id"]
     rows = [row for row in rows if row["run_id"] == newest]
     # The rate cancels out where it is the only one.
     expected = expected_number(np.array([row["p_wrong"] for row in rows]), 0.5, np.array([0.5]))

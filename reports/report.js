@@ -44,7 +44,7 @@ function makeTable(marks) {
   const fits = {
     direction: (row) => !chosen("direction") || row.dataset.direction === chosen("direction"),
     status: (row) => !chosen("status") || row.dataset.status === chosen("status"),
-    marked: (row) => !chosen("marked") || marks.has(row.dataset.key) === (chosen("marked") === "yes"),
+    marked: (row) => !chosen("marked") || (marks.get(row.dataset.key)?.count !== undefined) === (chosen("marked") === "yes"),
   };
   for (const [name, fit] of Object.entries(fits)) {
     table.search.fixed(name, (_text, _data, index) => fit(table.row(index).node()));
@@ -88,40 +88,46 @@ function sayNothingIsKept() {
 }
 
 function show(row, mark) {
-  const isRight = mark !== undefined && mark.count === Number(row.dataset.expected);
-  row.classList.toggle("is-marked", mark !== undefined);
-  row.querySelector(".right").setAttribute("aria-pressed", String(isRight));
-  row.querySelector(".count").value = mark?.count ?? "";
-  row.querySelector(".remark").value = mark?.note ?? row.querySelector(".remark").value;
-  row.querySelector(".on-paper").textContent = mark === undefined ? "found: ______" : `found: ${mark.count}`;
+  const count = mark?.count;
+  row.classList.toggle("is-marked", count !== undefined);
+  row.querySelector(".right").setAttribute("aria-pressed", String(count === Number(row.dataset.expected)));
+  row.querySelector(".count").value = count ?? "";
+  row.querySelector(".remark").value = mark?.note ?? "";
+  row.querySelector(".is-no-count").hidden = true;
+  row.querySelector(".on-paper").textContent = `found: ${count ?? "______"}`;
 }
 
 function listenForMarks(rows, marks, table) {
   const tell = () => {
-    document.getElementById("marked").textContent = `${marks.size} of ${rows.length} marked`;
+    const counted = [...marks.values()].filter((mark) => mark.count !== undefined).length;
+    document.getElementById("marked").textContent = `${counted} of ${rows.length} marked`;
   };
-  const set = (row, count) => {
-    const note = row.querySelector(".remark").value.trim();
-    if (count === null) marks.delete(row.dataset.key);
-    else marks.set(row.dataset.key, note ? { count, note } : { count });
-    show(row, marks.get(row.dataset.key));
+  // A note is kept without a count, too: it may be written first.
+  const change = (row, changes) => {
+    const mark = { ...marks.get(row.dataset.key), ...changes };
+    if (mark.count === undefined && !mark.note) marks.delete(row.dataset.key);
+    else marks.set(row.dataset.key, mark);
     keep(marks);
     tell();
+    return mark;
   };
   const body = queue.tBodies[0];
   body.addEventListener("click", (event) => {
     const button = event.target.closest(".right");
     if (!button) return;
     const row = button.closest("tr");
-    set(row, button.getAttribute("aria-pressed") === "true" ? null : Number(row.dataset.expected));
+    const isUndone = button.getAttribute("aria-pressed") === "true";
+    show(row, change(row, { count: isUndone ? undefined : Number(row.dataset.expected) }));
   });
   body.addEventListener("change", (event) => {
     const row = event.target.closest("tr");
-    if (event.target.matches(".count")) {
+    if (event.target.matches(".remark")) {
+      change(row, { note: event.target.value.trim() || undefined });
+    } else if (event.target.matches(".count")) {
       const { value, validity } = event.target;
-      set(row, value !== "" && validity.valid ? Number(value) : null);
-    } else if (event.target.matches(".remark")) {
-      set(row, marks.get(row.dataset.key)?.count ?? null);
+      // What is no count is said and left to be mended; the mark stays as it was.
+      row.querySelector(".is-no-count").hidden = validity.valid;
+      if (validity.valid) show(row, change(row, { count: value === "" ? undefined : Number(value) }));
     }
   });
   tell();
@@ -131,7 +137,7 @@ function listenForMarks(rows, marks, table) {
 function exportMarks(rows, marks) {
   const names = ["bin_id", "run_id", "true_count", "note", "image_key", "expected_quantity"];
   const lines = rows
-    .filter((row) => marks.has(row.dataset.key))
+    .filter((row) => marks.get(row.dataset.key)?.count !== undefined)
     .map((row) => {
       const { count, note } = marks.get(row.dataset.key);
       return [row.dataset.bin, page.run, count, note ?? "", row.dataset.key, row.dataset.expected].map(cell).join(",");
@@ -148,8 +154,8 @@ function exportMarks(rows, marks) {
 // No spreadsheet takes it for a formula, also where it splits at semicolons, tabs or line ends; as `plain_text` in sql/macros.sql.
 function cell(value) {
   const text = String(value)
-    .replace(/^(\s*[=+\-@＝＋－＠]|[\t\r\n])/, "'$1")
-    .replace(/([;\t\r\n][\s"]*)([=+\-@＝＋－＠])/g, "$1'$2");
+    .replace(/^([\s\p{Z}\p{C}]*[=+\-@＝＋－＠]|[\t\r\n])/u, "'$1")
+    .replace(/([;\t\r\n][\s\p{Z}\p{C}"]*)([=+\-@＝＋－＠])/gu, "$1'$2");
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 

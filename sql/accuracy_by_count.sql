@@ -2,7 +2,8 @@
 -- how far the count differs from the record. The record is taken as the truth, which a few records are not.
 --   accuracy_low, accuracy_high  Wilson score interval, 95 % (Wilson 1927, JASA 22:209-212), z = 1.959964
 WITH compared AS (
-    SELECT predicted_count - difference AS expected_count, difference
+    -- Quantities that no label reaches are one class.
+    SELECT least(predicted_count - difference, $last_count + 1) AS expected_count, difference
     FROM reconciled
     WHERE status IN ('match', 'short', 'over')
 ),
@@ -21,6 +22,7 @@ wilson AS (SELECT 1.959964 AS z)
 SELECT
     CASE
         WHEN is_total THEN 'all'
+        WHEN expected_count > $last_count THEN 'more'
         WHEN $open_ended AND expected_count = $last_count THEN expected_count || '+'
         ELSE expected_count::VARCHAR
     END AS count_class,

@@ -42,6 +42,7 @@ SELECT
     predicted_count,
     predicted_label,
     predicted_count - expected_count AS difference,
+    is_older_photo,
     probabilities,
     CASE
         WHEN image_reason IS NOT NULL AND record_reason IS NOT NULL

@@ -1,7 +1,25 @@
--- A row: one bin of the recount queue, first things first.
-SELECT recount_rank, bin_id, image_key, status, expected_quantity, predicted_label, predicted_count, difference, p_wrong,
-       label_if_wrong, CASE WHEN is_over_if_wrong THEN 'over' WHEN NOT is_over_if_wrong THEN 'short' END AS direction, units_off, value_off,
-       probabilities, items, note, photographed_at
+-- A row: one bin of the recount queue, first things first. What strangers wrote is cut, so that no record swells the page.
+SELECT
+    recount_rank,
+    bin_id,
+    image_key,
+    image_etag,
+    status,
+    expected_quantity,
+    predicted_label,
+    predicted_count,
+    p_wrong,
+    label_if_wrong,
+    CASE WHEN is_over_if_wrong THEN 'over' WHEN NOT is_over_if_wrong THEN 'short' END AS direction,
+    units_off,
+    value_off,
+    probabilities,
+    list_transform(
+        list_slice(items, 1, $most_items),
+        lambda item: {'asin': left(item.asin, 40), 'name': left(item.name, 200), 'quantity': item.quantity}
+    ) AS items,
+    greatest(0, coalesce(len(items), 0) - $most_items) AS more_items,
+    left(note, 300) AS note
 FROM reconciled
 WHERE recount_rank IS NOT NULL
 ORDER BY recount_rank

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from tests.conftest import reconcile, write_bucket
+from reconcile.labels import CountLabels
+from tests.conftest import reconcile, write_bucket, write_grey_model
 
 BINS = {f"B-{n:03d}": (n % 7, (n * 3 + n // 7) % 7) for n in range(60)} | {"=1+1": (1, 5), "00012": (2, 6)}
 
@@ -63,6 +64,11 @@ def test_sorts_by_numbers_as_numbers(page):
 def test_searches_ids_and_products(page):
     page.get_by_label("Search").fill("B-01")
     assert sorted(column(page, 2)) == [f"B-01{n}" for n in range(10)]
+    page.get_by_label("Search").fill("B0TEST")
+    assert len(column(page, 2)) == 25
+    for words in ("record right", "found", "no such bin"):
+        page.get_by_label("Search").fill(words)
+        assert page.locator("#queue-table tbody").inner_text().strip() == "No bin fits."
     page.get_by_label("Search").fill("no such bin")
     assert page.locator("#queue-table tbody").inner_text().strip() == "No bin fits."
 
@@ -98,9 +104,6 @@ def test_marks_survive_a_reload_and_come_back_as_verdicts(page, run, tmp_path):
     row_of(page, "=1+1").get_by_label("note").press("Enter")
     row_of(page, "00012").get_by_label("or count").fill("4")
     row_of(page, "00012").get_by_label("or count").press("Tab")
-    wrong = row_of(page, "B-006").get_by_label("or count")
-    wrong.fill("-2")
-    wrong.press("Tab")
     assert page.locator("#marked").inner_text() == "3 of 62 marked"
     undone = row_of(page, "B-007").get_by_role("button", name="record right")
     undone.click()
@@ -138,6 +141,30 @@ def test_marks_survive_a_reload_and_come_back_as_verdicts(page, run, tmp_path):
         queued = {row["bin_id"] for row in csv.DictReader(lines)}
     assert len(queued) == 59
     assert queued.isdisjoint({"B-005", "'=1+1", "00012"})
+
+
+def test_nothing_that_was_written_is_lost(page):
+    row = page.locator("#queue-table tbody tr").first
+    count, note = row.get_by_label("or count"), row.get_by_label("note")
+    note.fill("box torn")
+    note.press("Tab")
+    page.reload()
+    assert note.input_value() == "box torn", "also before there is a count"
+    assert page.locator("#marked").inner_text() == "0 of 62 marked"
+    count.fill("2")
+    count.press("Tab")
+    for nonsense in ("2.5", "-1"):
+        count.fill(nonsense)
+        count.press("Tab")
+        assert count.input_value() == nonsense, "it is left to be mended"
+        assert row.get_by_text("no count").is_visible()
+        assert page.locator("#marked").inner_text() == "1 of 62 marked"
+    page.reload()
+    assert count.input_value() == "2"
+    assert note.input_value() == "box torn"
+    count.fill("")
+    count.press("Tab")
+    assert page.locator("#marked").inner_text() == "0 of 62 marked"
 
 
 def test_says_so_where_the_browser_keeps_nothing(browser, run):
@@ -216,6 +243,50 @@ def test_prints_every_bin_that_fits_and_a_place_to_write(page):
     assert page.locator(".on-paper").first.inner_text() == "found: ______"
     assert page.locator(".bin-id").first.is_visible()
     assert page.locator("h1").is_visible()
+
+
+@pytest.mark.parametrize(
+    ("capacity", "recounted", "words"),
+    [
+        ("100", 0, "Recount the first 3 bins of the queue"),
+        ("100", 1, "Recount the first 2 bins of the queue"),
+        ("1", 0, "Recount the first 1 bins of the queue"),
+        ("100", 3, "3 records were held against a photo, and all of these bins have been recounted."),
+    ],
+)
+def test_the_first_sentence_speaks_of_the_bins_that_are_left(
+    open_page, grey_model, tmp_path, capacity, recounted, words
+):
+    folder = write_bucket(tmp_path / "w", {"a": (1, 1), "b": (2, 4), "c": (3, 3)})
+    arguments = ["run", "--bucket", folder, "--model", grey_model, "--out", "out", "--capacity", capacity]
+    reconcile(*arguments, "--run-id", "one")
+    lines = [f"{bin_id},one,3\n" for bin_id in ("b", "a", "c")[:recounted]]
+    (tmp_path / "v.csv").write_text("bin_id,run_id,true_count\n" + "".join(lines))
+    assert reconcile("verdicts", "import", "v.csv", "--out", "out").returncode == 0
+    done = reconcile(*arguments, "--run-id", "two")
+    page = open_page(tmp_path / "out/runs/two/report.html")
+    assert words in " ".join(page.locator(".lead").inner_text().split())
+    left = min(int(capacity), 3 - recounted)
+    assert page.locator("#queue-table tbody tr").count() == left
+    if left:
+        assert f"of the first {left}" in done.stdout
+        tiles = page.locator("#overview .tile").all_inner_texts()
+        assert any(text.startswith(f"of the first {left} to recount") for text in tiles)
+    if recounted:
+        assert f"From what was assumed and {recounted} recount" in page.locator(".recounts").inner_text()
+
+
+def test_records_that_no_label_reaches_are_told(open_page, tmp_path):
+    write_grey_model(tmp_path / "closed.onnx", labels=CountLabels(("0", "1", "2", "3", "4", "5", "6")))
+    folder = write_bucket(tmp_path / "w", {f"{n}": (2, 10 + n) for n in range(9)})
+    done = reconcile("run", "--bucket", folder, "--model", "closed.onnx", "--out", "out", "--run-id", "r")
+    assert done.returncode == 0, done.stderr
+    page = open_page(tmp_path / "out/runs/r/report.html")
+    assert "none of them is a number that the model counts up to" in page.locator(".lead").inner_text()
+    assert page.locator("#queue-table tbody tr").count() == 9
+    assert page.locator("#queue-table .badge.short").count() == 9, "only the status: nothing is known of them if wrong"
+    rows = page.locator("#accuracy-table tbody tr").all_inner_texts()
+    assert [row.split()[0] for row in rows] == ["more", "all"]
 
 
 def test_without_scripts_all_bins_are_there_to_be_read(browser, run):

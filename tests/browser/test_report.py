@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pandas as pd
 import pytest
@@ -203,6 +204,66 @@ def test_a_report_rendered_again_is_the_same(folder, grey_model, tmp_path):
     refused = reconcile("report", "never", "--out", tmp_path / "out")
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert "no finished run never" in refused.stderr
+
+
+def test_a_report_shows_the_photos_that_were_counted_or_none(open_page, grey_model, tmp_path, monkeypatch):
+    folder = write_bucket(tmp_path / "w", {"a": (1, 5), "b": (2, 4)})
+    path = make_report(folder, grey_model, tmp_path / "out", "once")
+    other = write_bucket(tmp_path / "other", {"a": (6, 6), "b": (6, 6)})
+    monkeypatch.setenv("RECONCILE_BUCKET", str(other))
+    (folder / "bin-images" / "a.jpg").write_bytes(grey_photo(6, (70, 50)))
+    assert reconcile("report", "once", "--out", tmp_path / "out").returncode == 0
+    page = open_page(path)
+    assert page.locator("#queue-table tbody tr", has_text="no photo any more").locator(".bin-id").all_inner_texts() == [
+        "a"
+    ]
+    assert page.locator(".enlarge").count() == 1
+
+    before = path.read_bytes()
+    (folder / "bin-images" / "b.jpg").unlink()
+    refused = reconcile("report", "once", "--out", tmp_path / "out")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "none of the 2 photos to show can be had" in refused.stderr
+    assert path.read_bytes() == before, "a good report is not replaced by one without photos"
+    shutil.rmtree(folder)
+    assert reconcile("report", "once", "--out", tmp_path / "out", "--no-photos").returncode == 0
+    assert open_page(path).locator(".no-photo").count() == 2
+
+
+def test_a_report_on_s3_is_rendered_again(s3, grey_model):
+    write_bucket(s3.root / "w", {"a": (1, 5), "b": (2, 4)})
+    (s3.root / "results").mkdir()
+    where = ["--out", "s3://results/reconcile", "--endpoint-url", s3.endpoint_url]
+    done = reconcile("run", "--bucket", "w", "--model", grey_model, "--run-id", "once", *where)
+    assert done.returncode == 0, done.stderr
+    again = reconcile("report", "once", *where)
+    assert (again.returncode, again.stdout.strip()) == (0, "s3://results/reconcile/runs/once/report.html")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda summary: summary.pop("queued"),
+        lambda summary: summary.update(recounts={"run_id": "x"}),
+        lambda summary: summary.update(labels=["x"]),
+    ],
+)
+def test_a_run_of_another_version_is_refused_in_one_line(grey_model, tmp_path, change):
+    folder = write_bucket(tmp_path / "w", {"a": (1, 5)})
+    path = make_report(folder, grey_model, tmp_path / "out", "once").with_name("summary.json")
+    summary = json.loads(path.read_text())
+    change(summary)
+    path.write_text(json.dumps(summary))
+    refused = reconcile("report", "once", "--out", tmp_path / "out")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "of a version that is not known here" in refused.stderr
+
+
+def test_one_huge_record_does_not_swell_the_page(grey_model, tmp_path):
+    folder = write_bucket(tmp_path / "w", {"a": (1, 5), "b": (2, 2)})
+    items = {f"x{n}": {"asin": "A" * 100_000 + str(n), "name": "n" * 300_000, "quantity": 1} for n in range(5)}
+    (folder / "metadata" / "a.json").write_text(json.dumps({"BIN_FCSKU_DATA": items, "EXPECTED_QUANTITY": 5}))
+    assert make_report(folder, grey_model, tmp_path / "out", "r").stat().st_size < 1_000_000
 
 
 def test_the_size_does_not_grow_with_the_number_of_bins(grey_model, tmp_path):

@@ -7,10 +7,15 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from reconcile.discrepancy import ErrorModel, p_wrong, truth_given_photo_and_record
+from reconcile.error_learning import learn_errors
+from reconcile.label_shift import under_another_mix
 from reconcile.labels import CountLabels
+from reconcile.verdicts import last_recounts, recounts_for
 from tests.conftest import abid_record, grey_photo, reconcile, write_bucket, write_grey_model
 
 # bin id: (items in the photo, items on record)
@@ -75,7 +80,7 @@ def queue(rows) -> list[str]:
 
 
 def recount_list(run_id, out="out") -> list[dict[str, str]]:
-    with Path(out, "runs", run_id, "recount.csv").open(newline="") as file:
+    with Path(out, "runs", run_id, "recount.csv").open(newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
 
@@ -244,12 +249,12 @@ def test_an_unfilled_list_is_no_verdict_and_no_failure(night):
     assert verdicts("list").stdout == "no verdicts yet\n"
 
 
-def test_a_run_whose_files_are_broken_ends_the_import_in_one_line(night, tmp_path):
+def test_a_run_whose_files_are_broken_is_told_by_its_lines(night, tmp_path):
     fill_in("n1", {"00003": 1})
     (tmp_path / "out/runs/n1/reconciled.parquet").write_bytes(b"PAR1")
     done = verdicts("import", "filled.csv")
     assert done.returncode == 1
-    assert done.stderr.startswith(f"reconcile: run n1 in {tmp_path / 'out'} cannot be read: ")
+    assert done.stderr.startswith("reconcile: filled.csv: line 2: run n1 cannot be read")
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -288,7 +293,7 @@ def test_what_is_exported_can_be_opened_in_a_spreadsheet_and_imported_again(nigh
     taken(fill_in("n1", {"00003": 1, "00004": 2}, notes={"00003": "=1+1", "00004": "a;\n+2"}))
     done = verdicts("export", "verdicts.csv")
     assert (done.returncode, done.stdout) == (0, "2 verdicts written to verdicts.csv\n")
-    with Path("verdicts.csv").open(newline="") as file:
+    with Path("verdicts.csv").open(newline="", encoding="utf-8-sig") as file:
         lines = {line["bin_id"]: line for line in csv.DictReader(file)}
     assert (lines["00003"]["true_count"], lines["00003"]["record"], lines["00004"]["record"]) == ("1", "short", "right")
     assert (lines["00003"]["note"], lines["00004"]["note"]) == ("'=1+1", "a;\n'+2")
@@ -427,3 +432,76 @@ def test_a_mistyped_out_is_said_and_no_folder_is_made(tmp_path):
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
         assert "there is no such folder" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_excel_keeps_names_beyond_ascii(grey_model, tmp_path):
+    bucket = write_bucket(tmp_path / "w", {"café": (1, 4)})
+    run_night(bucket, grey_model, "out", "n1")
+    content = Path("out/runs/n1/recount.csv").read_bytes()
+    assert content.startswith("\ufeff".encode()), "by this mark Excel knows UTF-8"
+    # As Excel saves it, in the encoding of the country.
+    text = content.decode("utf-8-sig").replace(",,\r\n", ",4,\r\n").replace(",,\n", ",4,\n")
+    Path("filled.csv").write_bytes(text.encode("cp1252"))
+    assert taken("filled.csv").startswith("1 verdict taken")
+
+
+def test_nothing_can_be_taken_of_a_run_of_another_version_but_of_the_others(night):
+    night("n2")
+    old = pd.read_parquet("out/runs/n2/reconciled.parquet").drop(columns="image_etag")
+    old.to_parquet("out/runs/n2/reconciled.parquet")
+    Path("v.csv").write_text("bin_id,run_id,true_count\n00003,n2,1\n00003,n1,1\n")
+    done = verdicts("import", "v.csv")
+    assert done.returncode == 1
+    assert done.stdout.startswith("1 verdict taken, 0 known already, 1 line left out")
+    assert "line 2: run n2 cannot be read, or is of a version that is not known here" in done.stderr
+
+
+def test_a_broken_part_of_the_verdicts_ends_a_run_before_it_counts(night):
+    folder = Path("out", "verdicts")
+    folder.mkdir()
+    (folder / "part-x.parquet").write_bytes(b"PAR1 and no more")
+    bucket = json.loads(Path("out/runs/n1/summary.json").read_text())["bucket"]
+    model = json.loads(Path("out/runs/n1/summary.json").read_text())["parameters"]["model"]
+    done = reconcile("run", "--bucket", bucket, "--model", model, "--out", "out", "--run-id", "n2")
+    assert done.returncode == 1
+    assert "counted" not in done.stderr
+    assert "bring them back" in done.stderr.splitlines()[-1]
+
+
+def test_what_a_night_with_another_mix_teaches_is_what_it_was_judged_by(tmp_path):
+    """Recounts of a night whose probabilities were corrected must not make records look wrong more often."""
+    rng = np.random.default_rng(8)
+    labels = CountLabels(("0", "1", "2", "3", "4", "5", "6+"))
+    prior, mix, rate = np.full(7, 1 / 7), np.array([0.02, 0.4, 0.3, 0.1, 0.08, 0.05, 0.05]), 0.05
+    truth = rng.choice(7, p=mix, size=6000)
+    likelihoods = np.exp(-0.5 * (np.arange(7)[None] - truth[:, None] - rng.normal(0, 0.9, (6000, 1))) ** 2 / 0.81)
+    photo = (likelihoods * prior / (likelihoods * prior).sum(axis=1, keepdims=True)).astype(np.float32)
+    wrong = rng.random(6000) < rate
+    record = np.where(wrong, np.clip(truth + rng.choice([-1, 1], 6000), 0, 6), truth)
+    judged = truth_given_photo_and_record(under_another_mix(photo, prior, mix), record, labels, ErrorModel(0.03))
+    p = p_wrong(judged, record)
+    run = tmp_path / "out" / "runs" / "n1"
+    run.mkdir(parents=True)
+    night = pd.DataFrame({"bin_id": [f"{n:05d}" for n in range(6000)], "expected_quantity": record, "p_wrong": p})
+    night = night.assign(image_key=night["bin_id"], image_etag="e", status="match", probabilities=list(photo))
+    night.to_parquet(run / "reconciled.parquet")
+    summary = {
+        "labels": labels.names,
+        "bucket": "b",
+        "started_at": "t",
+        "mix": mix.tolist(),
+        "class_prior": prior.tolist(),
+    }
+    (run / "summary.json").write_text(json.dumps(summary))
+    first = np.argsort(-p)[:1200]
+    found = pd.DataFrame({"bin_id": night["bin_id"][first], "run_id": "n1", "true_count": truth[first]})
+    found.to_csv("v.csv", index=False)
+    assert taken("v.csv").startswith("1,200 verdicts taken")
+
+    parts = [str(path) for path in (tmp_path / "out" / "verdicts").iterdir()]
+    learned = learn_errors(ErrorModel(0.03), recounts_for(labels, parts, tmp_path), labels)
+    actual = (record != truth).mean()
+    assert learned.model.rate == pytest.approx(actual, rel=0.25)
+    last = last_recounts("b", parts, tmp_path)
+    assert (last.recounted, last.wrong) == (1200, (record != truth)[first].sum())
+    assert last_recounts("another bucket", parts, tmp_path) is None

@@ -1,6 +1,9 @@
 """Earlier runs: which of them are told, and that none of them can spoil tonight's report."""
 
 import json
+import os
+
+import pytest
 
 from reconcile.bucket import S3Access, open_bucket
 from reconcile.history import earlier_nights
@@ -13,24 +16,33 @@ def summary(run_id: str, started_at: str, **changes) -> Summary:
     statuses = ("match", "short", "over", "no_record", "no_image", "unreadable_image", "invalid_record", "stale")
     made = Summary(run_id, "s3://bins", started_at, "1", "1-x", ["0", "1+"], "CPU", totals=dict.fromkeys(statuses, 0))
     made.totals |= {"match": 8, "over": 2}
-    made.rows, made.agreeing = 10, 4
+    made.rows, made.bins, made.agreeing = 10, 10, 4
     for name, value in changes.items():
         setattr(made, name, value)
     return made
 
 
+def write(output, folder, made, minute):
+    """A finished run's summary, written at its minute."""
+    output.write_run_file(made.run_id, "summary.json", json.dumps(made.as_dict()).encode())
+    os.utime(folder / "out" / "runs" / made.run_id / "summary.json", (1.8e9 + 60 * minute,) * 2)
+
+
 def test_runs_over_the_same_bucket_that_started_before_the_oldest_first(tmp_path):
     output = Output(open_bucket(f"{tmp_path}/out", S3Access(), create=True))
-    for number in range(40):
-        made = summary(f"n{number:02d}", f"2026-01-{number // 2 + 1:02d}T{number % 2 * 12:02d}:00:00+00:00")
-        output.write_run_file(made.run_id, "summary.json", json.dumps(made.as_dict()).encode())
-    other = summary("n10x", "2026-01-06T01:00:00+00:00", bucket="s3://other")
-    output.write_run_file("n10x", "summary.json", json.dumps(other.as_dict()).encode())
+    names = [f"n{number}" for number in range(40)]  # n9 sorts after n10: people name runs as they like
+    for number, name in enumerate(names):
+        made = summary(name, f"2026-01-{number // 2 + 1:02d}T{number % 2 * 12:02d}:00:00+00:00")
+        write(output, tmp_path, made, number)
+    write(output, tmp_path, summary("other", "2026-01-18T01:00:00+00:00", bucket="s3://other"), 50)
+    write(output, tmp_path, summary("trial", "2026-01-18T02:00:00+00:00", parameters={"limit": 5}), 51)
+    strange = summary("strange", "2026-01-18T03:00:00+00:00", images_per_second="fast")
+    write(output, tmp_path, strange, 52)
     for run_id, content in (("n11x", b"{broken"), ("n12x", b"[]"), ("n13x", b'{"bucket": "s3://bins"}')):
         output.write_run_file(run_id, "summary.json", content)
     output.write_run_file("n14x", "report.html", b"a run that never finished")
     found = earlier_nights(output, summary("n36", "2026-01-19T00:00:00+00:00"), tmp_path)
-    assert [night.run_id for night in found] == [f"n{number:02d}" for number in range(6, 36)]
+    assert [night.run_id for night in found] == names[6:36]
     assert found[-1].agreement == 0.4
     assert (found[-1].short, found[-1].over) == (0, 2)
 
@@ -43,7 +55,7 @@ def test_a_summary_of_an_older_version_lacks_figures_and_no_more(tmp_path):
     output.write_run_file("old", "summary.json", json.dumps(old).encode())
     tonight = summary("new", "2026-01-02T00:00:00+00:00")
     [night] = earlier_nights(output, tonight, tmp_path)
-    assert (night.rows, night.agreement, night.expected_wrong) == (10, None, None)
+    assert (night.bins, night.agreement, night.expected_wrong) == (10, None, None)
     tiles = {tile.name: tile for tile in overview(tonight, night)["night"]}
     assert tiles["bins"].before == "10"
     assert tiles["counted as on record"].before is None
@@ -51,5 +63,12 @@ def test_a_summary_of_an_older_version_lacks_figures_and_no_more(tmp_path):
 
 
 def test_a_summary_comes_back_from_its_json_as_it_was():
-    made = summary("r", "2026-01-01T00:00:00+00:00", capacity=7, recounts={"run_id": "q"})
+    made = summary("r", "2026-01-01T00:00:00+00:00", capacity=7, mix=[0.2, 0.8])
     assert Summary.from_dict(json.loads(json.dumps(made.as_dict() | {"of a later version": 1}))) == made
+
+
+def test_a_summary_that_lacks_something_is_of_another_version():
+    made = summary("r", "2026-01-01T00:00:00+00:00").as_dict()
+    del made["capacity"]
+    with pytest.raises(TypeError, match="capacity"):
+        Summary.from_dict(made)

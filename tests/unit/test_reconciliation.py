@@ -219,7 +219,7 @@ def test_every_status_keeps_its_place_among_the_problems(night_of, tmp_path):
 
 def test_a_part_that_cannot_be_read_is_one_line(tmp_path):
     (tmp_path / "part.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(ReconcileError, match=r"cannot read what earlier runs left: .*part\.parquet"):
+    with pytest.raises(ReconcileError, match=r"cannot read the counts in <out>: .*part\.parquet"):
         Night(tmp_path, LABELS, [str(tmp_path / "part.parquet")], [])
 
 
@@ -275,7 +275,7 @@ def test_no_cell_of_the_recount_list_is_a_formula_wherever_a_spreadsheet_splits_
     )
     reconciled(night, tmp_path)
     assert len(recount_list(tmp_path)) == len(hostile)
-    with (tmp_path / "recount.csv").open(newline="") as file:
+    with (tmp_path / "recount.csv").open(newline="", encoding="utf-8-sig") as file:
         if separator == ",":
             rows = list(csv.reader(file))
             assert {len(row) for row in rows} == {13}
@@ -291,7 +291,7 @@ def test_no_cell_of_the_recount_list_is_a_formula_wherever_a_spreadsheet_splits_
 def filled_in(path, count: int):
     """The list as a person hands it in who found `count` items in every bin."""
     filled = path.with_name("filled.csv")
-    with path.open(newline="") as unfilled, filled.open("w", newline="") as file:
+    with path.open(newline="", encoding="utf-8-sig") as unfilled, filled.open("w", newline="") as file:
         rows = csv.DictReader(unfilled)
         writer = csv.DictWriter(file, rows.fieldnames)
         writer.writeheader()

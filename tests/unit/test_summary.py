@@ -38,7 +38,7 @@ def test_no_discrepancy_is_no_alarm():
 
 def test_what_is_printed_says_how_many_records_to_expect_wrong_and_where():
     told = summary(match=90, short=8, over=2)
-    told.capacity = 1200
+    told.capacity, told.queued = 1200, 1300
     told.expected_wrong = {"value": 11.4, "low": 6.0, "high": 18.0}
     told.expected_wrong_in_queue = {"value": 1050.2, "low": 1001.0, "high": 1100.0}
     told.record_accuracy = {"value": 0.886, "low": 0.82, "high": 0.94}
@@ -46,7 +46,7 @@ def test_what_is_printed_says_how_many_records_to_expect_wrong_and_where():
     assert (lines["match"], lines["short"], lines["over"]) == ("90", "8", "2")
     assert lines["records right"] == "88.6 % (95 %: 82.0 to 94.0)"
     assert lines["records wrong"] == "11 expected (95 %: 6 to 18)"
-    assert lines["among the first 1,200"] == "1,050 expected (95 %: 1,001 to 1,100)"
+    assert lines["of the first 1,200"] == "1,050 expected (95 %: 1,001 to 1,100)"
 
 
 def test_where_nothing_was_compared_nothing_is_expected():
