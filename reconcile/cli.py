@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from contextlib import contextmanager
@@ -419,6 +420,8 @@ def import_(
     for reason in bad:
         print(f"reconcile: {file}: {_printable(reason)}", file=sys.stderr)
     print(f"{_several(taken, 'verdict')} taken, {known:,} known already, {_several(len(bad), 'line')} left out")
+    if not (taken or known or bad):
+        print("no line has a true_count")
     if bad:
         raise typer.Exit(_FAILED)
 
@@ -523,10 +526,12 @@ def _run(settings: Settings, notice: str | None = None) -> NoReturn:
         code, line = _explain(error, stopped=interruption.is_requested())
         messages.error(line)
         raise typer.Exit(code) from None
-    lines = summary.lines()
-    width = max(len(name) for name, _ in lines)
-    for name, value in lines:
-        print(f"{name:<{width}}  {value}")
+    lines = dict(summary.lines())
+    if settings.log_format == "json":
+        print(json.dumps(lines))
+    else:
+        width = max(map(len, lines))
+        print("\n".join(f"{name:<{width}}  {value}" for name, value in lines.items()))
     if summary.exit_reason:
         messages.error(summary.exit_reason)
     raise typer.Exit(summary.exit_code)

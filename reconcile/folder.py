@@ -27,7 +27,7 @@ class Folder:
     """See `bucket.Bucket`. An etag is the file's inode, time and size."""
 
     def __init__(self, path: Path, *, create: bool) -> None:
-        self._path = path.expanduser().absolute()
+        self._path = path.expanduser().resolve()
         try:
             if create:
                 self._path.mkdir(parents=True, exist_ok=True)

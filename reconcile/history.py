@@ -31,6 +31,7 @@ class Night:
     """Share of the compared bins of which photo and record give the same label."""
     expected_wrong: float | None
     record_accuracy: float | None
+    tolerance: int
     short: int
     over: int
     no_record: int
@@ -59,6 +60,7 @@ def night_of(summary: dict[str, Any]) -> Night:
         agreement=agreeing / compared if compared and agreeing is not None else None,
         expected_wrong=_number((summary.get("expected_wrong") or {}).get("value")),
         record_accuracy=_number((summary.get("record_accuracy") or {}).get("value")),
+        tolerance=int(summary.get("tolerance", 0)),
         short=totals["short"],
         over=totals["over"],
         no_record=totals["no_record"] - int(summary["older_photos"]),

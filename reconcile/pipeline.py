@@ -306,8 +306,12 @@ def _finish(
         with _timed(summary, "reconcile"):
             results.write_recount_list(work / "recount.csv", summary.run_id, settings.capacity)
             _sum_up(settings, results, errors, summary)
-            if settings.rank_by == "value" and summary.queued and not results.has_values():
-                messages.warn("--rank-by value: no bin has an item whose cost is known, so p wrong decides the order")
+            unknown = results.without_value() if settings.rank_by == "value" else 0
+            if unknown:
+                messages.warn(
+                    f"--rank-by value: {unknown:,} of {summary.queued:,} bins in the queue have no item whose cost is "
+                    "known; they come last, by p wrong"
+                )
         for name in ("reconciled.parquet", "recount.csv"):
             output.write_run_file(summary.run_id, name, work / name)
         with _timed(summary, "report"):
@@ -352,7 +356,8 @@ def _sum_up(settings: Settings, results: Results, errors: LearnedErrors, summary
     summary.judge(settings.max_unreadable, settings.alarm)
     if summary.exit_code == EXIT_FAILED:
         photo, record = results.table("unmatched").iloc[0]
-        summary.exit_reason = f"{summary.exit_reason}: photos such as {photo}, records such as {record}"
+        records = f"records such as {record}" if isinstance(record, str) else "no records at all"
+        summary.exit_reason = f"{summary.exit_reason}: photos such as {photo}, {records}"
 
 
 @contextmanager

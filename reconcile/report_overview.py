@@ -44,12 +44,14 @@ def _night(summary: Summary, previous: Night | None) -> list[Tile]:
         Tile("bins", f"{summary.bins:,}", "with a photo or a record", _before(previous, "bins")),
         Tile("photos counted", f"{summary.photos_counted:,}", f"of {summary.images:,}", _before(previous, "counted")),
     ]
+    # With another tolerance, it was another question.
+    comparable = previous if previous and previous.tolerance == summary.tolerance else None
     if summary.record_accuracy:
         detail = f"95%: {summary.record_accuracy['low']:.1%} to {summary.record_accuracy['high']:.1%}"
         if summary.tolerance:
             detail += f"; within {summary.tolerance} items"
         tiles.append(Tile("records right, estimated", _percent(tonight.record_accuracy), detail,
-                          _before(previous, "record_accuracy", share=True)))  # fmt: skip
+                          _before(comparable, "record_accuracy", share=True)))  # fmt: skip
     if summary.expected_wrong:
         tiles.append(Tile("records expected wrong", f"{summary.expected_wrong['value']:,.0f}",
                           _interval(summary.expected_wrong), _before(previous, "expected_wrong")))  # fmt: skip

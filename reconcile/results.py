@@ -63,11 +63,11 @@ class Results:
         found: pd.DataFrame = self._relation(name, parameters).df()
         return found
 
-    def has_values(self) -> bool:
-        """Whether it is known of any bin in the queue how much value its record may be off."""
-        text = "SELECT count(value_off) FROM reconciled WHERE recount_rank IS NOT NULL"
+    def without_value(self) -> int:
+        """Bins in the queue of which it is not known how much value their record may be off: no cost is known."""
+        text = "SELECT count(*) FROM reconciled WHERE recount_rank IS NOT NULL AND value_off IS NULL"
         ((number,),) = self._database.execute(text).fetchall()
-        return bool(number)
+        return int(number)
 
     def write_recount_list(self, destination: Path, run_id: str, capacity: int) -> None:
         """Write the first `capacity` bins of the recount queue as CSV, with columns to fill in what was found."""

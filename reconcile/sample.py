@@ -34,6 +34,8 @@ class Sample:
 def write_sample_bucket(folder: Path, bins: int = 200) -> Sample:
     """Draw a bucket of `bins` bins in the layout of the Amazon Bin Image Dataset; the same one every time.
 
+    Where it lies there already, it is left as it is: new files would be counted and queued anew.
+
     Ten records are made wrong on purpose, three bins lack their photo, two their record, three photos and three
     records are broken.
 
@@ -58,10 +60,15 @@ def write_sample_bucket(folder: Path, bins: int = 200) -> Sample:
             on_record = items[: len(items) // 2]
         record = json.dumps(_record(on_record), indent=2).encode()
         if number not in _NO_IMAGE:
-            (images / f"{number:05d}.jpg").write_bytes(_damaged_photo(number, photo))
+            _write(images / f"{number:05d}.jpg", _damaged_photo(number, photo))
         if number not in _NO_RECORD:
-            (records / f"{number:05d}.json").write_bytes(_damaged_record(number, record))
+            _write(records / f"{number:05d}.json", _damaged_record(number, record))
     return Sample(bins, len(_SHORT) + len(_OVER))
+
+
+def _write(path: Path, content: bytes) -> None:
+    if not path.is_file() or path.read_bytes() != content:
+        path.write_bytes(content)
 
 
 def _jpeg(image: Any) -> bytes:

@@ -131,7 +131,9 @@ class Summary:
         if unreadable > max_unreadable * self.images + _ROUNDING:
             self.exit_code = EXIT_UNREADABLE
             self.exit_reason = f"{unreadable} of {self.images} images were unreadable, more than {max_unreadable:.1%}"
-        elif self.compared == 0 and self.totals["no_record"] and self.totals["no_image"]:
+        elif (
+            self.compared == 0 and self.totals["no_record"] and (self.totals["no_image"] or "limit" in self.parameters)
+        ):
             self.exit_code = EXIT_FAILED
             self.exit_reason = "no photo and record are of the same bin"
         elif alarm is not None and self.discrepant and self.discrepant >= alarm * self.compared - _ROUNDING:
@@ -151,6 +153,17 @@ class Summary:
             (f"of the first {self.to_recount:,}", _interval(self.expected_wrong_in_queue)),
         ]
 
+    def _recounts(self) -> list[tuple[str, str]]:
+        if not self.recounts:
+            return []
+        found = self.recounts
+        return [
+            (
+                "last recounts",
+                f"{found['recounted']:,}, {found['wrong']:,} wrong, {found['expected_wrong']:.1f} expected",
+            )
+        ]
+
     def lines(self) -> list[tuple[str, str]]:
         """What is printed at the end of a run: name and value."""
         rate = "-" if self.images_per_second is None else f"{self.images_per_second:,.0f}"
@@ -160,6 +173,7 @@ class Summary:
             ("counted", f"{self.counted:,} now, {self.already_counted:,} before"),
             *statuses,
             *self._expectations(),
+            *self._recounts(),
             ("images per second", rate),
             ("report", self.report),
         ]

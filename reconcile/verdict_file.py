@@ -63,7 +63,8 @@ def _verdict(cells: dict[str, str], line: int) -> VerdictLine:
     try:
         number = number_of(count)
     except ValueError:
-        raise ValueError(f"true_count of bin {bin_id[:100]!r} is no number: {count[:40]!r}") from None
+        exact = "; say how many exactly" if count.endswith("+") else ""
+        raise ValueError(f"true_count of bin {bin_id[:100]!r} is no number: {count[:40]!r}{exact}") from None
     if not 0 <= number <= _MOST_ITEMS or number != int(number):
         raise ValueError(f"true_count of bin {bin_id[:100]!r} is no count: {count[:40]!r}")
     return VerdictLine(

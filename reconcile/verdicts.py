@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 FOLDER = "verdicts"
 _COLUMNS = ["bin_id", "image_key", "image_etag", "expected_quantity", "p_wrong", "probabilities"]
 _COMPARED = ["match", "short", "over"]
+_REWRITTEN = re.compile(r"[\d.,]+E[+-]?\d+|\d{1,4}[-./ ]\w{1,9}([-./ ]\d{1,4})?", re.IGNORECASE)
+"""Ids that a spreadsheet took for a number or a date: 1.2E+11, 02-Jan, 3/4/2026."""
 
 
 class Imported(NamedTuple):
@@ -175,8 +178,9 @@ class _Bins:
         """
         by_id, by_key = self._by_id.get(line.bin_id), self._by_key.get(line.image_key)
         if by_key is not None:
-            # The key stands for whatever a spreadsheet made of the id, but not for an id that is another bin's.
-            if by_id is None or _loosely(by_key["bin_id"]) == _loosely(line.bin_id):
+            # The key stands for what a spreadsheet made of the id, but not for an id that somebody meant.
+            is_rewritten = by_id is None and _REWRITTEN.fullmatch(line.bin_id) is not None
+            if is_rewritten or _loosely(by_key["bin_id"]) == _loosely(line.bin_id):
                 return by_key
             raise ValueError(f"image_key is a photo of bin {by_key['bin_id'][:100]!r}, not of {line.bin_id[:100]!r}")
         if by_id is not None:

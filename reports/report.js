@@ -50,6 +50,11 @@ function makeTable(marks) {
     table.search.fixed(name, (_text, _data, index) => fit(table.row(index).node()));
     document.getElementById(`filter-${name}`).addEventListener("change", () => table.draw());
   }
+  // For cards, which have no headings to click.
+  document.getElementById("sort-by").addEventListener("change", (event) => {
+    const [column, direction] = event.target.value.split(" ");
+    table.order([Number(column), direction]).draw();
+  });
   // On paper there are no pages to turn: every bin that fits is printed.
   let length;
   addEventListener("beforeprint", () => {
@@ -101,6 +106,7 @@ function listenForMarks(rows, marks, table) {
   const tell = () => {
     const counted = [...marks.values()].filter((mark) => mark.count !== undefined).length;
     document.getElementById("marked").textContent = `${counted} of ${rows.length} marked`;
+    document.getElementById("export").disabled = counted === 0;
   };
   // A note is kept without a count, too: it may be written first.
   const change = (row, changes) => {
@@ -118,6 +124,10 @@ function listenForMarks(rows, marks, table) {
     const row = button.closest("tr");
     const isUndone = button.getAttribute("aria-pressed") === "true";
     show(row, change(row, { count: isUndone ? undefined : Number(row.dataset.expected) }));
+  });
+  // What is typed next replaces what stands there, instead of joining it.
+  body.addEventListener("focusin", (event) => {
+    if (event.target.matches(".count")) event.target.select();
   });
   body.addEventListener("change", (event) => {
     const row = event.target.closest("tr");

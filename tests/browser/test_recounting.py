@@ -167,14 +167,33 @@ def test_nothing_that_was_written_is_lost(page):
     assert page.locator("#marked").inner_text() == "0 of 62 marked"
 
 
+def test_a_count_that_is_typed_replaces_the_one_that_stood_there(page):
+    row = row_of(page, "B-005")
+    row.get_by_role("button", name="record right").click()
+    page.keyboard.press("Tab")
+    page.keyboard.type("4")
+    page.keyboard.press("Tab")
+    assert row.get_by_label("or count").input_value() == "4"
+
+
+def test_on_a_phone_the_cards_can_be_sorted(open_page, run):
+    page = open_page(run[0] / "report.html", width=375)
+    page.get_by_label("Sort by").select_option("record")
+    records = [int(text.split()[-1]) for text in page.locator("#queue-table td[data-label=record]").all_inner_texts()]
+    assert records == sorted(records)
+    assert len(set(records)) > 1
+
+
 def test_says_so_where_the_browser_keeps_nothing(browser, run):
     context = browser.new_context()
     context.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new Error('denied'); } })")
     page = context.new_page()
     page.goto(f"file://{run[0] / 'report.html'}")
     assert page.locator("#storage-note").is_visible()
+    assert page.get_by_role("button", name="Export marks as CSV").is_disabled()
     page.get_by_role("button", name="record right").first.click()
     assert page.locator("#marked").inner_text() == "1 of 62 marked"
+    assert page.get_by_role("button", name="Export marks as CSV").is_enabled()
     context.close()
 
 

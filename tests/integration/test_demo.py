@@ -55,6 +55,9 @@ def test_the_sample_is_the_same_every_time(tmp_path):
     files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.*"))
     assert len(files) == 200 - 3 + 200 - 2
     assert all((tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes() for file in files)
+    made = [(tmp_path / "a" / file).stat().st_mtime_ns for file in files]
+    write_sample_bucket(tmp_path / "a")
+    assert [(tmp_path / "a" / file).stat().st_mtime_ns for file in files] == made, "what was recounted stays so"
 
 
 def screen(done):

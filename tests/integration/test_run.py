@@ -289,3 +289,26 @@ def test_memory_heavy_libraries_are_not_loaded_for_help():
     helped = reconcile("--help")
     assert helped.returncode == 0
     assert all(command in helped.stdout for command in ("run", "demo", "doctor", "train", "export"))
+
+
+def test_a_first_try_where_no_record_is_found_fails_in_one_line(warehouse, grey_model):
+    arguments = ["--bucket", warehouse, "--model", grey_model, "--out", "out", "--records-prefix", "erp/"]
+    done = reconcile("run", *arguments, "--limit", 3)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "no photo and record are of the same bin: photos such as 00001, no records at all" in last
+
+
+def test_with_json_logs_the_result_is_json_too(warehouse, grey_model):
+    done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--log-format", "json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["bins"] == "8"
+    assert all(json.loads(line) for line in done.stderr.splitlines())
+
+
+def test_value_without_known_costs_is_said(warehouse, grey_model, tmp_path):
+    (tmp_path / "costs.csv").write_text("asin,unit_cost\nB0OTHER,3\n")
+    arguments = ["--bucket", warehouse, "--model", grey_model, "--out", "out", "--rank-by", "value"]
+    done = reconcile("run", *arguments, "--costs", "costs.csv")
+    assert done.returncode == 0, done.stderr
+    assert "6 of 6 bins in the queue have no item whose cost is known" in done.stderr
