@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -312,3 +313,21 @@ def test_value_without_known_costs_is_said(warehouse, grey_model, tmp_path):
     done = reconcile("run", *arguments, "--costs", "costs.csv")
     assert done.returncode == 0, done.stderr
     assert "6 of 6 bins in the queue have no item whose cost is known" in done.stderr
+
+
+def test_every_column_and_number_is_explained(warehouse, grey_model, tmp_path):
+    done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out")
+    assert done.returncode == 0, done.stderr
+    summary, rows = results(tmp_path / "out")
+    text = (Path(__file__).parents[2] / "docs" / "COLUMNS.md").read_text(encoding="utf-8")
+    explained = [
+        {
+            name
+            for line in part.splitlines()
+            if line.startswith("| `")
+            for name in re.findall("`(.+?)`", line.split("|")[1])
+        }
+        for part in text.split("\n## ")[1:]
+    ]
+    listed = pd.read_csv(next((tmp_path / "out").rglob("recount.csv")))
+    assert explained == [set(rows.columns), set(listed.columns), set(summary)]
