@@ -29,7 +29,8 @@ class ErrorModel:
     rate: float = 0.03
     """π, the share of all records that are wrong; over 0 and under 1. The other two are over 0."""
     decay: float = 0.6
-    """How much rarer a slip gets with each further item; 1: all sizes alike. With 0.6 three in four are off by one or two.
+    """How much rarer a slip gets with each further item; 1: all sizes alike. With 0.6 three in four are off by one or
+    two.
 
     Until recounts tell, it has to serve whatever the errors are: on the held-out fold 9, 0.5 ranked errors of any size
     alike by 0.014 of average precision worse than self-confidence does, which is best at these; 0.6 by 0.006, and loses
