@@ -76,7 +76,7 @@ def read_lines(path: Path, called: str, required: Sequence[str]) -> list[Line | 
             if missing:
                 raise UsageError(f"{called} has no column {' and no column '.join(missing)}; its first line names them")
         else:
-            lines.append(Line(number, dict(zip(names, map(_plain, row), strict=False))))
+            lines.append(Line(number, dict(zip(names, map(unguarded, row), strict=False))))
     if not names:
         raise UsageError(f"{called} is empty")
     return lines
@@ -111,7 +111,7 @@ def _rows(text: str, delimiter: str) -> Iterator[list[str] | csv.Error]:
         start += taken + 1
 
 
-def _plain(cell: str) -> str:
+def unguarded(cell: str) -> str:
     """Without the apostrophes that `plain_text` of sql/macros.sql puts in."""
     text = cell.strip()
     return _GUARDED.sub(r"\1", text) if "'" in text else text

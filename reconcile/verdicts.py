@@ -23,7 +23,7 @@ from reconcile.judging import matrix
 from reconcile.label_shift import under_another_mix
 from reconcile.labels import CountLabels
 from reconcile.resources import query
-from reconcile.spreadsheet import BadLine
+from reconcile.spreadsheet import BadLine, unguarded
 from reconcile.store import RUN_ID_FORM, VERDICTS_SCHEMA
 from reconcile.verdict_file import read_verdict_file
 
@@ -180,7 +180,7 @@ class _Bins:
         if by_key is not None:
             # The key stands for what a spreadsheet made of the id, but not for an id that somebody meant.
             is_rewritten = by_id is None and _REWRITTEN.fullmatch(line.bin_id) is not None
-            if is_rewritten or _loosely(by_key["bin_id"]) == _loosely(line.bin_id):
+            if is_rewritten or _loosely(unguarded(by_key["bin_id"])) == _loosely(line.bin_id):
                 return by_key
             raise ValueError(f"image_key is a photo of bin {by_key['bin_id'][:100]!r}, not of {line.bin_id[:100]!r}")
         if by_id is not None:

@@ -24,6 +24,9 @@ from reconcile.counter import ModelCard
 from reconcile.images import PREPROCESSING
 from reconcile.labels import CountLabels
 
+# Several tests run at once: more threads than cores would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 LABELS = CountLabels(("0", "1", "2", "3", "4", "5", "6+"))
 ACCESS_KEY, SECRET_KEY = "TESTACCESSKEY00", "test-secret-key-that-is-long"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "abid"

@@ -4,19 +4,10 @@ from contextlib import contextmanager
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
 
 from tests.conftest import grey_photo, reconcile
 
 HOSTILE = "<img src=x onerror=document.title='owned'>.jpg"
-
-
-@pytest.fixture(scope="module")
-def browser(chromium):
-    with sync_playwright() as playwright:
-        instance = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-quic"])
-        yield instance
-        instance.close()
 
 
 def evaluated(model, folder, *arguments):

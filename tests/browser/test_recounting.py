@@ -136,7 +136,7 @@ def test_marks_survive_a_reload_and_come_back_as_verdicts(page, run, tmp_path):
     again = reconcile(*run[1], "--run-id", "tuesday")
     assert again.returncode == 0, again.stderr
     report = (out / "runs" / "tuesday" / "report.html").read_text()
-    assert "3 recounted" in report
+    assert "3 of the most suspicious bins recounted" in report
     with (out / "runs" / "tuesday" / "recount.csv").open(encoding="utf-8-sig", newline="") as lines:
         queued = {row["bin_id"] for row in csv.DictReader(lines)}
     assert len(queued) == 59
