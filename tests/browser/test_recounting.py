@@ -317,16 +317,18 @@ def test_without_scripts_all_bins_are_there_to_be_read(browser, run):
     context.close()
 
 
-def test_500_bins_open_within_a_second_of_script_time(open_page, grey_model, tmp_path):
+def test_500_bins_open_within_a_second_of_script_time(browser, grey_model, tmp_path):
     bins = {f"{n:05d}": (n % 7, (n * 5 + n // 7) % 7) for n in range(520)}
     folder = write_bucket(tmp_path / "large", bins)
     arguments = ["--bucket", folder, "--model", grey_model, "--out", tmp_path / "out", "--run-id", "r"]
     done = reconcile("run", *arguments, "--capacity", "510")
     assert done.returncode == 0, done.stderr
-    page = open_page(tmp_path / "out/runs/r/report.html")
-    page.locator(".dt-info", has_text="of 500 bins").wait_for()
+    page = browser.new_page()
     session = page.context.new_cdp_session(page)
-    session.send("Performance.enable")
+    session.send("Performance.enable")  # it counts from here on
+    page.goto(f"file://{tmp_path / 'out/runs/r/report.html'}")
+    page.locator(".dt-info", has_text="of 500 bins").wait_for()
     metrics = {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}
-    assert metrics["ScriptDuration"] < 1
+    assert 0 < metrics["ScriptDuration"] < 1
     assert "recount.csv has all 510" in page.locator("#queue .hint").first.inner_text()
+    page.close()
