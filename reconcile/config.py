@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     out: str = "reconcile-out"
     model: Path | None = None
     device: Device = "auto"
-    batch_size: int = Field(default=32, ge=1, le=4096)
+    batch_size: int | None = Field(default=None, ge=1, le=4096)
     limit: int | None = Field(default=None, ge=1)
     run_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     log_format: LogFormat = "text"

@@ -83,9 +83,9 @@ def _providers() -> str:
 
 def _model(settings: Settings) -> str:
     warnings: list[str] = []
-    counter = load_counter(settings.model, settings.device, warnings.append)
+    counter = load_counter(settings.model, settings.device, warnings.append, settings.batch_size)
     card = counter.card
-    used = f"counts on {counter.provider.removesuffix('ExecutionProvider')} with {counter.workers} session(s)"
+    used = f"counts on {counter.provider.removesuffix('ExecutionProvider')} with {counter.workers} thread(s)"
     what = f"{counter.path.name}, version {card.version}, labels {','.join(card.labels.names)}, {card.input_size} px"
     return "; ".join([what, used, *warnings])
 

@@ -153,7 +153,7 @@ def _open(settings: Settings, run_id: str, messages: Messages) -> _Places:
         table_format(settings.records)
     if settings.where is not None:
         check_pattern(settings.where)
-    counter = load_counter(settings.model, settings.device, messages.warn)
+    counter = load_counter(settings.model, settings.device, messages.warn, settings.batch_size)
     bucket = open_bucket(settings.bucket, s3_access(settings))
     output = open_output(settings, create=True)
     for prefix in (settings.images_prefix, settings.records_prefix):
@@ -162,7 +162,7 @@ def _open(settings: Settings, run_id: str, messages: Messages) -> _Places:
     output.check_writable()
     if output.has_finished(run_id):
         raise ReconcileError(f"run {run_id} is finished already; choose another --run-id")
-    workers = f"{counter.workers} session{'s' if counter.workers > 1 else ''}"
+    workers = f"{counter.workers} thread{'s' if counter.workers > 1 else ''}"
     messages.say(
         f"run {run_id}: {bucket.location} → {output.location}, model {counter.model_id}, "
         f"{counter.provider.removesuffix('ExecutionProvider')}, {workers}"
@@ -263,7 +263,7 @@ def _count(settings: Settings, places: _Places, images: Backlog, summary: Summar
     """Count, and say how many images were taken, unreadable ones included."""
     bucket, output, counter = places
     with messages.progress("counting", images) as advance:
-        counted = count_images(bucket, images, counter, output, settings.batch_size, advance)
+        counted = count_images(bucket, images, counter, output, advance)
     summary.counted, summary.seconds["count"] = counted.objects - counted.failed, round(counted.seconds, 2)
     if counted.objects:
         summary.images_per_second = round(counted.objects / counted.seconds, 1)

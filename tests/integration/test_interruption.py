@@ -43,7 +43,7 @@ def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(grey_model,
     bins = {f"{n:05d}": (n % 7, n % 7) for n in range(300)}
     folder = open_bucket(str(write_bucket(tmp_path / "w", bins)), S3Access())
     output = Output(open_bucket(str(tmp_path / "out"), S3Access(), create=True))
-    counter = load_counter(grey_model, "cpu", pytest.fail)
+    counter = load_counter(grey_model, "cpu", pytest.fail, 16)
     night = Night(tmp_path, counter.card.labels, [], [])
     backlog = night.backlog("images")
     released = threading.Event()
@@ -59,7 +59,7 @@ def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(grey_model,
     counted_so_far = []
     backlog.fill(listing_that_does_not_end())
     with pytest.raises(KeyboardInterrupt):
-        count_images(folder, backlog, counter, output, 16, interrupt)
+        count_images(folder, backlog, counter, output, interrupt)
     assert not [
         thread for thread in threading.enumerate() if thread.name.startswith(("fetch", "decode", "count", "list-0"))
     ]
