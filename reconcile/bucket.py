@@ -72,11 +72,40 @@ class Bucket(Protocol):
             ReconcileError: it could not be written.
         """
 
+    def read(self, key: str) -> tuple[StoredObject, bytes] | None:
+        """One object as it is now, with the etag and the time that go with these bytes; None where there is none.
+
+        Raises:
+            FetchError: it could not be had.
+        """
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write one object where there is none; of several who try at once one succeeds.
+
+        A server that ignores conditions writes in any case: whoever needs to be alone has to `read` what it wrote.
+
+        Returns:
+            whether it was written. A request that was sent twice may have been, and yet say no.
+
+        Raises:
+            ReconcileError: it could not be written.
+        """
+
+    def replace(self, key: str, data: bytes, etag: str) -> bool:
+        """Write one object over the one that has this etag; see `create`, which it is like in all else."""
+
     def delete(self, key: str) -> None:
-        """Remove one object.
+        """Remove one object, if it is there.
 
         Raises:
             ReconcileError: it could not be removed.
+        """
+
+    def leftovers(self) -> Iterator[StoredObject]:
+        """What puts that were cut off left behind and `pages` keeps to itself.
+
+        Raises:
+            ReconcileError: it could not be listed.
         """
 
     def local_path(self, key: str) -> Path | None:

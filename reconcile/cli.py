@@ -199,6 +199,46 @@ def report(
 
 
 @app.command()
+def prune(
+    keep: Annotated[int, typer.Option(help="How many finished runs stay, the newest ones.", min=1)] = 30,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, for cron.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    out: _Out = None,
+    endpoint_url: _EndpointUrl = None,
+    region: _Region = None,
+    profile: _Profile = None,
+) -> None:
+    """Remove old runs, and the counts of models that no kept run used. Verdicts and records stay.
+
+    Says what it would remove, and asks. Runs that never finished go too, once a later one has finished.
+
+    Exit codes: 0 done, 1 failed, or not wanted, 2 wrong usage, 130 interrupted.
+    """
+    from reconcile.messages import Messages
+
+    output = _output(out, endpoint_url, region, profile)
+    from reconcile.pruning import find_old, remove_old
+
+    messages = Messages("text")
+    with _telling_of_a_stop(messages):
+        old = find_old(output, keep)
+        for line in old.lines:
+            print(_printable(line))
+        if not old.objects:
+            print(f"nothing is old in {output.location}")
+            return
+        if dry_run:
+            print(f"{old.in_words} would be removed from {output.location}")
+            return
+        if not yes:
+            if not sys.stdin.isatty():
+                raise UsageError("nothing was removed: there is nobody to ask; say --yes, or --dry-run")
+            if not typer.confirm(f"Remove {old.in_words} from {output.location}?"):
+                raise ReconcileError("nothing was removed")
+        print(f"{remove_old(output, keep, old, messages).in_words} removed from {output.location}")
+
+
+@app.command()
 def doctor(
     context: typer.Context,
     bucket: _Bucket = None,

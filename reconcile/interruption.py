@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
@@ -27,6 +28,17 @@ def _request(*_: object) -> NoReturn:
 def is_requested() -> bool:
     """Whether somebody asked this process to stop."""
     return _requested
+
+
+def request() -> None:
+    """Stop the main thread as Ctrl-C does; called by another thread that knows a reason to."""
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+def withdraw() -> None:
+    """Forget the wish: it was `request` that had it, and whoever called that tells why."""
+    global _requested
+    _requested = False
 
 
 def check() -> None:

@@ -24,6 +24,7 @@ from reconcile.expectation import expected_of_night
 from reconcile.history import earlier_nights
 from reconcile.judging import Judge
 from reconcile.labels import CountLabels
+from reconcile.lock import locked
 from reconcile.reconciliation import Night
 from reconcile.records_table import table_format
 from reconcile.report import render_report
@@ -70,14 +71,30 @@ def run(settings: Settings, run_id: str, messages: Messages, notice: str | None 
         the numbers, as in summary.json, with the exit code that follows from them.
 
     Raises:
-        ReconcileError: no bucket, no credentials, no model, no output: in one line, before any work starts.
+        ReconcileError: no bucket, no credentials, no model, no output, or another run is at work in it: in one line,
+            before any work starts. Or the work itself cannot go on.
     """
     started = datetime.now(UTC)
-    places = _open(settings, run_id, messages)
-    counter = places.counter
+    places = _open(settings, messages)
+    with locked(places.output, run_id, messages.warn):
+        return _run(settings, places, run_id, started, messages, notice)
+
+
+def _run(
+    settings: Settings, places: _Places, run_id: str, started: datetime, messages: Messages, notice: str | None
+) -> Summary:
+    """The run, once <out> is its own."""
+    bucket, output, counter = places
+    if output.has_finished(run_id):
+        raise ReconcileError(f"run {run_id} is finished already; choose another --run-id")
+    workers = f"{counter.workers} thread{'s' if counter.workers > 1 else ''}"
+    messages.say(
+        f"run {run_id}: {bucket.location} → {output.location}, model {counter.model_id}, "
+        f"{counter.provider.removesuffix('ExecutionProvider')}, {workers}"
+    )
     summary = Summary(
         run_id=run_id,
-        bucket=places.bucket.location,
+        bucket=bucket.location,
         started_at=started.isoformat(timespec="seconds"),
         model_version=counter.card.version,
         model_id=counter.model_id,
@@ -148,7 +165,7 @@ def _bucket_of(summary: Summary, reach: dict[str, Any]) -> Bucket:
     return open_bucket(reach.get("bucket") or summary.bucket, access)
 
 
-def _open(settings: Settings, run_id: str, messages: Messages) -> _Places:
+def _open(settings: Settings, messages: Messages) -> _Places:
     if settings.records is not None:
         table_format(settings.records)
     if settings.where is not None:
@@ -160,13 +177,6 @@ def _open(settings: Settings, run_id: str, messages: Messages) -> _Places:
         if f"{output.location}/".startswith(bucket.url(prefix).rstrip("/") + "/"):
             raise UsageError(f"--out lies in {bucket.url(prefix)}, where it would be read as photos or records")
     output.check_writable()
-    if output.has_finished(run_id):
-        raise ReconcileError(f"run {run_id} is finished already; choose another --run-id")
-    workers = f"{counter.workers} thread{'s' if counter.workers > 1 else ''}"
-    messages.say(
-        f"run {run_id}: {bucket.location} → {output.location}, model {counter.model_id}, "
-        f"{counter.provider.removesuffix('ExecutionProvider')}, {workers}"
-    )
     return _Places(bucket, output, counter)
 
 

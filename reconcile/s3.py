@@ -12,7 +12,13 @@ import boto3
 import botocore
 import botocore.exceptions
 import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
 from obstore.store import S3Store
 
 from reconcile.bucket import PAGE, FetchError, S3Access, StoredObject
@@ -20,6 +26,8 @@ from reconcile.errors import ReconcileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from obstore import PutMode
 
 # Everything obstore raises for a request that failed; a missing object is Python's own FileNotFoundError.
 _STORE_ERRORS = (BaseError, OSError)
@@ -118,12 +126,49 @@ class S3Bucket:
         except _STORE_ERRORS as error:
             raise ReconcileError(self._explain(error, "write")) from None
 
+    def read(self, key: str) -> tuple[StoredObject, bytes] | None:
+        """An object as it is now."""
+        try:
+            result = obstore.get(self._store, key)
+            meta = result.meta
+            stored = StoredObject(key, meta["size"], _plain(meta["e_tag"]), meta["last_modified"])
+            return stored, bytes(result.bytes())
+        except FileNotFoundError:
+            return None
+        except _STORE_ERRORS as error:
+            raise FetchError(self._explain(error, "read")) from None
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write an object that is not there."""
+        return self._put_if(key, data, "create")
+
+    def replace(self, key: str, data: bytes, etag: str) -> bool:
+        """Write over an object."""
+        return self._put_if(key, data, {"e_tag": f'"{etag}"'})
+
+    def _put_if(self, key: str, data: bytes, mode: PutMode) -> bool:
+        try:
+            obstore.put(self._store, key, data, mode=mode)
+        except (AlreadyExistsError, PreconditionError):
+            return False
+        except _STORE_ERRORS as error:
+            if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
+                return False  # nothing is there to be replaced
+            if "501 Not Implemented" not in str(error):
+                raise ReconcileError(self._explain(error, "write")) from None
+            self.put(key, data)  # a server that knows no conditions, and says so
+        return True
+
     def delete(self, key: str) -> None:
         """Remove an object."""
         try:
             obstore.delete(self._store, key)
         except _STORE_ERRORS as error:
             raise ReconcileError(self._explain(error, "delete")) from None
+
+    def leftovers(self) -> Iterator[StoredObject]:
+        """None: S3 shows no object before it is whole."""
+        yield from ()
 
     def local_path(self, key: str) -> Path | None:
         """It lies on no disk of this machine."""

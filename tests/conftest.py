@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
+from reconcile.bucket import S3Access
 from reconcile.counter import ModelCard
 from reconcile.images import PREPROCESSING
 from reconcile.labels import CountLabels
@@ -171,6 +173,25 @@ def s3(s3_server_of, tmp_path) -> S3Server:
     root = tmp_path / "s3"
     root.mkdir()
     return s3_server_of(root)
+
+
+@pytest.fixture(scope="session")
+def moto_server():
+    """Where moto's S3 server is."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def moto(moto_server) -> S3Access:
+    """moto's S3 server, empty: unlike rclone's it keeps keys that no file system could, and heeds conditions."""
+    urllib.request.urlopen(urllib.request.Request(f"{moto_server}/moto-api/reset", method="POST")).close()
+    return S3Access(endpoint_url=moto_server)
 
 
 def reconcile(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:

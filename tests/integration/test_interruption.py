@@ -30,13 +30,14 @@ def silent_server():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_waits_for_s3_can_be_interrupted(silent_server, grey_model, number):
+def test_a_run_that_waits_for_s3_can_be_interrupted(silent_server, grey_model, number, tmp_path):
     process = start("run", "--bucket", "b", "--endpoint-url", silent_server, "--model", grey_model, "--out", "out")
     assert process.stderr.readline()  # it comes just before the first request
     process.send_signal(number)
     _, told = process.communicate(timeout=30)  # S3's own patience is longer
     assert process.returncode == 130
     assert told.splitlines()[-1] == "reconcile: interrupted; what was done is kept, run the same command again to go on"
+    assert not (tmp_path / "out" / "run.lock").exists()
 
 
 def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(grey_model, tmp_path):
