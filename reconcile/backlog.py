@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from reconcile import interruption
 from reconcile.bucket import StoredObject
+from reconcile.channel import Background
 from reconcile.records import bin_id
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Backlog:
         self._changed = threading.Condition()
         self._ended = False
         self._error: BaseException | None = None
-        self._thread: threading.Thread | None = None
+        self._thread: Background | None = None
         self._pages = 0
         self.total = 0
         """How many objects have been put in so far."""
@@ -44,8 +45,7 @@ class Backlog:
 
     def fill(self, pages: Iterable[list[StoredObject]]) -> None:
         """Start a thread that puts in every page; an error of the listing is raised again to whoever iterates."""
-        self._thread = threading.Thread(target=self._fill, args=(pages,), name=f"list-{self._name}", daemon=True)
-        self._thread.start()
+        self._thread = Background(f"list-{self._name}", self._fill, pages)
 
     def _fill(self, pages: Iterable[list[StoredObject]]) -> None:
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from concurrent.futures import Future, wait
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
@@ -12,11 +14,55 @@ if TYPE_CHECKING:
 from reconcile import interruption
 
 _LOOK_UP_SECONDS = 0.5
+_PATIENCE_SECONDS = 5.0
+"""How long stages that were stopped may take to put down their work. One that waits for S3 may take minutes."""
 T = TypeVar("T")
 
 
 class Stopped(Exception):
     """Another stage has failed, or the run was interrupted: put down the work."""
+
+
+class Background(threading.Thread):
+    """A thread that may wait for a request for longer than anybody waits for it; it ends with the process."""
+
+    def __init__(self, name: str, work: Callable[..., None], *arguments: object) -> None:
+        super().__init__(target=work, args=arguments, name=name, daemon=True)
+        self.start()
+
+
+def left_behind() -> bool:
+    """Whether such a thread is still at work."""
+    return any(isinstance(thread, Background) for thread in threading.enumerate())
+
+
+def in_background(work: Callable[[], T], grace_seconds: float) -> T:
+    """Do `work` in another thread and wait for it: a library that waits for an answer hears no signal.
+
+    Args:
+        work: what to do.
+        grace_seconds: how long to go on waiting after somebody asked to stop.
+
+    Raises:
+        KeyboardInterrupt: somebody asked to stop; `work` is done or left to itself.
+        Exception: what `work` raised.
+    """
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:  # it belongs to the thread that waits
+            outcome.set_exception(error)
+
+    Background("request", run)
+    try:
+        while not wait([outcome], _LOOK_UP_SECONDS).done:
+            interruption.check()
+    except KeyboardInterrupt:
+        wait([outcome], grace_seconds)
+        raise
+    return outcome.result()
 
 
 class _End:
@@ -107,11 +153,7 @@ class Stages:
     def start(self, name: str, workers: int, work: Callable[[int], None], feeds: Channel[T]) -> None:
         """Run `work` in `workers` threads that feed one channel; each is told its number."""
         for number in range(workers):
-            thread = threading.Thread(
-                target=self._run, args=(work, number, feeds), name=f"{name}-{number}", daemon=True
-            )
-            self._threads.append(thread)
-            thread.start()
+            self._threads.append(Background(f"{name}-{number}", self._run, work, number, feeds))
 
     def _run(self, work: Callable[[int], None], number: int, feeds: Channel[T]) -> None:
         try:
@@ -136,8 +178,10 @@ class Stages:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if error is not None:
-            self.stop()
+            self.stop(None if isinstance(error, Stopped) else error)
+        # Whoever waits for a request is left to it.
+        until = time.monotonic() + _PATIENCE_SECONDS
         for thread in self._threads:
-            thread.join()
-        if self._error is not None and (error is None or isinstance(error, Stopped)):
+            thread.join(max(until - time.monotonic(), 0))
+        if self._error is not None and self._error is not error:
             raise self._error

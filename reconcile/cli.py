@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from reconcile import __version__, interruption
+from reconcile.channel import left_behind
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.precision import Precision
 
@@ -584,11 +585,22 @@ def main() -> NoReturn:
         stream.reconfigure(errors="replace")  # type: ignore[union-attr] # a log in ASCII loses a letter, not the run
     try:
         app()
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
     except Exception as error:
         code, line = _explain(error, stopped=interruption.is_requested())
         print(f"reconcile: {line}", file=sys.stderr)
-        sys.exit(code)
-    sys.exit(0)
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process; at once where a thread still waits for S3, since Python's own way makes libraries complain."""
+    if left_behind():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _explain(error: BaseException, *, stopped: bool) -> tuple[int, str]:

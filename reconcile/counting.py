@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reconcile.bucket import Bucket, FetchError, StoredObject
-from reconcile.channel import Channel, Stages
+from reconcile.channel import Channel, Stages, Stopped
 from reconcile.cores import available_cores
 from reconcile.images import UnreadableImage, check_size, load_image
 from reconcile.records import MAX_RECORD_BYTES, InvalidRecord, bin_id, read_abid_record
@@ -228,7 +228,7 @@ def _write(
     schema: Any,
     progress: Callable[[int], None],
 ) -> Work:
-    """Gather rows into parts. An interruption writes what is there: nothing that was counted is counted again."""
+    """Gather rows into parts. However it ends, what is there is written: nothing that was counted is counted again."""
     part: list[dict[str, Any]] = []
     started = time.monotonic()
     written, failed, due = 0, 0, started + PART_SECONDS
@@ -238,9 +238,10 @@ def _write(
             failed += sum(row.get("reason") is not None for row in found)
             progress(len(found))
             if len(part) >= PART_ROWS or time.monotonic() >= due:
-                output.write_part(folder, schema, part)
-                written, part, due = written + len(part), [], time.monotonic() + PART_SECONDS
-    except KeyboardInterrupt:
+                full, part = part, []  # an interruption of this write must not write it again
+                output.write_part(folder, schema, full)
+                written, due = written + len(full), time.monotonic() + PART_SECONDS
+    except (KeyboardInterrupt, Stopped):
         if part:
             output.write_part(folder, schema, part)
         raise

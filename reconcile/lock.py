@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from reconcile.store import Output
 
 HEARTBEAT_SECONDS = 15.0
-SILENCE = timedelta(minutes=3)
-"""An owner that was silent for so long is dead. A heartbeat is two requests; s3.py gives up each after a minute."""
+SILENCE = timedelta(minutes=5)
+"""An owner that was silent for so long is dead. A heartbeat is two requests, each repeated for two minutes at most."""
 _PATIENCE_SECONDS = 10.0
 """What a run waits at its end for S3 to take the lock away."""
 _TRIES = 5
@@ -186,7 +186,7 @@ class _Keeper:
             try:
                 self._beat()
                 failed = False
-            except Exception as error:  # whatever it is, the work goes on: nobody takes the lock for three minutes
+            except Exception as error:  # whatever it is, the work goes on: nobody takes the lock for five minutes
                 if not failed:
                     self._warn(f"the lock could not be kept up, which is tried again: {error}")
                 failed = True

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from reconcile import retries
 from reconcile.bucket import FetchError, S3Access, bring_file, is_folder, open_bucket
 from reconcile.errors import ReconcileError
 from reconcile.folder import Folder
@@ -158,6 +159,7 @@ def test_a_folder_has_a_slash_or_starts_with_a_dot(location, expected):
 
 
 def test_what_is_wrong_with_a_bucket_is_said_in_one_line(s3, monkeypatch):
+    monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
     access = S3Access(endpoint_url=s3.endpoint_url)
 
     def complaint(location, access):

@@ -9,6 +9,7 @@ import time
 import pandas as pd
 import pytest
 
+from reconcile import interruption
 from reconcile.bucket import S3Access, open_bucket
 from reconcile.counter import load_counter
 from reconcile.counting import count_images
@@ -40,10 +41,13 @@ def test_a_run_that_waits_for_s3_can_be_interrupted(silent_server, grey_model, n
     assert not (tmp_path / "out" / "run.lock").exists()
 
 
-def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(grey_model, tmp_path):
+@pytest.mark.parametrize("out", ["folder", "s3"])
+def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(out, grey_model, tmp_path, s3, monkeypatch):
     bins = {f"{n:05d}": (n % 7, n % 7) for n in range(300)}
     folder = open_bucket(str(write_bucket(tmp_path / "w", bins)), S3Access())
-    output = Output(open_bucket(str(tmp_path / "out"), S3Access(), create=True))
+    (s3.root / "results").mkdir()
+    where = str(tmp_path / "out") if out == "folder" else "s3://results/deep"
+    output = Output(open_bucket(where, S3Access(s3.endpoint_url), create=True))
     counter = load_counter(grey_model, "cpu", pytest.fail, 16)
     night = Night(tmp_path, counter.card.labels, [], [])
     backlog = night.backlog("images")
@@ -55,11 +59,12 @@ def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(grey_model,
 
     def interrupt(done):
         if (counted := counted_so_far.append(done) or sum(counted_so_far)) >= 100:
+            told_to_stop.setattr(interruption, "_requested", True)
             raise KeyboardInterrupt(counted)
 
     counted_so_far = []
     backlog.fill(listing_that_does_not_end())
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as told_to_stop:
         count_images(folder, backlog, counter, output, interrupt)
     assert not [
         thread for thread in threading.enumerate() if thread.name.startswith(("fetch", "decode", "count", "list-0"))
