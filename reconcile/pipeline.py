@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import duckdb
 from jinja2 import UndefinedError
 
-from reconcile.bucket import Bucket, S3Access, StoredObject, bring_file, open_bucket
+from reconcile.bucket import Bucket, S3Access, StoredObject, bring_file, is_folder, open_bucket
 from reconcile.costs import read_costs
 from reconcile.counter import Counter, load_counter
 from reconcile.counting import count_images, read_records
@@ -184,6 +184,12 @@ def open_output(settings: Settings, *, create: bool = False) -> Output:
     """
     access = S3Access(settings.endpoint_url, settings.region, settings.profile)
     return Output(open_bucket(_as_folder(settings.out), access, create=create))
+
+
+def output_folder(settings: Settings) -> Path | None:
+    """The folder that <out> names, whether or not it is there; None where <out> is on S3."""
+    location = _as_folder(settings.out)
+    return Path(location).expanduser().resolve() if is_folder(location) else None
 
 
 def _as_folder(out: str) -> str:
