@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +28,7 @@ _BOTO_ERRORS = (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientErr
 _MEANINGS = {
     "InvalidAccessKeyId": "the access key is not known there",
     "SignatureDoesNotMatch": "the secret key does not fit the access key",
+    "InvalidToken": "the session token is not known there",
     "ExpiredToken": "the credentials have expired",
     "RequestTimeTooSkewed": "this machine's clock is off",
     "PermanentRedirect": "the bucket is in another region; set --region",
@@ -150,7 +152,15 @@ class S3Bucket:
             return f"cannot {verb} {where}: access denied; check the credentials' permissions or --no-sign-request"
         if "error sending request" in text or "HTTP error" in text:
             return f"cannot {verb} {where}: no answer; check --endpoint-url, --region and the network"
-        return f"cannot {verb} {where}: {text.splitlines()[0][:300]}"
+        return f"cannot {verb} {where}: {_without_body(text)[:300]}"
+
+
+def _without_body(text: str) -> str:
+    """What failed, and of the server's answer its code and message alone: the rest may repeat the session token."""
+    start, _, body = text.partition("<")
+    start = start.partition("\n")[0]
+    said = [found[1] for name in ("Code", "Message") if (found := re.search(f"<{name}>([^<]*)</{name}>", f"<{body}"))]
+    return " ".join([start.strip(), *said])
 
 
 def _session(access: S3Access) -> Any:
