@@ -67,6 +67,13 @@ class Channel(Generic[T]):
                 self._stages.changed.notify_all()
             yield item
 
+    def left(self) -> list[T]:
+        """The items that are there already, for whoever ends early and wants nothing that was done to be lost."""
+        with self._stages.changed:
+            items = list(self._items)
+            self._items.clear()
+            return items
+
 
 class Stages:
     """The threads of one pipeline. The first error stops all of them and is raised again where `with` ends."""
