@@ -32,6 +32,7 @@ from reconcile.results import Results, check_pattern
 from reconcile.store import RUN_ID_FORM, Output
 from reconcile.summary import EXIT_FAILED, Summary
 from reconcile.verdicts import FOLDER, last_recounts, recounts_for
+from reconcile.work_folder import work_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -71,7 +72,9 @@ def run(settings: Settings, run_id: str, messages: Messages, notice: str | None 
         the numbers, as in summary.json, with the exit code that follows from them.
 
     Raises:
-        ReconcileError: no bucket, no credentials, no model, no output: in one line, before any work starts.
+        ReconcileError: no bucket, no credentials, no model, no output: in one line, before any work starts. Or no room
+            left for what is written.
+        Interrupted: while counting or reading; another KeyboardInterrupt at any other time.
     """
     started = datetime.now(UTC)
     places = _open(settings, run_id, messages)
@@ -91,12 +94,7 @@ def run(settings: Settings, run_id: str, messages: Messages, notice: str | None 
             if value is not None and value is not False and value != {}
         },
     )
-    try:
-        _work(settings, places, summary, messages)
-    except duckdb.Error as error:
-        raise ReconcileError(
-            f"DuckDB: {str(error).splitlines()[0][:300]} (it works in {tempfile.gettempdir()})"
-        ) from None
+    _work(settings, places, summary, messages)
     return summary
 
 
@@ -202,8 +200,7 @@ def _work(settings: Settings, places: _Places, summary: Summary, messages: Messa
     """Everything that takes time: list, count, read records, join, report."""
     counts_folder = f"counts/{places.counter.model_id}"
     is_limited = settings.limit is not None
-    with tempfile.TemporaryDirectory(prefix="reconcile-", ignore_cleanup_errors=True) as folder:
-        work = Path(folder)
+    with work_folder() as work:
         output = places.output
         parts = (output.local_parts(counts_folder, work), output.local_parts("records", work))
         night = Night(work, places.counter.card.labels, *parts)
