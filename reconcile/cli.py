@@ -548,18 +548,7 @@ def main() -> NoReturn:
         code, line = _explain(error, stopped=interruption.is_requested())
         print(f"reconcile: {line}", file=sys.stderr)
         sys.exit(code)
-    finally:
-        _give_up_streams_that_fail()
     sys.exit(0)
-
-
-def _give_up_streams_that_fail() -> None:
-    """Where the disk under a log is full, Python would say so at exit, with a code of its own."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _explain(error: BaseException, *, stopped: bool) -> tuple[int, str]:
