@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
-from reconcile.errors import ReconcileError
+from reconcile.errors import ReconcileError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,20 @@ class S3Access:
     region: str | None = None
     profile: str | None = None
     no_sign_request: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for an endpoint, from wherever it comes, that must not stand in a log."""
+        if self.endpoint_url is not None and holds_secrets(self.endpoint_url):
+            raise UsageError(f"the S3 endpoint {WITH_SECRETS}")
+
+
+WITH_SECRETS = "holds credentials, which would show in logs; set AWS_ACCESS_KEY_ID and the like"
+
+
+def holds_secrets(url: str) -> bool:
+    """Whether an address has a user's name, a password, or a query, such as the signature of a presigned one."""
+    parts = urlsplit(url)
+    return bool(parts.username or parts.password or parts.query)
 
 
 @dataclass(frozen=True)

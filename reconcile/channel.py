@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
@@ -39,12 +40,14 @@ def left_behind() -> bool:
 def in_background(work: Callable[[], T], grace_seconds: float) -> T:
     """Do `work` in another thread and wait for it: a library that waits for an answer hears no signal.
 
+    A wish to stop that comes meanwhile is for the next `interruption.check` to hear, if the work was done in time.
+
     Args:
         work: what to do.
         grace_seconds: how long to go on waiting after somebody asked to stop.
 
     Raises:
-        KeyboardInterrupt: somebody asked to stop; `work` is done or left to itself.
+        KeyboardInterrupt: somebody asked to stop, and `work` was left to itself.
         Exception: what `work` raised.
     """
     outcome: Future[T] = Future()
@@ -60,8 +63,8 @@ def in_background(work: Callable[[], T], grace_seconds: float) -> T:
         while not wait([outcome], _LOOK_UP_SECONDS).done:
             interruption.check()
     except KeyboardInterrupt:
-        wait([outcome], grace_seconds)
-        raise
+        if not wait([outcome], grace_seconds).done:
+            raise
     return outcome.result()
 
 
@@ -123,6 +126,17 @@ class Channel(Generic[T]):
                 return
             self._room.put(None)
             yield item
+
+    def left(self) -> list[T]:
+        """The items that are there already, for whoever ends early and wants nothing that was done to be lost."""
+        items: list[T] = []
+        with suppress(Empty):
+            while True:
+                item = self._items.get_nowait()
+                if not isinstance(item, _End):
+                    items.append(item)
+        self._items.put(_END)
+        return items
 
     def _take(self) -> T | _End:
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,16 +14,16 @@ import typer
 
 from reconcile import __version__, interruption
 from reconcile.channel import left_behind
-from reconcile.errors import ReconcileError, UsageError
+from reconcile.errors import DEBUG, ReconcileError, UsageError
+from reconcile.messages import Messages, printable
 from reconcile.precision import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import pandas as pd
 
     from reconcile.config import Settings
-    from reconcile.messages import Messages
     from reconcile.store import Output
 
 app = typer.Typer(
@@ -35,7 +36,6 @@ app = typer.Typer(
 
 
 _FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
-_DEBUG = "RECONCILE_DEBUG"
 
 
 def _show_version(asked: bool) -> None:
@@ -156,9 +156,13 @@ def run(
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 too many photos unreadable, 4 discrepancy alarm,
     130 interrupted.
     """
-    from reconcile.config import load_settings
+    from reconcile.config import load_settings, unknown_variables
 
-    _run(load_settings(context.params))
+    asked_for = log_format or os.environ.get("RECONCILE_LOG_FORMAT")
+    with _telling_of_a_stop(Messages("json" if asked_for == "json" else "text")):
+        settings = load_settings(context.params)
+    unknown = [f"{name} is set in the environment, and is no setting of reconcile" for name in unknown_variables()]
+    _run(settings, warnings=unknown)
 
 
 @app.command()
@@ -224,7 +228,7 @@ def prune(
     with _telling_of_a_stop(messages):
         old = find_old(output, keep)
         for line in old.lines:
-            print(_printable(line))
+            print(printable(line))
         if not old.objects:
             print(f"nothing is old in {output.location}")
             return
@@ -318,7 +322,6 @@ def train(
     _need_training_extra()
     from tempfile import gettempdir
 
-    from reconcile.messages import Messages
     from reconcile.resources import resource
     from reconcile.training.export import export
     from reconcile.training.recipe import read_recipe
@@ -355,7 +358,6 @@ def tune(
     Run again, it goes on. Its stages decide how long one trial takes.
     """
     _need_training_extra()
-    from reconcile.messages import Messages
     from reconcile.resources import resource
     from reconcile.training.recipe import read_recipe
     from reconcile.training.tune import tune
@@ -384,7 +386,6 @@ def export(
 ) -> None:
     """Calibrate a trained checkpoint and write it as an ONNX file for `reconcile run --model`."""
     _need_training_extra()
-    from reconcile.messages import Messages
     from reconcile.training.export import export
 
     messages = Messages("text")
@@ -415,7 +416,6 @@ def evaluate(
     With --plant RATE: also how good the recount queue is, by altering records on purpose and looking for them.
     """
     from reconcile.config import load_settings
-    from reconcile.messages import Messages
 
     flags = {"model": model, "device": device, "batch_size": batch_size}
     settings = load_settings(flags, need_bucket=False)
@@ -459,7 +459,7 @@ def import_(
     with TemporaryDirectory(prefix="reconcile-") as work:
         taken, known, bad = import_verdicts(file, output, Path(work))
     for reason in bad:
-        print(f"reconcile: {file}: {_printable(reason)}", file=sys.stderr)
+        print(f"reconcile: {file}: {printable(reason)}", file=sys.stderr)
     print(f"{_several(taken, 'verdict')} taken, {known:,} known already, {_several(len(bad), 'line')} left out")
     if not (taken or known or bad):
         print("no line has a true_count")
@@ -474,7 +474,8 @@ def list_(
     """Show the verdicts so far, the newest first."""
     table = _verdicts(_output(out, endpoint_url, region, profile))
     shown = table.drop(columns="image_key").astype(object).fillna("")
-    print(_printable(shown.to_string(index=False)) if len(shown) else "no verdicts yet")
+    lines = shown.to_string(index=False).split("\n") if len(shown) else ["no verdicts yet"]
+    print("\n".join(map(printable, lines)))
 
 
 @verdicts_app.command("export")
@@ -511,11 +512,6 @@ def _output(out: str | None, endpoint_url: str | None, region: str | None, profi
     return open_output(settings)
 
 
-def _printable(text: str) -> str:
-    """Without what a terminal would obey: ids and notes come from strangers."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
-
-
 def _several(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
@@ -547,32 +543,36 @@ def _need_training_extra() -> None:
         raise ReconcileError("training needs the extra `train`: in a checkout, make dev or pip install '.[train]'")
 
 
-def _run(settings: Settings, notice: str | None = None) -> NoReturn:
+def _run(settings: Settings, notice: str | None = None, warnings: Iterable[str] = ()) -> NoReturn:
     """One run; whatever ends it is told in the form of log that was asked for.
 
     Args:
         settings: of the run.
         notice: told first, in the log and in the report.
+        warnings: told in the log.
     """
-    from reconcile.messages import Messages
     from reconcile.pipeline import new_run_id, run
 
     run_id = settings.run_id or new_run_id()
     messages = Messages(settings.log_format, run_id)
+    for warning in warnings:
+        messages.warn(warning)
     if notice:
         messages.say(notice)
     try:
         summary = run(settings, run_id, messages, notice)
     except (Exception, KeyboardInterrupt) as error:
         code, line = _explain(error, stopped=interruption.is_requested())
-        messages.error(line)
+        # Under cron nobody knows by heart what the command was.
+        messages.error(f"{line}: {shlex.join(sys.argv)}" if code == _INTERRUPTED else line)
         raise typer.Exit(code) from None
     lines = dict(summary.lines())
-    if settings.log_format == "json":
-        print(json.dumps(lines))
-    else:
-        width = max(map(len, lines))
-        print("\n".join(f"{name:<{width}}  {value}" for name, value in lines.items()))
+    width = max(map(len, lines))
+    text = "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
+    try:
+        print(json.dumps(lines) if settings.log_format == "json" else text, flush=True)
+    except OSError as error:
+        messages.warn(f"the numbers cannot be printed: {error.strerror}; they are in summary.json")
     if summary.exit_reason:
         messages.error(summary.exit_reason)
     raise typer.Exit(summary.exit_code)
@@ -604,11 +604,11 @@ def _leave(code: int) -> NoReturn:
 
 
 def _explain(error: BaseException, *, stopped: bool) -> tuple[int, str]:
-    """Exit code and line; what nobody thought of can be looked into with RECONCILE_DEBUG=1."""
+    """Exit code and line; what nobody thought of can be looked into with RECONCILEDEBUG=1."""
     if stopped:
         return _INTERRUPTED, "interrupted; what was done is kept, run the same command again to go on"
     if isinstance(error, ReconcileError):
         return _USAGE if isinstance(error, UsageError) else _FAILED, " ".join(str(error).split())
-    if os.environ.get(_DEBUG):
+    if os.environ.get(DEBUG):
         raise error
-    return _FAILED, " ".join(f"unexpected {type(error).__name__}: {error} (set {_DEBUG}=1 to see where)".split())
+    return _FAILED, " ".join(f"unexpected {type(error).__name__}: {error} (set {DEBUG}=1 to see where)".split())

@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from reconcile import interruption
 from reconcile.bucket import Bucket, FetchError, StoredObject
 from reconcile.channel import Channel, Stages, Stopped
 from reconcile.cores import available_cores
 from reconcile.images import UnreadableImage, check_size, load_image
+from reconcile.interruption import Interrupted
 from reconcile.records import MAX_RECORD_BYTES, InvalidRecord, bin_id, read_abid_record
 from reconcile.store import COUNTS_SCHEMA, RECORDS_SCHEMA
 
@@ -67,6 +69,7 @@ def count_images(
     counter: Counter,
     output: Output,
     progress: Callable[[int], None],
+    complain: Callable[[str, str], None],
 ) -> Work:
     """Count every image and write the counts to `<out>/counts/<model id>/`.
 
@@ -76,12 +79,14 @@ def count_images(
         counter: the model.
         output: where the parts go.
         progress: called with the number of images just counted.
+        complain: called with key and reason of each image that could not be had or read.
 
     Returns:
         how many images were taken, and how long it took; each has a row, counted or with a reason.
 
     Raises:
         ReconcileError: the output cannot be written, or the listing broke.
+        Interrupted: somebody asked this process to stop.
     """
     fetchers, decoders = fetches_in_flight(), available_cores()
     emptied: SimpleQueue[NDArray[np.uint8]] = SimpleQueue()
@@ -95,10 +100,16 @@ def count_images(
         stages.start("fetch", fetchers, lambda _: _fetch(bucket, listed, fetched, check_size), fetched)
         stages.start("decode", decoders, lambda _: _decode(fetched, batches, counter, emptied), batches)
         stages.start("count", counter.workers, lambda worker: _count(batches, rows, counter, worker, emptied), rows)
-        return _write(rows, output, f"counts/{counter.model_id}", COUNTS_SCHEMA, progress)
+        return _write(rows, output, f"counts/{counter.model_id}", COUNTS_SCHEMA, progress, complain)
 
 
-def read_records(bucket: Bucket, records: Backlog, output: Output, progress: Callable[[int], None]) -> Work:
+def read_records(
+    bucket: Bucket,
+    records: Backlog,
+    output: Output,
+    progress: Callable[[int], None],
+    complain: Callable[[str, str], None],
+) -> Work:
     """Read every JSON record and write it to `<out>/records/`, in the same way as images are counted."""
     fetchers = fetches_in_flight()
     with Stages() as stages:
@@ -109,7 +120,7 @@ def read_records(bucket: Bucket, records: Backlog, output: Output, progress: Cal
         stages.start("list", 1, lambda _: _list(records, listed), listed)
         stages.start("fetch", fetchers, lambda _: _fetch(bucket, listed, fetched, _check_record_size), fetched)
         stages.start("read", 1, lambda _: _read(fetched, rows), rows)
-        return _write(rows, output, "records", RECORDS_SCHEMA, progress)
+        return _write(rows, output, "records", RECORDS_SCHEMA, progress, complain)
 
 
 def fetches_in_flight() -> int:
@@ -227,24 +238,58 @@ def _write(
     folder: str,
     schema: Any,
     progress: Callable[[int], None],
+    complain: Callable[[str, str], None],
 ) -> Work:
-    """Gather rows into parts. However it ends, what is there is written: nothing that was counted is counted again."""
-    part: list[dict[str, Any]] = []
+    """Gather rows into parts.
+
+    A wish to stop is heard between two parts and never within one. Whatever ends it early, what is done and waits is
+    written first: nothing that was counted is counted again.
+    """
     started = time.monotonic()
-    written, failed, due = 0, 0, started + PART_SECONDS
-    try:
-        for found in rows:
-            part += found
-            failed += sum(row.get("reason") is not None for row in found)
-            progress(len(found))
-            if len(part) >= PART_ROWS or time.monotonic() >= due:
-                full, part = part, []  # an interruption of this write must not write it again
-                output.write_part(folder, schema, full)
-                written, due = written + len(full), time.monotonic() + PART_SECONDS
-    except (KeyboardInterrupt, Stopped):
-        if part:
-            output.write_part(folder, schema, part)
-        raise
-    if part:
-        output.write_part(folder, schema, part)
-    return Work(written + len(part), failed, time.monotonic() - started)
+    parts, failed = _Parts(output, folder, schema), 0
+    with interruption.postponed():
+        try:
+            for found in rows:
+                parts.add(found)
+                for row in found:
+                    if row.get("reason") is not None:
+                        failed += 1
+                        complain(row[schema.names[0]], row["reason"])
+                progress(len(found))
+                interruption.check()
+        except (KeyboardInterrupt, Stopped) as stop:
+            for found in rows.left():
+                parts.add(found)
+            parts.write()
+            if isinstance(stop, Stopped):
+                raise
+            raise Interrupted(parts.written) from None
+        parts.write()
+        if interruption.is_requested():
+            raise Interrupted(parts.written)
+    return Work(parts.written, failed, time.monotonic() - started)
+
+
+class _Parts:
+    """Rows on their way to <out>. Each is handed over once, so that none is in two parts whatever comes between."""
+
+    def __init__(self, output: Output, folder: str, schema: Any) -> None:
+        self._output, self._folder, self._schema = output, folder, schema
+        self._waiting: list[dict[str, Any]] = []
+        self._due = time.monotonic() + PART_SECONDS
+        self.written = 0
+        """Rows in parts that are there."""
+
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        """Take up rows; write a part where there are enough, or enough time has passed."""
+        self._waiting += rows
+        if len(self._waiting) >= PART_ROWS or time.monotonic() >= self._due:
+            self.write()
+
+    def write(self) -> None:
+        """Write what waits."""
+        rows, self._waiting = self._waiting, []
+        if rows:
+            self._output.write_part(self._folder, self._schema, rows)
+            self.written += len(rows)
+        self._due = time.monotonic() + PART_SECONDS

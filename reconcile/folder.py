@@ -89,7 +89,7 @@ class Folder:
             raise FetchError(f"cannot be read: {error.strerror}") from None
 
     def put(self, key: str, data: bytes | Path) -> None:
-        """Write beside, then rename."""
+        """Write beside, then rename; what has its name is on the disk, also after a power cut."""
         path = self._path / key
         partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{_PARTIAL}")
         try:
@@ -99,6 +99,7 @@ class Folder:
                     shutil.copyfile(data, partial)
                 else:
                     partial.write_bytes(data)
+                _settle(partial)
                 partial.replace(path)
             finally:
                 partial.unlink(missing_ok=True)
@@ -181,6 +182,15 @@ class Folder:
 
 def _told(key: str, status: os.stat_result) -> StoredObject:
     return StoredObject(key, status.st_size, _etag(status), datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def _settle(path: Path) -> None:
+    """Have the operating system write to the disk what it still holds of a file."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _etag(status: os.stat_result) -> str:

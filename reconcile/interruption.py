@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 _requested = False
 
 
+class Interrupted(KeyboardInterrupt):
+    """A stage was asked to stop, and has written what it had done."""
+
+    def __init__(self, kept: int) -> None:
+        super().__init__(f"{kept} kept")
+        self.kept = kept
+        """How many objects it got done and written."""
+
+
 def listen() -> None:
     """Take both signals as a KeyboardInterrupt in the main thread."""
     for number in (signal.SIGINT, signal.SIGTERM):

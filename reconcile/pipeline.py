@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import duckdb
 from jinja2 import UndefinedError
 
-from reconcile.bucket import Bucket, S3Access, StoredObject, bring_file, open_bucket
+from reconcile.bucket import Bucket, S3Access, StoredObject, bring_file, is_folder, open_bucket
 from reconcile.costs import read_costs
 from reconcile.counter import Counter, load_counter
 from reconcile.counting import count_images, read_records
@@ -22,6 +22,7 @@ from reconcile.error_learning import learn_errors
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.expectation import expected_of_night
 from reconcile.history import earlier_nights
+from reconcile.interruption import Interrupted
 from reconcile.judging import Judge
 from reconcile.labels import CountLabels
 from reconcile.lock import locked
@@ -32,6 +33,7 @@ from reconcile.results import Results, check_pattern
 from reconcile.store import RUN_ID_FORM, Output
 from reconcile.summary import EXIT_FAILED, Summary
 from reconcile.verdicts import FOLDER, last_recounts, recounts_for
+from reconcile.work_folder import work_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -72,7 +74,8 @@ def run(settings: Settings, run_id: str, messages: Messages, notice: str | None 
 
     Raises:
         ReconcileError: no bucket, no credentials, no model, no output, or another run is at work in it: in one line,
-            before any work starts. Or the work itself cannot go on.
+            before any work starts. Or the work itself cannot go on, for want of room, say.
+        Interrupted: while counting or reading; another KeyboardInterrupt at any other time.
     """
     started = datetime.now(UTC)
     places = _open(settings, messages)
@@ -107,12 +110,7 @@ def _run(
             if value is not None and value is not False and value != {}
         },
     )
-    try:
-        _work(settings, places, summary, messages)
-    except duckdb.Error as error:
-        raise ReconcileError(
-            f"DuckDB: {str(error).splitlines()[0][:300]} (it works in {tempfile.gettempdir()})"
-        ) from None
+    _work(settings, places, summary, messages)
     return summary
 
 
@@ -196,6 +194,12 @@ def open_output(settings: Settings, *, create: bool = False) -> Output:
     return Output(open_bucket(_as_folder(settings.out), access, create=create))
 
 
+def output_folder(settings: Settings) -> Path | None:
+    """The folder that <out> names, whether or not it is there; None where <out> is on S3."""
+    location = _as_folder(settings.out)
+    return Path(location).expanduser().resolve() if is_folder(location) else None
+
+
 def _as_folder(out: str) -> str:
     """A bare word is a folder here: nobody's first --out is the name of a bucket."""
     return out if "/" in out or out.startswith((".", "~")) else f"./{out}"
@@ -205,8 +209,7 @@ def _work(settings: Settings, places: _Places, summary: Summary, messages: Messa
     """Everything that takes time: list, count, read records, join, report."""
     counts_folder = f"counts/{places.counter.model_id}"
     is_limited = settings.limit is not None
-    with tempfile.TemporaryDirectory(prefix="reconcile-", ignore_cleanup_errors=True) as folder:
-        work = Path(folder)
+    with work_folder() as work:
         output = places.output
         parts = (output.local_parts(counts_folder, work), output.local_parts("records", work))
         night = Night(work, places.counter.card.labels, *parts)
@@ -221,9 +224,11 @@ def _work(settings: Settings, places: _Places, summary: Summary, messages: Messa
                 path = bring_file(settings.records, s3_access(settings), work)
                 night.use_table_records(path, settings.records, settings.records_columns, only_of_images=is_limited)
             # Nothing is counted before it is sure that there are photos, and records to hold them against.
-            images.fill(night.new_images(_photos(settings, places.bucket), settings.limit))
+            photos = night.new_images(_photos(settings, places.bucket), settings.limit)
+            images.fill(_told(photos, "photos", messages))
             if settings.records is None and not is_limited:
-                records.fill(night.new_records(_records(settings, places.bucket), only_of_images=False))
+                listed = night.new_records(_records(settings, places.bucket), only_of_images=False)
+                records.fill(_told(listed, "records", messages))
                 _need_a_page(records, places.bucket, "records", settings.records_prefix)
             _need_a_page(images, places.bucket, "photos", settings.images_prefix)
             taken = _count(settings, places, images, summary, messages)
@@ -231,7 +236,8 @@ def _work(settings: Settings, places: _Places, summary: Summary, messages: Messa
             summary.already_counted = summary.images - taken
             if settings.records is None:
                 if is_limited:  # which records are wanted is known only now
-                    records.fill(night.new_records(_records(settings, places.bucket), only_of_images=True))
+                    listed = night.new_records(_records(settings, places.bucket), only_of_images=True)
+                    records.fill(_told(listed, "records", messages))
                 _read_records(places, records, summary, messages)
                 night.use_json_records()
             night.use_parts(output.local_parts(counts_folder, work), output.local_parts("records", work))
@@ -269,11 +275,25 @@ def _need_a_page(backlog: Backlog, bucket: Bucket, what: str, prefix: str) -> No
         raise ReconcileError(f"there are no {what} under {bucket.url(prefix)}; is {flag} right?")
 
 
+def _told(pages: Iterator[list[StoredObject]], what: str, messages: Messages) -> Iterator[list[StoredObject]]:
+    """The same pages; at their end a line says how many there were, and how long it took."""
+    started, new = time.monotonic(), 0
+    for page in pages:
+        new += len(page)
+        yield page
+    seconds = round(time.monotonic() - started, 2)
+    messages.say(f"{what} listed in {seconds:.1f} s, {new:,} of them new", stage="list", new=new, seconds=seconds)
+
+
 def _count(settings: Settings, places: _Places, images: Backlog, summary: Summary, messages: Messages) -> int:
     """Count, and say how many images were taken, unreadable ones included."""
     bucket, output, counter = places
-    with messages.progress("counting", images) as advance:
-        counted = count_images(bucket, images, counter, output, advance)
+    with (
+        _telling_of_a_stop("photos counted", "count", images, messages),
+        messages.naming("photos", "count") as complain,
+        messages.progress("counting", images, stage="count") as advance,
+    ):
+        counted = count_images(bucket, images, counter, output, advance, complain)
     summary.counted, summary.seconds["count"] = counted.objects - counted.failed, round(counted.seconds, 2)
     if counted.objects:
         summary.images_per_second = round(counted.objects / counted.seconds, 1)
@@ -288,15 +308,30 @@ def _count(settings: Settings, places: _Places, images: Backlog, summary: Summar
 
 
 def _read_records(places: _Places, records: Backlog, summary: Summary, messages: Messages) -> None:
-    with messages.progress("reading records", records) as advance:
-        read = read_records(places.bucket, records, places.output, advance)
+    with (
+        _telling_of_a_stop("records read", "records", records, messages),
+        messages.naming("records", "records") as complain,
+        messages.progress("reading records", records, stage="records") as advance,
+    ):
+        read = read_records(places.bucket, records, places.output, advance, complain)
     summary.seconds["records"] = round(read.seconds, 2)
     messages.say(
-        f"{read.objects:,} new records read in {read.seconds:.1f} s",
+        f"{read.objects:,} new records read in {read.seconds:.1f} s, {read.failed:,} of them invalid",
         stage="records",
         read=read.objects,
+        invalid=read.failed,
         seconds=summary.seconds["records"],
     )
+
+
+@contextmanager
+def _telling_of_a_stop(what: str, stage: str, backlog: Backlog, messages: Messages) -> Iterator[None]:
+    try:
+        yield
+    except Interrupted as stop:
+        total = f"{backlog.total:,}" if backlog.is_complete else f"at least {backlog.total:,}"
+        messages.warn(f"stopped with {stop.kept:,} of {total} {what} and kept", stage=stage, kept=stop.kept)
+        raise
 
 
 def _finish(
@@ -322,11 +357,13 @@ def _finish(
                     f"--rank-by value: {unknown:,} of {summary.queued:,} bins in the queue have no item whose cost is "
                     "known; they come last, by p wrong"
                 )
-        for name in ("reconciled.parquet", "recount.csv"):
-            output.write_run_file(summary.run_id, name, work / name)
+            for name in ("reconciled.parquet", "recount.csv"):
+                output.write_run_file(summary.run_id, name, work / name)
+        _tell_of_the_end(f"{summary.rows:,} rows reconciled", "reconcile", summary, messages)
         with _timed(summary, "report"):
             html = render_report(results, places.bucket, summary, earlier_nights(output, summary, work))
     summary.report = output.write_run_file(summary.run_id, "report.html", html.encode())
+    _tell_of_the_end("report rendered", "report", summary, messages)
     output.write_run_file(summary.run_id, "summary.json", json.dumps(summary.as_dict(), indent=2).encode())
 
 
@@ -377,3 +414,8 @@ def _timed(summary: Summary, stage: str) -> Iterator[None]:
         yield
     finally:
         summary.seconds[stage] = round(summary.seconds.get(stage, 0.0) + time.monotonic() - started, 2)
+
+
+def _tell_of_the_end(what: str, stage: str, summary: Summary, messages: Messages) -> None:
+    seconds = summary.seconds[stage]
+    messages.say(f"{what} in {seconds:.1f} s", stage=stage, seconds=seconds)

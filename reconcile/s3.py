@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -174,7 +175,15 @@ class S3Bucket:
             return f"cannot {verb} {where}: the connection broke off or went silent in the middle of an answer"
         if "error sending request" in text or "HTTP error" in text:
             return f"cannot {verb} {where}: no answer; check --endpoint-url, --region and the network"
-        return f"cannot {verb} {where}: {text.splitlines()[0][:300]}"
+        return f"cannot {verb} {where}: {_without_body(text)[:300]}"
+
+
+def _without_body(text: str) -> str:
+    """What failed, and of the server's answer its code and message alone: the rest may repeat the session token."""
+    start, _, body = text.partition("<")
+    start = start.partition("\n")[0]
+    said = [found[1] for name in ("Code", "Message") if (found := re.search(f"<{name}>([^<]*)</{name}>", f"<{body}"))]
+    return " ".join([start.strip(), *said])
 
 
 def _whole(connection: S3Connection, key: str, etag: str | None) -> bytes:

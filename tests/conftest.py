@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -198,6 +199,13 @@ def reconcile(*arguments: object, **options: object) -> subprocess.CompletedProc
     """Run the command as a person would."""
     command = [str(SCRIPTS / "reconcile"), *(str(argument) for argument in arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+
+
+def last_line(told: str) -> str:
+    """The last line of a log, without the time that it has to begin with where it is on no terminal."""
+    found = re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ (.*)", told.splitlines()[-1])
+    assert found, told
+    return found[1]
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ from reconcile.training.export import check_bound, export
 from reconcile.training.network import CountNetwork, predict_logits
 from reconcile.training.recipe import read_recipe
 from reconcile.training.start import start_from
-from tests.conftest import SCRIPTS, reconcile
+from tests.conftest import SCRIPTS, last_line, reconcile
 
 RECIPE = """
 version = "tiny"
@@ -185,7 +185,7 @@ def test_a_stopped_training_ends_where_an_undisturbed_one_does(trained, photos, 
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
-    assert told.splitlines()[-1].startswith("reconcile: interrupted; what was done is kept")
+    assert last_line(told).startswith("reconcile: interrupted; what was done is kept")
     assert len(list(csv.DictReader((tmp_path / "t" / "metrics.csv").open()))) < 3
 
     done = reconcile(*command, cwd=tmp_path)
