@@ -1,5 +1,7 @@
 """What each stage of counting costs when it runs alone: CPU seconds an image, of this process and of the S3 server.
 
+Alone, but on all cores at once: the two threads of a physical core, and cores that share a cache, slow each other down.
+
 The limit of a run follows from it: the cores cannot do more work than they have seconds, so that
 
     images a second ≤ cores / Σ CPU seconds an image of every stage
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconcile.bucket import S3Access, open_bucket
+from reconcile.cores import available_cores
 from reconcile.counting import fetches_in_flight
 from reconcile.images import load_image
 from reconcile.records import read_abid_record
@@ -64,11 +67,16 @@ def measure(server: Server, bucket_name: str, counter: Counter) -> Costs:
     record, record_serve = _of_fetching(
         server, [lambda stored=stored: texts.append(bucket.get(stored.key, stored.etag)) for stored in records]
     )
-    size, batch = counter.card.input_size, counter.new_batch()
+    size, batch, cores = counter.card.input_size, counter.new_batch(), available_cores()
+
+    def decode_some(worker: int) -> None:
+        own = counter.new_batch()
+        for number, content in enumerate(data[worker::cores]):
+            load_image(content, size, out=own[number % len(own)])
 
     def decode() -> None:
-        for number, content in enumerate(data):
-            load_image(content, size, out=batch[number % len(batch)])
+        with ThreadPoolExecutor(cores) as pool:
+            list(pool.map(decode_some, range(cores)))
 
     def read() -> None:
         for text in texts:

@@ -17,7 +17,7 @@ import os
 import platform
 import threading
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -231,7 +231,11 @@ class _Keeper:
         try:
             found = self._output.bucket.read(LOCK)
             holder = None if found is None else _Owner.from_json(found[1])
-            if holder is not None and holder.token == self._owner.token and self._beat():
+            if holder is None or holder.token != self._owner.token:
+                return
+            with suppress(ReconcileError):  # the disk is full, which is no reason to leave the lock behind
+                self._beat()
+            if self.lost is None:
                 self._output.bucket.delete(LOCK)
         except Exception as error:
             self._warn(f"the lock could not be removed; the next run takes it over: {error}")

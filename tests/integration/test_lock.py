@@ -19,7 +19,7 @@ from reconcile.bucket import FetchError, S3Access, open_bucket
 from reconcile.errors import ReconcileError
 from reconcile.lock import locked
 from reconcile.store import Output
-from tests.conftest import SCRIPTS, reconcile, write_bucket
+from tests.conftest import SCRIPTS, last_line, reconcile, write_bucket
 
 
 @pytest.fixture(params=["folder", "moto", "rclone"])
@@ -256,7 +256,8 @@ def test_a_second_run_ends_at_once_and_the_next_after_a_kill_takes_over(waiting,
     second = reconcile("run", *arguments)
     assert second.returncode == 1
     assert second.stdout == ""
-    [line] = second.stderr.splitlines()
+    assert second.stderr.count("\n") == 1
+    line = last_line(second.stderr)
     assert line.startswith(f"reconcile: {tmp_path / 'out'} is in use by run first (host ")
     assert f"pid {first.pid}, since 20" in line
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["run.lock"]
@@ -277,6 +278,7 @@ def test_a_run_that_lost_its_lock_says_so_in_one_line(waiting, tmp_path):
     (tmp_path / "taken").rename(path)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 1
-    [line] = told.splitlines()
+    assert told.count("\n") == 1
+    line = last_line(told)
     assert line.startswith(f"reconcile: lost {tmp_path / 'out'} to run second (host far, ")
     assert json.loads(path.read_text()) == taken

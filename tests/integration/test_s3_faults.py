@@ -23,7 +23,7 @@ from reconcile.config import load_settings
 from reconcile.errors import ReconcileError
 from reconcile.messages import Messages
 from reconcile.pipeline import run
-from tests.conftest import SCRIPTS, grey_photo, write_bucket
+from tests.conftest import SCRIPTS, grey_photo, last_line, write_bucket
 from tests.integration.faulty_proxy import (
     Rule,
     faulty_proxy,
@@ -319,7 +319,7 @@ def test_a_run_that_s3_keeps_waiting_is_interrupted_at_once(warehouse, grey_mode
         process.send_signal(signal.SIGTERM)
         _, told = process.communicate(timeout=25)  # S3's own patience is longer
     assert process.returncode == 130
-    assert told.splitlines()[-1].startswith("reconcile: interrupted; what was done is kept")
+    assert last_line(told).startswith("reconcile: interrupted; what was done is kept")
 
 
 @pytest.fixture
