@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from reconcile.errors import ReconcileError
 
@@ -30,9 +30,8 @@ class S3Access:
     no_sign_request: bool = False
 
 
-@dataclass(frozen=True)
-class StoredObject:
-    """One object as its listing tells it."""
+class StoredObject(NamedTuple):
+    """One object as its listing tells it; there are millions of them."""
 
     key: str
     size: int
