@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _NOT_IN_REPORT = {"log_format", "run_id"}
 
 
-class _Places(NamedTuple):
+class Places(NamedTuple):
     """What a run works with, opened and found good."""
 
     bucket: Bucket
@@ -72,13 +72,16 @@ def run(settings: Settings, run_id: str, messages: Messages, notice: str | None 
     Raises:
         ReconcileError: no bucket, no credentials, no model, no output: in one line, before any work starts.
     """
-    started = datetime.now(UTC)
-    places = _open(settings, run_id, messages)
+    return run_over(open_places(settings, run_id, messages), settings, run_id, messages, notice)
+
+
+def run_over(places: Places, settings: Settings, run_id: str, messages: Messages, notice: str | None = None) -> Summary:
+    """The same, over what `open_places` opened."""
     counter = places.counter
     summary = Summary(
         run_id=run_id,
         bucket=places.bucket.location,
-        started_at=started.isoformat(timespec="seconds"),
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         model_version=counter.card.version,
         model_id=counter.model_id,
         labels=list(counter.card.labels.names),
@@ -148,7 +151,12 @@ def _bucket_of(summary: Summary, reach: dict[str, Any]) -> Bucket:
     return open_bucket(reach.get("bucket") or summary.bucket, access)
 
 
-def _open(settings: Settings, run_id: str, messages: Messages) -> _Places:
+def open_places(settings: Settings, run_id: str, messages: Messages) -> Places:
+    """Open all that a run needs, and see that it can begin.
+
+    Raises:
+        ReconcileError: no bucket, no credentials, no model, no output, or a run of that id is there.
+    """
     if settings.records is not None:
         table_format(settings.records)
     if settings.where is not None:
@@ -167,7 +175,7 @@ def _open(settings: Settings, run_id: str, messages: Messages) -> _Places:
         f"run {run_id}: {bucket.location} → {output.location}, model {counter.model_id}, "
         f"{counter.provider.removesuffix('ExecutionProvider')}, {workers}"
     )
-    return _Places(bucket, output, counter)
+    return Places(bucket, output, counter)
 
 
 def s3_access(settings: Settings) -> S3Access:
@@ -191,7 +199,7 @@ def _as_folder(out: str) -> str:
     return out if "/" in out or out.startswith((".", "~")) else f"./{out}"
 
 
-def _work(settings: Settings, places: _Places, summary: Summary, messages: Messages) -> None:
+def _work(settings: Settings, places: Places, summary: Summary, messages: Messages) -> None:
     """Everything that takes time: list, count, read records, join, report."""
     counts_folder = f"counts/{places.counter.model_id}"
     is_limited = settings.limit is not None
@@ -259,7 +267,7 @@ def _need_a_page(backlog: Backlog, bucket: Bucket, what: str, prefix: str) -> No
         raise ReconcileError(f"there are no {what} under {bucket.url(prefix)}; is {flag} right?")
 
 
-def _count(settings: Settings, places: _Places, images: Backlog, summary: Summary, messages: Messages) -> int:
+def _count(settings: Settings, places: Places, images: Backlog, summary: Summary, messages: Messages) -> int:
     """Count, and say how many images were taken, unreadable ones included."""
     bucket, output, counter = places
     with messages.progress("counting", images) as advance:
@@ -277,7 +285,7 @@ def _count(settings: Settings, places: _Places, images: Backlog, summary: Summar
     return counted.objects
 
 
-def _read_records(places: _Places, records: Backlog, summary: Summary, messages: Messages) -> None:
+def _read_records(places: Places, records: Backlog, summary: Summary, messages: Messages) -> None:
     with messages.progress("reading records", records) as advance:
         read = read_records(places.bucket, records, places.output, advance)
     summary.seconds["records"] = round(read.seconds, 2)
@@ -291,7 +299,7 @@ def _read_records(places: _Places, records: Backlog, summary: Summary, messages:
 
 def _finish(
     settings: Settings,
-    places: _Places,
+    places: Places,
     night: Night,
     verdicts: list[str],
     work: Path,
@@ -302,6 +310,7 @@ def _finish(
     output, labels = places.output, places.counter.card.labels
     with _timed(summary, "reconcile"):
         errors = _judge(settings, places, night, verdicts, work, summary)
+        night.close()  # its tables have said all they know, and the report needs memory too
     with Results(work / "reconciled.parquet", labels) as results:
         with _timed(summary, "reconcile"):
             results.write_recount_list(work / "recount.csv", summary.run_id, settings.capacity)
@@ -321,7 +330,7 @@ def _finish(
 
 
 def _judge(
-    settings: Settings, places: _Places, night: Night, verdicts: list[str], work: Path, summary: Summary
+    settings: Settings, places: Places, night: Night, verdicts: list[str], work: Path, summary: Summary
 ) -> LearnedErrors:
     """Learn from the recounts so far, then judge and rank every bin."""
     card = places.counter.card
@@ -346,8 +355,7 @@ def _sum_up(settings: Settings, results: Results, errors: LearnedErrors, summary
     summary.record_error_rate = round(errors.model.rate, 4)
     for name, number in results.table("overview").iloc[0].items():
         setattr(summary, str(name), int(number))
-    bins = results.table("expectation", tolerance=settings.tolerance)
-    summary.agreeing = int(bins["agrees"].sum())
+    bins = results.batches("expectation", tolerance=settings.tolerance)
     expected = expected_of_night(bins, errors, settings.capacity)
     if expected is not None:
         summary.expected_wrong = expected.wrong.as_dict()
