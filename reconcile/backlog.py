@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from reconcile import interruption
@@ -23,7 +24,7 @@ _LOOK_UP_SECONDS = 0.5
 
 
 class Backlog:
-    """A queue on disk that one thread fills and another empties, in the same order.
+    """A queue in DuckDB that one thread fills and another empties, in the same order.
 
     A listing of a million keys ends minutes before they are counted; only then is it known how much there is to do.
     Holding them here instead of in memory keeps memory independent of their number.
@@ -121,13 +122,14 @@ class Backlog:
 
 def as_table(page: list[StoredObject]) -> pa.Table:
     """position, key, bin_id, size, etag and modified of each object."""
+    keys, sizes, etags, modified = zip(*page, strict=True) if page else ((), (), (), ())
     return pa.table(
         {
-            "position": pa.array(range(len(page)), pa.int64()),
-            "key": pa.array([stored.key for stored in page], pa.string()),
-            "bin_id": pa.array([bin_id(stored.key) for stored in page], pa.string()),
-            "size": pa.array([stored.size for stored in page], pa.int64()),
-            "etag": pa.array([stored.etag for stored in page], pa.string()),
-            "modified": pa.array([stored.modified for stored in page], pa.timestamp("us", tz="UTC")),
+            "position": np.arange(len(page)),
+            "key": pa.array(keys, pa.string()),
+            "bin_id": pa.array(map(bin_id, keys), pa.string(), size=len(keys)),
+            "size": pa.array(sizes, pa.int64()),
+            "etag": pa.array(etags, pa.string()),
+            "modified": pa.array(modified, pa.timestamp("us", tz="UTC")),
         }
     )

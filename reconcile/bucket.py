@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from reconcile.errors import ReconcileError, UsageError
@@ -45,9 +45,8 @@ def holds_secrets(url: str) -> bool:
     return bool(parts.username or parts.password or parts.query)
 
 
-@dataclass(frozen=True)
-class StoredObject:
-    """One object as its listing tells it."""
+class StoredObject(NamedTuple):
+    """One object as its listing tells it; there are millions of them."""
 
     key: str
     size: int

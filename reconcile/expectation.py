@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 _COUNTED_OUT = 1000
 """Up to so many bins the number's distribution is computed exactly; of more, a normal one is as good."""
 _INSIDE = 0.95
+_AT_ONCE = 20_000
+"""Bins, so that what is computed in between stays in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -43,29 +47,37 @@ class NightExpectation:
     """Share of records that are right within the tolerance: the trade's inventory record accuracy."""
 
 
-def expected_of_night(bins: pd.DataFrame, errors: LearnedErrors, capacity: int) -> NightExpectation | None:
+def expected_of_night(bins: Iterable[pd.DataFrame], errors: LearnedErrors, capacity: int) -> NightExpectation | None:
     """Sum up what judging said of each bin; what was recounted is known.
 
     Args:
-        bins: rows of sql/expectation.sql.
+        bins: rows of sql/expectation.sql, some at a time; sixteen bytes of each are kept.
         errors: the error model p_wrong was computed with.
         capacity: how many bins of the queue can be recounted.
 
     Returns:
         None where no bin was held against its record.
     """
-    if not len(bins):
+    number = known_wrong = known_off = 0
+    all_p, all_enough, queued_p = [np.empty(0)], [np.empty(0)], [np.empty(0)]
+    for some in bins:
+        number += len(some)
+        known, unknown = some[some["is_wrong"].notna()], some[some["is_wrong"].isna()]
+        known_wrong, known_off = known_wrong + int(known["is_wrong"].sum()), known_off + int(known["is_off"].sum())
+        p = unknown["p_wrong"].to_numpy(dtype=np.float64)
+        enough = np.divide(unknown["p_off"].to_numpy(dtype=np.float64), p, out=np.zeros_like(p), where=p > 0)
+        all_p.append(p)
+        all_enough.append(np.clip(enough, 0, 1))
+        queued_p.append(p[(unknown["recount_rank"] <= capacity).to_numpy(dtype=bool)])
+    if not number:
         return None
     rate, rates = errors.model.rate, errors.rates
-    known, unknown = bins[bins["is_wrong"].notna()], bins[bins["is_wrong"].isna()]
-    queued = unknown[unknown["recount_rank"] <= capacity]
-    p = unknown["p_wrong"].to_numpy(dtype=np.float64)
-    enough = np.divide(unknown["p_off"].to_numpy(dtype=np.float64), p, out=np.zeros_like(p), where=p > 0)
-    off = _with_known(expected_number(p, rate, rates, np.clip(enough, 0, 1)), int(known["is_off"].sum()))
+    p = np.concatenate(all_p)
+    off = _with_known(expected_number(p, rate, rates, np.concatenate(all_enough)), known_off)
     return NightExpectation(
-        wrong=_with_known(expected_number(p, rate, rates), int(known["is_wrong"].sum())),
-        wrong_in_queue=expected_number(queued["p_wrong"].to_numpy(dtype=np.float64), rate, rates),
-        accuracy=Expected(1 - off.value / len(bins), 1 - off.high / len(bins), 1 - off.low / len(bins)),
+        wrong=_with_known(expected_number(p, rate, rates), known_wrong),
+        wrong_in_queue=expected_number(np.concatenate(queued_p), rate, rates),
+        accuracy=Expected(1 - off.value / number, 1 - off.high / number, 1 - off.low / number),
     )
 
 
@@ -94,19 +106,33 @@ def expected_number(
         the mean at `rate`, and the interval over all `rates`.
     """
     weights = np.ones_like(p) if share is None else share
-    odds = _odds(p)
-    chances = np.zeros(len(p) + 1) if len(p) <= _COUNTED_OUT else None
-    normals = []
-    for other in rates:
-        scaled = odds * (_odds(other) / _odds(rate))
-        wrong = weights * np.where(np.isinf(scaled), 1.0, scaled / (1 + np.where(np.isinf(scaled), 0.0, scaled)))
-        if chances is None:
-            normals.append((wrong.sum(), np.sqrt((wrong * (1 - wrong)).sum())))
-        else:
-            chances += poisson_binomial(wrong) / len(rates)
-    low, high = interval(chances) if chances is not None else _normal_ends(normals, len(p))
+    if len(p) <= _COUNTED_OUT:
+        chances = np.zeros(len(p) + 1)
+        for other in rates:
+            chances += poisson_binomial(_under_another_rate(p, rate, other) * weights) / len(rates)
+        low, high = interval(chances)
+    else:
+        low, high = _normal_ends([_normal(p, weights, rate, other) for other in rates], len(p))
     mean = float((weights * p).sum())
     return Expected(mean, min(low, mean), max(high, mean))
+
+
+def _under_another_rate(p: NDArray[np.float64], rate: float, other: float) -> NDArray[np.float64]:
+    scaled = _odds(p) * (_odds(other) / _odds(rate))
+    result: NDArray[np.float64] = np.where(
+        np.isinf(scaled), 1.0, scaled / (1 + np.where(np.isinf(scaled), 0.0, scaled))
+    )
+    return result
+
+
+def _normal(p: NDArray[np.float64], weights: NDArray[np.float64], rate: float, other: float) -> tuple[float, float]:
+    """Mean and deviation of the number under another rate."""
+    mean = variance = 0.0
+    for start in range(0, len(p), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        wrong = weights[part] * _under_another_rate(p[part], rate, other)
+        mean, variance = mean + float(wrong.sum()), variance + float((wrong * (1 - wrong)).sum())
+    return mean, variance**0.5
 
 
 def poisson_binomial(p: NDArray[np.float64]) -> NDArray[np.float64]:

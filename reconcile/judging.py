@@ -1,4 +1,4 @@
-"""What photo and record say together of each bin, as columns beside the join."""
+"""What photo and record say together of each bin, as columns beside those of the join."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from reconcile.error_learning import LearnedErrors
     from reconcile.labels import CountLabels
 
-_COLUMNS = pa.schema(
+JUDGED_FROM = ["predicted_count", "difference", "probabilities"]
+"""The columns of sql/reconciled.sql that are looked at."""
+JUDGED_SCHEMA = pa.schema(
     [
         ("p_wrong", pa.float64()),
         ("p_off", pa.float64()),  # off by more than the tolerance
@@ -55,18 +57,17 @@ class Judge:
         places = np.searchsorted(self.labels.values, expected_counts[covered])
         return tonights_mix(probabilities[covered], places, self.labels, self.prior, self.errors.model)
 
-    def schema(self, joined: pa.Schema) -> pa.Schema:
-        """The columns of the join, and those that judging adds."""
-        return pa.schema([*joined, *_COLUMNS])
-
     def judge(self, batch: pa.RecordBatch, mix: NDArray[np.float64] | None) -> pa.RecordBatch:
-        """Add the columns; they are null where there is no count, no record, or no label that covers the record.
+        """What is to be said of each row; null where there is no count, no record, or no label that covers the record.
 
         Args:
-            batch: rows of sql/reconciled.sql.
+            batch: rows of sql/reconciled.sql, JUDGED_FROM of them.
             mix: tonight's, if the probabilities are to be corrected for it.
+
+        Returns:
+            as many rows of JUDGED_SCHEMA.
         """
-        added: dict[str, NDArray[np.float64]] = {name: np.full(batch.num_rows, np.nan) for name in _COLUMNS.names}
+        added: dict[str, NDArray[np.float64]] = {name: np.full(batch.num_rows, np.nan) for name in JUDGED_SCHEMA.names}
         expected = pc.subtract(batch["predicted_count"], batch["difference"]).to_numpy(zero_copy_only=False)
         covered = np.isin(expected, self.labels.values)
         if covered.any():
@@ -81,8 +82,10 @@ class Judge:
             added["likely_count"][covered] = values[likeliest(truth)]
             added["count_if_wrong"][covered] = values[likeliest_if_wrong(truth, places)]
         # NaN becomes null.
-        columns = [pa.array(added[field.name], pa.float64(), from_pandas=True).cast(field.type) for field in _COLUMNS]
-        return pa.RecordBatch.from_arrays([*batch.columns, *columns], schema=self.schema(batch.schema))
+        columns = [
+            pa.array(added[field.name], pa.float64(), from_pandas=True).cast(field.type) for field in JUDGED_SCHEMA
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=JUDGED_SCHEMA)
 
 
 def matrix(lists: pa.ListArray | Sequence[Sequence[float]], width: int) -> NDArray[np.float32]:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 _NOT_IN_REPORT = {"log_format", "run_id"}
 
 
-class _Places(NamedTuple):
+class Places(NamedTuple):
     """What a run works with, opened and found good."""
 
     bucket: Bucket
@@ -77,14 +77,18 @@ def run(settings: Settings, run_id: str, messages: Messages, notice: str | None 
             before any work starts. Or the work itself cannot go on, for want of room, say.
         Interrupted: while counting or reading; another KeyboardInterrupt at any other time.
     """
+    return run_over(open_places(settings, messages), settings, run_id, messages, notice)
+
+
+def run_over(places: Places, settings: Settings, run_id: str, messages: Messages, notice: str | None = None) -> Summary:
+    """The same, over what `open_places` opened."""
     started = datetime.now(UTC)
-    places = _open(settings, messages)
     with locked(places.output, run_id, messages.warn):
         return _run(settings, places, run_id, started, messages, notice)
 
 
 def _run(
-    settings: Settings, places: _Places, run_id: str, started: datetime, messages: Messages, notice: str | None
+    settings: Settings, places: Places, run_id: str, started: datetime, messages: Messages, notice: str | None
 ) -> Summary:
     """The run, once <out> is its own."""
     bucket, output, counter = places
@@ -163,7 +167,12 @@ def _bucket_of(summary: Summary, reach: dict[str, Any]) -> Bucket:
     return open_bucket(reach.get("bucket") or summary.bucket, access)
 
 
-def _open(settings: Settings, messages: Messages) -> _Places:
+def open_places(settings: Settings, messages: Messages) -> Places:
+    """Open all that a run needs, and see that it can begin.
+
+    Raises:
+        ReconcileError: no bucket, no credentials, no model or no output.
+    """
     if settings.records is not None:
         table_format(settings.records)
     if settings.where is not None:
@@ -175,7 +184,7 @@ def _open(settings: Settings, messages: Messages) -> _Places:
         if f"{output.location}/".startswith(bucket.url(prefix).rstrip("/") + "/"):
             raise UsageError(f"--out lies in {bucket.url(prefix)}, where it would be read as photos or records")
     output.check_writable()
-    return _Places(bucket, output, counter)
+    return Places(bucket, output, counter)
 
 
 def s3_access(settings: Settings) -> S3Access:
@@ -205,7 +214,7 @@ def _as_folder(out: str) -> str:
     return out if "/" in out or out.startswith((".", "~")) else f"./{out}"
 
 
-def _work(settings: Settings, places: _Places, summary: Summary, messages: Messages) -> None:
+def _work(settings: Settings, places: Places, summary: Summary, messages: Messages) -> None:
     """Everything that takes time: list, count, read records, join, report."""
     counts_folder = f"counts/{places.counter.model_id}"
     is_limited = settings.limit is not None
@@ -285,7 +294,7 @@ def _told(pages: Iterator[list[StoredObject]], what: str, messages: Messages) ->
     messages.say(f"{what} listed in {seconds:.1f} s, {new:,} of them new", stage="list", new=new, seconds=seconds)
 
 
-def _count(settings: Settings, places: _Places, images: Backlog, summary: Summary, messages: Messages) -> int:
+def _count(settings: Settings, places: Places, images: Backlog, summary: Summary, messages: Messages) -> int:
     """Count, and say how many images were taken, unreadable ones included."""
     bucket, output, counter = places
     with (
@@ -307,7 +316,7 @@ def _count(settings: Settings, places: _Places, images: Backlog, summary: Summar
     return counted.objects
 
 
-def _read_records(places: _Places, records: Backlog, summary: Summary, messages: Messages) -> None:
+def _read_records(places: Places, records: Backlog, summary: Summary, messages: Messages) -> None:
     with (
         _telling_of_a_stop("records read", "records", records, messages),
         messages.naming("records", "records") as complain,
@@ -336,7 +345,7 @@ def _telling_of_a_stop(what: str, stage: str, backlog: Backlog, messages: Messag
 
 def _finish(
     settings: Settings,
-    places: _Places,
+    places: Places,
     night: Night,
     verdicts: list[str],
     work: Path,
@@ -347,6 +356,7 @@ def _finish(
     output, labels = places.output, places.counter.card.labels
     with _timed(summary, "reconcile"):
         errors = _judge(settings, places, night, verdicts, work, summary)
+        night.close()  # its tables have said all they know, and the report needs memory too
     with Results(work / "reconciled.parquet", labels) as results:
         with _timed(summary, "reconcile"):
             results.write_recount_list(work / "recount.csv", summary.run_id, settings.capacity)
@@ -368,7 +378,7 @@ def _finish(
 
 
 def _judge(
-    settings: Settings, places: _Places, night: Night, verdicts: list[str], work: Path, summary: Summary
+    settings: Settings, places: Places, night: Night, verdicts: list[str], work: Path, summary: Summary
 ) -> LearnedErrors:
     """Learn from the recounts so far, then judge and rank every bin."""
     card = places.counter.card
@@ -393,8 +403,7 @@ def _sum_up(settings: Settings, results: Results, errors: LearnedErrors, summary
     summary.record_error_rate = round(errors.model.rate, 4)
     for name, number in results.table("overview").iloc[0].items():
         setattr(summary, str(name), int(number))
-    bins = results.table("expectation", tolerance=settings.tolerance)
-    summary.agreeing = int(bins["agrees"].sum())
+    bins = results.batches("expectation", tolerance=settings.tolerance)
     expected = expected_of_night(bins, errors, settings.capacity)
     if expected is not None:
         summary.expected_wrong = expected.wrong.as_dict()

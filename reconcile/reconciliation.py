@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -11,8 +13,9 @@ import pyarrow.parquet as pq
 from reconcile.backlog import Backlog, as_table
 from reconcile.bucket import StoredObject
 from reconcile.costs import COSTS_SCHEMA
+from reconcile.database import open_database
 from reconcile.errors import ReconcileError
-from reconcile.judging import matrix
+from reconcile.judging import JUDGED_FROM, JUDGED_SCHEMA, matrix
 from reconcile.records import bin_id
 from reconcile.records_table import load_table
 from reconcile.resources import query
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from reconcile.labels import CountLabels
 
 _ROWS_AT_ONCE = 50_000
+_BULK_SECONDS = 0.2
+"""A listing that takes longer for a page is not kept waiting for another."""
 _ENOUGH_FOR_A_MIX = 100_000
 """Bins; tonight's mix of counts is estimated from no more."""
 _LISTED = "(key VARCHAR, bin_id VARCHAR, size BIGINT, etag VARCHAR, modified TIMESTAMPTZ)"
@@ -49,13 +54,15 @@ class Night:
             counts: paths of that model's Parquet parts.
             records: paths of the Parquet parts of JSON records.
         """
-        self._work = work
+        self._work = work / "night"  # where no file that is brought has its place
+        self._work.mkdir(exist_ok=True)
         self._labels = labels
-        self._database = duckdb.connect(str(work / "night.duckdb"), config={"autoinstall_known_extensions": "false"})
-        self._database.execute("SET TimeZone = 'UTC'")
-        self._database.execute(query("macros"))
+        self._database = open_database(work)
         self._database.execute(f"CREATE TABLE listed_images {_LISTED}")
         self._database.execute(f"CREATE TABLE listed_records {_LISTED}")
+        for keys in ("counted", "read_records"):
+            self._database.execute(f"CREATE TABLE {keys} (key VARCHAR, etag VARCHAR, try_again BOOLEAN)")
+        self._parts: set[str] = set()
         self.use_parts(counts, records)
         self.use_verdicts([])
         self.use_costs(COSTS_SCHEMA.empty_table())
@@ -66,8 +73,10 @@ class Night:
         Raises:
             ReconcileError: one of them cannot be read.
         """
-        self._load("counts", counts, COUNTS_SCHEMA, "image_key")
-        self._load("record_parts", records, RECORDS_SCHEMA, "record_key")
+        self._use("counts", counts, COUNTS_SCHEMA)
+        self._use("record_parts", records, RECORDS_SCHEMA)
+        self._know("counted", "image_key", counts)
+        self._know("read_records", "record_key", records)
 
     def use_verdicts(self, paths: Sequence[str]) -> None:
         """Take up what people found who recounted: paths of the Parquet parts of verdicts.
@@ -75,29 +84,28 @@ class Night:
         Raises:
             ReconcileError: one of them cannot be read.
         """
-        self._load("verdicts", paths, VERDICTS_SCHEMA, "imported_at", "they hold what people found: bring them back")
+        self._use("verdicts", paths, VERDICTS_SCHEMA)
+        with _named("verdicts", "they hold what people found: bring them back"):
+            self._database.execute("CREATE OR REPLACE TABLE latest_verdicts AS " + query("latest_verdicts"))
 
     def use_costs(self, costs: pa.Table) -> None:
         """Take up what one item of each product costs; see `costs.read_costs`."""
         self._database.register("unit_costs", costs)
 
-    def _load(
-        self,
-        name: str,
-        paths: Sequence[str],
-        schema: pa.Schema,
-        key: str,
-        advice: str = "delete that file and run again",
-    ) -> None:
+    def _use(self, name: str, paths: Sequence[str], schema: pa.Schema) -> None:
+        """Make a view of Parquet parts; they stay where they are."""
         # An empty table of the same columns stands in while there is no part to read.
         empty = self._work / f"{name}.empty.parquet"
         pq.write_table(schema.empty_table(), empty)
-        try:
-            self._database.execute(f"DROP TABLE IF EXISTS {name}")
-            self._database.read_parquet([str(empty), *paths]).order(key).create(name)
-        except duckdb.Error as error:
-            detail = str(error).splitlines()[0][:300]
-            raise ReconcileError(f"cannot read the {name.replace('_', ' ')} in <out>: {detail}; {advice}") from None
+        self._database.read_parquet([str(empty), *paths]).create_view(name, replace=True)
+
+    def _know(self, keys: str, column: str, paths: Sequence[str]) -> None:
+        """Note the keys that are in these parts, as far as they are new."""
+        new = [path for path in paths if path not in self._parts]
+        if new:
+            with _named("counts" if keys == "counted" else "record parts", "delete that file and run again"):
+                self._database.read_parquet(new).project(f"{column}, etag, try_again").insert_into(keys)
+            self._parts.update(new)
 
     def backlog(self, name: str) -> Backlog:
         """A backlog that keeps what it holds in this database."""
@@ -106,7 +114,7 @@ class Night:
     def new_images(self, pages: Iterable[list[StoredObject]], limit: int | None) -> Iterator[list[StoredObject]]:
         """Note the listing of the images, up to `limit`, and give back those that are not counted yet."""
         left = limit
-        for page in pages:
+        for page in _bulk(pages):
             taken = page if left is None else page[:left]
             yield self._subtract("listed_images", taken, "not_yet_counted")
             if left is not None:
@@ -127,7 +135,7 @@ class Night:
                 name for (name,) in self._database.cursor().execute("SELECT bin_id FROM listed_images").fetchall()
             }
             missing = set(wanted)
-        for page in pages:
+        for page in pages if only_of_images else _bulk(pages):
             taken = page if wanted is None else [stored for stored in page if bin_id(stored.key) in wanted]
             yield self._subtract("listed_records", taken, "not_yet_read")
             if wanted is not None:
@@ -153,6 +161,7 @@ class Night:
 
     def use_json_records(self) -> None:
         """The records are the JSON objects that were listed."""
+        self._database.execute("CREATE OR REPLACE TABLE read_twice AS " + query("read_twice"))
         self._database.execute("CREATE OR REPLACE VIEW all_records AS " + query("records_from_json"))
 
     def use_table_records(self, path: Path, source: str, columns: Mapping[str, str], *, only_of_images: bool) -> None:
@@ -181,19 +190,32 @@ class Night:
             tonight's mix of counts, float64 [labels], where it is far from training's and the probabilities were
             corrected for it before judging; else None.
         """
-        for table, name in (("images", "images"), ("records", "records"), ("recounted", "latest_verdicts")):
-            self._database.execute(f"CREATE OR REPLACE TABLE {table} AS " + query(name))
-        joined, judged = self._work / "joined.parquet", self._work / "judged.parquet"
-        self._database.sql(query("reconciled"), params=self._label_parameters()).write_parquet(str(joined))
-        self._database.read_parquet(str(joined)).create_view("joined", replace=True)
+        # Tables, since that so few rows are in them is worth knowing before the join is planned.
+        for name in ("read_twice", "counted_twice", "photographed_twice", "recorded_twice"):
+            self._database.execute(f"CREATE OR REPLACE TABLE {name} AS " + query(name))
+        # One join at a time: each wants memory for one of its sides.
+        self._keep("images", query("images"))
+        self._keep("records", query("records"))
+        joined = self._keep("joined", query("reconciled"), self._label_parameters())
+        judged = self._work / "judged.parquet"
         mix = self._mix(judge)
-        with pq.ParquetFile(joined) as source, pq.ParquetWriter(judged, judge.schema(source.schema_arrow)) as writer:
-            for batch in source.iter_batches(_ROWS_AT_ONCE):
+        with pq.ParquetFile(joined) as source, pq.ParquetWriter(judged, JUDGED_SCHEMA) as writer:
+            for batch in source.iter_batches(_ROWS_AT_ONCE, columns=JUDGED_FROM):
                 writer.write_batch(judge.judge(batch, mix))
-        self._database.read_parquet(str(judged)).create_view("judged", replace=True)
+        self._database.read_parquet(str(judged), file_row_number=True).create_view("judged", replace=True)
         ranking = self._label_parameters() | {"rank_by": rank_by}
         self._database.sql(query("ranked"), params=ranking).write_parquet(str(destination), compression="zstd")
         return mix
+
+    def _keep(self, name: str, text: str, parameters: dict[str, bool | int] | None = None) -> Path:
+        """Write what a query gives to a Parquet file in the work folder, and make a view of it."""
+        path = self._work / f"{name}.parquet"
+        # In any order: rows that wait for their turn take memory.
+        self._database.execute("SET preserve_insertion_order = false")
+        self._database.sql(text, params=parameters).write_parquet(str(path))
+        self._database.execute("SET preserve_insertion_order = true")
+        self._database.read_parquet(str(path), file_row_number=True).create_view(name, replace=True)
+        return path
 
     def _mix(self, judge: Judge) -> NDArray[np.float64] | None:
         found = self._database.sql(query("compared"), params={"most": _ENOUGH_FOR_A_MIX}).to_arrow_table()
@@ -208,3 +230,25 @@ class Night:
     def close(self) -> None:
         """Let go of the database file."""
         self._database.close()
+
+
+def _bulk(pages: Iterable[list[StoredObject]]) -> Iterator[list[StoredObject]]:
+    """Put pages together that come faster than they are asked for: DuckDB takes fifty about as fast as one."""
+    gathered: list[StoredObject] = []
+    due = 0.0
+    for page in pages:
+        gathered += page
+        if len(gathered) >= _ROWS_AT_ONCE or time.monotonic() >= due:
+            yield gathered
+            gathered, due = [], time.monotonic() + _BULK_SECONDS
+    if gathered:
+        yield gathered
+
+
+@contextmanager
+def _named(what: str, advice: str) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        detail = str(error).splitlines()[0][:300]
+        raise ReconcileError(f"cannot read the {what} in <out>: {detail}; {advice}") from None

@@ -32,7 +32,9 @@ class InvalidRecord(ValueError):
 
 def bin_id(key: str) -> str:
     """The file name without its ending: `bin-images/00001.jpg` and `metadata/00001.json` are of bin `00001`."""
-    name = PurePosixPath(key).name
+    name = key.rpartition("/")[2]
+    if name in ("", "."):
+        name = PurePosixPath(key).name  # knows what such a key means, at twenty times the time
     stem, dot, _ = name.rpartition(".")
     return stem if dot and stem else name
 

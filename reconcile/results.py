@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
+from reconcile.database import open_database
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.resources import query
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import pandas as pd
 
     from reconcile.labels import CountLabels
+
+
+_ROWS_AT_ONCE = 100_000
 
 
 def check_pattern(pattern: str) -> None:
@@ -45,9 +50,7 @@ class Results:
             ReconcileError: it cannot be read.
         """
         self._labels = labels
-        self._database = duckdb.connect(config={"autoinstall_known_extensions": "false"})
-        self._database.execute("SET TimeZone = 'UTC'")
-        self._database.execute(query("macros"))
+        self._database = open_database(reconciled.parent)
         try:
             self._database.read_parquet(str(reconciled)).create_view("reconciled")
         except duckdb.Error as error:
@@ -62,6 +65,11 @@ class Results:
         """
         found: pd.DataFrame = self._relation(name, parameters).df()
         return found
+
+    def batches(self, name: str, **parameters: Any) -> Iterator[pd.DataFrame]:
+        """The same rows as of `table`, some at a time: for results as long as the night."""
+        for batch in self._relation(name, parameters).to_arrow_reader(_ROWS_AT_ONCE):
+            yield batch.to_pandas()
 
     def without_value(self) -> int:
         """Bins in the queue of which it is not known how much value their record may be off: no cost is known."""

@@ -4,12 +4,18 @@ WITH certain AS (
     SELECT
         list_max(probabilities) AS largest,
         (difference = 0)::INTEGER AS agrees,
-        row_number() OVER (ORDER BY list_max(probabilities) DESC, bin_id, image_key) AS place
+        -- In place of the ids themselves, which take ten times as long to sort.
+        hash(bin_id, image_key) AS tie
     FROM reconciled
     WHERE status IN ('match', 'short', 'over')
 ),
 summed AS (
-    SELECT place, largest, sum(agrees) OVER (ORDER BY place ROWS UNBOUNDED PRECEDING) AS agreeing FROM certain
+    SELECT
+        row_number() OVER sorted AS place,
+        largest,
+        sum(agrees) OVER (sorted ROWS UNBOUNDED PRECEDING) AS agreeing
+    FROM certain
+    WINDOW sorted AS (ORDER BY largest DESC, tie)
 ),
 points AS (
     SELECT percent, (percent * (SELECT count(*) FROM certain) + 99) // 100 AS place FROM range(1, 101) AS percents (percent)

@@ -6,7 +6,6 @@ SELECT
     p_off,
     recounted_count <> expected_quantity AS is_wrong,
     recounted_count IS NOT NULL AND abs(recounted_count - expected_quantity) > $tolerance AS is_off,
-    difference = 0 AS agrees,
     recount_rank
 FROM reconciled
 WHERE p_wrong IS NOT NULL

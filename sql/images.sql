@@ -1,9 +1,22 @@
 -- A row: one image of the bucket, with what the model counted in it.
--- Of several photos of one bin, the newest is the one that is held against the record (is_current).
+-- Of several photos of one bin, the newest is the one that is held against the record (is_current). Few images were counted
+-- twice and few bins have several photos: only these are put in order, which for all of them would take most of the night.
 WITH latest AS (
-    SELECT *
+    SELECT counts.*
     FROM counts
-    QUALIFY row_number() OVER (PARTITION BY image_key, etag ORDER BY try_again, counted_at DESC) = 1
+    ANTI JOIN counted_twice AS several ON several.key = counts.image_key AND several.etag = counts.etag
+    UNION ALL
+    SELECT counts.*
+    FROM counts
+    SEMI JOIN counted_twice AS several ON several.key = counts.image_key AND several.etag = counts.etag
+    QUALIFY row_number() OVER (PARTITION BY image_key, counts.etag ORDER BY try_again, counted_at DESC) = 1
+),
+listed AS (
+    SELECT *, TRUE AS is_current FROM listed_images ANTI JOIN photographed_twice USING (bin_id)
+    UNION ALL
+    SELECT *, row_number() OVER (PARTITION BY bin_id ORDER BY modified DESC, key) = 1 AS is_current
+    FROM listed_images
+    SEMI JOIN photographed_twice USING (bin_id)
 )
 SELECT
     listed.bin_id,
@@ -14,6 +27,6 @@ SELECT
     latest.predicted_count,
     latest.probabilities,
     CASE WHEN latest.image_key IS NULL THEN 'the image was not counted' ELSE latest.reason END AS reason,
-    row_number() OVER (PARTITION BY listed.bin_id ORDER BY listed.modified DESC, listed.key) = 1 AS is_current
-FROM listed_images AS listed
+    listed.is_current
+FROM listed
 LEFT JOIN latest ON latest.image_key = listed.key AND latest.etag = listed.etag

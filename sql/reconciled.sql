@@ -59,7 +59,7 @@ SELECT
     recounted.true_count AS recounted_count
 FROM joined
 -- A verdict holds for this very photo, and while the record is the one that was doubted, or what was found.
-LEFT JOIN (SELECT bin_id, image_etag, expected_quantity, true_count FROM recounted) AS recounted
+LEFT JOIN (SELECT bin_id, image_etag, expected_quantity, true_count FROM latest_verdicts) AS recounted
     ON recounted.bin_id = joined.bin_id
     AND recounted.image_etag = joined.image_etag
     AND joined.expected_quantity IN (recounted.expected_quantity, recounted.true_count)

@@ -1,15 +1,26 @@
 -- A row: one bin that has a record. Several records of one bin that agree are one; several that disagree are invalid.
--- A record without a bin id stays a row of its own.
+-- A record without a bin id stays a row of its own. Few bins have several records: only these are put together.
 SELECT
-    any_value(bin_id) AS bin_id,
+    bin_id,
+    record_key,
+    CASE WHEN reason IS NULL THEN expected_quantity END AS expected_quantity,
+    items,
+    note,
+    reason
+FROM all_records
+ANTI JOIN recorded_twice USING (bin_id)
+UNION ALL
+SELECT
+    bin_id,
     string_agg(record_key, ', ' ORDER BY record_key) AS record_key,
     CASE WHEN count(DISTINCT expected_quantity) = 1 AND count(reason) = 0 THEN any_value(expected_quantity) END AS expected_quantity,
     first(items ORDER BY record_key) AS items,
-    CASE WHEN count(*) > 1 THEN count(*) || ' records for this bin' || coalesce('; ' || any_value(note), '') ELSE any_value(note) END AS note,
+    count(*) || ' records for this bin' || coalesce('; ' || any_value(note), '') AS note,
     CASE
         WHEN count(DISTINCT expected_quantity) > 1
             THEN count(*) || ' records for this bin disagree: ' || string_agg(DISTINCT expected_quantity::VARCHAR, ', ')
         ELSE any_value(reason)
     END AS reason
 FROM all_records
-GROUP BY coalesce(bin_id, 'no bin id: ' || record_key)
+SEMI JOIN recorded_twice USING (bin_id)
+GROUP BY bin_id

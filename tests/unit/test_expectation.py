@@ -96,7 +96,7 @@ def test_certainties_stay_certain():
 def test_a_recounted_bin_is_known():
     wrong, right = {"is_wrong": True, "is_off": True}, {"is_wrong": False}
     bins = night([wrong] * 3 + [right] * 5 + [{"p_wrong": 0.0, "p_off": 0.0}])
-    found = expected_of_night(bins, known_rate(), 100)
+    found = expected_of_night([bins], known_rate(), 100)
     assert (found.wrong.low, found.wrong.value, found.wrong.high) == (3, 3, 3)
     assert found.accuracy.value == pytest.approx(1 - 3 / 9)
     assert (found.accuracy.low, found.accuracy.high) == pytest.approx((1 - 3 / 9, 1 - 3 / 9))
@@ -104,7 +104,7 @@ def test_a_recounted_bin_is_known():
 
 def test_only_the_first_of_the_queue_are_walked_to():
     bins = night([{"p_wrong": p, "p_off": p, "recount_rank": rank} for rank, p in enumerate([0.9, 0.8, 0.2, 0.1], 1)])
-    found = expected_of_night(bins, known_rate(), 2)
+    found = expected_of_night([bins], known_rate(), 2)
     assert found.wrong_in_queue.value == pytest.approx(1.7)
     assert found.wrong_in_queue.high == 2
     assert found.wrong.value == pytest.approx(2.0)
@@ -112,16 +112,18 @@ def test_only_the_first_of_the_queue_are_walked_to():
 
 def test_what_is_within_the_tolerance_counts_as_right():
     rows = [{"p_wrong": 0.5, "p_off": 0.1, "recount_rank": 1}] * 10 + [{"is_wrong": True, "is_off": False}] * 10
-    found = expected_of_night(night(rows), known_rate(), 5)
+    found = expected_of_night([night(rows)], known_rate(), 5)
     assert found.wrong.value == pytest.approx(15)
     assert found.accuracy.value == pytest.approx(1 - 1 / 20)
     assert found.accuracy.low < found.accuracy.value < found.accuracy.high <= 1
 
 
 def test_a_night_without_comparable_bins_expects_nothing():
-    assert expected_of_night(night([{}])[:0], known_rate(), 5) is None
+    assert expected_of_night([night([{}])[:0]], known_rate(), 5) is None
 
 
 def test_a_night_on_which_all_was_recounted():
-    found = expected_of_night(night([{"is_wrong": True, "is_off": True}, {"is_wrong": False}]), known_rate(), 5)
+    found = expected_of_night(
+        [night([{"is_wrong": True, "is_off": True}]), night([{"is_wrong": False}])], known_rate(), 5
+    )
     assert (found.wrong.value, found.wrong_in_queue.value, found.accuracy.value) == (1, 0, 0.5)

@@ -1,0 +1,110 @@
+"""python -m benchmarks.records [ROWS …]: a night's join and report over many records, beside the same in pandas.
+
+Each measurement is a process of its own: `records_night` (reconcile's own code) and `records_peer` (pandas), in turns
+over the same files.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.records_data import REAL_ROWS, make_night
+from reconcile.counter import load_counter
+
+ROUNDS = 5
+MORE_ROWS = (1_000_000, 2_000_000, 4_000_000)
+FORMS = {"table": "a CSV table", "json": "JSON records, with their products"}
+
+
+class Measured(NamedTuple):
+    """What one process took."""
+
+    seconds: float
+    """From the first page of the listing to the last file written."""
+    processor: float
+    """Seconds of processor time of the whole process, which depend less than the clock's on what else is running."""
+    peak: float
+    """The most memory that the process held, in MB."""
+
+
+def measure(folder: Path, sizes: tuple[int, ...] = (REAL_ROWS, *MORE_ROWS), rounds: int = ROUNDS) -> list[str]:
+    """Make the nights in `folder`, which takes two gigabytes there, measure, and give the lines of a page of results.
+
+    Args:
+        folder: an empty one, for one night at a time.
+        sizes: numbers of bins; of the first, pandas is measured too.
+        rounds: of the first size, in turns; of the others there is one.
+    """
+    counter = load_counter(None, "cpu", print)
+    lines = []
+    for place, rows in enumerate(sizes):
+        night = folder / f"night-{rows}"
+        make_night(night, rows, counter)
+        lines += _beside_pandas(night, rows, rounds) if place == 0 else []
+        if place == 0 and len(sizes) > 1:
+            lines += [
+                "",
+                "| bins | seconds | processor seconds a million bins | peak memory |",
+                "| --- | --- | --- | --- |",
+            ]
+        if len(sizes) > 1:
+            lines.append(_row(rows, _once("records_night", night, "table")))
+        print(lines[-1], flush=True)
+        shutil.rmtree(night)
+    return lines
+
+
+def _beside_pandas(night: Path, rows: int, rounds: int) -> list[str]:
+    """Both programs in turns, for both forms of records."""
+    lines = [
+        f"{rows:,} bins, everything counted; from the first page of the listing to the last file. Medians of {rounds} "
+        "rounds in turns; the ratio is that of each round.",
+        "",
+        "| records from | | seconds | processor seconds of the process | peak memory |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for form, name in FORMS.items():
+        ours, theirs = [], []
+        for _ in range(rounds):
+            theirs.append(_once("records_peer", night, form))
+            ours.append(_once("records_night", night, form))
+        for who, found in (("`reconcile run`", ours), ("pandas (`benchmarks/records_peer.py`)", theirs)):
+            seconds, processor, peak = (statistics.median(values) for values in zip(*found, strict=True))
+            lines.append(f"| {name} | {who} | {seconds:.1f} | {processor:.1f} | {peak:,.0f} MB |")
+        times = [other.seconds / own.seconds for own, other in zip(ours, theirs, strict=True)]
+        lines.append(
+            f"| | **times as fast** | **{statistics.median(times):.1f}** | {min(times):.1f} – {max(times):.1f} | |"
+        )
+    return lines
+
+
+def _row(rows: int, found: Measured) -> str:
+    return f"| {rows:,} | {found.seconds:.1f} | {1e6 * found.processor / rows:.1f} | {found.peak:,.0f} MB |"
+
+
+def _once(module: str, night: Path, form: str) -> Measured:
+    for leftover in (night / "out" / "runs", night / "peer"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    reader, writer = os.pipe()
+    actions = [(os.POSIX_SPAWN_DUP2, writer, 1), (os.POSIX_SPAWN_CLOSE, reader)]
+    command = [sys.executable, "-m", f"benchmarks.{module}", str(night), form]
+    pid = os.posix_spawn(command[0], command, os.environ, file_actions=actions)
+    os.close(writer)
+    with os.fdopen(reader) as said:
+        text = said.read()
+    _, status, usage = os.wait4(pid, 0)
+    if status != 0:
+        raise SystemExit(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
+    return Measured(float(text.split()[-1]), usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+if __name__ == "__main__":
+    sizes = tuple(int(argument.replace("_", "").replace(",", "")) for argument in sys.argv[1:])
+    with tempfile.TemporaryDirectory() as temporary:
+        print("\n".join(measure(Path(temporary), sizes) if sizes else measure(Path(temporary))))

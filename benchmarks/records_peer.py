@@ -1,0 +1,213 @@
+"""python -m benchmarks.records_peer FOLDER json|table: the script that people write instead, in pandas.
+
+It reads the listing, the counts and the records of `records_data.make_night`, joins them, corrects for the night's mix
+of counts, computes p_wrong, ranks, and writes reconciled.parquet, recount.csv, summary.json and report.html (the first
+hundred bins and the tables; no charts) to FOLDER/peer. Prints the seconds from the first page of the listing to the
+last file.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.records_data import Listing
+
+LABELS = ["0", "1", "2", "3", "4", "5", "6+"]
+LAST = 6
+ERROR_RATE, DECAY = 0.03, 0.6
+FAR = 0.15
+CAPACITY = 100
+
+
+def read(folder: Path, form: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One row an image, one row a bin with a record."""
+    objects = [stored for page in Listing(folder).pages("bin-images/") for stored in page]
+    listed = pd.DataFrame(objects, columns=["key", "size", "etag", "modified"])
+    listed = listed.rename(columns={"key": "image_key"})
+    counts = pd.read_parquet(next((folder / "out" / "counts").iterdir()))
+    counts = counts.sort_values("counted_at").drop_duplicates(["image_key", "etag"], keep="last")
+    images = listed.merge(counts, on=["image_key", "etag"], how="left")
+    images["bin_id"] = images["image_key"].str.extract(r"([^/]+)\.[^./]*$", expand=False)
+    images = images.sort_values(["modified", "image_key"], ascending=[False, True])
+    images["is_older_photo"] = images.duplicated("bin_id")
+    if form == "json":
+        records = pd.read_parquet(folder / "out" / "records").sort_values("read_at")
+        records = records.drop_duplicates("bin_id", keep="last").rename(columns={"reason": "record_reason"})
+        return images, records[["bin_id", "record_key", "expected_quantity", "items", "note", "record_reason"]]
+    records = pd.read_csv(folder / "records.csv", dtype=str)
+    number = pd.to_numeric(records["expected_quantity"], errors="coerce")
+    valid = number.notna() & (number >= 0) & (number == number.round())
+    records["expected_quantity"] = number.where(valid).astype("Int64")
+    records["record_reason"] = np.where(valid, None, "the expected quantity is no number")
+    return images, records.drop_duplicates("bin_id")
+
+
+def join(images: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
+    """One row an image or record."""
+    newest, older = images[~images["is_older_photo"]], images[images["is_older_photo"]]
+    rows = newest.merge(records, on="bin_id", how="outer", indicator=True)
+    rows = pd.concat([rows, older.assign(_merge="left_only")], ignore_index=True)
+    rows["difference"] = rows["predicted_count"] - rows["expected_quantity"].clip(upper=LAST)
+    rows["status"] = np.select(
+        [
+            (rows["_merge"] == "right_only") & rows["record_reason"].notna(),
+            rows["_merge"] == "right_only",
+            rows["reason"].notna() | rows["predicted_count"].isna(),
+            rows["_merge"] == "left_only",
+            rows["record_reason"].notna(),
+        ],
+        ["invalid_record", "no_image", "unreadable_image", "no_record", "invalid_record"],
+        default="compared",
+    )
+    rows["reason"] = rows["reason"].fillna(rows["record_reason"])
+    return rows.drop(columns=["_merge", "record_reason", "size", "try_again", "counted_at"])
+
+
+def record_given_truth() -> np.ndarray:
+    """P(record | true count), truth by record."""
+    counts = np.arange(LAST + 1)
+    slips = DECAY ** np.abs(counts[:, None] - counts[None, :]).astype(float)
+    np.fill_diagonal(slips, 0)
+    chances = ERROR_RATE * slips / slips.sum(axis=1, keepdims=True)
+    np.fill_diagonal(chances, 1 - ERROR_RATE)
+    return chances
+
+
+def tonights_mix(probabilities: np.ndarray, expected: np.ndarray, prior: np.ndarray) -> np.ndarray | None:
+    """Label shift by expectation maximisation, on a sample."""
+    if len(expected) > 100_000:
+        chosen = np.random.default_rng(0).choice(len(expected), 100_000, replace=False)
+        probabilities, expected = probabilities[chosen], expected[chosen]
+    ratios = probabilities / prior * record_given_truth()[:, expected].T
+    mix = prior
+    for _ in range(1000):
+        posterior = ratios * mix
+        step = (posterior / posterior.sum(axis=1, keepdims=True)).mean(axis=0)
+        settled = np.abs(step - mix).max() < 1e-7
+        mix = step
+        if settled:
+            break
+    return mix if np.abs(mix - prior).sum() / 2 >= FAR else None
+
+
+def judge(rows: pd.DataFrame, prior: np.ndarray) -> pd.DataFrame:
+    """p_wrong, status and rank of every bin with a count and a record."""
+    compared = rows["status"] == "compared"
+    probabilities = np.stack(rows.loc[compared, "probabilities"].to_list()).astype(float)
+    expected = rows.loc[compared, "expected_quantity"].clip(upper=LAST).to_numpy(dtype=int)
+    mix = tonights_mix(probabilities, expected, prior)
+    if mix is not None:
+        probabilities *= mix / prior
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+    truth = probabilities * record_given_truth()[:, expected].T
+    truth /= truth.sum(axis=1, keepdims=True)
+    likely = truth.argmax(axis=1)
+    each = np.arange(len(expected))
+    others = truth.copy()
+    others[each, expected] = 0
+    distance = np.abs(np.arange(LAST + 1)[None, :] - expected[:, None])
+    rows.loc[compared, "p_wrong"] = others.sum(axis=1)
+    rows.loc[compared, "units_off"] = (truth * distance).sum(axis=1)
+    rows.loc[compared, "likely_count"] = likely
+    rows.loc[compared, "count_if_wrong"] = others.argmax(axis=1)
+    rows.loc[compared, "status"] = np.select([likely < expected, likely > expected], ["short", "over"], "match")
+    rows["apart"] = rows["difference"].abs()
+    queue = rows[compared].sort_values(
+        ["p_wrong", "apart", "bin_id", "image_key"], ascending=[False, False, True, True]
+    )
+    rows.loc[queue.index, "recount_rank"] = np.arange(1, len(queue) + 1)
+    return rows.drop(columns="apart").sort_values(["recount_rank", "status", "bin_id", "image_key"])
+
+
+def wilson(share: pd.Series, n: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Its two ends, 95 %."""
+    z = 1.959964
+    middle, around = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return (middle - around) / (1 + z * z / n), (middle + around) / (1 + z * z / n)
+
+
+def tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What the report shows."""
+    compared = rows[rows["p_wrong"].notna()].copy()
+    compared["on_record"] = compared["expected_quantity"].clip(upper=LAST).astype(int)
+    compared["agrees"] = compared["difference"] == 0
+    compared["squared"] = compared["difference"].astype(float) ** 2
+    compared["largest"] = np.stack(compared["probabilities"].to_list()).max(axis=1)
+    accuracy = compared.groupby("on_record").agg(
+        n=("agrees", "size"), accuracy=("agrees", "mean"), mse=("squared", "mean"), bias=("difference", "mean")
+    )
+    accuracy["rmse"] = np.sqrt(accuracy.pop("mse"))
+    accuracy["low"], accuracy["high"] = wilson(accuracy["accuracy"], accuracy["n"])
+    place = np.clip(np.ceil(compared["largest"] * 15) - 1, 0, 14)
+    certain = compared.sort_values("largest", ascending=False)
+    places = (np.arange(1, 101) * len(certain) + 99) // 100
+    coverage = pd.DataFrame(
+        {
+            "photos": places,
+            "least": certain["largest"].to_numpy()[places - 1],
+            "agreeing": certain["agrees"].cumsum().to_numpy()[places - 1],
+        }
+    )
+    return {
+        "totals": rows["status"].value_counts().to_frame(),
+        "accuracy": accuracy,
+        "confusion": pd.crosstab(compared["on_record"], compared["predicted_count"]),
+        "reliability": compared.groupby(place).agg(
+            photos=("agrees", "size"), probability=("largest", "mean"), agreeing=("agrees", "sum")
+        ),
+        "coverage": coverage,
+        "problems": rows[rows["p_wrong"].isna()].groupby(["status", "reason"], dropna=False).size().to_frame("bins"),
+    }
+
+
+def products(rows: pd.DataFrame) -> pd.DataFrame:
+    """The products whose bins are most often wrong."""
+    items = rows.loc[rows["p_wrong"].notna(), ["p_wrong", "status", "items"]].explode("items").dropna(subset="items")
+    items["asin"] = [item["asin"] for item in items["items"]]
+    items["name"] = [item["name"] for item in items["items"]]
+    items["quantity"] = [item["quantity"] for item in items["items"]]
+    found = items.groupby("asin").agg(
+        name=("name", "first"),
+        bins=("p_wrong", "size"),
+        expected_wrong=("p_wrong", "sum"),
+        quantity=("quantity", "sum"),
+    )
+    found["excess"] = found["expected_wrong"] - found["bins"] * rows["p_wrong"].mean()
+    return found.sort_values("excess", ascending=False).head(20)
+
+
+def main(folder: Path, form: str) -> None:
+    """All of it."""
+    prior = np.array(json.loads((folder / "prior.json").read_text()))
+    out = folder / "peer"
+    out.mkdir(exist_ok=True)
+    started = time.perf_counter()
+    rows = judge(join(*read(folder, form)), prior / prior.sum())
+    rows.to_parquet(out / "reconciled.parquet", compression="zstd", index=False)
+    queue = rows.head(CAPACITY).drop(columns=["probabilities"])
+    queue.to_csv(out / "recount.csv", index=False)
+    found = tables(rows)
+    if form == "json":
+        found["products"] = products(rows)
+    p = rows["p_wrong"].dropna()
+    summary = {
+        "rows": len(rows),
+        "totals": found["totals"]["count"].to_dict(),
+        "expected_wrong": p.sum(),
+        "deviation": float(np.sqrt((p * (1 - p)).sum())),
+        "expected_wrong_in_queue": queue["p_wrong"].sum(),
+    }
+    (out / "summary.json").write_text(json.dumps(summary))
+    sections = [queue.to_html(index=False)] + [f"<h2>{name}</h2>{table.to_html()}" for name, table in found.items()]
+    (out / "report.html").write_text("<!doctype html><title>Recount</title>" + "".join(sections))
+    print(time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,70 @@
+"""Many records: the memory of the join, the judging and the figures does not grow with them."""
+
+import json
+import subprocess
+import sys
+
+import duckdb
+import pyarrow.parquet as pq
+
+BINS = 400_000
+MOST_MB = 650
+"""Twice as much is held where each step takes all bins at once."""
+NIGHT = """
+import json, resource, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from reconcile.bucket import StoredObject
+from reconcile.discrepancy import ErrorModel
+from reconcile.error_learning import learn_errors
+from reconcile.expectation import expected_of_night
+from reconcile.judging import Judge
+from reconcile.labels import CountLabels
+from reconcile.reconciliation import Night
+from reconcile.results import Results
+
+work, bins = Path(sys.argv[1]), int(sys.argv[2])
+labels = CountLabels(("0", "1", "2", "3", "4", "5", "6+"))
+errors = learn_errors(ErrorModel(), None, labels)
+noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+pages = ([StoredObject(f"i/{n:07d}.jpg", 9, "e", noon) for n in range(at, at + 1000)] for at in range(0, bins, 1000))
+night = Night(work, labels, [str(work / "counts.parquet")], [])
+new = sum(map(len, night.new_images(pages, None)))
+night.use_table_records(work / "stock.parquet", "stock.parquet", {}, only_of_images=False)
+night.reconcile(work / "reconciled.parquet", Judge(labels, (1 / 7,) * 7, errors, 0), "probability")
+night.close()
+with Results(work / "reconciled.parquet", labels) as results:
+    expected = expected_of_night(results.batches("expectation", tolerance=0), errors, 100)
+    for figure in ("totals", "overview", "accuracy_by_count", "confusion", "reliability", "coverage"):
+        results.table(figure)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+print(json.dumps({"new": new, "expected_wrong": expected.wrong.value, "peak": peak}))
+"""
+
+
+def test_four_hundred_thousand_bins_take_bounded_memory(tmp_path):
+    with duckdb.connect() as database:
+        database.execute(f"""
+            COPY (
+                SELECT
+                    printf('i/%07d.jpg', n) AS image_key, 'e' AS etag,
+                    '3' AS predicted_label, 3::INTEGER AS predicted_count,
+                    -- No two are alike, as those of a model.
+                    [0.05, 0.1, 0.15, 0.4 - n / 1e7, 0.15 + n / 1e7, 0.1, 0.05]::FLOAT[] AS probabilities,
+                    NULL::VARCHAR AS reason, FALSE AS try_again, TIMESTAMPTZ '2026-01-02 00:00:00+00' AS counted_at
+                FROM range({BINS}) AS bins (n)
+            ) TO '{tmp_path}/counts.parquet';
+            COPY (
+                SELECT printf('%07d', n) AS bin_id, CASE WHEN n % 10 = 0 THEN 4 ELSE 3 END AS expected_quantity
+                FROM range({BINS}) AS bins (n)
+            ) TO '{tmp_path}/stock.parquet'
+        """)
+    command = [sys.executable, "-c", NIGHT, str(tmp_path), str(BINS)]
+    night = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    rows = pq.read_table(tmp_path / "reconciled.parquet", columns=["bin_id", "recount_rank", "p_wrong"]).to_pandas()
+    assert night["new"] == 0
+    assert sorted(rows["recount_rank"]) == list(range(1, BINS + 1))
+    assert rows["bin_id"].nunique() == BINS
+    assert rows.sort_values("recount_rank")["p_wrong"].is_monotonic_decreasing
+    assert abs(night["expected_wrong"] - rows["p_wrong"].sum()) < 0.01
+    assert night["peak"] < MOST_MB
