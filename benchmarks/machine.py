@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -80,26 +82,52 @@ def copy_bucket(source: Path, target: Path, copies: int) -> int:
     return len(list((target / "bin-images").iterdir()))
 
 
-def run_reconcile(*arguments: object) -> tuple[float, float, float]:
-    """Run the command.
+@dataclass(frozen=True)
+class Measured:
+    """What one process took."""
 
-    Returns:
-        its wall-clock seconds, its CPU seconds, and the most memory it held, in MB.
+    seconds: float
+    processor: float
+    """Seconds of processor time, which depend less than the clock's on what else is running."""
+    peak: float
+    """The most memory that it held, in MB."""
+    said: str
+    """On standard output."""
+
+
+def run_measured(*command: object) -> Measured:
+    """Run a command to its end.
 
     Raises:
         SystemExit: it failed.
     """
-    command = [str(SCRIPTS / "reconcile"), *(str(argument) for argument in arguments)]
-    started = time.perf_counter()
-    log = os.open(os.devnull, os.O_WRONLY)
-    pid = os.posix_spawn(
-        command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
-    )
-    os.close(log)
-    _, status, usage = os.wait4(pid, 0)
-    if status != 0:
-        raise SystemExit(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
-    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    words = [str(word) for word in command]
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        peaks = [0.0]
+        watch = threading.Thread(target=_watch, args=(process, peaks))
+        watch.start()
+        said = process.stdout.read() if process.stdout else ""
+        watch.join()
+    if process.returncode != 0:
+        raise SystemExit(f"{' '.join(words)} ended with {process.returncode}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Measured(time.perf_counter() - started, processor, max(peaks), said)
+
+
+def _watch(process: subprocess.Popen[str], peaks: list[float]) -> None:
+    """Ask Linux for the most memory that was held, until the end: what `wait` tells includes what *we* held at first."""
+    while process.poll() is None:
+        with suppress(OSError, IndexError):
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            peaks.append(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
+        time.sleep(0.02)
+
+
+def run_reconcile(*arguments: object) -> Measured:
+    """Run the command."""
+    return run_measured(SCRIPTS / "reconcile", *arguments)
 
 
 def row(name: str, values: Sequence[float], form: str) -> str:

@@ -37,7 +37,7 @@ def measure_quiet_night(bucket: Path, folder: Path) -> list[str]:
     run_reconcile(*command, "--run-id", "first")
     seconds, parts = [], []
     for number in range(ROUNDS):
-        taken, _, _ = run_reconcile(*command, "--run-id", f"night-{number}")
+        taken = run_reconcile(*command, "--run-id", f"night-{number}").seconds
         summary = json.loads((out / f"runs/night-{number}/summary.json").read_text())
         assert summary["counted"] == 0
         seconds.append(taken)
@@ -59,7 +59,7 @@ def measure_memory(bucket: Path, folder: Path) -> list[str]:
     for copies in (1, COPIES):
         copied = folder / f"copies-{copies}"
         photos = copy_bucket(bucket, copied, copies)
-        _, _, peak = run_reconcile("run", "--bucket", copied, "--out", folder / f"memory-{copies}", "--device", "cpu")
+        peak = run_reconcile("run", "--bucket", copied, "--out", folder / f"memory-{copies}", "--device", "cpu").peak
         peaks.append((photos, peak))
         print(f"{photos:,} photos: {peak:.0f} MB", flush=True)
     (few, small), (many, large) = peaks

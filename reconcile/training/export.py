@@ -159,8 +159,8 @@ def check_bound(precision: Precision, shares: NDArray[np.float32], reference: ND
         f"{precision} against torch on {len(shares)} held-out photos: the same count in {agreement:.1%}, "
         f"probabilities at most {difference:.4f} apart"
     )
-    # `not <=` instead of `>`: NaN breaks every bound.
-    if not (difference <= bound.difference and agreement >= bound.agreement):
+    # Of few photos, one that is counted otherwise is no sign of anything. `not <=` and not `>`: NaN breaks every bound.
+    if not (difference <= bound.difference and agreement >= min(bound.agreement, 1 - 1 / len(shares))):
         raise ReconcileError(f"{line}; allowed are {bound.agreement:.1%} and {bound.difference}")
     return line
 

@@ -80,7 +80,7 @@ def test_an_output_that_is_full_or_read_only(on_small_disks, night, tmp_path):
 
 def test_no_room_to_work_in(on_small_disks, night, tmp_path):
     small = f"""
-        mount -t tmpfs -o size=200k none disk
+        mount -t tmpfs -o size=40k none disk
         {night("out")}
         ls disk >left.txt
         mount -o remount,size=90m disk
