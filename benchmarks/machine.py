@@ -117,7 +117,7 @@ def run_measured(*command: object) -> Measured:
 
 
 def _watch(process: subprocess.Popen[str], peaks: list[float]) -> None:
-    """Ask Linux for the most memory that was held, until the end: what `wait` tells includes what *we* held at first."""
+    """Ask Linux for the most memory that was held, until the end; what `wait` tells includes what we held at first."""
     while process.poll() is None:
         with suppress(OSError, IndexError):
             status = Path(f"/proc/{process.pid}/status").read_text()

@@ -35,6 +35,7 @@ class Backlog:
         self._name = name
         self._changed = threading.Condition()
         self._ended = False
+        self._is_whole = False
         self._error: BaseException | None = None
         self._thread: Background | None = None
         self._pages = 0
@@ -62,6 +63,7 @@ class Backlog:
                     self.total += len(page)
                     self._pages += 1
                     self._changed.notify_all()
+            self._is_whole = True
         except BaseException as error:  # it belongs to the thread that waits for the pages
             self._error = error
         finally:
@@ -89,8 +91,8 @@ class Backlog:
 
     @property
     def is_complete(self) -> bool:
-        """Whether `total` is final."""
-        return self._ended
+        """Whether `total` is final: the listing came to its end, and was not merely ended."""
+        return self._is_whole
 
     def __iter__(self) -> Iterator[StoredObject]:
         """The objects in listing order, as soon as they are there, until the listing has ended."""

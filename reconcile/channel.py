@@ -34,7 +34,7 @@ class Background(threading.Thread):
 
 def left_behind() -> bool:
     """Whether such a thread is still at work."""
-    return any(isinstance(thread, Background) for thread in threading.enumerate())
+    return any(isinstance(thread, Background) and thread.is_alive() for thread in threading.enumerate())
 
 
 def in_background(work: Callable[[], T], grace_seconds: float) -> T:
@@ -119,6 +119,8 @@ class Channel(Generic[T]):
         while True:
             item = self._take()
             if self._stages.stopped:
+                if not isinstance(item, _End):
+                    self._items.put(item)  # for whoever asks what is `left`
                 self._items.put(_END)
                 raise Stopped
             if isinstance(item, _End):

@@ -604,7 +604,7 @@ def _leave(code: int) -> NoReturn:
 
 
 def _explain(error: BaseException, *, stopped: bool) -> tuple[int, str]:
-    """Exit code and line; what nobody thought of can be looked into with RECONCILEDEBUG=1."""
+    """Exit code and line; what nobody thought of can be looked into with RECONCILE_DEBUG=1."""
     if stopped:
         return _INTERRUPTED, "interrupted; what was done is kept, run the same command again to go on"
     if isinstance(error, ReconcileError):

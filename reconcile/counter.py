@@ -120,7 +120,6 @@ class Counter:
         self.batch_size = batch_size
         """The most images that `count` takes at once."""
         self.provider: str = sessions[0].get_providers()[0]
-        self._pinned: list[NDArray[np.uint8]] = []
         self._taught = None if card.taught is None else np.array(card.taught, dtype=np.float32)
         self._runs: list[Callable[[NDArray[np.uint8]], NDArray[np.float32]]]
         if self.provider == CPU:
@@ -134,8 +133,8 @@ class Counter:
         """Memory for a batch, uint8 [batch_size, S, S, 3], to be used again and again; pinned where a GPU counts."""
         size = self.card.input_size
         batch = np.zeros((self.batch_size, size, size, 3), dtype=np.uint8)
-        if self.provider != CPU and pin(load_driver(), batch):
-            self._pinned.append(batch)  # such memory must not be freed
+        if self.provider != CPU:
+            pin(load_driver(), batch)
         return batch
 
     def count(self, batch: NDArray[np.uint8], worker: int = 0) -> NDArray[np.float32]:

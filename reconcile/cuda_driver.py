@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_pinned: list[NDArray[np.uint8]] = []
+"""Kept for good: memory that is freed while the driver holds it would be given to others."""
 _PORTABLE = 0x01
 """CU_MEMHOSTREGISTER_PORTABLE: pinned for every GPU, not only for the one that is current."""
 
@@ -41,7 +43,7 @@ def pin(driver: Any, array: NDArray[np.uint8]) -> bool:
     """Lock an array's memory into RAM, so that a GPU fetches it by itself, beside the work of the CPU.
 
     A copy from ordinary memory goes through a buffer of the driver and holds up the thread that asked for it. The
-    memory stays locked until the process ends: such arrays are made once, used again, and must not be freed.
+    memory stays locked until the process ends: such arrays are made once and used again.
 
     Args:
         driver: from `load_driver`.
@@ -60,6 +62,9 @@ def pin(driver: Any, array: NDArray[np.uint8]) -> bool:
         return False
     try:
         address, size = ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes)
-        return bool(driver.cuMemHostRegister_v2(address, size, ctypes.c_uint(_PORTABLE)) == 0)
+        if driver.cuMemHostRegister_v2(address, size, ctypes.c_uint(_PORTABLE)) != 0:
+            return False
+        _pinned.append(array)
+        return True
     finally:
         driver.cuCtxPopCurrent_v2(ctypes.byref(before))

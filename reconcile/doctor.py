@@ -9,11 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from reconcile import __version__
 from reconcile.bucket import FetchError, S3Access, bring_file, open_bucket
 from reconcile.counter import load_counter
+from reconcile.database import open_database
 from reconcile.errors import ReconcileError
 from reconcile.pipeline import open_output, output_folder, s3_access
 from reconcile.records_table import load_table
@@ -105,7 +104,7 @@ def _listed(bucket: Bucket, prefix: str, flag: str) -> str:
 
 
 def _table(settings: Settings, source: str) -> str:
-    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as database:
+    with tempfile.TemporaryDirectory() as folder, open_database(Path(folder)) as database:
         path = bring_file(source, s3_access(settings), Path(folder))
         load_table(database, path, source, settings.records_columns, Path(folder))
         rows = len(database.table("source_rows"))

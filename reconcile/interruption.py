@@ -41,7 +41,8 @@ def is_requested() -> bool:
 
 def request() -> None:
     """Stop the main thread as Ctrl-C does; called by another thread that knows a reason to."""
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    if not _requested:  # a second signal would stop at once
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 def withdraw() -> None:

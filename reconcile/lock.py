@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from reconcile.store import Output
 
 HEARTBEAT_SECONDS = 15.0
-SILENCE = timedelta(minutes=5)
-"""An owner that was silent for so long is dead. A heartbeat is two requests, each repeated for two minutes at most."""
+SILENCE = timedelta(minutes=10)
+"""An owner that was silent for so long is dead. A heartbeat is two requests, each repeated for two minutes."""
 _PATIENCE_SECONDS = 10.0
 """What a run waits at its end for S3 to take the lock away."""
 _TRIES = 5
@@ -59,12 +59,13 @@ def locked(output: Output, run_id: str | None, warn: Callable[[str], None]) -> I
         yield
         keeper.hush()
     except BaseException:
-        if keeper.lost is not None:  # which is what the main thread was interrupted for
-            interruption.withdraw()
-            raise ReconcileError(keeper.lost) from None
-        raise
+        if keeper.lost is None:
+            raise
     finally:
         keeper.end()
+    if keeper.lost is not None:  # which is what the main thread was interrupted for, whether or not it heard
+        interruption.withdraw()
+        raise ReconcileError(keeper.lost)
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ class _Keeper:
             try:
                 self._beat()
                 failed = False
-            except Exception as error:  # whatever it is, the work goes on: nobody takes the lock for five minutes
+            except Exception as error:  # whatever it is, the work goes on: nobody takes the lock for ten minutes
                 if not failed:
                     self._warn(f"the lock could not be kept up, which is tried again: {error}")
                 failed = True

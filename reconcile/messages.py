@@ -95,12 +95,10 @@ class Messages:
             if self._json or named <= NAMED_IN_TEXT:
                 self.warn(f"{key}: {reason}", stage=stage, key=key, reason=reason)
 
-        try:
-            yield name
-        finally:
-            more = 0 if self._json else named - NAMED_IN_TEXT
-            if more > 0:
-                self.warn(f"{more:,} more {what} could not be read; reconciled.parquet says of each why")
+        yield name
+        more = 0 if self._json else named - NAMED_IN_TEXT
+        if more > 0:
+            self.warn(f"{more:,} more {what} could not be read; reconciled.parquet says of each why")
 
     @contextmanager
     def progress(self, what: str, workload: Workload, **fields: Any) -> Iterator[Advance]:

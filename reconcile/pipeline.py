@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import duckdb
 from jinja2 import UndefinedError
 
+from reconcile import interruption
 from reconcile.bucket import Bucket, S3Access, StoredObject, bring_file, is_folder, open_bucket
 from reconcile.costs import read_costs
 from reconcile.counter import Counter, load_counter
@@ -148,7 +149,7 @@ def render_again(settings: Settings, run_id: str, reach: dict[str, Any], *, phot
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ReconcileError(f"run {run_id} is of a version that is not known here: {error}") from None
         bucket = _bucket_of(summary, reach) if photos else None
-        with Results(reconciled, labels) as results:
+        with Results(reconciled, labels, work) as results:
             try:
                 earlier = earlier_nights(output, summary, work)
                 html = render_report(results, bucket, summary, earlier, need_photos=photos)
@@ -357,7 +358,7 @@ def _finish(
     with _timed(summary, "reconcile"):
         errors = _judge(settings, places, night, verdicts, work, summary)
         night.close()  # its tables have said all they know, and the report needs memory too
-    with Results(work / "reconciled.parquet", labels) as results:
+    with Results(work / "reconciled.parquet", labels, work) as results:
         with _timed(summary, "reconcile"):
             results.write_recount_list(work / "recount.csv", summary.run_id, settings.capacity)
             _sum_up(settings, results, errors, summary)
@@ -374,6 +375,7 @@ def _finish(
             html = render_report(results, places.bucket, summary, earlier_nights(output, summary, work))
     summary.report = output.write_run_file(summary.run_id, "report.html", html.encode())
     _tell_of_the_end("report rendered", "report", summary, messages)
+    interruption.check()  # a lock that was lost while something was written, say
     output.write_run_file(summary.run_id, "summary.json", json.dumps(summary.as_dict(), indent=2).encode())
 
 

@@ -15,12 +15,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconcile.bucket import FetchError
+from reconcile.channel import Channel, Stages
 from reconcile.lock import locked
 from reconcile.store import PROBE, RUN_FILES, RUN_ID_FORM, SUMMARY
 
 if TYPE_CHECKING:
     from reconcile.bucket import StoredObject
-    from reconcile.messages import Messages
+    from reconcile.messages import Advance, Messages
     from reconcile.store import Output
 
 _AT_ONCE = 16
@@ -128,10 +129,27 @@ def remove_old(output: Output, keep: int, told: Removal, messages: Messages) -> 
         removal = Removal(now.lines, [[stored for stored in batch if stored.key in keys] for batch in now.batches])
         with messages.progress("removing", _Removing(len(removal.objects))) as advance:
             for batch in removal.batches:
-                with ThreadPoolExecutor(_AT_ONCE) as pool:
-                    for _ in pool.map(output.bucket.delete, (stored.key for stored in batch)):
-                        advance(1)
+                _delete(output, batch, advance)
     return removal
+
+
+def _delete(output: Output, batch: list[StoredObject], advance: Advance) -> None:
+    """Delete some objects, in any order; nobody who asks to stop waits for an S3 that does not answer."""
+    with Stages() as stages:
+        waiting: Channel[StoredObject] = Channel(stages, len(batch), 1)
+        deleted: Channel[int] = Channel(stages, len(batch), _AT_ONCE)
+
+        def delete() -> None:
+            for stored in waiting:
+                output.bucket.delete(stored.key)
+                deleted.put(1)
+
+        for stored in batch:
+            waiting.put(stored)
+        waiting.producer_ended()
+        stages.start("delete", _AT_ONCE, lambda _: delete(), deleted)
+        for number in deleted:
+            advance(number)
 
 
 class _Removing(NamedTuple):

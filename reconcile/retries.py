@@ -27,8 +27,8 @@ TRIES = 6
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
 """Before the second try, and at most; pauses double, and each is cut by up to half at random."""
 GIVEN_UP_IN_A_ROW = 16
-"""Requests given up, with none answered in between, after which S3 is taken to be down; so many are made at once."""
-GRACE_SECONDS = 10.0
+"""Requests given up, with none answered in between, after which S3 is taken to be down."""
+GRACE_SECONDS = 30.0
 """How long a write may still take when somebody asks to stop: what was counted would be lost with it."""
 _LOOK_UP_SECONDS = 0.5
 T = TypeVar("T")
@@ -122,6 +122,9 @@ class Retries:
                 enough = refused > 1 or (tries >= TRIES and self._is_in_vain(fault, answered_before, patient))
                 if enough or seconds + pause > BUDGET_SECONDS:
                     raise self._give_up(GivenUp(error, tries, seconds)) from None
+                # Others were answered *meanwhile* if they were since this failure: those that were while S3 still
+                # worked say nothing of an outage that came upon all at once.
+                answered_before = self._answered
                 time.sleep(pause) if finishing else _wait(pause)
             else:
                 self._answer()

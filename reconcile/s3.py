@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from obstore import PutMode
 
+PART_BYTES = 5 * 1024 * 1024
+"""Larger objects are written in parts of this size, the smallest that S3 takes."""
 _PARTS_IN_FLIGHT = 4
 T = TypeVar("T")
 _MEANINGS = {
@@ -95,11 +97,12 @@ class S3Bucket:
     def put(self, key: str, data: bytes | Path) -> None:
         """Write an object, in parts where it is large. Put again, it is the same object: nothing is doubled."""
         try:
-            self._ask(
-                lambda connection: obstore.put(connection.writing, key, data, max_concurrency=_PARTS_IN_FLIGHT),
-                patient=True,
-                finishing=True,
-            )
+            size = data.stat().st_size if isinstance(data, Path) else len(data)
+            if size <= PART_BYTES:
+                whole = data.read_bytes() if isinstance(data, Path) else data
+                self._ask(lambda connection: obstore.put(connection.writing, key, whole), patient=True, finishing=True)
+            else:
+                self._ask(lambda connection: _put_in_parts(connection, key, data), patient=True, finishing=True)
         except REQUEST_ERRORS as error:
             raise ReconcileError(self._explain(error, "write")) from None
 
@@ -184,6 +187,17 @@ def _without_body(text: str) -> str:
     start = start.partition("\n")[0]
     said = [found[1] for name in ("Code", "Message") if (found := re.search(f"<{name}>([^<]*)</{name}>", f"<{body}"))]
     return " ".join([start.strip(), *said])
+
+
+def _put_in_parts(connection: S3Connection, key: str, data: bytes | Path) -> None:
+    obstore.put(
+        connection.writing_in_parts,
+        key,
+        data,
+        use_multipart=True,
+        chunk_size=PART_BYTES,
+        max_concurrency=_PARTS_IN_FLIGHT,
+    )
 
 
 def _whole(connection: S3Connection, key: str, etag: str | None) -> bytes:

@@ -40,7 +40,8 @@ class S3Connection:
         self._session = _session(access)
         self._credentials = None if access.no_sign_request else _credentials(name, self._session)
         self.reading = self._store(SILENCE_SECONDS, retries=0)
-        self.writing = self._store(_SILENCE_WHILE_WRITING_SECONDS, retries=_QUICK_RETRIES)
+        self.writing = self._store(_SILENCE_WHILE_WRITING_SECONDS, retries=0)
+        self.writing_in_parts = self._store(_SILENCE_WHILE_WRITING_SECONDS, retries=_QUICK_RETRIES)
 
     def renewed(self) -> S3Connection:
         """The same with credentials as they are now; itself where none are found any more."""

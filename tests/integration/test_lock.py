@@ -71,7 +71,10 @@ def test_a_lock_of_another_machine_holds_until_it_was_silent_for_long(output, mo
     # Whatever its clock says: only the store's counts.
     foreign = owner(output, machine="elsewhere", host="far", started="2001-01-01T00:00:00Z", heartbeat="2001-01-01")
     output.bucket.put("run.lock", foreign)
-    with pytest.raises(ReconcileError, match=r"host far.*or has been silent for 5 minutes"), locked(output, "n", print):
+    with (
+        pytest.raises(ReconcileError, match=r"host far.*or has been silent for 10 minutes"),
+        locked(output, "n", print),
+    ):
         pytest.fail("it was taken")
     assert output.bucket.read("run.lock")[1] == foreign
     monkeypatch.setattr(lock, "SILENCE", timedelta(seconds=-1))

@@ -34,7 +34,7 @@ new = sum(map(len, night.new_images(pages, None)))
 night.use_table_records(work / "stock.parquet", "stock.parquet", {}, only_of_images=False)
 night.reconcile(work / "reconciled.parquet", Judge(labels, (1 / 7,) * 7, errors, 0), "probability")
 night.close()
-with Results(work / "reconciled.parquet", labels) as results:
+with Results(work / "reconciled.parquet", labels, work) as results:
     expected = expected_of_night(results.batches("expectation", tolerance=0), errors, 100)
     for figure in ("totals", "overview", "accuracy_by_count", "confusion", "reliability", "coverage"):
         results.table(figure)

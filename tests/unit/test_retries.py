@@ -50,6 +50,21 @@ def test_an_outage_of_a_minute_costs_nothing_but_time(clock, fault):
     assert request.calls < 25  # pauses grow: S3 is not hammered
 
 
+def test_an_outage_that_comes_upon_requests_under_way_is_waited_out_too(clock):
+    start, bucket, calls = clock.now, Retries(), []
+
+    def request():
+        calls.append(clock.now)
+        if len(calls) == 1:  # S3 still answers another, that was asked for at the same time
+            bucket.call(lambda: "another", lambda _: Fault.PASSING, patient=False)
+        if clock.now < start + 60:
+            raise OSError("no")
+        return "bytes"
+
+    assert bucket.call(request, lambda _: Fault.PASSING, patient=False) == "bytes"
+    assert len(calls) > TRIES
+
+
 def test_what_lasts_longer_than_the_budget_is_given_up(clock):
     start = clock.now
     with pytest.raises(GivenUp, match="no") as caught:
