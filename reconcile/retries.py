@@ -28,7 +28,7 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
 """Before the second try, and at most; pauses double, and each is cut by up to half at random."""
 GIVEN_UP_IN_A_ROW = 16
 """Requests given up, with none answered in between, after which S3 is taken to be down."""
-GRACE_SECONDS = 30.0
+GRACE_SECONDS = 10.0
 """How long a write may still take when somebody asks to stop: what was counted would be lost with it."""
 _LOOK_UP_SECONDS = 0.5
 T = TypeVar("T")
@@ -81,12 +81,14 @@ class Retries:
         *,
         patient: bool,
         finishing: bool = False,
+        probe: Callable[[], object] | None = None,
     ) -> T:
         """Make a request, again and again where that helps.
 
         Args:
             request: makes it once.
             fault_of: what an exception of it means.
+            probe: another request, made to see whether S3 answers at all where nobody else has asked meanwhile.
             patient: use the whole budget even while S3 answers others, since the run ends without this answer.
             finishing: go on for a while when somebody asks to stop, or has asked already.
 
@@ -95,15 +97,20 @@ class Retries:
             Exception: what `request` raised, where that is lasting.
             KeyboardInterrupt: somebody asked the process to stop.
         """
-        repeat = partial(self._repeat, request, fault_of, patient, finishing)
+        repeat = partial(self._repeat, request, fault_of, patient, finishing, probe)
         if threading.current_thread() is not threading.main_thread():
             return repeat()
         return in_background(repeat, GRACE_SECONDS if finishing else 0)
 
     def _repeat(
-        self, request: Callable[[], T], fault_of: Callable[[Exception], Fault], patient: bool, finishing: bool
+        self,
+        request: Callable[[], T],
+        fault_of: Callable[[Exception], Fault],
+        patient: bool,
+        finishing: bool,
+        probe: Callable[[], object] | None,
     ) -> T:
-        started, answered_before = time.monotonic(), self._answered
+        started, answered_before = time.monotonic(), 0
         refused, next_pause = 0, FIRST_PAUSE_SECONDS
         for tries in count(1):
             if not finishing:
@@ -116,15 +123,16 @@ class Retries:
                     self._answer()
                     raise
                 refused += fault is Fault.CREDENTIALS
+                if tries == 1:  # those that were answered while S3 still worked say nothing of an outage
+                    answered_before = self._answered
+                elif tries >= TRIES and probe is not None and self._answered == answered_before:
+                    self._ask_by_the_way(probe, fault_of)
                 seconds = time.monotonic() - started
                 pause = random.uniform(0.5, 1) * next_pause
                 next_pause = min(2 * next_pause, LONGEST_PAUSE_SECONDS)
                 enough = refused > 1 or (tries >= TRIES and self._is_in_vain(fault, answered_before, patient))
                 if enough or seconds + pause > BUDGET_SECONDS:
                     raise self._give_up(GivenUp(error, tries, seconds)) from None
-                # Others were answered *meanwhile* if they were since this failure: those that were while S3 still
-                # worked say nothing of an outage that came upon all at once.
-                answered_before = self._answered
                 time.sleep(pause) if finishing else _wait(pause)
             else:
                 self._answer()
@@ -136,6 +144,15 @@ class Retries:
         if fault is Fault.UNREACHABLE and self._answered == 0:
             return True
         return self._answered > answered_before and not patient and fault is not Fault.BUSY
+
+    def _ask_by_the_way(self, probe: Callable[[], object], fault_of: Callable[[Exception], Fault]) -> None:
+        """At the end of a night nobody is left but objects that fail: whether S3 answers others has to be asked."""
+        try:
+            probe()
+        except Exception as error:
+            if fault_of(error) is not Fault.LASTING:
+                return
+        self._answer()
 
     def _answer(self) -> None:
         with self._lock:

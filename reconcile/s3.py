@@ -53,7 +53,14 @@ class S3Bucket:
         self._lock = threading.Lock()
         self._connection = S3Connection(name, prefix, access)
 
-    def _ask(self, request: Callable[[S3Connection], T], *, patient: bool, finishing: bool = False) -> T:
+    def _ask(
+        self,
+        request: Callable[[S3Connection], T],
+        *,
+        patient: bool,
+        finishing: bool = False,
+        probe: Callable[[S3Connection], object] | None = None,
+    ) -> T:
         """Make a request, repeated as `Retries.call` has it; credentials that are not taken are looked for anew."""
 
         def once() -> T:
@@ -65,7 +72,8 @@ class S3Bucket:
                     self._renew(connection)
                 raise
 
-        return self._retries.call(once, fault_of, patient=patient, finishing=finishing)
+        by_the_way = None if probe is None else lambda: probe(self._connection)
+        return self._retries.call(once, fault_of, patient=patient, finishing=finishing, probe=by_the_way)
 
     def _renew(self, refused: S3Connection) -> None:
         with self._lock:
@@ -88,7 +96,7 @@ class S3Bucket:
                 f"The last one: {self._explain(self._retries.last_error, 'read')}"
             )
         try:
-            return self._ask(lambda connection: _whole(connection, key, etag), patient=False)
+            return self._ask(lambda connection: _whole(connection, key, etag), patient=False, probe=_is_anybody_there)
         except FileNotFoundError:
             raise FetchError("there is no such object (any more)") from None
         except REQUEST_ERRORS as error:
@@ -187,6 +195,11 @@ def _without_body(text: str) -> str:
     start = start.partition("\n")[0]
     said = [found[1] for name in ("Code", "Message") if (found := re.search(f"<{name}>([^<]*)</{name}>", f"<{body}"))]
     return " ".join([start.strip(), *said])
+
+
+def _is_anybody_there(connection: S3Connection) -> None:
+    """Ask for an object that is not there: to say so, or to say that it is not allowed, is an answer."""
+    obstore.head(connection.reading, ".reconcile-is-anybody-there")
 
 
 def _put_in_parts(connection: S3Connection, key: str, data: bytes | Path) -> None:

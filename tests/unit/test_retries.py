@@ -65,6 +65,17 @@ def test_an_outage_that_comes_upon_requests_under_way_is_waited_out_too(clock):
     assert len(calls) > TRIES
 
 
+@pytest.mark.parametrize(("probe", "tries"), [(lambda: "here", TRIES), (failing_until(never), None)])
+def test_where_nobody_else_asks_a_probe_says_whose_fault_it_is(clock, probe, tries):
+    start, request = clock.now, failing_until(never)
+    with pytest.raises(GivenUp):
+        Retries().call(request, lambda _: Fault.PASSING, patient=False, probe=probe)
+    if tries:
+        assert request.calls == tries
+    else:
+        assert clock.now - start > BUDGET_SECONDS - retries.LONGEST_PAUSE_SECONDS
+
+
 def test_what_lasts_longer_than_the_budget_is_given_up(clock):
     start = clock.now
     with pytest.raises(GivenUp, match="no") as caught:
