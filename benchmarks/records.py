@@ -6,31 +6,20 @@ over the same files.
 
 from __future__ import annotations
 
-import os
 import shutil
 import statistics
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
+from benchmarks.machine import Measured, run_measured
 from benchmarks.records_data import REAL_ROWS, make_night
 from reconcile.counter import load_counter
 
 ROUNDS = 5
 MORE_ROWS = (1_000_000, 2_000_000, 4_000_000)
 FORMS = {"table": "a CSV table", "json": "JSON records, with their products"}
-
-
-class Measured(NamedTuple):
-    """What one process took."""
-
-    seconds: float
-    """From the first page of the listing to the last file written."""
-    processor: float
-    """Seconds of processor time of the whole process, which depend less than the clock's on what else is running."""
-    peak: float
-    """The most memory that the process held, in MB."""
 
 
 def measure(folder: Path, sizes: tuple[int, ...] = (REAL_ROWS, *MORE_ROWS), rounds: int = ROUNDS) -> list[str]:
@@ -91,17 +80,8 @@ def _row(rows: int, found: Measured) -> str:
 def _once(module: str, night: Path, form: str) -> Measured:
     for leftover in (night / "out" / "runs", night / "peer"):
         shutil.rmtree(leftover, ignore_errors=True)
-    reader, writer = os.pipe()
-    actions = [(os.POSIX_SPAWN_DUP2, writer, 1), (os.POSIX_SPAWN_CLOSE, reader)]
-    command = [sys.executable, "-m", f"benchmarks.{module}", str(night), form]
-    pid = os.posix_spawn(command[0], command, os.environ, file_actions=actions)
-    os.close(writer)
-    with os.fdopen(reader) as said:
-        text = said.read()
-    _, status, usage = os.wait4(pid, 0)
-    if status != 0:
-        raise SystemExit(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
-    return Measured(float(text.split()[-1]), usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    measured = run_measured(sys.executable, "-m", f"benchmarks.{module}", night, form)
+    return replace(measured, seconds=float(measured.said.split()[-1]))
 
 
 if __name__ == "__main__":

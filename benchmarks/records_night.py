@@ -28,7 +28,7 @@ def main(folder: Path, form: str) -> None:
         flags["records"] = str(folder / "records.csv")
     settings = load_settings(flags, alone=True)
     messages = Messages("text")
-    places = open_places(settings, form, messages)._replace(bucket=Listing(folder))
+    places = open_places(settings, messages)._replace(bucket=Listing(folder))
     started = time.perf_counter()
     run_over(places, settings, form, messages)
     print(time.perf_counter() - started)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from reconcile import interruption
 from reconcile.bucket import StoredObject
+from reconcile.channel import Background
 from reconcile.records import bin_id
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ class Backlog:
         self._name = name
         self._changed = threading.Condition()
         self._ended = False
+        self._is_whole = False
         self._error: BaseException | None = None
-        self._thread: threading.Thread | None = None
+        self._thread: Background | None = None
         self._pages = 0
         self.total = 0
         """How many objects have been put in so far."""
@@ -45,8 +47,7 @@ class Backlog:
 
     def fill(self, pages: Iterable[list[StoredObject]]) -> None:
         """Start a thread that puts in every page; an error of the listing is raised again to whoever iterates."""
-        self._thread = threading.Thread(target=self._fill, args=(pages,), name=f"list-{self._name}", daemon=True)
-        self._thread.start()
+        self._thread = Background(f"list-{self._name}", self._fill, pages)
 
     def _fill(self, pages: Iterable[list[StoredObject]]) -> None:
         try:
@@ -62,6 +63,7 @@ class Backlog:
                     self.total += len(page)
                     self._pages += 1
                     self._changed.notify_all()
+            self._is_whole = True
         except BaseException as error:  # it belongs to the thread that waits for the pages
             self._error = error
         finally:
@@ -89,8 +91,8 @@ class Backlog:
 
     @property
     def is_complete(self) -> bool:
-        """Whether `total` is final."""
-        return self._ended
+        """Whether `total` is final: the listing came to its end, and was not merely ended."""
+        return self._is_whole
 
     def __iter__(self) -> Iterator[StoredObject]:
         """The objects in listing order, as soon as they are there, until the listing has ended."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
-from reconcile.errors import ReconcileError
+from reconcile.errors import ReconcileError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,20 @@ class S3Access:
     region: str | None = None
     profile: str | None = None
     no_sign_request: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for an endpoint, from wherever it comes, that must not stand in a log."""
+        if self.endpoint_url is not None and holds_secrets(self.endpoint_url):
+            raise UsageError(f"the S3 endpoint {WITH_SECRETS}")
+
+
+WITH_SECRETS = "holds credentials, which would show in logs; set AWS_ACCESS_KEY_ID and the like"
+
+
+def holds_secrets(url: str) -> bool:
+    """Whether an address has a user's name, a password, or a query, such as the signature of a presigned one."""
+    parts = urlsplit(url)
+    return bool(parts.username or parts.password or parts.query)
 
 
 class StoredObject(NamedTuple):
@@ -71,11 +86,40 @@ class Bucket(Protocol):
             ReconcileError: it could not be written.
         """
 
+    def read(self, key: str) -> tuple[StoredObject, bytes] | None:
+        """One object as it is now, with the etag and the time that go with these bytes; None where there is none.
+
+        Raises:
+            FetchError: it could not be had.
+        """
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write one object where there is none; of several who try at once one succeeds.
+
+        A server that ignores conditions writes in any case: whoever needs to be alone has to `read` what it wrote.
+
+        Returns:
+            whether it was written. A request that was sent twice may have been, and yet say no.
+
+        Raises:
+            ReconcileError: it could not be written.
+        """
+
+    def replace(self, key: str, data: bytes, etag: str) -> bool:
+        """Write one object over the one that has this etag; see `create`, which it is like in all else."""
+
     def delete(self, key: str) -> None:
-        """Remove one object.
+        """Remove one object, if it is there.
 
         Raises:
             ReconcileError: it could not be removed.
+        """
+
+    def leftovers(self) -> Iterator[StoredObject]:
+        """What puts that were cut off left behind and `pages` keeps to itself.
+
+        Raises:
+            ReconcileError: it could not be listed.
         """
 
     def local_path(self, key: str) -> Path | None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from typing import TYPE_CHECKING, Generic, TypeVar
+import time
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
 from reconcile import interruption
 
 _LOOK_UP_SECONDS = 0.5
+_PATIENCE_SECONDS = 5.0
+"""How long stages that were stopped may take to put down their work. One that waits for S3 may take minutes."""
 T = TypeVar("T")
 
 
@@ -19,14 +24,73 @@ class Stopped(Exception):
     """Another stage has failed, or the run was interrupted: put down the work."""
 
 
+class Background(threading.Thread):
+    """A thread that may wait for a request for longer than anybody waits for it; it ends with the process."""
+
+    def __init__(self, name: str, work: Callable[..., None], *arguments: object) -> None:
+        super().__init__(target=work, args=arguments, name=name, daemon=True)
+        self.start()
+
+
+def left_behind() -> bool:
+    """Whether such a thread is still at work."""
+    return any(isinstance(thread, Background) and thread.is_alive() for thread in threading.enumerate())
+
+
+def in_background(work: Callable[[], T], grace_seconds: float) -> T:
+    """Do `work` in another thread and wait for it: a library that waits for an answer hears no signal.
+
+    A wish to stop that comes meanwhile is for the next `interruption.check` to hear, if the work was done in time.
+
+    Args:
+        work: what to do.
+        grace_seconds: how long to go on waiting after somebody asked to stop.
+
+    Raises:
+        KeyboardInterrupt: somebody asked to stop, and `work` was left to itself.
+        Exception: what `work` raised.
+    """
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:  # it belongs to the thread that waits
+            outcome.set_exception(error)
+
+    Background("request", run)
+    try:
+        while not wait([outcome], _LOOK_UP_SECONDS).done:
+            interruption.check()
+    except KeyboardInterrupt:
+        if not wait([outcome], grace_seconds).done:
+            raise
+    return outcome.result()
+
+
+class _End:
+    """Stands in a queue behind its last item, and stays there for every consumer."""
+
+
+_END: Final = _End()
+
+
 class Channel(Generic[T]):
-    """A queue of at most `capacity` items from some producers to any number of consumers."""
+    """A queue of at most `capacity` items from some producers to any number of consumers.
+
+    It is made of two queues that are written in C, one for the items and one for the free places. A condition variable
+    for all stages, told of every item, cost more time than fetching did: each call woke every thread that waited.
+    """
 
     def __init__(self, stages: Stages, capacity: int, producers: int) -> None:
         self._stages = stages
-        self._capacity = capacity
+        self._items: SimpleQueue[T | _End] = SimpleQueue()
+        self._room: SimpleQueue[_End | None] = SimpleQueue()
+        for _ in range(capacity):
+            self._room.put(None)
         self._producers = producers
-        self._items: deque[T] = deque()
+        self._lock = threading.Lock()
+        stages.on_stop(self._wake_all)
 
     def put(self, item: T) -> None:
         """Wait for room, then add.
@@ -34,19 +98,17 @@ class Channel(Generic[T]):
         Raises:
             Stopped: nobody will take it any more.
         """
-        with self._stages.changed:
-            while len(self._items) >= self._capacity and not self._stages.stopped:
-                self._stages.changed.wait()
-            if self._stages.stopped:
-                raise Stopped
-            self._items.append(item)
-            self._stages.changed.notify_all()
+        if self._room.get() is _END or self._stages.stopped:
+            self._room.put(_END)
+            raise Stopped
+        self._items.put(item)
 
     def producer_ended(self) -> None:
         """Called once by each producer; after the last, iteration ends."""
-        with self._stages.changed:
+        with self._lock:
             self._producers -= 1
-            self._stages.changed.notify_all()
+            if self._producers == 0:
+                self._items.put(_END)
 
     def __iter__(self) -> Iterator[T]:
         """The items, until every producer has ended.
@@ -55,41 +117,59 @@ class Channel(Generic[T]):
             Stopped: a stage has failed.
         """
         while True:
-            with self._stages.changed:
-                while not self._items and self._producers > 0 and not self._stages.stopped:
-                    interruption.check()
-                    self._stages.changed.wait(_LOOK_UP_SECONDS)
-                if self._stages.stopped:
-                    raise Stopped
-                if not self._items:
-                    return
-                item = self._items.popleft()
-                self._stages.changed.notify_all()
+            item = self._take()
+            if self._stages.stopped:
+                if not isinstance(item, _End):
+                    self._items.put(item)  # for whoever asks what is `left`
+                self._items.put(_END)
+                raise Stopped
+            if isinstance(item, _End):
+                self._items.put(_END)
+                return
+            self._room.put(None)
             yield item
+
+    def left(self) -> list[T]:
+        """The items that are there already, for whoever ends early and wants nothing that was done to be lost."""
+        items: list[T] = []
+        with suppress(Empty):
+            while True:
+                item = self._items.get_nowait()
+                if not isinstance(item, _End):
+                    items.append(item)
+        self._items.put(_END)
+        return items
+
+    def _take(self) -> T | _End:
+        while True:
+            try:
+                return self._items.get(timeout=_LOOK_UP_SECONDS)
+            except Empty:
+                interruption.check()
+
+    def _wake_all(self) -> None:
+        self._items.put(_END)
+        self._room.put(_END)
 
 
 class Stages:
     """The threads of one pipeline. The first error stops all of them and is raised again where `with` ends."""
 
     def __init__(self) -> None:
-        self.changed = threading.Condition()
         self.stopped = False
+        self._lock = threading.Lock()
         self._error: BaseException | None = None
         self._threads: list[threading.Thread] = []
         self._wake_ups: list[Callable[[], None]] = []
 
     def on_stop(self, wake_up: Callable[[], None]) -> None:
-        """Have `wake_up` called where a stage waits for something else than a channel."""
+        """Have `wake_up` called where a stage waits for something."""
         self._wake_ups.append(wake_up)
 
     def start(self, name: str, workers: int, work: Callable[[int], None], feeds: Channel[T]) -> None:
         """Run `work` in `workers` threads that feed one channel; each is told its number."""
         for number in range(workers):
-            thread = threading.Thread(
-                target=self._run, args=(work, number, feeds), name=f"{name}-{number}", daemon=True
-            )
-            self._threads.append(thread)
-            thread.start()
+            self._threads.append(Background(f"{name}-{number}", self._run, work, number, feeds))
 
     def _run(self, work: Callable[[int], None], number: int, feeds: Channel[T]) -> None:
         try:
@@ -103,10 +183,9 @@ class Stages:
 
     def stop(self, error: BaseException | None = None) -> None:
         """Make every stage put down its work."""
-        with self.changed:
+        with self._lock:
             self.stopped = True
             self._error = self._error or error
-            self.changed.notify_all()
         for wake_up in self._wake_ups:
             wake_up()
 
@@ -115,8 +194,10 @@ class Stages:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if error is not None:
-            self.stop()
+            self.stop(None if isinstance(error, Stopped) else error)
+        # Whoever waits for a request is left to it.
+        until = time.monotonic() + _PATIENCE_SECONDS
         for thread in self._threads:
-            thread.join()
-        if self._error is not None and (error is None or isinstance(error, Stopped)):
+            thread.join(max(until - time.monotonic(), 0))
+        if self._error is not None and self._error is not error:
             raise self._error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,16 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from reconcile import __version__, interruption
-from reconcile.errors import ReconcileError, UsageError
+from reconcile.channel import left_behind
+from reconcile.errors import DEBUG, ReconcileError, UsageError
+from reconcile.messages import Messages, printable
 from reconcile.precision import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import pandas as pd
 
     from reconcile.config import Settings
-    from reconcile.messages import Messages
     from reconcile.store import Output
 
 app = typer.Typer(
@@ -34,7 +36,6 @@ app = typer.Typer(
 
 
 _FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
-_DEBUG = "RECONCILE_DEBUG"
 
 
 def _show_version(asked: bool) -> None:
@@ -88,7 +89,7 @@ _NoSignRequest = Annotated[
 ]
 _Model = Annotated[Path | None, _option("An ONNX file made by `reconcile export` (default: the shipped one).", _HOW)]
 _Device = Annotated[str | None, _option("auto, cpu, cuda or tensorrt (default: auto).", _HOW)]
-_BatchSize = Annotated[int | None, _option("Photos the model is given at a time (default: 32).", _HOW)]
+_BatchSize = Annotated[int | None, _option("Photos the model is given at a time (default: 32; on a GPU 128).", _HOW)]
 _Out = Annotated[
     str | None,
     _option("Where counts, records and runs are kept: a folder or s3://name/prefix (default: reconcile-out).", _WHEN),
@@ -155,9 +156,13 @@ def run(
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 too many photos unreadable, 4 discrepancy alarm,
     130 interrupted.
     """
-    from reconcile.config import load_settings
+    from reconcile.config import load_settings, unknown_variables
 
-    _run(load_settings(context.params))
+    asked_for = log_format or os.environ.get("RECONCILE_LOG_FORMAT")
+    with _telling_of_a_stop(Messages("json" if asked_for == "json" else "text")):
+        settings = load_settings(context.params)
+    unknown = [f"{name} is set in the environment, and is no setting of reconcile" for name in unknown_variables()]
+    _run(settings, warnings=unknown)
 
 
 @app.command()
@@ -196,6 +201,46 @@ def report(
     said = flags | {"bucket": bucket, "no_sign_request": no_sign_request}
     reach = {name: value for name, value in said.items() if value is not None and name != "out"}
     print(render_again(settings, run_id, reach, photos=photos))
+
+
+@app.command()
+def prune(
+    keep: Annotated[int, typer.Option(help="How many finished runs stay, the newest ones.", min=1)] = 30,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, for cron.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    out: _Out = None,
+    endpoint_url: _EndpointUrl = None,
+    region: _Region = None,
+    profile: _Profile = None,
+) -> None:
+    """Remove old runs, and the counts of models that no kept run used. Verdicts and records stay.
+
+    Says what it would remove, and asks. Runs that never finished go too, once a later one has finished.
+
+    Exit codes: 0 done, 1 failed, or not wanted, 2 wrong usage, 130 interrupted.
+    """
+    from reconcile.messages import Messages
+
+    output = _output(out, endpoint_url, region, profile)
+    from reconcile.pruning import find_old, remove_old
+
+    messages = Messages("text")
+    with _telling_of_a_stop(messages):
+        old = find_old(output, keep)
+        for line in old.lines:
+            print(printable(line))
+        if not old.objects:
+            print(f"nothing is old in {output.location}")
+            return
+        if dry_run:
+            print(f"{old.in_words} would be removed from {output.location}")
+            return
+        if not yes:
+            if not sys.stdin.isatty():
+                raise UsageError("nothing was removed: there is nobody to ask; say --yes, or --dry-run")
+            if not typer.confirm(f"Remove {old.in_words} from {output.location}?"):
+                raise ReconcileError("nothing was removed")
+        print(f"{remove_old(output, keep, old, messages).in_words} removed from {output.location}")
 
 
 @app.command()
@@ -277,7 +322,6 @@ def train(
     _need_training_extra()
     from tempfile import gettempdir
 
-    from reconcile.messages import Messages
     from reconcile.resources import resource
     from reconcile.training.export import export
     from reconcile.training.recipe import read_recipe
@@ -314,7 +358,6 @@ def tune(
     Run again, it goes on. Its stages decide how long one trial takes.
     """
     _need_training_extra()
-    from reconcile.messages import Messages
     from reconcile.resources import resource
     from reconcile.training.recipe import read_recipe
     from reconcile.training.tune import tune
@@ -343,7 +386,6 @@ def export(
 ) -> None:
     """Calibrate a trained checkpoint and write it as an ONNX file for `reconcile run --model`."""
     _need_training_extra()
-    from reconcile.messages import Messages
     from reconcile.training.export import export
 
     messages = Messages("text")
@@ -374,7 +416,6 @@ def evaluate(
     With --plant RATE: also how good the recount queue is, by altering records on purpose and looking for them.
     """
     from reconcile.config import load_settings
-    from reconcile.messages import Messages
 
     flags = {"model": model, "device": device, "batch_size": batch_size}
     settings = load_settings(flags, need_bucket=False)
@@ -418,7 +459,7 @@ def import_(
     with TemporaryDirectory(prefix="reconcile-") as work:
         taken, known, bad = import_verdicts(file, output, Path(work))
     for reason in bad:
-        print(f"reconcile: {file}: {_printable(reason)}", file=sys.stderr)
+        print(f"reconcile: {file}: {printable(reason)}", file=sys.stderr)
     print(f"{_several(taken, 'verdict')} taken, {known:,} known already, {_several(len(bad), 'line')} left out")
     if not (taken or known or bad):
         print("no line has a true_count")
@@ -433,7 +474,8 @@ def list_(
     """Show the verdicts so far, the newest first."""
     table = _verdicts(_output(out, endpoint_url, region, profile))
     shown = table.drop(columns="image_key").astype(object).fillna("")
-    print(_printable(shown.to_string(index=False)) if len(shown) else "no verdicts yet")
+    lines = shown.to_string(index=False).split("\n") if len(shown) else ["no verdicts yet"]
+    print("\n".join(map(printable, lines)))
 
 
 @verdicts_app.command("export")
@@ -470,11 +512,6 @@ def _output(out: str | None, endpoint_url: str | None, region: str | None, profi
     return open_output(settings)
 
 
-def _printable(text: str) -> str:
-    """Without what a terminal would obey: ids and notes come from strangers."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
-
-
 def _several(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
@@ -506,32 +543,36 @@ def _need_training_extra() -> None:
         raise ReconcileError("training needs the extra `train`: in a checkout, make dev or pip install '.[train]'")
 
 
-def _run(settings: Settings, notice: str | None = None) -> NoReturn:
+def _run(settings: Settings, notice: str | None = None, warnings: Iterable[str] = ()) -> NoReturn:
     """One run; whatever ends it is told in the form of log that was asked for.
 
     Args:
         settings: of the run.
         notice: told first, in the log and in the report.
+        warnings: told in the log.
     """
-    from reconcile.messages import Messages
     from reconcile.pipeline import new_run_id, run
 
     run_id = settings.run_id or new_run_id()
     messages = Messages(settings.log_format, run_id)
+    for warning in warnings:
+        messages.warn(warning)
     if notice:
         messages.say(notice)
     try:
         summary = run(settings, run_id, messages, notice)
     except (Exception, KeyboardInterrupt) as error:
         code, line = _explain(error, stopped=interruption.is_requested())
-        messages.error(line)
+        # Under cron nobody knows by heart what the command was.
+        messages.error(f"{line}: {shlex.join(sys.argv)}" if code == _INTERRUPTED else line)
         raise typer.Exit(code) from None
     lines = dict(summary.lines())
-    if settings.log_format == "json":
-        print(json.dumps(lines))
-    else:
-        width = max(map(len, lines))
-        print("\n".join(f"{name:<{width}}  {value}" for name, value in lines.items()))
+    width = max(map(len, lines))
+    text = "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
+    try:
+        print(json.dumps(lines) if settings.log_format == "json" else text, flush=True)
+    except OSError as error:
+        messages.warn(f"the numbers cannot be printed: {error.strerror}; they are in summary.json")
     if summary.exit_reason:
         messages.error(summary.exit_reason)
     raise typer.Exit(summary.exit_code)
@@ -544,11 +585,22 @@ def main() -> NoReturn:
         stream.reconfigure(errors="replace")  # type: ignore[union-attr] # a log in ASCII loses a letter, not the run
     try:
         app()
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
     except Exception as error:
         code, line = _explain(error, stopped=interruption.is_requested())
         print(f"reconcile: {line}", file=sys.stderr)
-        sys.exit(code)
-    sys.exit(0)
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process; at once where a thread still waits for S3, since Python's own way makes libraries complain."""
+    if left_behind():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _explain(error: BaseException, *, stopped: bool) -> tuple[int, str]:
@@ -557,6 +609,6 @@ def _explain(error: BaseException, *, stopped: bool) -> tuple[int, str]:
         return _INTERRUPTED, "interrupted; what was done is kept, run the same command again to go on"
     if isinstance(error, ReconcileError):
         return _USAGE if isinstance(error, UsageError) else _FAILED, " ".join(str(error).split())
-    if os.environ.get(_DEBUG):
+    if os.environ.get(DEBUG):
         raise error
-    return _FAILED, " ".join(f"unexpected {type(error).__name__}: {error} (set {_DEBUG}=1 to see where)".split())
+    return _FAILED, " ".join(f"unexpected {type(error).__name__}: {error} (set {DEBUG}=1 to see where)".split())

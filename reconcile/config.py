@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -16,7 +18,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from reconcile.errors import UsageError
+from reconcile.bucket import WITH_SECRETS, holds_secrets
+from reconcile.errors import DEBUG, UsageError
 
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 LogFormat = Literal["text", "json"]
@@ -57,7 +60,7 @@ class Settings(BaseSettings):
     out: str = "reconcile-out"
     model: Path | None = None
     device: Device = "auto"
-    batch_size: int = Field(default=32, ge=1, le=4096)
+    batch_size: int | None = Field(default=None, ge=1, le=4096)
     limit: int | None = Field(default=None, ge=1)
     run_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     log_format: LogFormat = "text"
@@ -78,9 +81,16 @@ class Settings(BaseSettings):
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("expected http://HOST:PORT or https://HOST")
-        if parts.username or parts.password:
-            raise ValueError("holds credentials, which would show in logs; set AWS_ACCESS_KEY_ID and the like")
+        if holds_secrets(url):
+            raise ValueError(WITH_SECRETS)
         return url
+
+    @field_validator("bucket", "out", "records", "costs")
+    @classmethod
+    def _no_web_address(cls, location: str | None) -> str | None:
+        if location is not None and location.lower().startswith(("http://", "https://")):
+            raise ValueError("is a web address; expected s3://…, or a place on this machine")
+        return location
 
     @field_validator("where")
     @classmethod
@@ -123,6 +133,9 @@ class Settings(BaseSettings):
 
 
 _config_file = Path("reconcile.toml")
+_PREFIX = "RECONCILE_"
+_SLIP = 0.75
+"""How alike a name has to be to a setting's (difflib's ratio) to be a slip of it: BUKET is 0.91, PORT 0.57."""
 
 
 class _FlagsAlone(Settings):
@@ -145,10 +158,13 @@ def load_settings(flags: dict[str, Any], *, alone: bool = False, need_bucket: bo
         need_bucket: whether it is an error to name no bucket.
 
     Raises:
-        UsageError: a value is missing, malformed or out of range; the message names the flag.
+        UsageError: a value is missing, malformed or out of range; the message names the flag. Or a variable of the
+            environment is named almost as a setting.
     """
     import tomllib
 
+    if not alone:
+        _refuse_slips()
     given = {name: value for name, value in flags.items() if value is not None}
     try:
         settings = _FlagsAlone(**given) if alone else Settings(**given)
@@ -161,14 +177,31 @@ def load_settings(flags: dict[str, Any], *, alone: bool = False, need_bucket: bo
     return settings
 
 
+def unknown_variables() -> list[str]:
+    """Variables of the environment that begin with RECONCILE_ and are no setting, in alphabetical order.
+
+    They are worth a warning and no more: Kubernetes, say, sets RECONCILE_SERVICE_HOST for a service of that name.
+    """
+    known = {_PREFIX + name.upper() for name in Settings.model_fields} | {DEBUG}
+    return sorted(name for name in os.environ if name.upper().startswith(_PREFIX) and name.upper() not in known)
+
+
+def _refuse_slips() -> None:
+    """A variable that is almost a setting is a slip: without it the run would do something else than was meant."""
+    for name in unknown_variables():
+        meant = get_close_matches(name[len(_PREFIX) :].lower(), Settings.model_fields, n=1, cutoff=_SLIP)
+        if meant:
+            raise UsageError(f"{name} is no setting; {_PREFIX}{meant[0].upper()} is")
+
+
 def _explain(problem: dict[str, Any]) -> str:
     name = str(problem["loc"][0])
     flag = f"--{name.replace('_', '-')}"
     if problem["type"] == "extra_forbidden":
         return f"reconcile.toml has a setting that does not exist: {name}"
     said = problem["msg"].removeprefix("Value error, ")
-    # What was given may be a secret in the wrong place.
-    return f"{flag}: {said}" + ("" if name == "endpoint_url" else f" (got {problem['input']!r})")
+    # An address may hold a secret: a password, or the signature of a presigned one.
+    return f"{flag}: {said}" + ("" if "//" in str(problem["input"]) else f" (got {problem['input']!r})")
 
 
 def _columns(value: Any) -> Any:

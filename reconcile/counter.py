@@ -1,37 +1,38 @@
-"""The ONNX count model: choose a provider, count a batch. All it knows of the model it reads from the file."""
+"""The ONNX count model: load it, count a batch. All it knows of the model it reads from the file."""
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
-import os
 import re
-import sys
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime as ort
 
 from reconcile.calibration import calibrated
+from reconcile.cuda_driver import load_driver, pin
+from reconcile.devices import CPU, choose_device
 from reconcile.errors import ReconcileError
 from reconcile.images import PREPROCESSING
 from reconcile.labels import CountLabels
 from reconcile.precision import Precision
 from reconcile.resources import resource
+from reconcile.sessions import INPUT, OUTPUT, open_sessions, read_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
+    import onnxruntime as ort
     from numpy.typing import NDArray
 
 METADATA_PREFIX = "reconcile."
 VERSION_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
 """A model's version becomes the name of a folder."""
-_CPU, _CUDA, _TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
-_SILENT = 4  # onnxruntime's severity "fatal": what fails here is told in our own words
+CPU_BATCH, GPU_BATCH = 32, 128
+"""Images at a time. On a CPU more is not faster; a GPU is only busy with many."""
 
 
 @dataclass(frozen=True)
@@ -101,37 +102,84 @@ def _shares(rows: Any, labels: int) -> tuple[tuple[float, ...], ...] | None:
 
 
 class Counter:
-    """A loaded count model.
+    """A loaded count model, to be used by as many threads as it has workers.
 
-    On the CPU it holds one single-threaded session for each core, to be used by as many threads: two of one thread
-    each count faster than one of two. The GPU sessions (`cuda`, `tensorrt`) are written from onnxruntime's
-    documentation and were not run where this was written: there was no GPU.
+    A CPU session is used by one thread. A GPU session is used by two: while one's batch is computed, the other's is on
+    its way there. GPU batches are always of one shape, since both providers prepare themselves for each new one; they
+    lie in pinned memory and are bound to the session (I/O binding). That part was written from onnxruntime's
+    documentation and tried out with a session of the CPU; it was not run on a GPU.
     """
 
-    def __init__(self, path: Path, sessions: list[ort.InferenceSession], card: ModelCard) -> None:
+    def __init__(
+        self, path: Path, model_id: str, card: ModelCard, sessions: list[ort.InferenceSession], batch_size: int
+    ) -> None:
         self.card = card
         self.path = path
-        self.model_id = f"{card.version}-{_digest(path)}"
+        self.model_id = model_id
         """Names these very weights: counts are kept and found again under it."""
-        self.workers = len(sessions)
-        """How many threads may call `count` at once, each with a number of its own."""
+        self.batch_size = batch_size
+        """The most images that `count` takes at once."""
         self.provider: str = sessions[0].get_providers()[0]
-        self._sessions = sessions
-        self._input = sessions[0].get_inputs()[0].name
         self._taught = None if card.taught is None else np.array(card.taught, dtype=np.float32)
+        self._runs: list[Callable[[NDArray[np.uint8]], NDArray[np.float32]]]
+        if self.provider == CPU:
+            self._runs = [partial(_run, session) for session in sessions]
+        else:
+            self._runs = [BoundSession(session, card, self.new_batch()) for session in sessions for _ in range(2)]
+        self.workers = len(self._runs)
+        """How many threads may call `count` at once, each with a number of its own."""
+
+    def new_batch(self) -> NDArray[np.uint8]:
+        """Memory for a batch, uint8 [batch_size, S, S, 3], to be used again and again; pinned where a GPU counts."""
+        size = self.card.input_size
+        batch = np.zeros((self.batch_size, size, size, 3), dtype=np.uint8)
+        if self.provider != CPU:
+            pin(load_driver(), batch)
+        return batch
 
     def count(self, batch: NDArray[np.uint8], worker: int = 0) -> NDArray[np.float32]:
         """Calibrated probabilities of each count label.
 
         Args:
-            batch: uint8 [N, S, S, 3], RGB, as `images.load_image` makes it.
+            batch: uint8 [N, S, S, 3], RGB, as `images.load_image` makes it; N up to `batch_size`.
             worker: 0 to `workers` - 1; one thread each.
 
         Returns:
             float32 [N, labels], rows summing to 1.
         """
-        logits = self._sessions[worker].run(None, {self._input: batch})[0]
-        return calibrated(logits, self.card.temperature, self._taught)
+        return calibrated(self._runs[worker](batch), self.card.temperature, self._taught)
+
+
+def _run(session: ort.InferenceSession, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    logits: NDArray[np.float32] = session.run([OUTPUT], {INPUT: batch})[0]
+    return logits
+
+
+class BoundSession:
+    """One thread's use of a session whose input and output stay where they are.
+
+    Args:
+        session: of any provider; other threads may use it at the same time.
+        card: of its model.
+        spare: uint8 [N, S, S, 3], for batches that are not full.
+    """
+
+    def __init__(self, session: ort.InferenceSession, card: ModelCard, spare: NDArray[np.uint8]) -> None:
+        self._session, self._spare = session, spare
+        self._logits = np.empty((len(spare), len(card.labels.names)), dtype=np.float32)
+        self._binding = session.io_binding()
+        self._binding.bind_output(OUTPUT, "cpu", 0, np.float32, self._logits.shape, self._logits.ctypes.data)
+
+    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Logits, float32 [n, labels], of uint8 [n, S, S, 3]; n up to N, and always N for the session."""
+        number = len(batch)
+        if number < len(self._spare):
+            self._spare[:number] = batch
+            batch = self._spare
+        self._binding.bind_cpu_input(INPUT, batch)
+        self._session.run_with_iobinding(self._binding)
+        self._binding.synchronize_outputs()
+        return self._logits[:number].copy()
 
 
 def default_model(device: str) -> Path:
@@ -147,13 +195,14 @@ def default_model(device: str) -> Path:
     return path
 
 
-def load_counter(path: Path | None, device: str, warn: Callable[[str], None]) -> Counter:
+def load_counter(path: Path | None, device: str, warn: Callable[[str], None], batch_size: int | None = None) -> Counter:
     """Load a model onto a device.
 
     Args:
         path: an ONNX file made by `reconcile export`; None for the shipped one that suits the device.
         device: auto, cpu, cuda or tensorrt; `auto` takes CUDA where it loads, and the CPU otherwise.
         warn: called with one line where `auto` finds a GPU and cannot use it.
+        batch_size: images at a time; None for what suits the device.
 
     Raises:
         ReconcileError: no such file, not one of ours, or a device that was asked for and does not load.
@@ -162,101 +211,35 @@ def load_counter(path: Path | None, device: str, warn: Callable[[str], None]) ->
         raise ReconcileError(f"there is no model file {path}")
     device = choose_device(device, warn)
     path = path or default_model(device)
-    sessions = _sessions(path, device)
     try:
-        card = ModelCard.from_metadata(sessions[0].get_modelmeta().custom_metadata_map)
+        card = ModelCard.from_metadata(read_metadata(path))
     except (KeyError, ValueError, TypeError, AttributeError):
         raise ReconcileError(f"{path} is no count model: it lacks what `reconcile export` writes into it") from None
     if card.preprocessing != PREPROCESSING:
         raise ReconcileError(
             f"{path} wants its images prepared by {card.preprocessing!r}; this reconcile has {PREPROCESSING!r}"
         )
-    counter = Counter(path, sessions, card)
+    model_id = f"{card.version}-{_digest(path)}"
+    batch_size = batch_size or (CPU_BATCH if device == "cpu" else GPU_BATCH)
+    shape = (batch_size, card.input_size, card.input_size, 3)
+    counter = Counter(path, model_id, card, open_sessions(path, model_id, device, shape), batch_size)
     _try_out(counter)
     return counter
 
 
 def _try_out(counter: Counter) -> None:
-    """Count a blank image: a file whose graph and card disagree should not get as far as the first photo."""
-    size, labels = counter.card.input_size, len(counter.card.labels.names)
-    try:
-        shares = counter.count(np.zeros((1, size, size, 3), dtype=np.uint8))
-    except Exception as error:  # onnxruntime raises a class of its own for each kind of trouble
-        raise ReconcileError(f"{counter.path} does not count: {str(error).splitlines()[0][:300]}") from None
-    if shares.shape != (1, labels) or not np.isfinite(shares).all():
-        raise ReconcileError(f"{counter.path} gives {shares.shape[-1]} numbers an image for its {labels} labels")
+    """Count a blank image: a file whose graph and card disagree should not get as far as the first photo.
 
-
-def choose_device(asked: str, warn: Callable[[str], None]) -> str:
-    """Turn `auto` into cpu or cuda, and make sure that a GPU that was asked for can be used.
-
-    Returns:
-        cpu, cuda or tensorrt.
-
-    Raises:
-        ReconcileError: the GPU that was asked for does not load; the message names the missing library.
+    Every worker does, so that a GPU has prepared itself before the clock of a run starts.
     """
-    if asked == "cpu":
-        return "cpu"
-    if asked == "auto":
-        if not _has_nvidia_device():
-            return "cpu"
-        missing = _missing_library("cuda")
-        if missing:
-            warn(f"counting on the CPU: there is a GPU, but {missing}")
-        return "cpu" if missing else "cuda"
-    missing = _missing_library(asked)
-    if missing:
-        raise ReconcileError(f"--device {asked}: {missing}")
-    return asked
-
-
-def _has_nvidia_device() -> bool:
-    return any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg"))
-
-
-def _missing_library(device: str) -> str | None:
-    """Why onnxruntime's provider library cannot be loaded; None where it can."""
-    provider = _TENSORRT if device == "tensorrt" else _CUDA
-    if provider not in ort.get_available_providers():
-        return f"this onnxruntime has no {provider}; it needs onnxruntime-gpu"
-    if sys.platform != "linux":
-        return None
-    ort.preload_dlls()
-    # The providers lean on this one, which the process has to hold first.
-    folder = Path(ort.__file__).parent / "capi"
-    try:
-        ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), mode=ctypes.RTLD_GLOBAL)
-        ctypes.CDLL(str(folder / f"libonnxruntime_providers_{device}.so"))
-    except OSError as error:
-        library = str(error).split(":")[0]
-        if library.startswith("libcuda.so"):
-            return f"{library} cannot be loaded: there is no NVIDIA driver on this machine"
-        advice = (
-            "pip install tensorrt" if library.startswith("libnvinfer") else "install reconcile with its extra `gpu`"
-        )
-        return f"{library} cannot be loaded ({advice})"
-    return None
-
-
-def _sessions(path: Path, device: str) -> list[ort.InferenceSession]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    options = ort.SessionOptions()
-    options.log_severity_level = _SILENT
-    providers: list[str] = [_CPU]
-    if device == "cpu":
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-    else:
-        providers = [_TENSORRT, _CUDA, _CPU] if device == "tensorrt" else [_CUDA, _CPU]
-    number = cores if device == "cpu" else 1
-    try:
-        sessions = [ort.InferenceSession(str(path), options, providers=providers) for _ in range(number)]
-    except Exception as error:  # onnxruntime raises a class of its own for each kind of trouble
-        raise ReconcileError(f"{path} cannot be loaded: {str(error).splitlines()[0][:300]}") from None
-    if sessions[0].get_providers()[0] != providers[0]:
-        raise ReconcileError(f"--device {device}: onnxruntime fell back to {sessions[0].get_providers()[0]}")
-    return sessions
+    size, labels = counter.card.input_size, len(counter.card.labels.names)
+    for worker in range(counter.workers):
+        try:
+            shares = counter.count(np.zeros((1, size, size, 3), dtype=np.uint8), worker)
+        except Exception as error:  # onnxruntime raises a class of its own for each kind of trouble
+            raise ReconcileError(f"{counter.path} does not count: {str(error).splitlines()[0][:300]}") from None
+        if shares.shape != (1, labels) or not np.isfinite(shares).all():
+            raise ReconcileError(f"{counter.path} gives {shares.shape[-1]} numbers an image for its {labels} labels")
 
 
 def _digest(path: Path) -> str:

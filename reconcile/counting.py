@@ -9,19 +9,22 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
+from reconcile import interruption
 from reconcile.bucket import Bucket, FetchError, StoredObject
-from reconcile.channel import Channel, Stages
+from reconcile.channel import Channel, Stages, Stopped
+from reconcile.cores import available_cores
 from reconcile.images import UnreadableImage, check_size, load_image
+from reconcile.interruption import Interrupted
 from reconcile.records import MAX_RECORD_BYTES, InvalidRecord, bin_id, read_abid_record
 from reconcile.store import COUNTS_SCHEMA, RECORDS_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from reconcile.backlog import Backlog
@@ -29,8 +32,6 @@ if TYPE_CHECKING:
     from reconcile.store import Output
 
 LISTED_AHEAD = 2000
-FETCHES_IN_FLIGHT = 16
-DECODERS = 2
 PART_ROWS = 1024
 PART_SECONDS = 10.0
 
@@ -45,8 +46,7 @@ class Work(NamedTuple):
     """From its start to the last part written."""
 
 
-@dataclass(frozen=True)
-class _Fetched:
+class _Fetched(NamedTuple):
     """One object's bytes, or why they could not be had."""
 
     stored: StoredObject
@@ -68,8 +68,8 @@ def count_images(
     images: Backlog,
     counter: Counter,
     output: Output,
-    batch_size: int,
     progress: Callable[[int], None],
+    complain: Callable[[str, str], None],
 ) -> Work:
     """Count every image and write the counts to `<out>/counts/<model id>/`.
 
@@ -78,40 +78,58 @@ def count_images(
         images: what to count.
         counter: the model.
         output: where the parts go.
-        batch_size: N of the batches that the model is given.
         progress: called with the number of images just counted.
+        complain: called with key and reason of each image that could not be had or read.
 
     Returns:
         how many images were taken, and how long it took; each has a row, counted or with a reason.
 
     Raises:
         ReconcileError: the output cannot be written, or the listing broke.
+        Interrupted: somebody asked this process to stop.
     """
-    size = counter.card.input_size
+    fetchers, decoders = fetches_in_flight(), available_cores()
+    emptied: SimpleQueue[NDArray[np.uint8]] = SimpleQueue()
     with Stages() as stages:
         stages.on_stop(images.stop)
         listed: Channel[StoredObject] = Channel(stages, LISTED_AHEAD, 1)
-        fetched: Channel[_Fetched] = Channel(stages, 2 * FETCHES_IN_FLIGHT, FETCHES_IN_FLIGHT)
-        batches: Channel[_Batch] = Channel(stages, 2 * counter.workers, DECODERS)
+        fetched: Channel[_Fetched] = Channel(stages, 2 * fetchers, fetchers)
+        batches: Channel[_Batch] = Channel(stages, 2 * counter.workers, decoders)
         rows: Channel[list[dict[str, Any]]] = Channel(stages, 4 * counter.workers, counter.workers)
         stages.start("list", 1, lambda _: _list(images, listed), listed)
-        stages.start("fetch", FETCHES_IN_FLIGHT, lambda _: _fetch(bucket, listed, fetched, check_size), fetched)
-        stages.start("decode", DECODERS, lambda _: _decode(fetched, batches, batch_size, size), batches)
-        stages.start("count", counter.workers, lambda worker: _count(batches, rows, counter, worker), rows)
-        return _write(rows, output, f"counts/{counter.model_id}", COUNTS_SCHEMA, progress)
+        stages.start("fetch", fetchers, lambda _: _fetch(bucket, listed, fetched, check_size), fetched)
+        stages.start("decode", decoders, lambda _: _decode(fetched, batches, counter, emptied), batches)
+        stages.start("count", counter.workers, lambda worker: _count(batches, rows, counter, worker, emptied), rows)
+        return _write(rows, output, f"counts/{counter.model_id}", COUNTS_SCHEMA, progress, complain)
 
 
-def read_records(bucket: Bucket, records: Backlog, output: Output, progress: Callable[[int], None]) -> Work:
+def read_records(
+    bucket: Bucket,
+    records: Backlog,
+    output: Output,
+    progress: Callable[[int], None],
+    complain: Callable[[str, str], None],
+) -> Work:
     """Read every JSON record and write it to `<out>/records/`, in the same way as images are counted."""
+    fetchers = fetches_in_flight()
     with Stages() as stages:
         stages.on_stop(records.stop)
         listed: Channel[StoredObject] = Channel(stages, LISTED_AHEAD, 1)
-        fetched: Channel[_Fetched] = Channel(stages, 2 * FETCHES_IN_FLIGHT, FETCHES_IN_FLIGHT)
+        fetched: Channel[_Fetched] = Channel(stages, 2 * fetchers, fetchers)
         rows: Channel[list[dict[str, Any]]] = Channel(stages, 64, 1)
         stages.start("list", 1, lambda _: _list(records, listed), listed)
-        stages.start("fetch", FETCHES_IN_FLIGHT, lambda _: _fetch(bucket, listed, fetched, _check_record_size), fetched)
+        stages.start("fetch", fetchers, lambda _: _fetch(bucket, listed, fetched, _check_record_size), fetched)
         stages.start("read", 1, lambda _: _read(fetched, rows), rows)
-        return _write(rows, output, "records", RECORDS_SCHEMA, progress)
+        return _write(rows, output, "records", RECORDS_SCHEMA, progress, complain)
+
+
+def fetches_in_flight() -> int:
+    """How many objects are asked for at a time: 16 for each core, 256 at most.
+
+    An object of S3 is some 20 ms under way, whoever asks, so that these bring about as many a second as a core can
+    decode that does nothing else, as on a machine with a GPU. More would only wait for the decoders.
+    """
+    return min(16 * available_cores(), 256)
 
 
 def _list(objects: Backlog, listed: Channel[StoredObject]) -> None:
@@ -130,10 +148,16 @@ def _fetch(
             fetched.put(_Fetched(stored, error=error))
 
 
-def _decode(fetched: Channel[_Fetched], batches: Channel[_Batch], batch_size: int, size: int) -> None:
+def _decode(
+    fetched: Channel[_Fetched], batches: Channel[_Batch], counter: Counter, emptied: SimpleQueue[NDArray[np.uint8]]
+) -> None:
     def empty() -> _Batch:
-        return _Batch(np.empty((batch_size, size, size, 3), dtype=np.uint8), [], [])
+        try:
+            return _Batch(emptied.get_nowait(), [], [])
+        except Empty:  # as often as batches are in use at once
+            return _Batch(counter.new_batch(), [], [])
 
+    size, full = counter.card.input_size, counter.batch_size
     batch = empty()
     for item in fetched:
         try:
@@ -143,14 +167,20 @@ def _decode(fetched: Channel[_Fetched], batches: Channel[_Batch], batch_size: in
             batch.images.append(item.stored)
         except (FetchError, UnreadableImage) as error:
             batch.unreadable.append((item.stored, str(error), isinstance(error, FetchError)))
-        if len(batch.images) == batch_size or len(batch.unreadable) == batch_size:
+        if len(batch.images) == full or len(batch.unreadable) == full:
             batches.put(batch)
             batch = empty()
     if batch.images or batch.unreadable:
         batches.put(batch)
 
 
-def _count(batches: Channel[_Batch], rows: Channel[list[dict[str, Any]]], counter: Counter, worker: int) -> None:
+def _count(
+    batches: Channel[_Batch],
+    rows: Channel[list[dict[str, Any]]],
+    counter: Counter,
+    worker: int,
+    emptied: SimpleQueue[NDArray[np.uint8]],
+) -> None:
     labels = counter.card.labels
     for batch in batches:
         now = datetime.now(UTC)
@@ -172,6 +202,7 @@ def _count(batches: Channel[_Batch], rows: Channel[list[dict[str, Any]]], counte
                         "counted_at": now,
                     }
                 )
+        emptied.put(batch.pixels)
         rows.put(found)
 
 
@@ -207,23 +238,58 @@ def _write(
     folder: str,
     schema: Any,
     progress: Callable[[int], None],
+    complain: Callable[[str, str], None],
 ) -> Work:
-    """Gather rows into parts. An interruption writes what is there: nothing that was counted is counted again."""
-    part: list[dict[str, Any]] = []
+    """Gather rows into parts.
+
+    A wish to stop is heard between two parts and never within one. Whatever ends it early, what is done and waits is
+    written first: nothing that was counted is counted again.
+    """
     started = time.monotonic()
-    written, failed, due = 0, 0, started + PART_SECONDS
-    try:
-        for found in rows:
-            part += found
-            failed += sum(row.get("reason") is not None for row in found)
-            progress(len(found))
-            if len(part) >= PART_ROWS or time.monotonic() >= due:
-                output.write_part(folder, schema, part)
-                written, part, due = written + len(part), [], time.monotonic() + PART_SECONDS
-    except KeyboardInterrupt:
-        if part:
-            output.write_part(folder, schema, part)
-        raise
-    if part:
-        output.write_part(folder, schema, part)
-    return Work(written + len(part), failed, time.monotonic() - started)
+    parts, failed = _Parts(output, folder, schema), 0
+    with interruption.postponed():
+        try:
+            for found in rows:
+                parts.add(found)
+                for row in found:
+                    if row.get("reason") is not None:
+                        failed += 1
+                        complain(row[schema.names[0]], row["reason"])
+                progress(len(found))
+                interruption.check()
+        except (KeyboardInterrupt, Stopped) as stop:
+            for found in rows.left():
+                parts.add(found)
+            parts.write()
+            if isinstance(stop, Stopped):
+                raise
+            raise Interrupted(parts.written) from None
+        parts.write()
+        if interruption.is_requested():
+            raise Interrupted(parts.written)
+    return Work(parts.written, failed, time.monotonic() - started)
+
+
+class _Parts:
+    """Rows on their way to <out>. Each is handed over once, so that none is in two parts whatever comes between."""
+
+    def __init__(self, output: Output, folder: str, schema: Any) -> None:
+        self._output, self._folder, self._schema = output, folder, schema
+        self._waiting: list[dict[str, Any]] = []
+        self._due = time.monotonic() + PART_SECONDS
+        self.written = 0
+        """Rows in parts that are there."""
+
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        """Take up rows; write a part where there are enough, or enough time has passed."""
+        self._waiting += rows
+        if len(self._waiting) >= PART_ROWS or time.monotonic() >= self._due:
+            self.write()
+
+    def write(self) -> None:
+        """Write what waits."""
+        rows, self._waiting = self._waiting, []
+        if rows:
+            self._output.write_part(self._folder, self._schema, rows)
+            self.written += len(rows)
+        self._due = time.monotonic() + PART_SECONDS

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from typing import TYPE_CHECKING
 
 import duckdb
 
+from reconcile.cores import available_cores
 from reconcile.resources import query
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def open_database(work: Path) -> duckdb.DuckDBPyConnection:
             "autoinstall_known_extensions": "false",
             "memory_limit": _MEMORY,
             "temp_directory": tempfile.mkdtemp(prefix="duckdb-", dir=work),
-            "threads": str(min(os.cpu_count() or 1, _MOST_THREADS)),
+            "threads": str(min(available_cores(), _MOST_THREADS)),
         }
     )
     database.execute("SET TimeZone = 'UTC'")

@@ -9,14 +9,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from reconcile import __version__
-from reconcile.bucket import FetchError, bring_file, open_bucket
+from reconcile.bucket import FetchError, S3Access, bring_file, open_bucket
 from reconcile.counter import load_counter
+from reconcile.database import open_database
 from reconcile.errors import ReconcileError
-from reconcile.pipeline import open_output, s3_access
+from reconcile.pipeline import open_output, output_folder, s3_access
 from reconcile.records_table import load_table
+from reconcile.store import Output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,22 +39,16 @@ class Finding:
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at versions, providers, model, bucket and output, in the order in which a run needs them.
 
-    Nothing is counted, and nothing but empty folders stays written.
+    Nothing is counted, and nothing stays written.
     """
     yield Finding("reconcile", True, f"{__version__}, Python {platform.python_version()}, {platform.machine()}")
     yield Finding("libraries", True, ", ".join(_versions()))
     yield _look("providers", _providers)
     yield _look("model", lambda: _model(settings))
-    try:
-        if not settings.bucket:
-            raise ReconcileError("none was named; say --bucket")
-        bucket = open_bucket(settings.bucket, s3_access(settings))
-    except ReconcileError as error:
-        yield Finding("bucket", False, str(error))
+    if settings.bucket:
+        yield from _bucket(settings)
     else:
-        yield _look("photos", lambda: _listed(bucket, settings.images_prefix, "--images-prefix"))
-        if settings.records is None:
-            yield _look("records", lambda: _listed(bucket, settings.records_prefix, "--records-prefix"))
+        yield Finding("bucket", True, "not looked at, since none was named (say --bucket); everything else was")
     if settings.records is not None:
         yield _look("records", lambda: _table(settings, str(settings.records)))
     yield _look("output", lambda: _output(settings))
@@ -83,11 +77,22 @@ def _providers() -> str:
 
 def _model(settings: Settings) -> str:
     warnings: list[str] = []
-    counter = load_counter(settings.model, settings.device, warnings.append)
+    counter = load_counter(settings.model, settings.device, warnings.append, settings.batch_size)
     card = counter.card
-    used = f"counts on {counter.provider.removesuffix('ExecutionProvider')} with {counter.workers} session(s)"
+    used = f"counts on {counter.provider.removesuffix('ExecutionProvider')} with {counter.workers} thread(s)"
     what = f"{counter.path.name}, version {card.version}, labels {','.join(card.labels.names)}, {card.input_size} px"
     return "; ".join([what, used, *warnings])
+
+
+def _bucket(settings: Settings) -> Iterator[Finding]:
+    try:
+        bucket = open_bucket(settings.bucket, s3_access(settings))
+    except ReconcileError as error:
+        yield Finding("bucket", False, str(error))
+        return
+    yield _look("photos", lambda: _listed(bucket, settings.images_prefix, "--images-prefix"))
+    if settings.records is None:
+        yield _look("records", lambda: _listed(bucket, settings.records_prefix, "--records-prefix"))
 
 
 def _listed(bucket: Bucket, prefix: str, flag: str) -> str:
@@ -99,7 +104,7 @@ def _listed(bucket: Bucket, prefix: str, flag: str) -> str:
 
 
 def _table(settings: Settings, source: str) -> str:
-    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as database:
+    with tempfile.TemporaryDirectory() as folder, open_database(Path(folder)) as database:
         path = bring_file(source, s3_access(settings), Path(folder))
         load_table(database, path, source, settings.records_columns, Path(folder))
         rows = len(database.table("source_rows"))
@@ -107,6 +112,12 @@ def _table(settings: Settings, source: str) -> str:
 
 
 def _output(settings: Settings) -> str:
-    output = open_output(settings, create=True)
-    output.check_writable()
-    return f"{output.location} can be written"
+    folder = output_folder(settings)
+    if folder is None or folder.exists():
+        output = open_output(settings)
+        output.check_writable()
+        return f"{output.location} can be written"
+    # A run would make the folder; whether it can is seen where it would be made.
+    parent = next(above for above in folder.parents if above.exists())
+    Output(open_bucket(str(parent), S3Access())).check_writable()
+    return f"{folder} is not there yet; it can be made in {parent}"

@@ -7,3 +7,7 @@ class ReconcileError(Exception):
 
 class UsageError(ReconcileError):
     """The settings make no sense together or one is malformed; exit code 2."""
+
+
+DEBUG = "RECONCILE_DEBUG"
+"""A variable of the environment, and no setting: where it is set, what nobody thought of is told with a traceback."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import altair as alt
 import pandas as pd
 
-from reconcile.charts import THEMES, as_svg
+from reconcile.charts import BAR, INK, as_svg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,17 +21,15 @@ _STRETCHED = alt.Scale(domain=[0, 1], type="sqrt")
 _SECOND = "#d98032"
 
 
-def reliability_chart(bins: Sequence[ReliabilityBin], theme: str) -> str:
+def reliability_chart(bins: Sequence[ReliabilityBin]) -> str:
     """How often the counts are right against how probable the model finds them: a point a bin, larger for more photos.
 
     Args:
         bins: empty ones are not drawn.
-        theme: light or dark.
 
     Returns:
         an SVG element.
     """
-    colours = THEMES[theme]
     table = pd.DataFrame(
         [
             {
@@ -46,11 +44,11 @@ def reliability_chart(bins: Sequence[ReliabilityBin], theme: str) -> str:
         ]
     )
     honest = alt.Chart(pd.DataFrame({"probability": [0, 1], "accuracy": [0, 1]})).mark_line(
-        color=colours["ink"], strokeDash=[4, 4], strokeWidth=1, opacity=0.6
+        color=INK, strokeDash=[4, 4], strokeWidth=1, opacity=0.6
     )
     base = alt.Chart(table)
-    intervals = base.mark_rule(color=colours["bar"], strokeWidth=2, opacity=0.55).encode(y="low:Q", y2="high:Q")
-    points = base.mark_circle(color=colours["bar"], opacity=1).encode(
+    intervals = base.mark_rule(color=BAR, strokeWidth=2, opacity=0.55).encode(y="low:Q", y2="high:Q")
+    points = base.mark_circle(color=BAR, opacity=1).encode(
         y="accuracy:Q", size=alt.Size("photos:Q", legend=None, scale=alt.Scale(rangeMin=25, rangeMax=350))
     )
     chart = (
@@ -66,20 +64,18 @@ def reliability_chart(bins: Sequence[ReliabilityBin], theme: str) -> str:
         )
         .properties(width=380, height=290, background="transparent")
     )
-    return as_svg(chart, colours)
+    return as_svg(chart)
 
 
-def coverage_chart(points: Sequence[CoveragePoint], theme: str) -> str:
+def coverage_chart(points: Sequence[CoveragePoint]) -> str:
     """Accuracy of the most certain photos, with the band of its 95 % intervals.
 
     Args:
         points: in rising order of their shares.
-        theme: light or dark.
 
     Returns:
         an SVG element.
     """
-    colours = THEMES[theme]
     table = pd.DataFrame(
         [
             {
@@ -95,24 +91,22 @@ def coverage_chart(points: Sequence[CoveragePoint], theme: str) -> str:
         x=alt.X("share:Q", title="share of photos kept, the most certain first", axis=alt.Axis(format="%", tickCount=5))
     )
     axis = alt.Axis(format="%", tickCount=5)
-    band = base.mark_area(color=colours["bar"], opacity=0.22).encode(
+    band = base.mark_area(color=BAR, opacity=0.22).encode(
         y=alt.Y("low:Q", title="counted the same", axis=axis, scale=_SHARE), y2="high:Q"
     )
-    line = base.mark_line(color=colours["bar"], strokeWidth=2.5).encode(y=alt.Y("accuracy:Q", scale=_SHARE))
-    return as_svg(alt.layer(band, line).properties(width=420, height=240, background="transparent"), colours)
+    line = base.mark_line(color=BAR, strokeWidth=2.5).encode(y=alt.Y("accuracy:Q", scale=_SHARE))
+    return as_svg(alt.layer(band, line).properties(width=420, height=240, background="transparent"))
 
 
-def planted_chart(errors: Sequence[PlantedErrors], theme: str) -> str:
+def planted_chart(errors: Sequence[PlantedErrors]) -> str:
     """How many records are wrong against p_wrong, for each kind of planted errors: a point a range.
 
     Args:
         errors: ranges without bins are not drawn.
-        theme: light or dark.
 
     Returns:
         an SVG element.
     """
-    colours = THEMES[theme]
     names = {"slips": "slips", "uniform": "uniform errors"}
     table = pd.DataFrame(
         [
@@ -130,13 +124,13 @@ def planted_chart(errors: Sequence[PlantedErrors], theme: str) -> str:
     )
     axis = alt.Axis(format="%", values=[0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1])
     honest = alt.Chart(pd.DataFrame({"p_wrong": [0, 1], "wrong": [0, 1]})).mark_line(
-        color=colours["ink"], strokeDash=[4, 4], strokeWidth=1, opacity=0.6
+        color=INK, strokeDash=[4, 4], strokeWidth=1, opacity=0.6
     )
     kinds = {
         "color": alt.Color(
             "errors:N",
             sort=list(names.values()),
-            scale=alt.Scale(domain=list(names.values()), range=[colours["bar"], _SECOND]),
+            scale=alt.Scale(domain=list(names.values()), range=[BAR, _SECOND]),
             legend=alt.Legend(title=None, orient="bottom", symbolOpacity=1),
         ),
         "shape": alt.Shape("errors:N", sort=list(names.values()), scale=alt.Scale(domain=list(names.values()))),
@@ -152,4 +146,4 @@ def planted_chart(errors: Sequence[PlantedErrors], theme: str) -> str:
         )
         .properties(width=420, height=320, background="transparent")
     )
-    return as_svg(chart, colours)
+    return as_svg(chart)

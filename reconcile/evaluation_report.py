@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,23 +94,23 @@ def _charts(run: EvaluationRun) -> dict[str, tuple[str, dict[str, Markup]]]:
     charts = {
         "classes": (
             "All labels: a bar is the share counted the same, the line on it the 95% interval.",
-            in_both_themes(partial(accuracy_chart, accuracy)),
+            in_both_themes(accuracy_chart(accuracy)),
         ),
         "calibration": (
             "A point is a range of probabilities, larger for more photos, with its 95% interval. On the dashed line "
             "the probabilities are honest; above it the model is better than it says, below it worse.",
-            in_both_themes(partial(reliability_chart, evaluation.calibration.bins)),
+            in_both_themes(reliability_chart(evaluation.calibration.bins)),
         ),
         "coverage": (
             "The line is the share counted the same, the band its 95% interval.",
-            in_both_themes(partial(coverage_chart, evaluation.coverage)),
+            in_both_themes(coverage_chart(evaluation.coverage)),
         ),
     }
     if run.planted is not None:
         charts["planted-numbers"] = (
             "A point is a range of p_wrong, with the 95% interval of the share that is wrong; both axes are stretched "
             "towards 0. On the dashed line p_wrong is honest; above it more records are wrong than it says.",
-            in_both_themes(partial(planted_chart, run.planted.errors)),
+            in_both_themes(planted_chart(run.planted.errors)),
         )
     return charts
 

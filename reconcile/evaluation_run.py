@@ -93,7 +93,7 @@ def run_evaluation(
         raise UsageError(f"--data: there is no folder {data}")
     if out is not None:
         _make_folder(out)
-    counter = load_counter(settings.model, settings.device, messages.warn)
+    counter = load_counter(settings.model, settings.device, messages.warn, settings.batch_size)
     labels = counter.card.labels
     left_out: list[str] = []
 
@@ -106,7 +106,7 @@ def run_evaluation(
         # Before the long part. Photos that cannot be read may still make it too few.
         number_to_plant(plant, int((places_of([image.count for image in images], labels) >= 0).sum()))
     with messages.progress("counting", _Photos(len(images))) as advance:
-        probabilities, unreadable = count_labelled(images, counter, settings.batch_size, advance)
+        probabilities, unreadable = count_labelled(images, counter, advance)
     for place, reason in unreadable.items():
         leave_out(f"left out {images[place].path}: {reason}")
     if len(unreadable) == len(images):
@@ -140,7 +140,7 @@ def run_evaluation(
 
 
 def count_labelled(
-    images: Sequence[LabelledImage], counter: Counter, batch_size: int, progress: Callable[[int], None]
+    images: Sequence[LabelledImage], counter: Counter, progress: Callable[[int], None]
 ) -> tuple[NDArray[np.float32], dict[int, str]]:
     """Count photos with as many threads as the model takes; each decodes and counts batches of its own.
 
@@ -149,7 +149,6 @@ def count_labelled(
     Args:
         images: what to count.
         counter: the model.
-        batch_size: N of the batches.
         progress: called with the number of photos just counted.
 
     Returns:
@@ -158,15 +157,15 @@ def count_labelled(
     """
     probabilities = np.full((len(images), len(counter.card.labels.names)), np.nan, dtype=np.float32)
     reasons: dict[int, str] = {}
-    starts = range(0, len(images), batch_size)
+    starts = range(0, len(images), counter.batch_size)
 
     with Stages() as stages:
         done: Channel[int] = Channel(stages, 4 * counter.workers, counter.workers)
 
         def work(worker: int) -> None:
-            pixels = np.empty((batch_size, counter.card.input_size, counter.card.input_size, 3), dtype=np.uint8)
+            pixels = counter.new_batch()
             for start in starts[worker :: counter.workers]:
-                batch = range(start, min(start + batch_size, len(images)))
+                batch = range(start, min(start + counter.batch_size, len(images)))
                 readable: list[int] = []
                 for place in batch:
                     try:

@@ -6,9 +6,11 @@ ends a listing at the first name that is not UTF-8. Here every file is listed, a
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -40,13 +42,13 @@ class Folder:
     def pages(self, prefix: str = "") -> Iterator[list[StoredObject]]:
         """Every file under the folder `prefix`, symbolic links followed."""
         try:
-            found = self._walk(self._path / prefix, "")
+            found = self._walk(self._path / prefix, partial=False)
             while page := list(islice(found, PAGE)):
                 yield page
         except OSError as error:
             raise ReconcileError(f"cannot list {error.filename}: {error.strerror}") from None
 
-    def _walk(self, folder: Path, inside: str, above: tuple[str, ...] = ()) -> Iterator[StoredObject]:
+    def _walk(self, folder: Path, *, partial: bool, above: tuple[str, ...] = ()) -> Iterator[StoredObject]:
         if not folder.is_dir():
             return
         real = os.path.realpath(folder)
@@ -57,9 +59,10 @@ class Folder:
             ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name + ("/" if entry.is_dir() else "")))
         for entry in ordered:
             if entry.is_dir():
-                yield from self._walk(Path(entry.path), inside, (*above, real))
-            elif not entry.name.endswith(_PARTIAL):
-                yield self._stored(Path(entry.path))
+                yield from self._walk(Path(entry.path), partial=partial, above=(*above, real))
+            elif entry.name.endswith(_PARTIAL) == partial:
+                with suppress(FileNotFoundError):  # it has gone since
+                    yield self._stored(Path(entry.path))
 
     def _stored(self, path: Path) -> StoredObject:
         # A name that is not UTF-8 can stand in no table; written out like this it can at least be found.
@@ -68,8 +71,7 @@ class Folder:
             status = path.stat()
         except OSError:  # a link to nowhere; fetching it will say so
             status = path.lstat()
-        modified = datetime.fromtimestamp(status.st_mtime, UTC)
-        return StoredObject(key, status.st_size, _etag(status), modified)
+        return _told(key, status)
 
     def get(self, key: str, etag: str | None = None) -> bytes:
         """The bytes of a file."""
@@ -87,7 +89,7 @@ class Folder:
             raise FetchError(f"cannot be read: {error.strerror}") from None
 
     def put(self, key: str, data: bytes | Path) -> None:
-        """Write beside, then rename."""
+        """Write beside, then rename; what has its name is on the disk, also after a power cut."""
         path = self._path / key
         partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{_PARTIAL}")
         try:
@@ -97,18 +99,77 @@ class Folder:
                     shutil.copyfile(data, partial)
                 else:
                     partial.write_bytes(data)
+                _settle(partial)
                 partial.replace(path)
             finally:
                 partial.unlink(missing_ok=True)
         except OSError as error:
             raise ReconcileError(f"cannot write {path}: {error.strerror}") from None
 
-    def delete(self, key: str) -> None:
-        """Remove a file."""
+    def read(self, key: str) -> tuple[StoredObject, bytes] | None:
+        """A file as it is now."""
         try:
-            (self._path / key).unlink()
+            with (self._path / key).open("rb") as file:
+                return _told(key, os.fstat(file.fileno())), file.read()
+        except FileNotFoundError:
+            return None
         except OSError as error:
-            raise ReconcileError(f"cannot delete {self._path / key}: {error.strerror}") from None
+            raise FetchError(f"{self._path / key} cannot be read: {error.strerror}") from None
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write a file that is not there. For a moment it is there and empty: not every file system has hard links."""
+        path = self._path / key
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb", buffering=0) as file:
+                try:
+                    file.write(data)
+                except OSError:  # the disk is full
+                    path.unlink()
+                    raise
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise ReconcileError(f"cannot write {path}: {error.strerror}") from None
+        return True
+
+    def replace(self, key: str, data: bytes, etag: str) -> bool:
+        """Write over a file.
+
+        Whoever wants to do so locks the file that is to go: the next one, who waited for that, finds another in its
+        place. A file system without locks is like an S3 server that ignores conditions.
+        """
+        path = self._path / key
+        try:
+            with path.open("rb+") as file:
+                with suppress(OSError):
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                if _etag(path.stat()) != etag:
+                    return False
+                self.put(key, data)
+                return True
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise ReconcileError(f"cannot write {path}: {error.strerror}") from None
+
+    def delete(self, key: str) -> None:
+        """Remove a file, and the folders that it was the last one in: S3 has no empty folders either."""
+        path = self._path / key
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ReconcileError(f"cannot delete {path}: {error.strerror}") from None
+        with suppress(OSError):
+            for folder in path.parents[: len(path.relative_to(self._path).parts) - 1]:
+                folder.rmdir()
+
+    def leftovers(self) -> Iterator[StoredObject]:
+        """Files that were being written when somebody pulled the plug."""
+        try:
+            yield from self._walk(self._path, partial=True)
+        except OSError as error:
+            raise ReconcileError(f"cannot list {error.filename}: {error.strerror}") from None
 
     def local_path(self, key: str) -> Path | None:
         """Where it lies."""
@@ -117,6 +178,19 @@ class Folder:
     def url(self, key: str) -> str:
         """Its path."""
         return str(self._path / key)
+
+
+def _told(key: str, status: os.stat_result) -> StoredObject:
+    return StoredObject(key, status.st_size, _etag(status), datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def _settle(path: Path) -> None:
+    """Have the operating system write to the disk what it still holds of a file."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _etag(status: os.stat_result) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
@@ -10,6 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _requested = False
+
+
+class Interrupted(KeyboardInterrupt):
+    """A stage was asked to stop, and has written what it had done."""
+
+    def __init__(self, kept: int) -> None:
+        super().__init__(f"{kept} kept")
+        self.kept = kept
+        """How many objects it got done and written."""
 
 
 def listen() -> None:
@@ -27,6 +37,18 @@ def _request(*_: object) -> NoReturn:
 def is_requested() -> bool:
     """Whether somebody asked this process to stop."""
     return _requested
+
+
+def request() -> None:
+    """Stop the main thread as Ctrl-C does; called by another thread that knows a reason to."""
+    if not _requested:  # a second signal would stop at once
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+def withdraw() -> None:
+    """Forget the wish: it was `request` that had it, and whoever called that tells why."""
+    global _requested
+    _requested = False
 
 
 def check() -> None:

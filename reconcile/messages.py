@@ -6,16 +6,19 @@ import json
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from reconcile.config import LogFormat
 
 LINE_EVERY_SECONDS = 30.0
+NAMED_IN_TEXT = 20
+"""Objects of a stage that a person's log names; JSON lines name every one."""
+_START = {"info": "", "warning": "warning: ", "error": "reconcile: "}
 
 
 class Workload(Protocol):
@@ -36,15 +39,24 @@ class Messages:
     def __init__(self, log_format: LogFormat, run_id: str | None = None, stream: TextIO | None = None) -> None:
         self._json = log_format == "json"
         self._run_id = run_id
-        self._stream = stream or sys.stderr
+        self._own_stream = stream
+
+    @property
+    def _stream(self) -> TextIO:
+        # While a bar is shown, sys.stderr is another: one that writes above the bar.
+        return self._own_stream or sys.stderr
 
     def say(self, text: str, **fields: Any) -> None:
         """One line; `fields` go into a JSON line only."""
         self._line("info", text, fields)
 
-    def warn(self, text: str) -> None:
+    def warn(self, text: str, **fields: Any) -> None:
         """One line about something that is worth mending."""
-        self._line("warning", text, {})
+        self._line("warning", text, fields)
+
+    def error(self, text: str) -> None:
+        """The one line that a run ends with."""
+        self._line("error", text, {})
 
     def _line(self, level: str, text: str, fields: dict[str, Any]) -> None:
         now = datetime.now(UTC)
@@ -57,28 +69,52 @@ class Messages:
             }
             line = json.dumps(head | fields)
         else:
-            # A person at a terminal knows the day; a log of many nights has to say it.
-            stamp = f"{now:%H:%M:%S}" if self._stream.isatty() else f"{now:%Y-%m-%d %H:%M:%SZ}"
-            line = f"{stamp} {'warning: ' if level == 'warning' else ''}{text}"
-        print(line, file=self._stream, flush=True)
-
-    def error(self, text: str) -> None:
-        """The one line that a run ends with."""
-        if self._json:
-            self._line("error", text, {})
-        else:
-            print(f"reconcile: {text}", file=self._stream, flush=True)
+            line = f"{_START[level]}{printable(text)}"
+            if not self._stream.isatty():  # a log of many nights has to say the day
+                line = f"{now:%Y-%m-%d %H:%M:%SZ} {line}"
+            elif level != "error":
+                line = f"{now:%H:%M:%S} {line}"
+        # A full disk under the log is no reason to lose the night. And one write a line: threads tell things, too.
+        with suppress(OSError):
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
 
     @contextmanager
-    def progress(self, what: str, workload: Workload) -> Iterator[Advance]:
+    def naming(self, what: str, stage: str) -> Iterator[Callable[[str, str], None]]:
+        """Name what could not be had or read; what is yielded is called with a key and the reason.
+
+        Args:
+            what: they are, in the plural.
+            stage: of the run.
+        """
+        named = 0
+
+        def name(key: str, reason: str) -> None:
+            nonlocal named
+            named += 1
+            if self._json or named <= NAMED_IN_TEXT:
+                self.warn(f"{key}: {reason}", stage=stage, key=key, reason=reason)
+
+        yield name
+        more = 0 if self._json else named - NAMED_IN_TEXT
+        if more > 0:
+            self.warn(f"{more:,} more {what} could not be read; reconciled.parquet says of each why")
+
+    @contextmanager
+    def progress(self, what: str, workload: Workload, **fields: Any) -> Iterator[Advance]:
         """Show how far `what` has come; the object yielded is called with the number of things just done."""
         if not self._json and self._stream.isatty():
             with _bar(what, workload) as advance:
                 yield advance
         else:
-            lines = _Lines(self, what, workload)
+            lines = _Lines(self, what, workload, fields)
             with lines:
                 yield lines
+
+
+def printable(text: str) -> str:
+    """Without what a terminal would obey: keys, ids and notes come from strangers."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class Advance(Protocol):
@@ -91,8 +127,8 @@ class Advance(Protocol):
 class _Lines:
     """One plain line every 30 seconds, from a thread of its own: also when nothing at all gets done."""
 
-    def __init__(self, messages: Messages, what: str, workload: Workload) -> None:
-        self._messages, self._what, self._workload = messages, what, workload
+    def __init__(self, messages: Messages, what: str, workload: Workload, fields: dict[str, Any]) -> None:
+        self._messages, self._what, self._workload, self._fields = messages, what, workload, fields
         self._done, self._started = 0, time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
@@ -121,6 +157,7 @@ class _Lines:
             done=self._done,
             total=self._workload.total,
             per_second=round(rate, 1),
+            **self._fields,
         )
 
 

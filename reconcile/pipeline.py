@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import duckdb
 from jinja2 import UndefinedError
 
-from reconcile.bucket import Bucket, S3Access, StoredObject, bring_file, open_bucket
+from reconcile import interruption
+from reconcile.bucket import Bucket, S3Access, StoredObject, bring_file, is_folder, open_bucket
 from reconcile.costs import read_costs
 from reconcile.counter import Counter, load_counter
 from reconcile.counting import count_images, read_records
@@ -22,8 +23,10 @@ from reconcile.error_learning import learn_errors
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.expectation import expected_of_night
 from reconcile.history import earlier_nights
+from reconcile.interruption import Interrupted
 from reconcile.judging import Judge
 from reconcile.labels import CountLabels
+from reconcile.lock import locked
 from reconcile.reconciliation import Night
 from reconcile.records_table import table_format
 from reconcile.report import render_report
@@ -31,6 +34,7 @@ from reconcile.results import Results, check_pattern
 from reconcile.store import RUN_ID_FORM, Output
 from reconcile.summary import EXIT_FAILED, Summary
 from reconcile.verdicts import FOLDER, last_recounts, recounts_for
+from reconcile.work_folder import work_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -70,18 +74,36 @@ def run(settings: Settings, run_id: str, messages: Messages, notice: str | None 
         the numbers, as in summary.json, with the exit code that follows from them.
 
     Raises:
-        ReconcileError: no bucket, no credentials, no model, no output: in one line, before any work starts.
+        ReconcileError: no bucket, no credentials, no model, no output, or another run is at work in it: in one line,
+            before any work starts. Or the work itself cannot go on, for want of room, say.
+        Interrupted: while counting or reading; another KeyboardInterrupt at any other time.
     """
-    return run_over(open_places(settings, run_id, messages), settings, run_id, messages, notice)
+    return run_over(open_places(settings, messages), settings, run_id, messages, notice)
 
 
 def run_over(places: Places, settings: Settings, run_id: str, messages: Messages, notice: str | None = None) -> Summary:
     """The same, over what `open_places` opened."""
-    counter = places.counter
+    started = datetime.now(UTC)
+    with locked(places.output, run_id, messages.warn):
+        return _run(settings, places, run_id, started, messages, notice)
+
+
+def _run(
+    settings: Settings, places: Places, run_id: str, started: datetime, messages: Messages, notice: str | None
+) -> Summary:
+    """The run, once <out> is its own."""
+    bucket, output, counter = places
+    if output.has_finished(run_id):
+        raise ReconcileError(f"run {run_id} is finished already; choose another --run-id")
+    workers = f"{counter.workers} thread{'s' if counter.workers > 1 else ''}"
+    messages.say(
+        f"run {run_id}: {bucket.location} → {output.location}, model {counter.model_id}, "
+        f"{counter.provider.removesuffix('ExecutionProvider')}, {workers}"
+    )
     summary = Summary(
         run_id=run_id,
-        bucket=places.bucket.location,
-        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        bucket=bucket.location,
+        started_at=started.isoformat(timespec="seconds"),
         model_version=counter.card.version,
         model_id=counter.model_id,
         labels=list(counter.card.labels.names),
@@ -93,12 +115,7 @@ def run_over(places: Places, settings: Settings, run_id: str, messages: Messages
             if value is not None and value is not False and value != {}
         },
     )
-    try:
-        _work(settings, places, summary, messages)
-    except duckdb.Error as error:
-        raise ReconcileError(
-            f"DuckDB: {str(error).splitlines()[0][:300]} (it works in {tempfile.gettempdir()})"
-        ) from None
+    _work(settings, places, summary, messages)
     return summary
 
 
@@ -132,7 +149,7 @@ def render_again(settings: Settings, run_id: str, reach: dict[str, Any], *, phot
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ReconcileError(f"run {run_id} is of a version that is not known here: {error}") from None
         bucket = _bucket_of(summary, reach) if photos else None
-        with Results(reconciled, labels) as results:
+        with Results(reconciled, labels, work) as results:
             try:
                 earlier = earlier_nights(output, summary, work)
                 html = render_report(results, bucket, summary, earlier, need_photos=photos)
@@ -151,30 +168,23 @@ def _bucket_of(summary: Summary, reach: dict[str, Any]) -> Bucket:
     return open_bucket(reach.get("bucket") or summary.bucket, access)
 
 
-def open_places(settings: Settings, run_id: str, messages: Messages) -> Places:
+def open_places(settings: Settings, messages: Messages) -> Places:
     """Open all that a run needs, and see that it can begin.
 
     Raises:
-        ReconcileError: no bucket, no credentials, no model, no output, or a run of that id is there.
+        ReconcileError: no bucket, no credentials, no model or no output.
     """
     if settings.records is not None:
         table_format(settings.records)
     if settings.where is not None:
         check_pattern(settings.where)
-    counter = load_counter(settings.model, settings.device, messages.warn)
+    counter = load_counter(settings.model, settings.device, messages.warn, settings.batch_size)
     bucket = open_bucket(settings.bucket, s3_access(settings))
     output = open_output(settings, create=True)
     for prefix in (settings.images_prefix, settings.records_prefix):
         if f"{output.location}/".startswith(bucket.url(prefix).rstrip("/") + "/"):
             raise UsageError(f"--out lies in {bucket.url(prefix)}, where it would be read as photos or records")
     output.check_writable()
-    if output.has_finished(run_id):
-        raise ReconcileError(f"run {run_id} is finished already; choose another --run-id")
-    workers = f"{counter.workers} session{'s' if counter.workers > 1 else ''}"
-    messages.say(
-        f"run {run_id}: {bucket.location} → {output.location}, model {counter.model_id}, "
-        f"{counter.provider.removesuffix('ExecutionProvider')}, {workers}"
-    )
     return Places(bucket, output, counter)
 
 
@@ -194,6 +204,12 @@ def open_output(settings: Settings, *, create: bool = False) -> Output:
     return Output(open_bucket(_as_folder(settings.out), access, create=create))
 
 
+def output_folder(settings: Settings) -> Path | None:
+    """The folder that <out> names, whether or not it is there; None where <out> is on S3."""
+    location = _as_folder(settings.out)
+    return Path(location).expanduser().resolve() if is_folder(location) else None
+
+
 def _as_folder(out: str) -> str:
     """A bare word is a folder here: nobody's first --out is the name of a bucket."""
     return out if "/" in out or out.startswith((".", "~")) else f"./{out}"
@@ -203,8 +219,7 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
     """Everything that takes time: list, count, read records, join, report."""
     counts_folder = f"counts/{places.counter.model_id}"
     is_limited = settings.limit is not None
-    with tempfile.TemporaryDirectory(prefix="reconcile-", ignore_cleanup_errors=True) as folder:
-        work = Path(folder)
+    with work_folder() as work:
         output = places.output
         parts = (output.local_parts(counts_folder, work), output.local_parts("records", work))
         night = Night(work, places.counter.card.labels, *parts)
@@ -219,9 +234,11 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
                 path = bring_file(settings.records, s3_access(settings), work)
                 night.use_table_records(path, settings.records, settings.records_columns, only_of_images=is_limited)
             # Nothing is counted before it is sure that there are photos, and records to hold them against.
-            images.fill(night.new_images(_photos(settings, places.bucket), settings.limit))
+            photos = night.new_images(_photos(settings, places.bucket), settings.limit)
+            images.fill(_told(photos, "photos", messages))
             if settings.records is None and not is_limited:
-                records.fill(night.new_records(_records(settings, places.bucket), only_of_images=False))
+                listed = night.new_records(_records(settings, places.bucket), only_of_images=False)
+                records.fill(_told(listed, "records", messages))
                 _need_a_page(records, places.bucket, "records", settings.records_prefix)
             _need_a_page(images, places.bucket, "photos", settings.images_prefix)
             taken = _count(settings, places, images, summary, messages)
@@ -229,7 +246,8 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
             summary.already_counted = summary.images - taken
             if settings.records is None:
                 if is_limited:  # which records are wanted is known only now
-                    records.fill(night.new_records(_records(settings, places.bucket), only_of_images=True))
+                    listed = night.new_records(_records(settings, places.bucket), only_of_images=True)
+                    records.fill(_told(listed, "records", messages))
                 _read_records(places, records, summary, messages)
                 night.use_json_records()
             night.use_parts(output.local_parts(counts_folder, work), output.local_parts("records", work))
@@ -267,11 +285,25 @@ def _need_a_page(backlog: Backlog, bucket: Bucket, what: str, prefix: str) -> No
         raise ReconcileError(f"there are no {what} under {bucket.url(prefix)}; is {flag} right?")
 
 
+def _told(pages: Iterator[list[StoredObject]], what: str, messages: Messages) -> Iterator[list[StoredObject]]:
+    """The same pages; at their end a line says how many there were, and how long it took."""
+    started, new = time.monotonic(), 0
+    for page in pages:
+        new += len(page)
+        yield page
+    seconds = round(time.monotonic() - started, 2)
+    messages.say(f"{what} listed in {seconds:.1f} s, {new:,} of them new", stage="list", new=new, seconds=seconds)
+
+
 def _count(settings: Settings, places: Places, images: Backlog, summary: Summary, messages: Messages) -> int:
     """Count, and say how many images were taken, unreadable ones included."""
     bucket, output, counter = places
-    with messages.progress("counting", images) as advance:
-        counted = count_images(bucket, images, counter, output, settings.batch_size, advance)
+    with (
+        _telling_of_a_stop("photos counted", "count", images, messages),
+        messages.naming("photos", "count") as complain,
+        messages.progress("counting", images, stage="count") as advance,
+    ):
+        counted = count_images(bucket, images, counter, output, advance, complain)
     summary.counted, summary.seconds["count"] = counted.objects - counted.failed, round(counted.seconds, 2)
     if counted.objects:
         summary.images_per_second = round(counted.objects / counted.seconds, 1)
@@ -286,15 +318,30 @@ def _count(settings: Settings, places: Places, images: Backlog, summary: Summary
 
 
 def _read_records(places: Places, records: Backlog, summary: Summary, messages: Messages) -> None:
-    with messages.progress("reading records", records) as advance:
-        read = read_records(places.bucket, records, places.output, advance)
+    with (
+        _telling_of_a_stop("records read", "records", records, messages),
+        messages.naming("records", "records") as complain,
+        messages.progress("reading records", records, stage="records") as advance,
+    ):
+        read = read_records(places.bucket, records, places.output, advance, complain)
     summary.seconds["records"] = round(read.seconds, 2)
     messages.say(
-        f"{read.objects:,} new records read in {read.seconds:.1f} s",
+        f"{read.objects:,} new records read in {read.seconds:.1f} s, {read.failed:,} of them invalid",
         stage="records",
         read=read.objects,
+        invalid=read.failed,
         seconds=summary.seconds["records"],
     )
+
+
+@contextmanager
+def _telling_of_a_stop(what: str, stage: str, backlog: Backlog, messages: Messages) -> Iterator[None]:
+    try:
+        yield
+    except Interrupted as stop:
+        total = f"{backlog.total:,}" if backlog.is_complete else f"at least {backlog.total:,}"
+        messages.warn(f"stopped with {stop.kept:,} of {total} {what} and kept", stage=stage, kept=stop.kept)
+        raise
 
 
 def _finish(
@@ -311,7 +358,7 @@ def _finish(
     with _timed(summary, "reconcile"):
         errors = _judge(settings, places, night, verdicts, work, summary)
         night.close()  # its tables have said all they know, and the report needs memory too
-    with Results(work / "reconciled.parquet", labels) as results:
+    with Results(work / "reconciled.parquet", labels, work) as results:
         with _timed(summary, "reconcile"):
             results.write_recount_list(work / "recount.csv", summary.run_id, settings.capacity)
             _sum_up(settings, results, errors, summary)
@@ -321,11 +368,14 @@ def _finish(
                     f"--rank-by value: {unknown:,} of {summary.queued:,} bins in the queue have no item whose cost is "
                     "known; they come last, by p wrong"
                 )
-        for name in ("reconciled.parquet", "recount.csv"):
-            output.write_run_file(summary.run_id, name, work / name)
+            for name in ("reconciled.parquet", "recount.csv"):
+                output.write_run_file(summary.run_id, name, work / name)
+        _tell_of_the_end(f"{summary.rows:,} rows reconciled", "reconcile", summary, messages)
         with _timed(summary, "report"):
             html = render_report(results, places.bucket, summary, earlier_nights(output, summary, work))
     summary.report = output.write_run_file(summary.run_id, "report.html", html.encode())
+    _tell_of_the_end("report rendered", "report", summary, messages)
+    interruption.check()  # a lock that was lost while something was written, say
     output.write_run_file(summary.run_id, "summary.json", json.dumps(summary.as_dict(), indent=2).encode())
 
 
@@ -375,3 +425,8 @@ def _timed(summary: Summary, stage: str) -> Iterator[None]:
         yield
     finally:
         summary.seconds[stage] = round(summary.seconds.get(stage, 0.0) + time.monotonic() - started, 2)
+
+
+def _tell_of_the_end(what: str, stage: str, summary: Summary, messages: Messages) -> None:
+    seconds = summary.seconds[stage]
+    messages.say(f"{what} in {seconds:.1f} s", stage=stage, seconds=seconds)

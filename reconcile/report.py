@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,9 +113,9 @@ def _how_good(results: Results, labels: CountLabels) -> dict[str, Any] | None:
         "calibration_error": expected_calibration_error(reliability),
         "coverage": [point for point in coverage if point.share in (0.1, 0.2, 0.5, 1.0)],
         "charts": {
-            "accuracy": in_both_themes(partial(accuracy_chart, accuracy)),
-            "reliability": in_both_themes(partial(reliability_chart, reliability)),
-            "coverage": in_both_themes(partial(coverage_chart, coverage)),
+            "accuracy": in_both_themes(accuracy_chart(accuracy)),
+            "reliability": in_both_themes(reliability_chart(reliability)),
+            "coverage": in_both_themes(coverage_chart(coverage)),
         },
     }
 
@@ -160,7 +159,7 @@ def _coverage(results: Results) -> list[CoveragePoint]:
 
 def _over_time(nights: list[Night]) -> dict[str, Any]:
     """All runs, and a chart of them where there are two or more."""
-    charts: dict[str, Markup] = in_both_themes(partial(history_chart, nights)) if len(nights) > 1 else {}
+    charts: dict[str, Markup] = in_both_themes(history_chart(nights)) if len(nights) > 1 else {}
     return {"rows": list(reversed(nights)), "charts": charts}
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reconcile.bucket import FetchError
+from reconcile.channel import Channel, Stages
+from reconcile.errors import ReconcileError
 from reconcile.images import UnreadableImage, thumbnail
 
 if TYPE_CHECKING:
@@ -27,20 +27,37 @@ def queue_rows(queue: list[dict[str, Any]], labels: CountLabels, bucket: Bucket 
 
     The photo is a data URL; None where that very photo, the one that was counted, is not there any more.
     """
-    with ThreadPoolExecutor(_FETCHERS) as pool:
-        photos = pool.map(partial(_photo, bucket), queue)
-        return [
-            row | {"photo": photo, "bars": _bars(labels, row["probabilities"], row["expected_quantity"])}
-            for row, photo in zip(queue, photos, strict=True)
-        ]
+    photos = [None] * len(queue) if bucket is None else _photos(bucket, queue)
+    return [
+        row | {"photo": photo, "bars": _bars(labels, row["probabilities"], row["expected_quantity"])}
+        for row, photo in zip(queue, photos, strict=True)
+    ]
 
 
-def _photo(bucket: Bucket | None, row: dict[str, Any]) -> str | None:
-    if bucket is None:
-        return None
+def _photos(bucket: Bucket, queue: list[dict[str, Any]]) -> list[str | None]:
+    """The photo of each row, fetched and made small by some threads at once."""
+    photos: list[str | None] = [None] * len(queue)
+    with Stages() as stages:
+        places: Channel[int] = Channel(stages, len(queue), 1)
+        made: Channel[tuple[int, str | None]] = Channel(stages, len(queue), _FETCHERS)
+
+        def make() -> None:
+            for place in places:
+                made.put((place, _photo(bucket, queue[place])))
+
+        for place in range(len(queue)):
+            places.put(place)
+        places.producer_ended()
+        stages.start("photo", _FETCHERS, lambda _: make(), made)
+        for place, photo in made:
+            photos[place] = photo
+    return photos
+
+
+def _photo(bucket: Bucket, row: dict[str, Any]) -> str | None:
     try:
         webp = thumbnail(bucket.get(row["image_key"], row["image_etag"]), _THUMBNAIL_PIXELS)
-    except (FetchError, UnreadableImage):
+    except (FetchError, UnreadableImage, ReconcileError):  # a report without photos is better than none
         return None
     return "data:image/webp;base64," + base64.b64encode(webp).decode()
 

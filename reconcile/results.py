@@ -39,18 +39,19 @@ class Results:
     It needs no other table of the night, so that a report can be rendered again as long as this file is there.
     """
 
-    def __init__(self, reconciled: Path, labels: CountLabels) -> None:
+    def __init__(self, reconciled: Path, labels: CountLabels, work: Path) -> None:
         """Open the file.
 
         Args:
             reconciled: on this machine.
             labels: of the model that counted.
+            work: a folder for what does not fit into memory.
 
         Raises:
             ReconcileError: it cannot be read.
         """
         self._labels = labels
-        self._database = open_database(reconciled.parent)
+        self._database = open_database(work)
         try:
             self._database.read_parquet(str(reconciled)).create_view("reconciled")
         except duckdb.Error as error:

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import os
+import re
+import threading
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
-import boto3
-import botocore
-import botocore.exceptions
 import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import S3Store
+from obstore.exceptions import AlreadyExistsError, PermissionDeniedError, PreconditionError, UnauthenticatedError
 
 from reconcile.bucket import PAGE, FetchError, S3Access, StoredObject
 from reconcile.errors import ReconcileError
+from reconcile.retries import GIVEN_UP_IN_A_ROW, Fault, GivenUp, Retries
+from reconcile.s3_connection import S3Connection
+from reconcile.s3_faults import REQUEST_ERRORS, fault_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-# Everything obstore raises for a request that failed; a missing object is Python's own FileNotFoundError.
-_STORE_ERRORS = (BaseError, OSError)
-_BOTO_ERRORS = (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)
+    from obstore import PutMode
+
+PART_BYTES = 5 * 1024 * 1024
+"""Larger objects are written in parts of this size, the smallest that S3 takes."""
+_PARTS_IN_FLIGHT = 4
+T = TypeVar("T")
 _MEANINGS = {
     "InvalidAccessKeyId": "the access key is not known there",
     "SignatureDoesNotMatch": "the secret key does not fit the access key",
@@ -31,7 +34,9 @@ _MEANINGS = {
     "RequestTimeTooSkewed": "this machine's clock is off",
     "PermanentRedirect": "the bucket is in another region; set --region",
     "AuthorizationHeaderMalformed": "the bucket is in another region; set --region",
+    "InvalidToken": "the session token is not accepted",
     "SlowDown": "S3 kept asking to slow down",
+    "InternalError": "S3 had an error of its own",
 }
 
 
@@ -44,86 +49,105 @@ class S3Bucket:
         endpoint = access.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
         access = replace(access, endpoint_url=endpoint)
         self._name, self._access = name, access
-        self._base = prefix + "/" if prefix else ""
-        self._session = _session(access)
-        self._store = _store(name, prefix, access, self._session)
-        self._lazy_client: Any = None
+        self._retries = Retries()
+        self._lock = threading.Lock()
+        self._connection = S3Connection(name, prefix, access)
+
+    def _ask(self, request: Callable[[S3Connection], T], *, patient: bool, finishing: bool = False) -> T:
+        """Make a request, repeated as `Retries.call` has it; credentials that are not taken are looked for anew."""
+
+        def once() -> T:
+            connection = self._connection
+            try:
+                return request(connection)
+            except REQUEST_ERRORS as error:
+                if fault_of(error) is Fault.CREDENTIALS:
+                    self._renew(connection)
+                raise
+
+        return self._retries.call(once, fault_of, patient=patient, finishing=finishing)
+
+    def _renew(self, refused: S3Connection) -> None:
+        with self._lock:
+            if self._connection is refused:  # else another thread was first
+                self._connection = refused.renewed()
 
     def pages(self, prefix: str = "") -> Iterator[list[StoredObject]]:
         """Objects under `prefix`."""
-        last = ""
+        listing = _Listing(prefix)
         try:
-            try:
-                for page in _without_markers(self._obstore_pages(prefix), prefix):
-                    yield page
-                    last = page[-1].key
-            except _STORE_ERRORS as error:
-                if "invalid path" not in str(error):
-                    raise
-                # obstore has no word for keys such as a//b.jpg and ends there; boto3 goes on behind the last one.
-                yield from _without_markers(self._boto_pages(prefix, last), prefix)
-        except (*_STORE_ERRORS, *_BOTO_ERRORS) as error:
+            yield from _without_markers(iter(lambda: self._ask(listing.next_page, patient=True), None), prefix)
+        except REQUEST_ERRORS as error:
             raise ReconcileError(self._explain(error, "list")) from None
-
-    def _obstore_pages(self, prefix: str) -> Iterator[list[StoredObject]]:
-        for page in obstore.list(self._store, prefix=prefix or None, chunk_size=PAGE):
-            yield [
-                StoredObject(meta["path"], meta["size"], _plain(meta["e_tag"]), meta["last_modified"]) for meta in page
-            ]
-
-    def _boto_pages(self, prefix: str, after: str) -> Iterator[list[StoredObject]]:
-        folder = self._base + (prefix.rstrip("/") + "/" if prefix else "")
-        start = {"StartAfter": self._base + after} if after else {}
-        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=folder, **start):
-            yield [
-                StoredObject(
-                    entry["Key"].removeprefix(self._base), entry["Size"], _plain(entry["ETag"]), entry["LastModified"]
-                )
-                for entry in page.get("Contents", [])
-            ]
-
-    @property
-    def _client(self) -> Any:
-        if self._lazy_client is None:
-            unsigned = {"signature_version": botocore.UNSIGNED} if self._access.no_sign_request else {}
-            self._lazy_client = self._session.client(
-                "s3",
-                endpoint_url=self._access.endpoint_url,
-                region_name=_region(self._access, self._session),
-                config=botocore.config.Config(**unsigned),
-            )
-        return self._lazy_client
 
     def get(self, key: str, etag: str | None = None) -> bytes:
         """The bytes of an object."""
+        if self._retries.is_hopeless:
+            raise ReconcileError(
+                f"{GIVEN_UP_IN_A_ROW} requests in a row failed, so S3 is taken to be down; what was done is kept. "
+                f"The last one: {self._explain(self._retries.last_error, 'read')}"
+            )
         try:
-            try:
-                result = obstore.get(self._store, key)
-                found, read = result.meta["e_tag"], result.bytes
-            except ValueError:  # a key that it has no word for
-                answer = self._client.get_object(Bucket=self._name, Key=self._base + key)
-                found, read = answer["ETag"], answer["Body"].read
-            if etag is not None and _plain(found) != etag:
-                raise FetchError("the object changed between listing and fetching; the next run takes the new one")
-            return bytes(read())
+            return self._ask(lambda connection: _whole(connection, key, etag), patient=False)
         except FileNotFoundError:
             raise FetchError("there is no such object (any more)") from None
-        except (*_STORE_ERRORS, *_BOTO_ERRORS) as error:
+        except REQUEST_ERRORS as error:
             raise FetchError(self._explain(error, "read")) from None
 
     def put(self, key: str, data: bytes | Path) -> None:
-        """Write an object."""
+        """Write an object, in parts where it is large. Put again, it is the same object: nothing is doubled."""
         try:
-            obstore.put(self._store, key, data)
-        except _STORE_ERRORS as error:
+            size = data.stat().st_size if isinstance(data, Path) else len(data)
+            if size <= PART_BYTES:
+                whole = data.read_bytes() if isinstance(data, Path) else data
+                self._ask(lambda connection: obstore.put(connection.writing, key, whole), patient=True, finishing=True)
+            else:
+                self._ask(lambda connection: _put_in_parts(connection, key, data), patient=True, finishing=True)
+        except REQUEST_ERRORS as error:
             raise ReconcileError(self._explain(error, "write")) from None
+
+    def read(self, key: str) -> tuple[StoredObject, bytes] | None:
+        """An object as it is now."""
+        try:
+            return self._ask(lambda connection: _as_it_is(connection, key), patient=True, finishing=True)
+        except FileNotFoundError:
+            return None
+        except REQUEST_ERRORS as error:
+            raise FetchError(self._explain(error, "read")) from None
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write an object that is not there."""
+        return self._put_if(key, data, "create")
+
+    def replace(self, key: str, data: bytes, etag: str) -> bool:
+        """Write over an object."""
+        return self._put_if(key, data, {"e_tag": f'"{etag}"'})
+
+    def _put_if(self, key: str, data: bytes, mode: PutMode) -> bool:
+        try:
+            self._ask(
+                lambda connection: obstore.put(connection.writing, key, data, mode=mode), patient=True, finishing=True
+            )
+        except (AlreadyExistsError, PreconditionError):
+            return False
+        except REQUEST_ERRORS as error:
+            if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
+                return False  # nothing is there to be replaced
+            if "501 Not Implemented" not in str(error):
+                raise ReconcileError(self._explain(error, "write")) from None
+            self.put(key, data)  # a server that knows no conditions, and says so
+        return True
 
     def delete(self, key: str) -> None:
         """Remove an object."""
         try:
-            obstore.delete(self._store, key)
-        except _STORE_ERRORS as error:
+            self._ask(lambda connection: obstore.delete(connection.reading, key), patient=True, finishing=True)
+        except REQUEST_ERRORS as error:
             raise ReconcileError(self._explain(error, "delete")) from None
+
+    def leftovers(self) -> Iterator[StoredObject]:
+        """None: S3 shows no object before it is whole."""
+        yield from ()
 
     def local_path(self, key: str) -> Path | None:
         """It lies on no disk of this machine."""
@@ -133,7 +157,9 @@ class S3Bucket:
         """Its s3:// address."""
         return f"{self.location}/{key}"
 
-    def _explain(self, error: Exception, verb: str) -> str:
+    def _explain(self, error: Exception | None, verb: str) -> str:
+        if isinstance(error, GivenUp):
+            return f"{self._explain(error.error, verb)}; {error.effort}"
         text = str(error)
         endpoint = self._access.endpoint_url
         where = self.location + (f" at {endpoint}" if endpoint else "")
@@ -148,47 +174,116 @@ class S3Bucket:
             return f"cannot {verb} {where}: unsigned requests are refused; drop --no-sign-request and set credentials"
         if denied or "403 Forbidden" in text or "401 Unauthorized" in text or "AccessDenied" in text:
             return f"cannot {verb} {where}: access denied; check the credentials' permissions or --no-sign-request"
+        if "body error" in text:
+            return f"cannot {verb} {where}: the connection broke off or went silent in the middle of an answer"
         if "error sending request" in text or "HTTP error" in text:
             return f"cannot {verb} {where}: no answer; check --endpoint-url, --region and the network"
-        return f"cannot {verb} {where}: {text.splitlines()[0][:300]}"
+        return f"cannot {verb} {where}: {_without_body(text)[:300]}"
 
 
-def _session(access: S3Access) -> Any:
-    try:
-        return boto3.Session(profile_name=access.profile)
-    except botocore.exceptions.BotoCoreError as error:
-        raise ReconcileError(f"AWS profile: {error}") from None
+def _without_body(text: str) -> str:
+    """What failed, and of the server's answer its code and message alone: the rest may repeat the session token."""
+    start, _, body = text.partition("<")
+    start = start.partition("\n")[0]
+    said = [found[1] for name in ("Code", "Message") if (found := re.search(f"<{name}>([^<]*)</{name}>", f"<{body}"))]
+    return " ".join([start.strip(), *said])
 
 
-def _region(access: S3Access, session: Any) -> str:
-    return access.region or session.region_name or "us-east-1"
-
-
-def _store(name: str, prefix: str, access: S3Access, session: Any) -> S3Store:
-    credentials = None
-    if not access.no_sign_request:
-        from obstore.auth.boto3 import Boto3CredentialProvider
-
-        try:
-            credentials = Boto3CredentialProvider(session)
-        except (ValueError, botocore.exceptions.BotoCoreError) as error:
-            hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, use --profile, or --no-sign-request"
-            detail = "" if isinstance(error, ValueError) else f" ({error})"
-            raise ReconcileError(f"no AWS credentials found for s3://{name}{detail}; {hint}") from None
-    endpoint = access.endpoint_url
-    # obstore takes no None for an endpoint.
-    return S3Store(
-        name,
-        config=None if endpoint is None else {"endpoint": endpoint},
-        prefix=prefix or None,
-        region=_region(access, session),
-        skip_signature=access.no_sign_request,
-        # Buckets of other S3 servers rarely have host names of their own.
-        virtual_hosted_style_request=endpoint is None,
-        credential_provider=credentials,
-        client_options={"allow_http": bool(endpoint and endpoint.startswith("http://")), "timeout": "60s"},
-        retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=60)},
+def _put_in_parts(connection: S3Connection, key: str, data: bytes | Path) -> None:
+    obstore.put(
+        connection.writing_in_parts,
+        key,
+        data,
+        use_multipart=True,
+        chunk_size=PART_BYTES,
+        max_concurrency=_PARTS_IN_FLIGHT,
     )
+
+
+def _whole(connection: S3Connection, key: str, etag: str | None) -> bytes:
+    """One object, read to its end.
+
+    Its etag is compared here and not by S3 (`If-Match`): not every server heeds the condition, and whether the etag has
+    quotes differs between them. Where it is another one, the body is left unread.
+    """
+    try:
+        result = obstore.get(connection.reading, key)
+        found, read = result.meta["e_tag"], result.bytes
+    except ValueError:  # a key that obstore has no word for
+        answer = connection.boto.get_object(Bucket=connection.name, Key=connection.base + key)
+        found, read = answer["ETag"], answer["Body"].read
+    if etag is not None and _plain(found) != etag:
+        raise FetchError("the object changed between listing and fetching; the next run takes the new one")
+    return bytes(read())
+
+
+def _as_it_is(connection: S3Connection, key: str) -> tuple[StoredObject, bytes]:
+    result = obstore.get(connection.reading, key)
+    meta = result.meta
+    stored = StoredObject(key, meta["size"], _plain(meta["e_tag"]), meta["last_modified"])
+    return stored, bytes(result.bytes())
+
+
+class _Listing:
+    """A listing that goes on behind the last object it gave, after whatever broke it."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._last = self._behind = ""
+        self._pages: Iterator[list[StoredObject]] | None = None
+        self._by_boto = False
+
+    def next_page(self, connection: S3Connection) -> list[StoredObject] | None:
+        """The next page, None behind the last. After an error, the call is simply made again."""
+        while True:
+            goes_on = self._pages is None and self._behind != ""
+            if self._pages is None:
+                # obstore cannot name a key with a slash at its end either.
+                start = _boto_pages if self._by_boto or self._behind.endswith("/") else _obstore_pages
+                self._pages = start(connection, self._prefix, self._behind)
+            try:
+                page = next(self._pages, None)
+            except REQUEST_ERRORS as error:
+                self._pages = None
+                if "invalid path" not in str(error) or self._by_boto:
+                    raise
+                self._by_boto = True  # obstore has no word for keys such as a//b.jpg and ends there
+                continue
+            if page is None:
+                return None
+            if goes_on and page and page[0].key.rstrip("/") == self._last:  # see `_remember`
+                self._behind, page = self._last + "/", page[1:]
+            if page:
+                self._remember(page)
+                return page
+
+    def _remember(self, page: list[StoredObject]) -> None:
+        """What S3 has to be asked for next: it lists behind a key.
+
+        obstore drops a slash at a key's end. Where the key before sorts behind this one, there was a slash. Otherwise
+        nothing that was given lies between the two spellings, and this object may come again: then there was a slash.
+        """
+        before, last = page[-2].key if len(page) > 1 else self._last, page[-1].key
+        had_a_slash = before.encode() > last.encode()
+        self._last, self._behind = last, last + "/" if had_a_slash else last
+
+
+def _obstore_pages(connection: S3Connection, prefix: str, behind: str) -> Iterator[list[StoredObject]]:
+    for page in obstore.list(connection.reading, prefix=prefix or None, offset=behind or None, chunk_size=PAGE):
+        yield [StoredObject(meta["path"], meta["size"], _plain(meta["e_tag"]), meta["last_modified"]) for meta in page]
+
+
+def _boto_pages(connection: S3Connection, prefix: str, behind: str) -> Iterator[list[StoredObject]]:
+    base = connection.base
+    folder = base + (prefix.rstrip("/") + "/" if prefix else "")
+    start = {"StartAfter": base + behind} if behind else {}
+    for page in connection.boto.get_paginator("list_objects_v2").paginate(
+        Bucket=connection.name, Prefix=folder, **start
+    ):
+        yield [
+            StoredObject(entry["Key"].removeprefix(base), entry["Size"], _plain(entry["ETag"]), entry["LastModified"])
+            for entry in page.get("Contents", [])
+        ]
 
 
 def _without_markers(pages: Iterable[list[StoredObject]], prefix: str) -> Iterator[list[StoredObject]]:

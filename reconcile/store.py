@@ -4,6 +4,7 @@ counts/<model id>/*.parquet    one row an image that was counted or found unread
 records/*.parquet              one row an inventory record that was read
 verdicts/*.parquet             one row a recount: what a person found in a bin
 runs/<run id>/                 what one night found: summary.json, reconciled.parquet, recount.csv, report.html
+run.lock                       whose run is at work; see lock.py
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
     from reconcile.bucket import Bucket
 
+LOCK, PROBE = "run.lock", ".probe-"
+"""The lock's key, and how those of `Output.store_time` begin."""
+SUMMARY = "summary.json"
+RUN_FILES = (SUMMARY, "reconciled.parquet", "recount.csv", "report.html")
 RUN_ID_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """A run's id becomes the name of a folder."""
 COUNTS_SCHEMA = pa.schema(
@@ -90,7 +95,7 @@ class Output:
     """<out>: append-only Parquet parts and one folder a run, in a folder or on S3."""
 
     def __init__(self, bucket: Bucket) -> None:
-        self._bucket = bucket
+        self.bucket = bucket
         self.location = bucket.location
 
     def check_writable(self) -> None:
@@ -99,16 +104,32 @@ class Output:
         Raises:
             ReconcileError: it cannot be written.
         """
-        key = f".probe-{uuid.uuid4().hex}"
-        self._bucket.put(key, b"reconcile can write here\n")
-        self._bucket.delete(key)
+        self.store_time()
+
+    def store_time(self) -> datetime:
+        """The time by the clock that stamps objects here, S3's or a file server's: that of a small one, just written.
+
+        Raises:
+            ReconcileError: it cannot be written, read or removed.
+        """
+        key = f"{PROBE}{uuid.uuid4().hex}"
+        self.bucket.put(key, b"reconcile can write here\n")
+        try:
+            found = self.bucket.read(key)
+        except FetchError as error:
+            raise ReconcileError(str(error)) from None
+        finally:
+            self.bucket.delete(key)
+        if found is None:
+            raise ReconcileError(f"{self.bucket.url(key)} was written and is not there")
+        return found[0].modified
 
     def write_part(self, folder: str, schema: pa.Schema, rows: Sequence[dict[str, Any]]) -> None:
         """Add one Parquet part to `folder` (such as `records`); parts sort by the time they were written."""
         sink = pa.BufferOutputStream()
         pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), sink, compression="zstd")
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-        self._bucket.put(f"{folder}/part-{stamp}-{uuid.uuid4().hex[:8]}.parquet", sink.getvalue().to_pybytes())
+        self.bucket.put(f"{folder}/part-{stamp}-{uuid.uuid4().hex[:8]}.parquet", sink.getvalue().to_pybytes())
 
     def local_parts(self, folder: str, work: Path) -> list[str]:
         """Paths of all parts of `folder` on this machine; those on S3 are brought to `work` first.
@@ -116,11 +137,11 @@ class Output:
         DuckDB reads local files only, so no credential ever enters a query.
         """
         paths = []
-        for page in self._bucket.pages(f"{folder}/"):
+        for page in self.bucket.pages(f"{folder}/"):
             for stored in page:
                 if not stored.key.endswith(".parquet"):
                     continue
-                path = self._bucket.local_path(stored.key) or self._bring(stored.key, work)
+                path = self.bucket.local_path(stored.key) or self._bring(stored.key, work)
                 paths.append(str(path))
         return paths
 
@@ -129,31 +150,31 @@ class Output:
         if not path.exists():  # parts never change
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                path.write_bytes(self._bucket.get(key))
+                path.write_bytes(self.bucket.get(key))
             except FetchError as error:
-                raise ReconcileError(f"{self._bucket.url(key)}: {error}") from None
+                raise ReconcileError(f"{self.bucket.url(key)}: {error}") from None
         return path
 
     def local_run_file(self, run_id: str, name: str, work: Path) -> Path | None:
         """A file of a run on this machine, brought to `work` where it lies on S3; None where there is none."""
         key = f"runs/{run_id}/{name}"
-        if not any(stored.key == key for page in self._bucket.pages(f"runs/{run_id}/") for stored in page):
+        if not any(stored.key == key for page in self.bucket.pages(f"runs/{run_id}/") for stored in page):
             return None
-        return self._bucket.local_path(key) or self._bring(key, work)
+        return self.bucket.local_path(key) or self._bring(key, work)
 
     def finished_runs(self) -> list[str]:
         """The ids of the runs that have a summary, the one that wrote it last first."""
-        found = [stored for page in self._bucket.pages("runs/") for stored in page]
+        found = [stored for page in self.bucket.pages("runs/") for stored in page]
         summaries = [stored for stored in found if re.fullmatch(r"runs/[^/]+/summary\.json", stored.key)]
         return [stored.key.split("/")[1] for stored in sorted(summaries, key=lambda one: one.modified, reverse=True)]
 
     def has_finished(self, run_id: str) -> bool:
         """Whether a run of that id has written its summary, the last thing a run writes."""
-        found = self._bucket.pages(f"runs/{run_id}/")
-        return any(stored.key == f"runs/{run_id}/summary.json" for page in found for stored in page)
+        found = self.bucket.pages(f"runs/{run_id}/")
+        return any(stored.key == f"runs/{run_id}/{SUMMARY}" for page in found for stored in page)
 
     def write_run_file(self, run_id: str, name: str, content: bytes | Path) -> str:
         """Put one file into the run's folder; returns where a person finds it."""
         key = f"runs/{run_id}/{name}"
-        self._bucket.put(key, content)
-        return self._bucket.url(key)
+        self.bucket.put(key, content)
+        return self.bucket.url(key)

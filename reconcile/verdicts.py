@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from reconcile.database import open_database
 from reconcile.error_learning import Recounts
 from reconcile.errors import ReconcileError
 from reconcile.expectation import expected_number
@@ -272,12 +273,11 @@ def _database(paths: Sequence[str], work: Path) -> Iterator[duckdb.DuckDBPyConne
     """A database with the table `verdicts`."""
     empty = work / "no-verdicts.parquet"
     pq.write_table(VERDICTS_SCHEMA.empty_table(), empty)
-    with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as database:
+    with open_database(work) as database:
         try:
             database.read_parquet([str(empty), *paths]).create("verdicts")
         except duckdb.Error as error:
             detail = str(error).splitlines()[0][:300]
             raise ReconcileError(f"cannot read the verdicts: {detail}") from None
-        database.execute("SET TimeZone = 'UTC'")
         database.execute("CREATE VIEW latest_verdicts AS " + query("latest_verdicts"))
         yield database

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,7 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
+from reconcile.bucket import S3Access
 from reconcile.counter import ModelCard
 from reconcile.images import PREPROCESSING
 from reconcile.labels import CountLabels
@@ -173,10 +176,36 @@ def s3(s3_server_of, tmp_path) -> S3Server:
     return s3_server_of(root)
 
 
+@pytest.fixture(scope="session")
+def moto_server():
+    """Where moto's S3 server is."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def moto(moto_server) -> S3Access:
+    """moto's S3 server, empty: unlike rclone's it keeps keys that no file system could, and heeds conditions."""
+    urllib.request.urlopen(urllib.request.Request(f"{moto_server}/moto-api/reset", method="POST")).close()
+    return S3Access(endpoint_url=moto_server)
+
+
 def reconcile(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
     """Run the command as a person would."""
     command = [str(SCRIPTS / "reconcile"), *(str(argument) for argument in arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+
+
+def last_line(told: str) -> str:
+    """The last line of a log, without the time that it has to begin with where it is on no terminal."""
+    found = re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ (.*)", told.splitlines()[-1])
+    assert found, told
+    return found[1]
 
 
 @pytest.fixture(scope="session")

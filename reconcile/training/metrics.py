@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from dataclasses import asdict, dataclass, fields
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -86,5 +85,5 @@ class Metrics:
                 (row for row in self.rows if row.stage == self.rows[-1].stage),
                 key=lambda row: min(row.loss_current, row.loss_averaged),
             ),
-            charts=in_both_themes(partial(curves_chart, table)),
+            charts=in_both_themes(curves_chart(table)),
         )

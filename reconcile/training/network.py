@@ -26,13 +26,17 @@ class CountNetwork(nn.Module):
     def __init__(self, labels: int) -> None:
         super().__init__()
         self.resnet = resnet34(num_classes=labels)
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor(_DEVIATION).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(_MEAN), persistent=False)
+        self.register_buffer("deviation", torch.tensor(_DEVIATION), persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """uint8 or float [N, S, S, 3] of 0 to 255 → float [N, labels] logits."""
-        images = pixels.permute(0, 3, 1, 2).float()
-        logits: Tensor = self.resnet((images - self.mean) / self.deviation)
+        images, height, width, channels = pixels.shape
+        # Scaled as rows of S x 3 numbers: onnxruntime computes with three numbers at a time where a tensor ends in its
+        # channels, which cost a tenth of all the time on a CPU with VNNI.
+        rows = pixels.reshape(images, height, width * channels).float()
+        rows = (rows - self.mean.repeat(width)) / self.deviation.repeat(width)
+        logits: Tensor = self.resnet(rows.reshape(images, height, width, channels).permute(0, 3, 1, 2))
         return logits
 
 

@@ -1,12 +1,18 @@
 """Buckets and folders answer alike."""
 
 import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from reconcile import retries
 from reconcile.bucket import FetchError, S3Access, bring_file, is_folder, open_bucket
 from reconcile.errors import ReconcileError
+from reconcile.folder import Folder
 
 ODD_NAMES = [
     "a b.jpg",
@@ -67,6 +73,61 @@ def test_what_is_put_can_be_got(place):
         bucket.get("runs/1/x.bin")
 
 
+def test_deleting_what_is_gone_is_no_error_and_leaves_no_empty_folder(place):
+    bucket, folder = place
+    bucket.put("runs/1/x.bin", b"new")
+    for _ in range(2):
+        bucket.delete("runs/1/x.bin")
+    assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize("kind", ["s3", "folder"])
+def test_of_many_conditional_writes_at_once_one_succeeds(kind, moto, tmp_path, monkeypatch):
+    at_once = Folder.put
+    # Slowly, so that others look at what is to be replaced before it is.
+    monkeypatch.setattr(Folder, "put", lambda *arguments: time.sleep(0.05) or at_once(*arguments))
+    if kind == "s3":
+        import boto3
+
+        client = boto3.client("s3", endpoint_url=moto.endpoint_url, region_name="us-east-1")
+        client.create_bucket(Bucket="shared")
+    bucket = open_bucket("shared" if kind == "s3" else str(tmp_path), moto)
+    assert bucket.read("k") is None
+    assert not bucket.replace("k", b"0", "none")
+    with ThreadPoolExecutor(8) as pool:
+        for content in (b"a", b"b", b"c"):
+            before = bucket.read("k")
+            if before is None:
+                done = list(pool.map(lambda n: bucket.create("k", b"a" * n), range(1, 9)))
+            else:
+                etag = before[0].etag
+                done = list(pool.map(lambda n: bucket.replace("k", content * n, etag), range(1, 9)))  # noqa: B023
+            stored, data = bucket.read("k")
+            assert done.count(True) == 1
+            assert data == content * (done.index(True) + 1)
+            assert stored.size == len(data)
+
+
+def test_a_server_that_refuses_conditions_is_written_to_without():
+    class Refusing(BaseHTTPRequestHandler):
+        def do_PUT(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(501 if {"If-Match", "If-None-Match"} & set(self.headers) else 200)
+            self.send_header("ETag", '"x"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        bucket = open_bucket("s3://shared/nightly", S3Access(endpoint_url=f"http://127.0.0.1:{server.server_port}"))
+        assert bucket.create("k", b"1")
+        assert bucket.replace("k", b"2", "x")
+        server.shutdown()
+
+
 def test_an_object_that_changed_since_it_was_listed_is_not_taken_for_it(place):
     bucket, folder = place
     (folder / "a.jpg").write_bytes(b"first")
@@ -98,6 +159,7 @@ def test_a_folder_has_a_slash_or_starts_with_a_dot(location, expected):
 
 
 def test_what_is_wrong_with_a_bucket_is_said_in_one_line(s3, monkeypatch):
+    monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
     access = S3Access(endpoint_url=s3.endpoint_url)
 
     def complaint(location, access):
@@ -142,18 +204,6 @@ def test_a_file_is_brought_from_s3_or_found_here(s3, tmp_path):
     for missing in ("s3://erp/none.csv", str(tmp_path / "none.csv")):
         with pytest.raises(ReconcileError, match=r"none\.csv"):
             bring_file(missing, access, tmp_path)
-
-
-@pytest.fixture
-def moto(monkeypatch):
-    """moto's S3 server: unlike rclone's it keeps keys that no file system could."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield S3Access(endpoint_url=f"http://{host}:{port}")
-    server.stop()
 
 
 def test_keys_that_no_file_system_has_and_markers_of_folders(moto):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SHARED, grey_photo, needs_abid, reconcile, write_bucket, write_grey_model
+from tests.conftest import grey_photo, reconcile, write_bucket, write_grey_model
 
 # name of the photo: (items in the photo, items on record)
 PHOTOS = {
@@ -254,42 +254,3 @@ def test_a_rate_that_cannot_be_planted_ends_in_one_line_before_counting(rate, co
     with_table(tmp_path / "photos")
     done = reconcile("evaluate", "--data", "photos", "--model", grey_model, f"--plant={rate}")
     assert (done.returncode, done.stdout, done.stderr) == (code, "", f"reconcile: {line}\n")
-
-
-@pytest.fixture(scope="module")
-def real_night(tmp_path_factory):
-    """The shipped model on a night of real photos that it never saw, 8 % of whose records are altered."""
-    out = tmp_path_factory.mktemp("night")
-    done = reconcile("evaluate", "--data", SHARED / "night", "--plant", "8%", "--seed", 1, "--out", out)
-    assert done.returncode == 0, done.stderr
-    planted = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))["planted"]
-    return {errors["name"]: errors for errors in planted["errors"]}
-
-
-@needs_abid
-def test_on_a_real_night_slips_are_found_better_than_by_any_other_way(real_night):
-    ours, *rivals = real_night["slips"]["methods"]
-    assert all(rival["average_precision"]["value"] < ours["average_precision"]["value"] for rival in rivals)
-    assert all(rival["lead"]["low"] > 0 for rival in rivals)
-    assert ours["first"][2]["lift"]["value"] >= 5
-
-
-@needs_abid
-def test_on_a_real_night_errors_that_were_not_expected_are_found_no_worse_than_by_self_confidence(real_night):
-    rivals = {method["name"]: method["lead"] for method in real_night["uniform"]["methods"][1:]}
-    assert rivals["self-confidence"]["high"] > 0
-    assert rivals["normalized margin"]["low"] > 0
-    assert rivals["disagreement"]["low"] > 0
-
-
-@needs_abid
-def test_on_a_real_night_the_predicted_number_is_one_that_a_night_may_have(real_night):
-    for number in real_night["slips"]["numbers"]:
-        low, high = number["one_night"]
-        assert low <= number["predicted"] <= high
-
-
-@needs_abid
-def test_on_a_real_night_the_predicted_number_is_that_of_many_nights(real_night):
-    for number in real_night["slips"]["numbers"]:
-        assert number["found"]["low"] <= number["predicted"] <= number["found"]["high"]

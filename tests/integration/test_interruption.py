@@ -1,20 +1,22 @@
 """A run that is stopped, politely or not, keeps what it counted, and the next one goes on."""
 
+import shlex
 import signal
 import socket
 import subprocess
 import threading
-import time
 
 import pandas as pd
 import pytest
 
+from reconcile import interruption
 from reconcile.bucket import S3Access, open_bucket
 from reconcile.counter import load_counter
 from reconcile.counting import count_images
+from reconcile.interruption import Interrupted
 from reconcile.reconciliation import Night
 from reconcile.store import Output
-from tests.conftest import SCRIPTS, reconcile, write_bucket
+from tests.conftest import SCRIPTS, last_line, write_bucket
 
 
 def start(*arguments):
@@ -30,20 +32,25 @@ def silent_server():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_waits_for_s3_can_be_interrupted(silent_server, grey_model, number):
+def test_a_run_that_waits_for_s3_can_be_interrupted(silent_server, grey_model, number, tmp_path):
     process = start("run", "--bucket", "b", "--endpoint-url", silent_server, "--model", grey_model, "--out", "out")
     assert process.stderr.readline()  # it comes just before the first request
     process.send_signal(number)
     _, told = process.communicate(timeout=30)  # S3's own patience is longer
     assert process.returncode == 130
-    assert told.splitlines()[-1] == "reconcile: interrupted; what was done is kept, run the same command again to go on"
+    said = "reconcile: interrupted; what was done is kept, run the same command again to go on: "
+    assert last_line(told) == said + shlex.join(process.args)
+    assert not (tmp_path / "out" / "run.lock").exists()
 
 
-def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(grey_model, tmp_path):
+@pytest.mark.parametrize("out", ["folder", "s3"])
+def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(out, grey_model, tmp_path, s3, monkeypatch):
     bins = {f"{n:05d}": (n % 7, n % 7) for n in range(300)}
     folder = open_bucket(str(write_bucket(tmp_path / "w", bins)), S3Access())
-    output = Output(open_bucket(str(tmp_path / "out"), S3Access(), create=True))
-    counter = load_counter(grey_model, "cpu", pytest.fail)
+    (s3.root / "results").mkdir()
+    where = str(tmp_path / "out") if out == "folder" else "s3://results/deep"
+    output = Output(open_bucket(where, S3Access(s3.endpoint_url), create=True))
+    counter = load_counter(grey_model, "cpu", pytest.fail, 16)
     night = Night(tmp_path, counter.card.labels, [], [])
     backlog = night.backlog("images")
     released = threading.Event()
@@ -54,19 +61,21 @@ def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(grey_model,
 
     def interrupt(done):
         if (counted := counted_so_far.append(done) or sum(counted_so_far)) >= 100:
+            told_to_stop.setattr(interruption, "_requested", True)
             raise KeyboardInterrupt(counted)
 
     counted_so_far = []
     backlog.fill(listing_that_does_not_end())
-    with pytest.raises(KeyboardInterrupt):
-        count_images(folder, backlog, counter, output, 16, interrupt)
+    with pytest.raises(Interrupted) as stopped, monkeypatch.context() as told_to_stop:
+        count_images(folder, backlog, counter, output, interrupt, pytest.fail)
     assert not [
         thread for thread in threading.enumerate() if thread.name.startswith(("fetch", "decode", "count", "list-0"))
     ]
     released.set()
     backlog.close()
     kept = pd.concat(pd.read_parquet(part) for part in output.local_parts(f"counts/{counter.model_id}", tmp_path))
-    assert len(kept) == sum(counted_so_far) >= 100
+    assert len(kept) == stopped.value.kept >= sum(counted_so_far) >= 100
+    assert kept["image_key"].is_unique
 
     night.use_parts(output.local_parts(f"counts/{counter.model_id}", tmp_path), [])
     left = [image for page in night.new_images(folder.pages("bin-images/"), None) for image in page]
@@ -74,18 +83,23 @@ def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(grey_model,
     night.close()
 
 
-def test_a_killed_run_leaves_no_half_written_part(s3, grey_model, tmp_path):
-    bins = {f"{n:05d}": (n % 7, n % 7) for n in range(800)}
-    write_bucket(s3.root / "large", bins)
-    arguments = ["run", "--bucket", "large", "--endpoint-url", s3.endpoint_url, "--model", grey_model, "--out", "out"]
-    for pause in (0.1, 0.3, 0.6):
-        process = start(*arguments)
-        assert process.stderr.readline()
-        time.sleep(pause)
-        process.kill()
-        process.communicate()
-    done = reconcile(*arguments)
-    assert done.returncode == 0, done.stderr
-    # A fast machine may have finished a run before it was killed: the last one is looked at.
-    rows = pd.read_parquet(max((tmp_path / "out" / "runs").rglob("reconciled.parquet")))
-    assert (rows["status"] == "match").sum() == len(rows) == 800
+def test_an_interruption_keeps_batches_that_wait_to_be_written(grey_model, tmp_path, monkeypatch):
+    folder = open_bucket(str(write_bucket(tmp_path / "w", {f"{n:05d}": (1, 1) for n in range(300)})), S3Access())
+    output = Output(open_bucket(str(tmp_path / "out"), S3Access(), create=True))
+    counter = load_counter(grey_model, "cpu", pytest.fail, 16)
+    night = Night(tmp_path, counter.card.labels, [], [])
+    backlog = night.backlog("images")
+    begun, count = threading.Semaphore(0), counter.count
+    monkeypatch.setattr(counter, "count", lambda *batch: begun.release() or count(*batch))
+
+    def interrupt(done):
+        for _ in range(3 + counter.workers):  # who begins another batch has handed over the one before
+            assert begun.acquire(timeout=60)
+        raise KeyboardInterrupt
+
+    backlog.fill(folder.pages("bin-images/"))
+    with pytest.raises(Interrupted) as stopped:
+        count_images(folder, backlog, counter, output, interrupt, pytest.fail)
+    assert stopped.value.kept >= 3 * 16
+    backlog.close()
+    night.close()

@@ -81,14 +81,15 @@ def test_records_from_a_table_give_the_same_statuses(first, served, kind, tmp_pa
     assert summary_of(out, kind)["counted"] == 0
 
 
-def test_a_folder_as_bucket_gives_the_same_rows(first, tmp_path):
+def test_a_folder_as_bucket_gives_the_same_counts(first, tmp_path):
     out, _ = first
-    done = reconcile("run", "--bucket", SHARED / "night", "--out", tmp_path / "folder", "--run-id", "x")
+    done = reconcile(
+        "run", "--bucket", SHARED / "night", "--out", tmp_path / "folder", "--run-id", "x", "--limit", 300
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    differing = ["photographed_at", "image_etag"]
-    other = rows_of(tmp_path / "folder", "x").drop(columns=differing).sort_values("bin_id", ignore_index=True)
-    same = rows_of(out, "first").drop(columns=differing).sort_values("bin_id", ignore_index=True)
-    # Batches are made up as photos arrive, and sums of floats differ in their last digits with the batch.
-    pd.testing.assert_frame_equal(
-        other.drop(columns="recount_rank"), same.drop(columns="recount_rank"), rtol=1e-3, atol=1e-4
-    )
+    # What is said of a bin beyond that depends on the whole night's mix of counts.
+    columns = ["image_key", "record_key", "expected_quantity", "predicted_label", "predicted_count", "difference"]
+    other = rows_of(tmp_path / "folder", "x").set_index("bin_id")[columns].sort_index()
+    same = rows_of(out, "first").set_index("bin_id")[columns].loc[other.index]
+    assert len(other) == 300
+    pd.testing.assert_frame_equal(other, same)

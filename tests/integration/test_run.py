@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.conftest import SCRIPTS, grey_photo, reconcile, write_bucket
+from tests.conftest import SCRIPTS, grey_photo, last_line, reconcile, write_bucket
 
 # bin id: (items in the photo, items on record)
 BINS = {
@@ -145,13 +145,13 @@ def test_other_prefixes_and_settings_from_environment_and_file(grey_model, tmp_p
 def test_too_many_unreadable_photos_and_the_alarm_have_codes_of_their_own(warehouse, grey_model, tmp_path):
     arguments = ["run", "--bucket", warehouse, "--model", grey_model, "--out", "out"]
     alarmed = reconcile(*arguments, "--alarm", "30%", "--run-id", "a")
-    assert (alarmed.returncode, alarmed.stderr.splitlines()[-1]) == (
+    assert (alarmed.returncode, last_line(alarmed.stderr)) == (
         4, "reconcile: 2 of 6 compared bins are short or over: the alarm is at 30.0%",
     )  # fmt: skip
     assert reconcile(*arguments, "--alarm", "40%", "--run-id", "b").returncode == 0
     (warehouse / "bin-images" / "00001.jpg").write_bytes(b"")
     unreadable = reconcile(*arguments, "--alarm", "1%", "--run-id", "c")
-    assert (unreadable.returncode, unreadable.stderr.splitlines()[-1]) == (
+    assert (unreadable.returncode, last_line(unreadable.stderr)) == (
         3, "reconcile: 1 of 7 images were unreadable, more than 5.0%",
     )  # fmt: skip
     assert reconcile(*arguments, "--max-unreadable", "20%", "--run-id", "d").returncode == 0
@@ -190,7 +190,7 @@ def test_what_ends_a_run_ends_it_in_one_line(grey_model, tmp_path, arguments, co
     done = reconcile("run", *arguments, *defaults)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
-    last = done.stderr.splitlines()[-1]
+    last = last_line(done.stderr)
     assert last.startswith("reconcile: ")
     assert message in last
     assert not (tmp_path / "out" / "counts").exists()
@@ -201,7 +201,7 @@ def test_ids_that_never_meet_are_a_failure_and_no_quiet_night(warehouse, grey_mo
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "excel.csv")
     assert done.returncode == 1
     said = "no photo and record are of the same bin: photos such as 00001, records such as 2"
-    assert done.stderr.splitlines()[-1] == f"reconcile: {said}"
+    assert last_line(done.stderr) == f"reconcile: {said}"
     [report] = (tmp_path / "out").rglob("report.html")
     assert "Nothing could be compared" in report.read_text()
 
@@ -245,12 +245,13 @@ def test_photos_and_records_may_lie_side_by_side(grey_model, tmp_path, prefix):
 
 def test_what_ends_a_run_is_json_too_where_json_was_asked_for(warehouse, grey_model):
     arguments = ["run", "--bucket", warehouse, "--model", grey_model, "--out", "o", "--log-format", "json"]
-    for more, code in ((["--images-prefix", "none/"], 1), (["--alarm", "1%"], 4)):
+    said = {1: "no photos", 2: "--batch-size", 4: "alarm"}
+    for more, code in ((["--images-prefix", "none/"], 1), (["--batch-size", "0"], 2), (["--alarm", "1%"], 4)):
         done = reconcile(*arguments, *more)
         assert done.returncode == code
         last = [json.loads(line) for line in done.stderr.splitlines()][-1]
         assert last["level"] == "error"
-        assert "no photos" in last["message"] or "alarm" in last["message"]
+        assert said[code] in last["message"]
 
 
 def test_a_log_in_ascii_does_not_end_a_run(warehouse, grey_model):
@@ -267,6 +268,18 @@ def test_a_log_in_ascii_does_not_end_a_run(warehouse, grey_model):
     assert done.returncode == 0, done.stderr
 
 
+def test_variables_that_are_no_setting_are_told(warehouse, grey_model, monkeypatch):
+    monkeypatch.setenv("RECONCILE_SERVICE_HOST", "10.0.0.1")
+    arguments = ["run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--images-prefix", "none/"]
+    done = reconcile(*arguments)
+    assert "warning: RECONCILE_SERVICE_HOST is set in the environment, and is no setting of reconcile" in done.stderr
+    assert "10.0.0.1" not in done.stderr
+    monkeypatch.setenv("RECONCILE_IMAGE_PREFIX", "none/")
+    done = reconcile(*arguments)
+    assert done.returncode == 2
+    assert last_line(done.stderr) == "reconcile: RECONCILE_IMAGE_PREFIX is no setting; RECONCILE_IMAGES_PREFIX is"
+
+
 def test_a_wrong_flag_is_wrong_usage():
     done = reconcile("run", "--buket", "x")
     assert done.returncode == 2
@@ -280,6 +293,8 @@ def test_json_logs_are_one_object_a_line(warehouse, grey_model):
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert {line["run_id"] for line in lines} == {"n1"}
     assert [line.get("counted") for line in lines if line.get("stage") == "count"] == [7]
+    timed = [line["stage"] for line in lines if line.get("seconds", -1) >= 0]
+    assert sorted(timed[:2]) + timed[2:] == ["list", "list", "count", "records", "reconcile", "report"]
 
 
 def test_memory_heavy_libraries_are_not_loaded_for_help():

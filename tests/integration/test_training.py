@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("torch", reason="the extra `train` is not installed")
 pytest.importorskip("torchvision", reason="the extra `train` is not installed")
 
+import onnx
 import torch
 
 from reconcile.calibration import calibrated, softmax
@@ -20,12 +21,13 @@ from reconcile.counter import load_counter
 from reconcile.errors import ReconcileError
 from reconcile.images import load_image
 from reconcile.precision import Precision
+from reconcile.resources import resource
 from reconcile.training.data import Drawing
 from reconcile.training.export import check_bound, export
 from reconcile.training.network import CountNetwork, predict_logits
 from reconcile.training.recipe import read_recipe
 from reconcile.training.start import start_from
-from tests.conftest import SCRIPTS, reconcile
+from tests.conftest import SCRIPTS, last_line, reconcile
 
 RECIPE = """
 version = "tiny"
@@ -128,6 +130,18 @@ def test_an_exported_model_counts(exported, precision):
         np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
 
 
+def test_int8_weights_leave_a_bit_free_so_that_every_cpu_counts_the_same(exported):
+    """Two products of 8 bits each overflow the 16 bits that a CPU without VNNI adds them in."""
+    for path in (exported[0][Precision.INT8], resource("models", "bin-counter-int8.onnx")):
+        weights = [
+            onnx.numpy_helper.to_array(tensor)
+            for tensor in onnx.load(path).graph.initializer
+            if tensor.data_type == onnx.TensorProto.INT8 and tensor.name.endswith("weight_quantized")
+        ]
+        assert len(weights) == 37  # 36 convolutions and the last layer
+        assert max(np.abs(array.astype(int)).max() for array in weights) <= 64
+
+
 def test_the_export_command_writes_one_file(trained, photos, exported, tmp_path):
     folder, _ = trained
     arguments = ["--checkpoint", folder / "t" / "best.pt", "--data", photos, "--to", tmp_path / "model.onnx"]
@@ -171,7 +185,7 @@ def test_a_stopped_training_ends_where_an_undisturbed_one_does(trained, photos, 
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
-    assert told.splitlines()[-1].startswith("reconcile: interrupted; what was done is kept")
+    assert last_line(told).startswith("reconcile: interrupted; what was done is kept")
     assert len(list(csv.DictReader((tmp_path / "t" / "metrics.csv").open()))) < 3
 
     done = reconcile(*command, cwd=tmp_path)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.config import load_settings
+from reconcile.config import load_settings, unknown_variables
 from reconcile.errors import UsageError
 
 
@@ -47,12 +47,41 @@ def test_every_option_of_run_can_come_from_the_environment(monkeypatch):
         ({"bucket": "b", "records_columns": "bin=3"}, "--records-columns: maps bin; only"),
         ({"bucket": "b", "endpoint_url": "localhost:9000"}, "--endpoint-url: expected http://HOST:PORT"),
         ({"bucket": "b", "endpoint_url": "http://user:hunter2@h"}, "--endpoint-url: holds credentials((?!hunter2).)*$"),
+        ({"bucket": "b", "endpoint_url": "http://h?X-Amz-Signature=hunter2"}, "--endpoint-url: holds((?!hunter2).)*$"),
+        ({"bucket": "https://h/?X-Amz-Signature=hunter2"}, "--bucket: is a web address((?!hunter2).)*$"),
+        ({"bucket": "b", "records": "https://h/stock.csv?sig=hunter2"}, "--records: is a web((?!hunter2).)*$"),
+        ({"bucket": "b", "device": "s3://k:hunter2@h"}, "--device: ((?!hunter2).)*$"),
         ({"bucket": "b", "records_columns": "nonsense"}, "--records-columns: expected bin_id=COLUMN"),
     ],
 )
 def test_a_wrong_setting_names_its_flag(flags, message):
     with pytest.raises(UsageError, match=message):
         load_settings(flags)
+
+
+@pytest.mark.parametrize(
+    ("slip", "meant"),
+    [
+        ("BUKET", "BUCKET"),
+        ("IMAGE_PREFIX", "IMAGES_PREFIX"),
+        ("ALRAM", "ALARM"),
+        ("ENDPOINT", "ENDPOINT_URL"),
+        ("logformat", "LOG_FORMAT"),
+    ],
+)
+def test_a_variable_that_is_almost_a_setting_is_wrong_usage(monkeypatch, slip, meant):
+    monkeypatch.setenv(f"RECONCILE_{slip}", "value")
+    with pytest.raises(UsageError, match=f"^RECONCILE_{slip} is no setting; RECONCILE_{meant} is$"):
+        load_settings({"bucket": "b"})
+    assert load_settings({"bucket": "b"}, alone=True).bucket == "b"
+
+
+def test_variables_that_others_set_are_no_reason_to_stop(monkeypatch):
+    # Kubernetes does, for a service with the name reconcile.
+    for name in ("SERVICE_HOST", "PORT", "PORT_80_TCP", "DEBUG"):
+        monkeypatch.setenv(f"RECONCILE_{name}", "value")
+    assert load_settings({"bucket": "b"}).bucket == "b"
+    assert unknown_variables() == ["RECONCILE_PORT", "RECONCILE_PORT_80_TCP", "RECONCILE_SERVICE_HOST"]
 
 
 def test_a_file_that_is_no_text_says_so():

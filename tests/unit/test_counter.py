@@ -1,14 +1,11 @@
-"""The count model: what it reads from its file, and which device it is given."""
-
-import sys
+"""The count model: what it reads from its file, and what it answers."""
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 
-from reconcile import counter as module
 from reconcile.calibration import softmax
-from reconcile.counter import choose_device, load_counter
+from reconcile.counter import BoundSession, load_counter
 from reconcile.errors import ReconcileError
 from reconcile.labels import CountLabels
 from tests.conftest import LABELS, write_grey_model
@@ -70,11 +67,6 @@ def test_the_model_id_names_these_very_weights(tmp_path, grey_model):
     assert ids[0] == ids[1] != ids[2]
 
 
-def test_one_session_a_core(grey_model, monkeypatch):
-    monkeypatch.setattr(module.os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
-    assert load_counter(grey_model, "cpu", pytest.fail).workers == 3
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -97,60 +89,28 @@ def test_what_is_no_model_of_ours(tmp_path, make, message):
         load_counter(tmp_path / "model.onnx", "cpu", pytest.fail)
 
 
-def test_auto_takes_the_cpu_where_there_is_no_gpu(monkeypatch):
-    monkeypatch.setattr(module, "_has_nvidia_device", lambda: False)
-    assert choose_device("auto", pytest.fail) == "cpu"
+def test_a_bound_session_answers_as_a_plain_one_and_is_always_given_a_full_batch(grey_model):
+    plain = load_counter(grey_model, "cpu", pytest.fail)
+    given = []
+
+    class Session(ort.InferenceSession):
+        def run_with_iobinding(self, binding, run_options=None):
+            super().run_with_iobinding(binding, run_options)
+            given.append(binding.get_outputs()[0].shape())
+
+    session = Session(str(grey_model), providers=["CPUExecutionProvider"])
+    spare = np.zeros((5, 32, 32, 3), dtype=np.uint8)
+    bound = BoundSession(session, plain.card, spare)
+    answers = []
+    for counts in ([6, 5, 4, 3, 2], [1, 2], [3]):
+        batch = np.stack([np.full((32, 32, 3), 40 * count, dtype=np.uint8) for count in counts])
+        answers.append((counts, bound(batch)))
+    for counts, logits in answers:  # the first answer has outlived the later runs
+        assert logits.shape == (len(counts), 7)
+        assert logits.argmax(axis=1).tolist() == counts
+    assert given == [[5, 7]] * 3
 
 
-def test_auto_takes_cuda_where_it_loads(monkeypatch):
-    monkeypatch.setattr(module, "_has_nvidia_device", lambda: True)
-    monkeypatch.setattr(module, "_missing_library", lambda device: None)
-    assert choose_device("auto", pytest.fail) == "cuda"
-
-
-def test_auto_says_so_when_it_falls_back(monkeypatch):
-    said = []
-    monkeypatch.setattr(module, "_has_nvidia_device", lambda: True)
-    monkeypatch.setattr(module, "_missing_library", lambda device: "libcudnn.so.9 cannot be loaded")
-    assert choose_device("auto", said.append) == "cpu"
-    assert said == ["counting on the CPU: there is a GPU, but libcudnn.so.9 cannot be loaded"]
-
-
-@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
-def test_a_gpu_that_was_asked_for_must_load(monkeypatch, device):
-    monkeypatch.setattr(module, "_missing_library", lambda device: "libcublas.so.13 cannot be loaded")
-    with pytest.raises(ReconcileError, match=f"--device {device}: libcublas.so.13 cannot be loaded"):
-        choose_device(device, pytest.fail)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="onnxruntime-gpu is installed on Linux only")
-@pytest.mark.skipif(module._has_nvidia_device(), reason="this machine has a GPU")
-def test_the_missing_library_is_named(grey_model):
-    if "CUDAExecutionProvider" not in ort.get_available_providers():
-        pytest.skip("this onnxruntime is built without CUDA")
-    with pytest.raises(ReconcileError, match=r"--device cuda: lib\S+\.so\S* cannot be loaded"):
-        load_counter(grey_model, "cuda", pytest.fail)
-
-
-@pytest.mark.parametrize(
-    ("device", "providers"),
-    [
-        ("cuda", ["CUDAExecutionProvider", "CPUExecutionProvider"]),
-        ("tensorrt", ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]),
-    ],
-)
-def test_gpu_sessions_ask_for_the_gpu_first_and_notice_a_silent_fallback(grey_model, monkeypatch, device, providers):
-    asked = []
-
-    class Session:
-        def __init__(self, path, options, providers):
-            asked.append(providers)
-
-        def get_providers(self):
-            return ["CPUExecutionProvider"]
-
-    monkeypatch.setattr(module.ort, "InferenceSession", Session)
-    monkeypatch.setattr(module, "_missing_library", lambda device: None)
-    with pytest.raises(ReconcileError, match=f"--device {device}: onnxruntime fell back to CPUExecutionProvider"):
-        load_counter(grey_model, device, pytest.fail)
-    assert asked == [providers]
+def test_a_batch_to_fill_is_as_large_as_the_counter_takes(grey_model):
+    assert load_counter(grey_model, "cpu", pytest.fail).new_batch().shape == (32, 32, 32, 3)
+    assert load_counter(grey_model, "cpu", pytest.fail, 5).new_batch().shape == (5, 32, 32, 3)

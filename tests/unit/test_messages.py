@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -66,6 +67,41 @@ def test_the_same_as_json(clock):
     assert (second["done"], second["total"], second["per_second"]) == (600, 1000, 10.0)
 
 
+def test_objects_that_fail_are_named_a_few_to_a_person_all_to_a_machine():
+    for log_format, named in (("text", messages.NAMED_IN_TEXT), ("json", 50)):
+        stream = io.StringIO()
+        with Messages(log_format, "r1", stream).naming("photos", "count") as complain:
+            for number in range(50):
+                complain(f"bin-images/{number}\n.jpg", "the object is empty")
+        lines = stream.getvalue().splitlines()
+        assert len([line for line in lines if "the object is empty" in line]) == named
+        if log_format == "json":
+            told = json.loads(lines[7])
+            assert (told["level"], told["stage"], told["key"], told["reason"]) == (
+                "warning", "count", "bin-images/7\n.jpg", "the object is empty",
+            )  # fmt: skip
+            assert len(lines) == 50
+        else:
+            assert lines[7].endswith("Z warning: bin-images/7?.jpg: the object is empty")
+            assert lines[-1].endswith("warning: 30 more photos could not be read; reconciled.parquet says of each why")
+
+
+def test_a_log_that_cannot_be_written_stops_nobody():
+    with Path("/dev/full").open("w") as full:
+        Messages("text", "r1", full).say("counting")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
+
+
+def test_the_last_line_has_a_time_in_a_log_and_none_on_a_terminal():
+    stream = io.StringIO()
+    Messages("text", "r1", stream).error("no such bucket")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ reconcile: no such bucket\n", stream.getvalue())
+    stream = io.StringIO()
+    stream.isatty = lambda: True
+    Messages("text", "r1", stream).error("no such bucket")
+    assert stream.getvalue() == "reconcile: no such bucket\n"
+
+
 def everything_from(leader: int) -> str:
     """All that a terminal was given, once its other end is closed."""
     shown = b""
@@ -85,9 +121,12 @@ def test_a_bar_on_a_terminal_shows_how_many_are_done(monkeypatch):
         monkeypatch.setattr("sys.stderr", terminal)
         monkeypatch.setenv("TERM", "xterm-256color")
         workload = SimpleNamespace(total=200, is_complete=True)
-        with Messages("text", "r1").progress("counting", workload) as advance:
+        told = Messages("text", "r1")
+        with told.progress("counting", workload) as advance:
             advance(150)
+            told.say("photos listed")
     shown = everything_from(leader)
     os.close(leader)
     assert "counting" in shown
     assert "150/200" in shown
+    assert re.search(r"\r\x1b\[2K\d\d:\d\d:\d\d photos listed\r\n", shown), "above the bar, and not into it"

@@ -78,12 +78,12 @@ def reconciled(night: Night, tmp_path, rank_by: str = "probability") -> pd.DataF
 
 
 def table(tmp_path, name: str, **parameters) -> pd.DataFrame:
-    with Results(tmp_path / "reconciled.parquet", LABELS) as results:
+    with Results(tmp_path / "reconciled.parquet", LABELS, tmp_path) as results:
         return results.table(name, **parameters)
 
 
 def recount_list(tmp_path, capacity: int = 100) -> pd.DataFrame:
-    with Results(tmp_path / "reconciled.parquet", LABELS) as results:
+    with Results(tmp_path / "reconciled.parquet", LABELS, tmp_path) as results:
         results.write_recount_list(tmp_path / "recount.csv", "night-1", capacity)
     return pd.read_csv(tmp_path / "recount.csv", dtype=str, keep_default_na=False)
 

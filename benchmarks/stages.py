@@ -1,0 +1,130 @@
+"""What each stage of counting costs when it runs alone: CPU seconds an image, of this process and of the S3 server.
+
+Alone, but on all cores at once: the two threads of a physical core, and cores that share a cache, slow each other down.
+
+The limit of a run follows from it: the cores cannot do more work than they have seconds, so that
+
+    images a second ≤ cores / Σ CPU seconds an image of every stage
+
+holds however well the stages are run side by side. What a run reaches of it is how well they are.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconcile.bucket import S3Access, open_bucket
+from reconcile.cores import available_cores
+from reconcile.counting import fetches_in_flight
+from reconcile.images import load_image
+from reconcile.records import read_abid_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.machine import Server
+    from reconcile.counter import Counter
+
+
+@dataclass(frozen=True)
+class Costs:
+    """CPU seconds an image."""
+
+    fetch: float
+    serve: float
+    """The S3 server's, which runs on the same cores."""
+    decode: float
+    count: float
+    """The model, with all its sessions at work at once, as in a run."""
+    record: float
+    """Fetching and reading the record, the server's part included."""
+
+    def limit(self, cores: int, *, records: bool) -> float:
+        """Images a second that `cores` cannot exceed.
+
+        Args:
+            cores: of the machine.
+            records: whether each image's record is read too.
+        """
+        work = self.fetch + self.serve + self.decode + self.count + (self.record if records else 0)
+        return cores / work
+
+
+def measure(server: Server, bucket_name: str, counter: Counter) -> Costs:
+    """Run each stage alone, over all photos of a bucket."""
+    bucket = open_bucket(bucket_name, S3Access(endpoint_url=server.endpoint))
+    photos = [stored for page in bucket.pages("bin-images/") for stored in page]
+    records = [stored for page in bucket.pages("metadata/") for stored in page]
+    data: list[bytes] = []
+    fetch, serve = _of_fetching(
+        server, [lambda stored=stored: data.append(bucket.get(stored.key, stored.etag)) for stored in photos]
+    )
+    texts: list[bytes] = []
+    record, record_serve = _of_fetching(
+        server, [lambda stored=stored: texts.append(bucket.get(stored.key, stored.etag)) for stored in records]
+    )
+    size, batch, cores = counter.card.input_size, counter.new_batch(), available_cores()
+
+    def decode_some(worker: int) -> None:
+        own = counter.new_batch()
+        for number, content in enumerate(data[worker::cores]):
+            load_image(content, size, out=own[number % len(own)])
+
+    def decode() -> None:
+        with ThreadPoolExecutor(cores) as pool:
+            list(pool.map(decode_some, range(cores)))
+
+    def read() -> None:
+        for text in texts:
+            try:
+                read_abid_record(text)
+            except ValueError:  # some of the drawn ones are broken on purpose
+                continue
+
+    rounds = max(1, len(data) // (len(batch) * counter.workers))
+
+    def count() -> None:
+        with ThreadPoolExecutor(counter.workers) as pool:
+            list(pool.map(lambda worker: [counter.count(batch, worker) for _ in range(rounds)], range(counter.workers)))
+
+    return Costs(
+        fetch=fetch / len(photos),
+        serve=serve / len(photos),
+        decode=_cpu_seconds(decode) / len(photos),
+        count=_cpu_seconds(count) / (rounds * counter.workers * len(batch)),
+        record=(record + record_serve + _cpu_seconds(read)) / len(records),
+    )
+
+
+def _of_fetching(server: Server, fetches: list[Callable[[], None]]) -> tuple[float, float]:
+    """CPU seconds of this process and of the server, with as many fetches in flight as in a run."""
+    left, lock = iter(fetches), threading.Lock()
+
+    def work() -> None:
+        while True:
+            with lock:
+                fetch = next(left, None)
+            if fetch is None:
+                return
+            fetch()
+
+    def all_of_them() -> None:
+        threads = [threading.Thread(target=work) for _ in range(fetches_in_flight())]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    before = server.cpu_seconds()
+    ours = _cpu_seconds(all_of_them)
+    return ours, server.cpu_seconds() - before
+
+
+def _cpu_seconds(work: Callable[[], None]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started

@@ -1,0 +1,144 @@
+"""Images a second: `reconcile run`, the script that people write instead, and what the cores could do at most."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from benchmarks import stages
+from benchmarks.machine import row, run_reconcile
+from benchmarks.zero_model import write_zero_model
+from reconcile.cores import available_cores
+from reconcile.counter import load_counter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.machine import Server
+
+ROUNDS = 5
+H100_TERAFLOPS, RESNET34_GIGAFLOPS_AT_224 = 989, 7.3
+"""Dense fp16 of NVIDIA's data sheet (SXM); two operations for each of the 3.66 billion multiply-adds that torchvision's
+documentation gives."""
+
+
+class _Night(NamedTuple):
+    """Images a second of one run."""
+
+    counting: float
+    """From the first request to the last Parquet part of counts."""
+    whole: float
+    """Until reconciled.parquet lies there: counting, reading records, joining."""
+
+
+def measure(server: Server, bucket: str, folder: Path) -> list[str]:
+    """Against the script, in turns, and against the limit that each stage alone sets."""
+    counter = load_counter(None, "cpu", print)
+    size, cores = counter.card.input_size, available_cores()
+    ours: list[_Night] = []
+    theirs: list[float] = []
+    costs = []
+    for number in range(ROUNDS):
+        theirs.append(_peer(server, bucket, size))
+        ours.append(_night(server, bucket, folder / f"out-{number}"))
+        costs.append(stages.measure(server, bucket, counter))
+        print(f"round {number + 1}: script {theirs[-1]:.0f}/s, reconcile {ours[-1].counting:.0f}/s", flush=True)
+    counting = [night.counting for night in ours]
+    return [
+        f"Model {counter.path.name}, {size} px, batches of {counter.batch_size}; {ROUNDS} rounds in turns.",
+        "",
+        "| | median | lowest – highest |",
+        "| --- | --- | --- |",
+        row("`reconcile run`, images a second, fetching to Parquet", counting, ".0f"),
+        row(
+            "boto3 + Pillow + torchvision + DataLoader, fp32 eager (`benchmarks/peer.py`), images a second",
+            theirs,
+            ".0f",
+        ),
+        row("ratio, round by round", [one / other for one, other in zip(counting, theirs, strict=True)], ".2f"),
+        row(
+            "share of the limit, counting",
+            [one.counting / cost.limit(cores, records=False) for one, cost in zip(ours, costs, strict=True)],
+            ".2f",
+        ),
+        row(
+            "share of the limit, everything from S3 to reconciled.parquet",
+            [one.whole / cost.limit(cores, records=True) for one, cost in zip(ours, costs, strict=True)],
+            ".2f",
+        ),
+        "",
+        *_table(costs, cores),
+    ]
+
+
+def measure_feed(server: Server, bucket: str, folder: Path, size: int) -> list[str]:
+    """The same with a model that does nothing: how fast the host could feed a GPU."""
+    model = folder / "zeros.onnx"
+    write_zero_model(model, size)
+    counter = load_counter(model, "cpu", print)
+    cores = available_cores()
+    rates, costs = [], []
+    for number in range(ROUNDS):
+        rates.append(_night(server, bucket, folder / f"feed-{number}", "--model", model).counting)
+        costs.append(stages.measure(server, bucket, counter))
+        print(f"round {number + 1}: fed {rates[-1]:.0f}/s", flush=True)
+    a_core = statistics.median(
+        1 / (cost.fetch + cost.decode + cost.count) * rate / cost.limit(cores, records=False)
+        for rate, cost in zip(rates, costs, strict=True)
+    )
+    most = H100_TERAFLOPS * 1000 / (RESNET34_GIGAFLOPS_AT_224 * (size / 224) ** 2)
+    return [
+        f"The same with a model that returns zeros, {size} px, the S3 server still on the same cores; {ROUNDS} rounds.",
+        "",
+        "| | median | lowest – highest |",
+        "| --- | --- | --- |",
+        row("images a second", rates, ".0f"),
+        row(
+            "share of the limit",
+            [rate / cost.limit(cores, records=False) for rate, cost in zip(rates, costs, strict=True)],
+            ".2f",
+        ),
+        "",
+        *_table(costs, cores),
+        "",
+        f"Where S3 is another machine, that is {a_core:.0f} images a second for each core: a GPU that counts N images "
+        f"a second is kept busy by N / {a_core:.0f} cores. What an H100 counts has not been measured. By its data "
+        f"sheet ({H100_TERAFLOPS} teraflops of fp16) no more than {most:,.0f} a second at {size} px, and convolutional "
+        f"networks reach a fraction of that; at a tenth of it, {most / 10 / a_core:.0f} cores would keep it busy.",
+    ]
+
+
+def _table(costs: list[stages.Costs], cores: int) -> list[str]:
+    def line(name: str, values: list[float]) -> str:
+        return row(name, [1000 * value for value in values], ".2f")
+
+    return [
+        "| each stage alone | CPU ms an image, median | lowest – highest |",
+        "| --- | --- | --- |",
+        line("fetching", [cost.fetch for cost in costs]),
+        line("the S3 server, on the same cores", [cost.serve for cost in costs]),
+        line("decoding and squashing", [cost.decode for cost in costs]),
+        line(f"the model, {cores} threads at once", [cost.count for cost in costs]),
+        line("a record: fetched, served, read", [cost.record for cost in costs]),
+    ]
+
+
+def _night(server: Server, bucket: str, out: Path, *more: object) -> _Night:
+    run_reconcile(
+        "run", "--bucket", bucket, "--endpoint-url", server.endpoint, "--out", out, "--device", "cpu",
+        "--run-id", "bench", "--max-unreadable", "100%", *more,
+    )  # fmt: skip
+    summary = json.loads((out / "runs/bench/summary.json").read_text())
+    seconds = summary["seconds"]
+    whole = seconds["count"] + seconds["records"] + seconds["reconcile"]
+    return _Night(summary["images_per_second"], summary["images"] / whole)
+
+
+def _peer(server: Server, bucket: str, size: int) -> float:
+    """Images a second of the script, from its first request to its last count."""
+    command = [sys.executable, "-m", "benchmarks.peer", server.endpoint, bucket, str(size)]
+    images, seconds = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return int(images) / float(seconds)

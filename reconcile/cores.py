@@ -1,0 +1,35 @@
+"""How many cores this process may keep busy: fewer than the machine has, where a container or taskset says so."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_cores(cgroup: Path = _CGROUP) -> int:
+    """The cores this process is allowed, at least 1.
+
+    A container's CPU limit (`docker run --cpus 2`, Kubernetes' `limits`) is a quota of time: the kernel still shows
+    every core, and as many threads as cores would be put to sleep most of the time.
+
+    Args:
+        cgroup: where the kernel tells of the quota; see "cpu.max" in its documentation of cgroup v2, and
+            "cpu.cfs_quota_us" in that of v1.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed, _quota(cgroup) or allowed))
+
+
+def _quota(cgroup: Path) -> int | None:
+    try:
+        if (cgroup / "cpu.max").exists():
+            quota, period = (cgroup / "cpu.max").read_text().split()
+        else:
+            quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text()
+            period = (cgroup / "cpu/cpu.cfs_period_us").read_text()
+        return math.ceil(int(quota) / int(period)) if int(quota) > 0 else None
+    except (OSError, ValueError):  # no Linux, no cgroups, or "max": no limit
+        return None

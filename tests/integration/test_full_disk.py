@@ -1,0 +1,168 @@
+"""A disk that is full or may not be written: one clear line, and the next run goes on.
+
+The disks are real and small: tmpfs, mounted where no other process sees it (`unshare`).
+"""
+
+import errno
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+
+from reconcile.errors import ReconcileError
+from reconcile.work_folder import work_folder
+from tests.conftest import SCRIPTS, last_line, write_bucket
+
+PHOTOS = 300
+NUMBERS = "bins               300"
+
+
+@pytest.fixture
+def warehouse(tmp_path):
+    return write_bucket(tmp_path / "w", {f"{n:05d}": (n % 7, n % 7) for n in range(PHOTOS)})
+
+
+@pytest.fixture
+def on_small_disks(tmp_path):
+    """Runs a shell script in which `disk` is an empty folder that can be mounted; gives back what it printed."""
+    (tmp_path / "disk").mkdir()
+
+    def run(script, **variables):
+        can = subprocess.run(
+            ["unshare", "-rm", "mount", "-t", "tmpfs", "none", tmp_path / "disk"], capture_output=True, text=True
+        )
+        if can.returncode:
+            pytest.skip(f"nothing may be mounted here: {can.stderr.strip()}")
+        command = ["unshare", "-rm", "sh", "-euc", script]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | variables)
+
+    return run
+
+
+@pytest.fixture
+def night(warehouse, grey_model):
+    """The command, with what it says in log.txt and numbers.txt, and its exit code after it."""
+    command = f"{SCRIPTS / 'reconcile'} run --bucket {warehouse} --model {grey_model} --out"
+    return lambda out: f"{command} {out} 2>>log.txt >>numbers.txt && echo 0 >>codes.txt || echo $? >>codes.txt"
+
+
+def codes():
+    return [int(code) for code in Path("codes.txt").read_text().split()]
+
+
+def test_an_output_that_is_full_or_read_only(on_small_disks, night, tmp_path):
+    small = f"""
+        mount -t tmpfs -o size=4k none disk
+        {night("disk/out")}
+        find disk -type f >left.txt
+        mount -o remount,size=9m,ro disk
+        {night("disk/out")}
+        mount -o remount,size=9m,rw disk
+        {night("disk/out")}
+        cp -r disk/out out
+    """
+    done = on_small_disks(small)
+    assert codes() == [1, 1, 0], Path("log.txt").read_text() + done.stderr
+    full, read_only = (line for line in Path("log.txt").read_text().splitlines() if " reconcile: " in line)
+    assert f"reconcile: cannot write {tmp_path}/disk/out/counts/grey-" in full
+    assert full.endswith(": No space left on device")
+    assert f"reconcile: cannot write {tmp_path}/disk/out/.probe-" in read_only
+    assert read_only.endswith(": Read-only file system")
+    assert Path("left.txt").read_text() == "", "no part of a part"
+    assert NUMBERS in Path("numbers.txt").read_text()
+    [part] = (tmp_path / "out" / "counts").rglob("*.parquet")
+    assert len(pd.read_parquet(part)) == PHOTOS
+
+
+def test_no_room_to_work_in(on_small_disks, night, tmp_path):
+    small = f"""
+        mount -t tmpfs -o size=40k none disk
+        {night("out")}
+        ls disk >left.txt
+        mount -o remount,size=90m disk
+        {night("out")}
+    """
+    done = on_small_disks(small, TMPDIR=str(tmp_path / "disk"))
+    log = Path("log.txt").read_text()
+    assert codes() == [1, 0], log + done.stderr
+    [failed] = (line for line in log.splitlines() if " reconcile: " in line)
+    assert (
+        f"reconcile: no room left in {tmp_path}/disk, where a run keeps its tables while it works; free some" in failed
+    )
+    assert Path("left.txt").read_text() == ""
+    assert NUMBERS in Path("numbers.txt").read_text()
+
+
+def test_a_log_on_a_full_disk_costs_the_log_and_not_the_night(warehouse, grey_model, tmp_path):
+    command = [SCRIPTS / "reconcile", "run", "--bucket", warehouse, "--model", grey_model, "--out", "out"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+        failed = subprocess.run([*command, "--images-prefix", "none/"], stdout=full, stderr=full)
+    said = "warning: the numbers cannot be printed: No space left on device; they are in summary.json"
+    assert (done.returncode, last_line(done.stderr)) == (0, said)
+    assert len(list((tmp_path / "out").rglob("summary.json"))) == 1
+    assert failed.returncode == 1
+
+
+def in_a_work_folder(work):
+    with work_folder() as folder:
+        work(folder)
+
+
+def spill(folder):
+    database = duckdb.connect(str(folder / "night.duckdb"))
+    database.execute("SET memory_limit = '64MB'; SET max_temp_directory_size = '1MB'; SET threads = 2")
+    database.execute("SELECT * FROM (SELECT hash(i)::VARCHAR AS h FROM range(4000000) AS t(i)) ORDER BY h").fetchmany()
+
+
+def blame(error, line):
+    """What who reads and writes says of an error."""
+
+    def work(_):
+        try:
+            raise error
+        except type(error):
+            raise ReconcileError(line) from None
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("work", "line"),
+    [
+        (spill, "no room left in /.*, where a run keeps its tables"),
+        (blame(duckdb.IOException("No space left on device"), "stock.csv cannot be read"), "no room left in /"),
+        (blame(OSError(errno.ENOSPC, "No space left on device"), "cannot write out"), "cannot write out"),
+        (blame(duckdb.IOException("no Parquet file"), "stock.parquet cannot be read"), "stock.parquet cannot be read"),
+        (lambda _: duckdb.execute("SELECT nonsense"), r"DuckDB: .*nonsense.* \(it works in /"),
+    ],
+)
+def test_want_of_room_is_told_from_other_errors(work, line):
+    with pytest.raises(ReconcileError, match=f"^{line}"):
+        in_a_work_folder(work)
+
+
+def test_folders_of_killed_runs_go_and_those_in_use_stay(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    killed = tmp_path / "reconcile-run-killed"
+    killed.mkdir()
+    (killed / "night.duckdb").write_bytes(b"tables")
+    (tmp_path / "reconcile-run-file").write_text("no folder")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "reconcile-run-link").symlink_to(tmp_path / "elsewhere")
+    with work_folder() as one, work_folder() as other:
+        assert not killed.exists()
+        assert one.is_dir()
+        assert other.is_dir()
+    assert {path.name for path in tmp_path.iterdir()} == {"reconcile-run-file", "reconcile-run-link", "elsewhere"}
+
+
+def test_no_folder_to_work_in_is_said(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
+    with pytest.raises(ReconcileError, match="no folder to work in: Not a directory; set TMPDIR"), work_folder():
+        pass

@@ -1,0 +1,139 @@
+"""A run that is killed at any moment of the night: the next goes on, and in the end nothing tells of it.
+
+The command runs in processes that are forked from one that has its libraries loaded already: twenty nights would spend
+most of their time on that.
+"""
+
+import itertools
+import multiprocessing
+import os
+import random
+import re
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from reconcile import counting
+from reconcile.cli import main
+from tests.conftest import last_line, write_bucket
+
+PHOTOS = 900
+PART_ROWS = 40
+# What a run opens, renames or removes, the most times that it may have done so before it dies, and how often it dies.
+MOMENTS = [
+    ("open .*/bin-images/", 80, 6),
+    ("os.rename .*/counts/", 3, 3),  # the part is there, under a name that is not its own
+    ("open .*/metadata/", 200, 3),
+    ("os.rename .*/records/", 4, 1),
+    (r"open .*/sql/(images|records|reconciled|compared|ranked|totals|overview)\.sql", 7, 3),
+    ("open .*/reports/", 4, 1),
+    ("os.rename .*/runs/", 4, 3),  # reconciled.parquet, recount.csv, report.html, summary.json
+]
+
+
+def night(arguments, log, temporary, pattern, number, deadly, delay):
+    """Run the command; at the `number`th event that `pattern` fits (or a little later) it gets the signal `deadly`."""
+    events = itertools.count(1)
+
+    def watch(event, args):
+        if event not in ("open", "os.rename", "os.remove") or not re.match(pattern, f"{event} {args[0]}"):
+            return
+        if next(events) == number:
+            if delay:
+                threading.Timer(delay, os.kill, (os.getpid(), deadly)).start()
+            else:
+                os.kill(os.getpid(), deadly)
+
+    sys.addaudithook(watch)
+    with Path(log).open("w", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.environ["TMPDIR"], tempfile.tempdir = temporary, None
+    counting.PART_ROWS = PART_ROWS
+    sys.argv = ["reconcile", *arguments]
+    main()
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory):
+    return write_bucket(
+        tmp_path_factory.mktemp("killed") / "w", {f"{n:05d}": (n % 7, n * 3 % 7) for n in range(PHOTOS)}
+    )
+
+
+@pytest.fixture
+def run(warehouse, grey_model, tmp_path):
+    """Runs the night in `out`: its exit code (that of a signal is negative) and its log."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["reconcile.pipeline", __name__])
+    (tmp_path / "tmp").mkdir()
+
+    def run(out, pattern="never", number=1, deadly=signal.SIGKILL, delay=0.0):
+        arguments = ["run", "--bucket", warehouse, "--model", grey_model, "--out", tmp_path / out]
+        log = tmp_path / "log.txt"
+        process = context.Process(
+            target=night,
+            args=([str(part) for part in arguments], str(log), str(tmp_path / "tmp"), pattern, number, deadly, delay),
+        )
+        process.start()
+        process.join(120)
+        return process.exitcode, log.read_text(encoding="utf-8")
+
+    return run
+
+
+def parts(folder):
+    """Every row of every part under a folder."""
+    return pd.concat([pd.read_parquet(path) for path in sorted(folder.rglob("*.parquet"))], ignore_index=True)
+
+
+def reconciled(out):
+    [finished] = [path.parent for path in (out / "runs").glob("*/summary.json")]
+    return pd.read_parquet(finished / "reconciled.parquet")
+
+
+def test_twenty_kills_leave_no_trace(run, tmp_path):
+    dice = random.Random(20261124)
+    moments = [(pattern, dice.randint(1, most)) for pattern, most, times in MOMENTS for _ in range(times)]
+    assert len(moments) == 20
+    survived = set()
+    for pattern, number in moments:
+        code, log = run("out", pattern, number, delay=dice.choice([0.0, 0.0, 0.01, 0.04]))
+        assert code == -signal.SIGKILL, (pattern, number, log)
+        if list((tmp_path / "out" / "counts").rglob("*.parquet")):
+            counted = parts(tmp_path / "out" / "counts")["image_key"]
+            assert counted.is_unique, "something was counted twice"
+            assert survived <= set(counted)
+            survived = set(counted)
+    code, log = run("out")
+    assert code == 0, log
+    assert f"counted            0 now, {PHOTOS} before" in log
+    for folder, key in (("counts", "image_key"), ("records", "record_key")):
+        rows = parts(tmp_path / "out" / folder)
+        assert len(rows) == PHOTOS
+        assert not rows.duplicated([key, "etag"]).any(), "something was read twice"
+    assert not list((tmp_path / "tmp").glob("reconcile-run-*")), "killed runs leave folders, the next one removes them"
+
+    assert run("undisturbed")[0] == 0
+    pd.testing.assert_frame_equal(reconciled(tmp_path / "out"), reconciled(tmp_path / "undisturbed"))
+
+
+def test_who_is_asked_to_stop_while_writing_a_part_writes_it_once(run, tmp_path):
+    # What is removed at the end of writing has been renamed before: the part is there.
+    code, log = run("out", r"os.remove .*/counts/.*partial", 3, deadly=signal.SIGTERM)
+    assert code == 130, log
+    rows = parts(tmp_path / "out" / "counts")
+    assert 3 * PART_ROWS <= len(rows) < PHOTOS
+    assert rows["image_key"].is_unique
+    said = rf"warning: stopped with {len(rows)} of (at least )?[\d,]+ photos counted and kept\n"
+    assert re.search(said, log), log
+    assert last_line(log).startswith("reconcile: interrupted; what was done is kept, run the same command again")
+    assert last_line(log).endswith(f" --out {tmp_path}/out")
+
+    code, log = run("out")
+    assert f"counted            {PHOTOS - len(rows)} now, {len(rows)} before" in log

@@ -1,0 +1,240 @@
+"""What `reconcile prune` removes, what it leaves, and that what is left works as before."""
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+from datetime import UTC, datetime
+
+import pandas as pd
+import pytest
+
+from reconcile.bucket import S3Access, open_bucket
+from reconcile.config import load_settings
+from reconcile.errors import ReconcileError
+from reconcile.history import earlier_nights
+from reconcile.lock import locked
+from reconcile.messages import Messages
+from reconcile.pipeline import run
+from reconcile.pruning import find_old, remove_old
+from reconcile.store import RUN_FILES, Output
+from reconcile.summary import Summary
+from reconcile.verdicts import verdict_table
+from tests.conftest import SCRIPTS, last_line, reconcile, write_bucket, write_grey_model
+
+BINS = {"1": (1, 1), "2": (2, 2), "3": (3, 5)}
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+
+
+def files(out):
+    return {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+
+
+def runs(out):
+    return sorted(path.name for path in (out / "runs").iterdir())
+
+
+def write(out, key, day):
+    """A file of a day of January 2026."""
+    (out / key).parent.mkdir(parents=True, exist_ok=True)
+    (out / key).write_bytes(b"x" * 1000)
+    os.utime(out / key, (BEGAN + 86400 * (day - 1),) * 2)
+
+
+def night(folder, out, version, run_id):
+    """A run with one of two models."""
+    values = {"bucket": str(folder / "w"), "out": str(out), "model": folder / f"{version}.onnx", "device": "cpu"}
+    run(load_settings(values, alone=True), run_id, Messages("text"))
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory):
+    """Runs of the first four days of January 2026: a and b with one model, c and d with another; b was recounted."""
+    folder = tmp_path_factory.mktemp("nights")
+    out = folder / "out"
+    write_bucket(folder / "w", BINS)
+    for day, run_id in enumerate("abcd", start=1):
+        version = "old" if run_id in "ab" else "new"
+        write_grey_model(folder / f"{version}.onnx", version=version)
+        before = files(out)
+        night(folder, out, version, run_id)
+        for name in files(out) - before:
+            os.utime(out / name, (BEGAN + 86400 * (day - 1),) * 2)
+        path = out / "runs" / run_id / "summary.json"
+        status, summary = path.stat(), json.loads(path.read_text())
+        path.write_text(json.dumps(summary | {"started_at": f"2026-01-0{day}T02:15:00+00:00"}))
+        os.utime(path, (status.st_mtime,) * 2)
+    verdicts = folder / "found.csv"
+    verdicts.write_text("bin_id,run_id,true_count\n3,b,3\n")
+    assert reconcile("verdicts", "import", verdicts, "--out", out).returncode == 0
+    return folder
+
+
+@pytest.fixture
+def out(nights, tmp_path):
+    """A copy of that <out>, times and all, with what else lies about in one."""
+    out = shutil.copytree(nights / "out", tmp_path / "out")
+    write(out, "runs/half/report.html", 3)
+    write(out, "runs/going-on/report.html", 5)
+    write(out, "runs/archive/old/summary.json", 1)
+    write(out, ".probe-1", 1)
+    write(out, "counts/x.1.reconcile-partial", 1)
+    (out / "records" / "y.2.reconcile-partial").write_bytes(b"being written")
+    return out
+
+
+def test_a_dry_run_says_what_would_go_and_removes_nothing(out):
+    before = files(out)
+    done = reconcile("prune", "--keep", "2", "--dry-run", "--out", out)
+    assert done.returncode == 0, done.stderr
+    runs_, unfinished, counts, left, summed_up = done.stdout.splitlines()
+    assert runs_.startswith("2 of 4 finished runs, 2026-01-01 02:15 to 2026-01-02 02:15: ")
+    assert unfinished == "1 run that never finished: 1.0 kB"
+    assert counts.startswith("counts of model old-")
+    assert left == "2 leftovers of interrupted writes: 2.0 kB"
+    assert summed_up.startswith("12 files, ")
+    assert summed_up.endswith(f" would be removed from {out}")
+    assert files(out) == before
+    assert reconcile("prune", "--dry-run", "--out", out).stdout.splitlines()[-1].startswith("3 files, 3.0 kB would")
+
+
+def test_what_is_kept_works_as_before(out, nights):
+    stay = {name for name in files(out) if name.startswith(("records/", "verdicts/", "runs/c/", "runs/d/"))}
+    stay |= {name for name in files(out) if name.startswith("counts/new-")}
+    stay |= {"runs/going-on/report.html", "runs/archive/old/summary.json"}
+    done = reconcile("prune", "--keep", "2", "--yes", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].endswith(f" removed from {out}")
+    assert files(out) == stay
+    assert runs(out) == ["archive", "c", "d", "going-on"]
+    assert not list(out.glob("counts/old-*"))
+
+    assert reconcile("report", "d", "--out", out).returncode == 0
+    night(nights, out, "new", "e")
+    summary = json.loads((out / "runs/e/summary.json").read_text())
+    assert summary["counted"] == 0
+    assert summary["recounts"]["run_id"] == "b"
+    rows = pd.read_parquet(out / "runs/e/reconciled.parquet").set_index("bin_id")
+    assert rows.loc["3", "recounted_count"] == 3
+    output = Output(open_bucket(str(out), S3Access()))
+    assert [earlier.run_id for earlier in earlier_nights(output, Summary.from_dict(summary), out)] == ["c", "d"]
+    assert verdict_table(output, out)["run_id"].tolist() == ["b"]
+
+
+def test_on_s3_the_same_goes(out, s3):
+    shutil.copytree(out, s3.root / "results" / "nightly")
+    output = Output(open_bucket("s3://results/nightly", S3Access(endpoint_url=s3.endpoint_url)))
+    remove_old(output, 2, find_old(output, 2), Messages("text"))
+    assert reconcile("prune", "--keep", "2", "--yes", "--out", out).returncode == 0
+    s3.notice_changes()
+    # Puts of a folder are none of S3's.
+    assert {name for name in files(s3.root / "results/nightly") if not name.endswith(".reconcile-partial")} == {
+        name for name in files(out) if not name.endswith(".reconcile-partial")
+    }
+
+
+@pytest.mark.parametrize("answer", ["n", "y"])
+def test_a_person_is_asked(out, answer):
+    before = files(out)
+    ours, theirs = pty.openpty()
+    command = [str(SCRIPTS / "reconcile"), "prune", "--keep", "2", "--out", str(out)]
+    process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    os.write(ours, f"{answer}\n".encode())
+    said, told = process.communicate(timeout=60)
+    for end in (ours, theirs):
+        os.close(end)
+    assert "Remove 12 files" in said
+    assert process.returncode == (0 if answer == "y" else 1), told
+    assert runs(out) == (
+        ["archive", "c", "d", "going-on"] if answer == "y" else sorted([*"abcd", "archive", "going-on", "half"])
+    )
+    assert answer == "y" or (files(out) == before and last_line(told) == "reconcile: nothing was removed")
+
+
+def test_where_nobody_can_be_asked_nothing_is_removed(out):
+    before = files(out)
+    done = reconcile("prune", "--keep", "2", "--out", out, stdin=subprocess.DEVNULL)
+    assert done.returncode == 2
+    assert last_line(done.stderr) == "reconcile: nothing was removed: there is nobody to ask; say --yes, or --dry-run"
+    assert files(out) == before
+
+
+class Failing:
+    """A bucket that can remove so many objects and no more."""
+
+    def __init__(self, bucket, left):
+        self._bucket, self._left = bucket, left
+
+    def __getattr__(self, name):
+        return getattr(self._bucket, name)
+
+    def delete(self, key):
+        if not key.startswith((".probe-", "run.lock")):
+            self._left -= 1
+            if self._left < 0:
+                raise ReconcileError("cannot delete")
+        self._bucket.delete(key)
+
+
+def test_a_prune_that_was_interrupted_leaves_no_half_run_and_the_next_ends_it(out, tmp_path):
+    write(out, "runs/a/sub/notes.txt", 1)
+    bucket = open_bucket(str(out), S3Access())
+    aims = find_old(Output(bucket), 2)
+    for left in range(len(aims.objects) - 1):
+        copy = shutil.copytree(out, tmp_path / str(left))
+        bucket = open_bucket(str(copy), S3Access())
+        output = Output(Failing(bucket, left))
+        with pytest.raises(ReconcileError, match="cannot delete"):
+            remove_old(output, 2, find_old(output, 2), Messages("text"))
+        for run_id in Output(bucket).finished_runs():
+            assert {path.name for path in (copy / "runs" / run_id).iterdir()} >= set(RUN_FILES)
+        remove_old(Output(bucket), 2, find_old(Output(bucket), 2), Messages("text"))
+        assert runs(copy) == ["archive", "c", "d", "going-on"]
+        assert find_old(Output(bucket), 2).objects == []
+        assert not (copy / "run.lock").exists()
+
+
+def test_what_a_run_is_at_work_in_is_not_pruned(out):
+    before = files(out)
+    output = Output(open_bucket(str(out), S3Access()))
+    with locked(output, "e", pytest.fail):
+        done = reconcile("prune", "--keep", "2", "--yes", "--out", out)
+    assert done.returncode == 1
+    assert "is in use by run e (host " in done.stderr
+    assert files(out) == before
+
+
+def test_only_what_a_person_was_told_of_goes(out):
+    output = Output(open_bucket(str(out), S3Access()))
+    told = find_old(output, 2)
+    shutil.copytree(out / "runs" / "d", out / "runs" / "e")  # a run that finished while the question stood
+    summary = json.loads((out / "runs/e/summary.json").read_text())
+    (out / "runs/e/summary.json").write_text(json.dumps(summary | {"started_at": "2026-01-05T02:15:00Z"}))
+    remove_old(output, 2, told, Messages("text"))
+    assert runs(out) == ["archive", "c", "d", "e", "going-on"]
+
+
+def test_counts_stay_that_a_run_may_still_need(out):
+    output = Output(open_bucket(str(out), S3Access()))
+
+    def counts_that_go():
+        return {stored.key.split("/")[1][:4] for stored in find_old(output, 1).objects if "counts/old" in stored.key}
+
+    assert counts_that_go() == {"old-"}
+    [folder] = out.glob("counts/old-*")
+    write(
+        out, f"counts/{folder.name}/part-new.parquet", 6
+    )  # of a run that was stopped after the last one that finished
+    assert counts_that_go() == set()
+    (folder / "part-new.parquet").unlink()
+    (out / "runs/d/summary.json").write_text("{}")  # nobody knows what model it used
+    assert counts_that_go() == set()
+
+
+def test_the_newest_are_those_that_started_last_even_in_a_copy(out):
+    for run_id, day in zip("abcd", (9, 8, 7, 6), strict=True):
+        os.utime(out / "runs" / run_id / "summary.json", (BEGAN + 86400 * day,) * 2)
+    output = Output(open_bucket(str(out), S3Access()))
+    of_runs = {stored.key.split("/")[1] for stored in find_old(output, 2).objects if stored.key.startswith("runs/")}
+    assert of_runs == {"a", "b", "half", "going-on"}

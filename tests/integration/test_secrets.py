@@ -1,0 +1,124 @@
+"""Nothing secret is in any log, nor in anything that a run leaves."""
+
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pyarrow.parquet as pq
+import pytest
+
+from reconcile import cli, interruption
+from tests.conftest import SECRET_KEY, reconcile, write_bucket
+
+TOKEN, PASSWORD, SIGNATURE = "session/token+of//some=length", "pass-of-the-proxy", "f00d5ignature"
+SECRETS = [SECRET_KEY, TOKEN, PASSWORD, SIGNATURE, "wrong-secret-key"]
+PRESIGNED = f"http://127.0.0.1:1/w/stock.csv?X-Amz-Security-Token={TOKEN}&X-Amz-Signature={SIGNATURE}"
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch):
+    monkeypatch.setenv("AWS_SESSION_TOKEN", TOKEN)
+    monkeypatch.setenv("RECONCILE_DEBUG", "1")
+
+
+@pytest.fixture
+def tell_tale():
+    """A server that refuses everything, and repeats the session token as S3 does."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            said = f"<Error><Code>Odd</Code><Message>no such luck</Message><Token-0>{TOKEN}</Token-0></Error>".encode()
+            self.send_response(400)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def do_PUT(self):
+            self.do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def failed(monkeypatch, capfd, grey_model):
+    """Runs a command that fails, in this process; gives back all that it said."""
+    monkeypatch.setattr(interruption, "listen", lambda: None)
+
+    def run(command, *arguments):
+        model = ["--model", str(grey_model)]
+        monkeypatch.setattr(sys, "argv", ["reconcile", command, *map(str, arguments), *model])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code in (1, 2)
+        return "".join(capfd.readouterr())
+
+    return run
+
+
+def secrets_in(text):
+    return [secret for secret in SECRETS if secret in text]
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--bucket", "b", "--endpoint-url", "TELL-TALE"], "Odd no such luck"),
+        (["--bucket", "./w", "--out", "s3://b/out", "--endpoint-url", "TELL-TALE"], "Odd no such luck"),
+        (["--bucket", "./w", "--records", "s3://b/stock.csv", "--endpoint-url", "TELL-TALE"], "Odd no such luck"),
+        (["--bucket", "b", "--endpoint-url", "http://127.0.0.1:1"], "no answer"),
+        (["--bucket", "b", "--endpoint-url", f"http://me:{PASSWORD}@h"], "holds credentials"),
+        (["--bucket", "b", "--endpoint-url", PRESIGNED], "holds credentials"),
+        (["--bucket", PRESIGNED], "--bucket: is a web address"),
+        (["--bucket", "./w", "--records", PRESIGNED], "--records: is a web address"),
+        (["--bucket", "./w", "--costs", PRESIGNED], "--costs: is a web address"),
+        (["--bucket", "./w", "--out", PRESIGNED], "--out: is a web address"),
+    ],
+)
+def test_no_failure_tells_a_secret(failed, tell_tale, tmp_path, arguments, line, log_format):
+    write_bucket(tmp_path / "w", {"1": (1, 1)})
+    arguments = [tell_tale if argument == "TELL-TALE" else argument for argument in arguments]
+    said = failed("run", *arguments, "--log-format", log_format)
+    assert line in said
+    assert secrets_in(said) == []
+
+
+def test_no_failure_tells_what_stands_in_the_environment(failed, s3, tell_tale, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://me:{PASSWORD}@127.0.0.1:1")
+    said = failed("run", "--bucket", "b")
+    assert "the S3 endpoint holds credentials" in said
+    assert secrets_in(said) == []
+    monkeypatch.setenv("AWS_ENDPOINT_URL", tell_tale)
+    said = failed("doctor", "--bucket", "b")
+    assert said.count("Odd no such luck") == 2
+    assert secrets_in(said) == []
+    (s3.root / "b").mkdir()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint_url)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret-key")
+    said = failed("run", "--bucket", "b")
+    assert "cannot list s3://b" in said
+    assert secrets_in(said) == []
+
+
+def test_nothing_that_a_run_leaves_holds_a_secret(s3, grey_model, tmp_path):
+    write_bucket(s3.root / "w", {"1": (1, 1), "2": (1, 3), "3": (None, 2)})
+    (s3.root / "w" / "bin-images" / "4.jpg").write_bytes(b"")
+    done = reconcile(
+        "run", "--bucket", "w", "--endpoint-url", s3.endpoint_url, "--model", grey_model, "--out", "out",
+        "--log-format", "json", "--max-unreadable", "50%",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert secrets_in(done.stdout + done.stderr) == []
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".parquet", ".csv", ".html", ".json"}
+    for path in files:
+        assert secrets_in(path.read_bytes().decode("latin-1")) == [], path
+        if path.suffix == ".parquet":
+            table = pq.read_table(path)
+            assert secrets_in(f"{table.to_pylist()} {table.schema.metadata}") == [], path
