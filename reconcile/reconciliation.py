@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from reconcile.backlog import Backlog, as_table
 from reconcile.bucket import StoredObject
 from reconcile.costs import COSTS_SCHEMA
-from reconcile.database import open_database
+from reconcile.database import allow_for, open_database
 from reconcile.errors import ReconcileError
 from reconcile.judging import JUDGED_FROM, JUDGED_SCHEMA, matrix
 from reconcile.records import bin_id
@@ -190,6 +190,7 @@ class Night:
             tonight's mix of counts, float64 [labels], where it is far from training's and the probabilities were
             corrected for it before judging; else None.
         """
+        allow_for(self._database, self.image_count)
         # Tables, since that so few rows are in them is worth knowing before the join is planned.
         for name in ("read_twice", "counted_twice", "photographed_twice", "recorded_twice"):
             self._database.execute(f"CREATE OR REPLACE TABLE {name} AS " + query(name))

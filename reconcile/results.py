@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
-from reconcile.database import open_database
+from reconcile.database import allow_for, open_database
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.resources import query
 
@@ -53,7 +53,9 @@ class Results:
         self._labels = labels
         self._database = open_database(work)
         try:
-            self._database.read_parquet(str(reconciled)).create_view("reconciled")
+            rows = self._database.read_parquet(str(reconciled))
+            rows.create_view("reconciled")
+            allow_for(self._database, len(rows))
         except duckdb.Error as error:
             raise ReconcileError(f"{reconciled} cannot be read: {str(error).splitlines()[0][:300]}") from None
 
