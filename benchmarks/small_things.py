@@ -12,7 +12,7 @@ from benchmarks.machine import SCRIPTS, copy_bucket, row, run_reconcile
 if TYPE_CHECKING:
     from pathlib import Path
 
-ROUNDS = 5
+ROUNDS = 3
 COPIES = 10
 
 
