@@ -2,8 +2,10 @@
 
 import csv
 import json
+import re
 
 import pytest
+from playwright.sync_api import expect
 
 from reconcile.labels import CountLabels
 from tests.conftest import reconcile, write_bucket, write_grey_model
@@ -49,15 +51,22 @@ def test_pages_of_25_that_can_be_turned(page):
     assert len(column(page, 0)) == 62
 
 
+def sort_by(page, title):
+    """Click on a column's head and wait for the rows to be in their new order: they are when the head says so."""
+    head = page.locator("#queue-table thead th", has_text=title).first
+    head.click()
+    expect(head).to_have_attribute("aria-sort", re.compile("ascending|descending"))
+
+
 def test_sorts_by_numbers_as_numbers(page):
     show_all(page)
-    page.locator("#queue-table thead th", has_text="record").first.click()
+    sort_by(page, "record")
     records = [int(text) for text in column(page, 3)]
     assert records == sorted(records)
-    page.locator("#queue-table thead th", has_text="p wrong").click()
+    sort_by(page, "p wrong")
     shares = [int(text.rstrip("%")) for text in column(page, 5)]
     assert shares in (sorted(shares), sorted(shares, reverse=True))
-    page.locator("#queue-table thead th", has_text="#").click()
+    sort_by(page, "#")
     assert column(page, 0) == [str(n) for n in range(1, 63)]
 
 
