@@ -196,12 +196,6 @@ class Listing:
         """No bytes."""
         raise FetchError("only listed")
 
-    def put(self, key: str, data: bytes | Path) -> None:
-        raise NotImplementedError
-
-    def delete(self, key: str) -> None:
-        raise NotImplementedError
-
     def local_path(self, key: str) -> Path | None:
         """Nowhere."""
         return None
