@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from reconcile import cli, summary
+from reconcile import summary
+from reconcile.cli import app
+from reconcile.commands import endings
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +32,7 @@ def test_a_command_that_is_shown_has_options_that_exist(example):
     words = shlex.split(example())
     [start] = [position for position, word in enumerate(words) if word.endswith("/bin/reconcile")]
     assert words[start + 1] == "run"
-    known = {option for parameter in get_command(cli.app).commands["run"].params for option in parameter.opts}
+    known = {option for parameter in get_command(app).commands["run"].params for option in parameter.opts}
     flags = {word for word in words if word.startswith("--")}
     assert {"--bucket", "--out"} <= flags <= known
 
@@ -43,9 +45,9 @@ def test_the_unit_tries_again_what_may_go_better_the_next_time():
     unit = service()
     assert unit["Restart"] == "on-failure"
     assert {int(code) for code in unit["RestartPreventExitStatus"].split()} == {
-        cli._USAGE,
+        endings.USAGE,
         summary.EXIT_UNREADABLE,
         summary.EXIT_ALARM,
     }
-    assert int(unit["SuccessExitStatus"]) == cli._INTERRUPTED
+    assert int(unit["SuccessExitStatus"]) == endings.INTERRUPTED
     assert unit["KillSignal"] == "SIGTERM"

@@ -1,0 +1,40 @@
+"""How a command ends: whatever goes wrong becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from reconcile.errors import DEBUG, ReconcileError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconcile.messages import Messages
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+@contextmanager
+def telling_of_a_stop(messages: Messages) -> Iterator[None]:
+    """Typer would end without a word; and an error after a signal is told as what it is."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        code, line = explain(error, stopped=isinstance(error, KeyboardInterrupt))
+        messages.error(line)
+        raise typer.Exit(code) from None
+
+
+def explain(error: BaseException, *, stopped: bool) -> tuple[int, str]:
+    """Exit code and line; what nobody thought of can be looked into with RECONCILE_DEBUG=1."""
+    if stopped:
+        return INTERRUPTED, "interrupted; what was done is kept, run the same command again to go on"
+    if isinstance(error, ReconcileError):
+        return USAGE if isinstance(error, UsageError) else FAILED, " ".join(str(error).split())
+    if os.environ.get(DEBUG):
+        raise error
+    return FAILED, " ".join(f"unexpected {type(error).__name__}: {error} (set {DEBUG}=1 to see where)".split())

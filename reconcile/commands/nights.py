@@ -1,0 +1,203 @@
+"""Commands of every night: run, report, prune; and those of the first five minutes: demo, doctor."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from reconcile import interruption
+from reconcile.commands import options
+from reconcile.commands.endings import INTERRUPTED, explain, telling_of_a_stop
+from reconcile.errors import ReconcileError, UsageError
+from reconcile.messages import Messages, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from reconcile.config import Settings
+
+
+def run(
+    context: typer.Context,
+    bucket: options.Bucket = None,
+    images_prefix: options.ImagesPrefix = None,
+    records_prefix: options.RecordsPrefix = None,
+    records: options.Records = None,
+    records_columns: options.RecordsColumns = None,
+    limit: options.Limit = None,
+    endpoint_url: options.EndpointUrl = None,
+    region: options.Region = None,
+    profile: options.Profile = None,
+    no_sign_request: options.NoSignRequest = None,
+    model: options.Model = None,
+    device: options.Device = None,
+    batch_size: options.BatchSize = None,
+    out: options.Out = None,
+    run_id: options.RunId = None,
+    max_unreadable: options.MaxUnreadable = None,
+    alarm: options.Alarm = None,
+    record_error_rate: options.RecordErrorRate = None,
+    capacity: options.Capacity = None,
+    rank_by: options.RankBy = None,
+    costs: options.Costs = None,
+    tolerance: options.Tolerance = None,
+    where: options.Where = None,
+    log_format: options.LogFormat = None,
+) -> None:
+    """Count what is new in a bucket, join with its records, write the night's results and report.
+
+    Every option can also be set as RECONCILE_<OPTION> or in ./reconcile.toml. Run again to go on where a run stopped.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 too many photos unreadable, 4 discrepancy alarm,
+    130 interrupted.
+    """
+    from reconcile.config import load_settings, unknown_variables
+
+    asked_for = log_format or os.environ.get("RECONCILE_LOG_FORMAT")
+    with telling_of_a_stop(Messages("json" if asked_for == "json" else "text")):
+        settings = load_settings(context.params)
+    unknown = [f"{name} is set in the environment, and is no setting of reconcile" for name in unknown_variables()]
+    _run(settings, warnings=unknown)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the drawn bucket and the results.")] = Path("reconcile-demo"),
+) -> None:
+    """Run the main job on 200 bins: of Amazon's public bucket, or drawn ones where that cannot be reached."""
+    from reconcile.config import load_settings
+    from reconcile.demo import demo_settings
+
+    values, notice = demo_settings(out)
+    _run(load_settings(values, alone=True), notice)
+
+
+def report(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, the name of its folder in <out>/runs.")],
+    out: options.Out = None,
+    bucket: options.Bucket = None,
+    endpoint_url: options.EndpointUrl = None,
+    region: options.Region = None,
+    profile: options.Profile = None,
+    no_sign_request: options.NoSignRequest = None,
+    photos: Annotated[bool, typer.Option(help="Fetch the photos of the queue.")] = True,
+) -> None:
+    """Render the report of a finished run again, from the Parquet it left.
+
+    Photos come from the run's own bucket unless another is named; one that has changed since is left out.
+    """
+    from reconcile.config import load_settings
+
+    flags = {"out": out, "endpoint_url": endpoint_url, "region": region, "profile": profile}
+    settings = load_settings(flags, need_bucket=False)
+    from reconcile.pipeline import render_again
+
+    said = flags | {"bucket": bucket, "no_sign_request": no_sign_request}
+    reach = {name: value for name, value in said.items() if value is not None and name != "out"}
+    print(render_again(settings, run_id, reach, photos=photos))
+
+
+def prune(
+    keep: Annotated[int, typer.Option(help="How many finished runs stay, the newest ones.", min=1)] = 30,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, for cron.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    out: options.Out = None,
+    endpoint_url: options.EndpointUrl = None,
+    region: options.Region = None,
+    profile: options.Profile = None,
+) -> None:
+    """Remove old runs, and the counts of models that no kept run used. Verdicts and records stay.
+
+    Says what it would remove, and asks. Runs that never finished go too, once a later one has finished.
+
+    Exit codes: 0 done, 1 failed, or not wanted, 2 wrong usage, 130 interrupted.
+    """
+    output = options.output(out, endpoint_url, region, profile)
+    from reconcile.pruning import find_old, remove_old
+
+    messages = Messages("text")
+    with telling_of_a_stop(messages):
+        old = find_old(output, keep)
+        for line in old.lines:
+            print(printable(line))
+        if not old.objects:
+            print(f"nothing is old in {output.location}")
+            return
+        if dry_run:
+            print(f"{old.in_words} would be removed from {output.location}")
+            return
+        if not yes:
+            if not sys.stdin.isatty():
+                raise UsageError("nothing was removed: there is nobody to ask; say --yes, or --dry-run")
+            if not typer.confirm(f"Remove {old.in_words} from {output.location}?"):
+                raise ReconcileError("nothing was removed")
+        print(f"{remove_old(output, keep, old, messages).in_words} removed from {output.location}")
+
+
+def doctor(
+    context: typer.Context,
+    bucket: options.Bucket = None,
+    images_prefix: options.ImagesPrefix = None,
+    records_prefix: options.RecordsPrefix = None,
+    records: options.Records = None,
+    records_columns: options.RecordsColumns = None,
+    endpoint_url: options.EndpointUrl = None,
+    region: options.Region = None,
+    profile: options.Profile = None,
+    no_sign_request: options.NoSignRequest = None,
+    model: options.Model = None,
+    device: options.Device = None,
+    out: options.Out = None,
+) -> None:
+    """Check versions, GPU, model, bucket and output, and say what to do about each thing that fails."""
+    from reconcile.config import load_settings
+
+    settings = load_settings(context.params, need_bucket=False)
+    from reconcile.doctor import examine
+
+    failed = 0
+    for finding in examine(settings):
+        failed += not finding.good
+        print(f"{'ok  ' if finding.good else 'FAIL'}  {finding.subject:<10} {finding.text}", flush=True)
+    if failed:
+        raise ReconcileError(f"{failed} of these things would stop a run")
+
+
+def _run(settings: Settings, notice: str | None = None, warnings: Iterable[str] = ()) -> NoReturn:
+    """One run; whatever ends it is told in the form of log that was asked for.
+
+    Args:
+        settings: of the run.
+        notice: told first, in the log and in the report.
+        warnings: told in the log.
+    """
+    from reconcile.pipeline import new_run_id, run
+
+    run_id = settings.run_id or new_run_id()
+    messages = Messages(settings.log_format, run_id)
+    for warning in warnings:
+        messages.warn(warning)
+    if notice:
+        messages.say(notice)
+    try:
+        summary = run(settings, run_id, messages, notice)
+    except (Exception, KeyboardInterrupt) as error:
+        code, line = explain(error, stopped=interruption.is_requested())
+        # Under cron nobody knows by heart what the command was.
+        messages.error(f"{line}: {shlex.join(sys.argv)}" if code == INTERRUPTED else line)
+        raise typer.Exit(code) from None
+    lines = dict(summary.lines())
+    width = max(map(len, lines))
+    text = "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
+    try:
+        print(json.dumps(lines) if settings.log_format == "json" else text, flush=True)
+    except OSError as error:
+        messages.warn(f"the numbers cannot be printed: {error.strerror}; they are in summary.json")
+    if summary.exit_reason:
+        messages.error(summary.exit_reason)
+    raise typer.Exit(summary.exit_code)
