@@ -23,9 +23,9 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from reconcile.bucket import S3Access
-from reconcile.counter import ModelCard
 from reconcile.images import PREPROCESSING
 from reconcile.labels import CountLabels
+from reconcile.model import ModelCard
 
 # Several tests run at once: more threads than cores would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
