@@ -41,6 +41,32 @@ needs_abid = pytest.mark.skipif(
 )
 
 
+# A file's tests share a server or a run, so one process does them all: what takes longest begins first, or the others
+# would wait for it in the end.
+LONGEST_FIRST = [
+    "integration/training/test_elsewhere.py",
+    "integration/test_run.py",
+    "browser/test_report.py",
+    "browser/test_recounting.py",
+    "integration/training/test_export.py",
+    "integration/test_night.py",
+    "integration/test_model_card.py",
+    "integration/test_s3_faults.py",
+    "integration/training/test_training.py",
+    "integration/verdicts/test_recounting.py",
+    "browser/test_evaluation.py",
+    "integration/test_evaluate.py",
+    "integration/test_killed.py",
+    "integration/test_many_records.py",
+]
+
+
+def pytest_collection_modifyitems(items):
+    """Put the longest files first, and leave the others in their order."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch, tmp_path):
     """No setting of the person who runs the tests gets in, and no file is left where they stand."""
