@@ -89,6 +89,19 @@ class Backlog:
             raise self._error
         return self._pages > 0
 
+    def wait(self) -> None:
+        """Wait for the end of the listing.
+
+        Raises:
+            Exception: what ended it early.
+        """
+        with self._changed:
+            while not self._ended:
+                interruption.check()
+                self._changed.wait(_LOOK_UP_SECONDS)
+        if self._error is not None:
+            raise self._error
+
     @property
     def is_complete(self) -> bool:
         """Whether `total` is final: the listing came to its end, and was not merely ended."""

@@ -21,6 +21,7 @@ from pydantic_settings import (
 from reconcile.bucket import WITH_SECRETS, holds_secrets
 from reconcile.errors import DEBUG, UsageError
 
+EngineName = Literal["local", "sagemaker"]
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 LogFormat = Literal["text", "json"]
 RankBy = Literal["probability", "units", "value"]
@@ -61,6 +62,12 @@ class Settings(BaseSettings):
     model: Path | None = None
     device: Device = "auto"
     batch_size: int | None = Field(default=None, ge=1, le=4096)
+    engine: EngineName = "local"
+    image_uri: str | None = None
+    role: str | None = None
+    instance_type: str | None = None
+    instance_count: int = Field(default=1, ge=1)
+    sagemaker_options: Path | None = None
     limit: int | None = Field(default=None, ge=1)
     run_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     log_format: LogFormat = "text"

@@ -14,6 +14,7 @@ from reconcile.bucket import FetchError, S3Access, bring_file, open_bucket
 from reconcile.counter import load_counter
 from reconcile.database import open_database
 from reconcile.errors import ReconcileError
+from reconcile.messages import Messages
 from reconcile.pipeline import open_output, output_folder, s3_access
 from reconcile.records_table import load_table
 from reconcile.store import Output
@@ -44,7 +45,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding("reconcile", True, f"{__version__}, Python {platform.python_version()}, {platform.machine()}")
     yield Finding("libraries", True, ", ".join(_versions()))
     yield _look("providers", _providers)
-    yield _look("model", lambda: _model(settings))
+    if settings.engine == "sagemaker":
+        yield _look("sagemaker", lambda: _sagemaker(settings))
+    else:
+        yield _look("model", lambda: _model(settings))
     if settings.bucket:
         yield from _bucket(settings)
     else:
@@ -82,6 +86,12 @@ def _model(settings: Settings) -> str:
     used = f"counts on {counter.provider.removesuffix('ExecutionProvider')} with {counter.workers} thread(s)"
     what = f"{counter.path.name}, version {card.version}, labels {','.join(card.labels.names)}, {card.input_size} px"
     return "; ".join([what, used, *warnings])
+
+
+def _sagemaker(settings: Settings) -> str:
+    from reconcile.engines.sagemaker import open_sagemaker_engine
+
+    return open_sagemaker_engine(settings, Messages(settings.log_format)).check()
 
 
 def _bucket(settings: Settings) -> Iterator[Finding]:

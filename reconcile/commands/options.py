@@ -18,6 +18,7 @@ def option(help_text: str, panel: str, **more: Any) -> Any:
 
 
 WHERE, HOW, WHEN = "What to count", "How to count", "What to make of it"
+ELSEWHERE = "On other machines"
 """The panels of `reconcile run --help`."""
 
 
@@ -76,6 +77,15 @@ Tolerance = Annotated[
 Where = Annotated[
     str | None,
     option("Parts of a bin id (else of its key) to sum up by: '(?P<aisle>A\\d+)-(?P<pod>\\d+)'.", WHEN),
+]
+Engine = Annotated[str | None, option("local or sagemaker: who does the work (default: local).", ELSEWHERE)]
+ImageUri = Annotated[str | None, option("SageMaker: the container image, in ECR.", ELSEWHERE)]
+Role = Annotated[str | None, option("SageMaker: ARN of the role that the job takes on.", ELSEWHERE)]
+InstanceType = Annotated[str | None, option("SageMaker: such as ml.c5.2xlarge, or ml.g4dn.xlarge.", ELSEWHERE)]
+InstanceCount = Annotated[int | None, option("SageMaker: how many instances (default: 1).", ELSEWHERE)]
+SagemakerOptions = Annotated[
+    Path | None,
+    option("SageMaker: JSON that is merged into its requests: tags, keys, VPC (docs/SAGEMAKER.md).", ELSEWHERE),
 ]
 LogFormat = Annotated[str | None, option("text or json, on standard error (default: text).", WHEN)]
 
