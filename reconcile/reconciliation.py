@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,13 +9,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reconcile.backlog import Backlog, as_table
-from reconcile.bucket import StoredObject
+from reconcile.backlog import Backlog
 from reconcile.costs import COSTS_SCHEMA
 from reconcile.database import allow_for, open_database
 from reconcile.errors import ReconcileError
 from reconcile.judging import JUDGED_FROM, JUDGED_SCHEMA, matrix
-from reconcile.records import bin_id
+from reconcile.listing import Listing, of_bins
 from reconcile.records_table import load_table
 from reconcile.resources import query
 from reconcile.store import COUNTS_SCHEMA, RECORDS_SCHEMA, VERDICTS_SCHEMA
@@ -28,15 +26,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from reconcile.backlog import Page
+    from reconcile.bucket import StoredObject
     from reconcile.judging import Judge
     from reconcile.labels import CountLabels
 
 _ROWS_AT_ONCE = 50_000
-_BULK_SECONDS = 0.2
-"""A listing that takes longer for a page is not kept waiting for another."""
 _ENOUGH_FOR_A_MIX = 100_000
 """Bins; tonight's mix of counts is estimated from no more."""
-_LISTED = "(key VARCHAR, bin_id VARCHAR, size BIGINT, etag VARCHAR, modified TIMESTAMPTZ)"
 
 
 class Night:
@@ -58,11 +55,8 @@ class Night:
         self._work.mkdir(exist_ok=True)
         self._labels = labels
         self._database = open_database(work)
-        self._database.execute(f"CREATE TABLE listed_images {_LISTED}")
-        self._database.execute(f"CREATE TABLE listed_records {_LISTED}")
-        for keys in ("counted", "read_records"):
-            self._database.execute(f"CREATE TABLE {keys} (key VARCHAR, etag VARCHAR, try_again BOOLEAN)")
-        self._parts: set[str] = set()
+        self._images = Listing(self._database, "listed_images", "counted", "not_yet_counted")
+        self._records = Listing(self._database, "listed_records", "read_records", "not_yet_read")
         self.use_parts(counts, records)
         self.use_verdicts([])
         self.use_costs(COSTS_SCHEMA.empty_table())
@@ -75,8 +69,10 @@ class Night:
         """
         self._use("counts", counts, COUNTS_SCHEMA)
         self._use("record_parts", records, RECORDS_SCHEMA)
-        self._know("counted", "image_key", counts)
-        self._know("read_records", "record_key", records)
+        with _named("counts", "delete that file and run again"):
+            self._images.know("image_key", counts)
+        with _named("record parts", "delete that file and run again"):
+            self._records.know("record_key", records)
 
     def use_verdicts(self, paths: Sequence[str]) -> None:
         """Take up what people found who recounted: paths of the Parquet parts of verdicts.
@@ -99,65 +95,41 @@ class Night:
         pq.write_table(schema.empty_table(), empty)
         self._database.read_parquet([str(empty), *paths]).create_view(name, replace=True)
 
-    def _know(self, keys: str, column: str, paths: Sequence[str]) -> None:
-        """Note the keys that are in these parts, as far as they are new."""
-        new = [path for path in paths if path not in self._parts]
-        if new:
-            with _named("counts" if keys == "counted" else "record parts", "delete that file and run again"):
-                self._database.read_parquet(new).project(f"{column}, etag, try_again").insert_into(keys)
-            self._parts.update(new)
-
     def backlog(self, name: str) -> Backlog:
         """A backlog that keeps what it holds in this database."""
         return Backlog(self._database, name)
 
-    def new_images(self, pages: Iterable[list[StoredObject]], limit: int | None) -> Iterator[list[StoredObject]]:
-        """Note the listing of the images, up to `limit`, and give back those that are not counted yet."""
-        left = limit
-        for page in _bulk(pages):
-            taken = page if left is None else page[:left]
-            yield self._subtract("listed_images", taken, "not_yet_counted")
-            if left is not None:
-                left -= len(taken)
-                if left == 0:
-                    return
-
-    def new_records(self, pages: Iterable[list[StoredObject]], *, only_of_images: bool) -> Iterator[list[StoredObject]]:
-        """Note the listing of the records and give back those that are not read yet.
+    def new_images(
+        self, pages: Iterable[Page], limit: int | None, *, in_order: bool = True
+    ) -> Iterator[list[StoredObject]]:
+        """Note the images that are listed, up to `limit`, and give back those that are not counted yet.
 
         Args:
-            pages: the listing.
-            only_of_images: leave out records of bins that have no image in this run.
+            pages: of a listing, or of what stands for one.
+            limit: of images, whether new or not.
+            in_order: their keys rise.
         """
-        wanted: set[str] | None = None
-        if only_of_images:
-            wanted = {
-                name for (name,) in self._database.cursor().execute("SELECT bin_id FROM listed_images").fetchall()
-            }
-            missing = set(wanted)
-        for page in pages if only_of_images else _bulk(pages):
-            taken = page if wanted is None else [stored for stored in page if bin_id(stored.key) in wanted]
-            yield self._subtract("listed_records", taken, "not_yet_read")
-            if wanted is not None:
-                missing -= {bin_id(stored.key) for stored in taken}
-                if not missing:
-                    return
+        return self._images.new(pages, limit, in_order=in_order)
 
-    def _subtract(self, listing: str, page: list[StoredObject], step: str) -> list[StoredObject]:
-        """Write a page to the table of its listing and give back the part of it that is new."""
-        if not page:
-            return []
-        cursor = self._database.cursor()
-        cursor.register("page", as_table(page))
-        cursor.execute(f"INSERT INTO {listing} SELECT key, bin_id, size, etag, modified FROM page")
-        keys = [stored.key for stored in page]
-        found = cursor.execute(query(step), {"first": min(keys), "last": max(keys)}).fetchall()
-        return [StoredObject(*row) for row in found]
+    def new_records(
+        self, pages: Iterable[Page], *, only_of_images: bool, in_order: bool = True
+    ) -> Iterator[list[StoredObject]]:
+        """Note the records that are listed and give back those that are not read yet.
+
+        Args:
+            pages: of a listing, or of what stands for one.
+            only_of_images: leave out records of bins that have no image in this run.
+            in_order: their keys rise.
+        """
+        if only_of_images:
+            found = self._database.cursor().execute("SELECT bin_id FROM listed_images").fetchall()
+            pages = of_bins(pages, {name for (name,) in found})
+        return self._records.new(pages, in_order=in_order)
 
     @property
     def image_count(self) -> int:
         """How many images were listed."""
-        return len(self._database.table("listed_images"))
+        return len(self._images)
 
     def use_json_records(self) -> None:
         """The records are the JSON objects that were listed."""
@@ -231,19 +203,6 @@ class Night:
     def close(self) -> None:
         """Let go of the database file."""
         self._database.close()
-
-
-def _bulk(pages: Iterable[list[StoredObject]]) -> Iterator[list[StoredObject]]:
-    """Put pages together that come faster than they are asked for: DuckDB takes fifty about as fast as one."""
-    gathered: list[StoredObject] = []
-    due = 0.0
-    for page in pages:
-        gathered += page
-        if len(gathered) >= _ROWS_AT_ONCE or time.monotonic() >= due:
-            yield gathered
-            gathered, due = [], time.monotonic() + _BULK_SECONDS
-    if gathered:
-        yield gathered
 
 
 @contextmanager
