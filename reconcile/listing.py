@@ -46,6 +46,7 @@ class Listing:
         self._database = database
         self._name, self._known, self._step = name, known, step
         self._parts: set[str] = set()
+        self._rows = 0
         database.execute(
             f"CREATE TABLE {name} (position BIGINT, key VARCHAR, bin_id VARCHAR, size BIGINT, etag VARCHAR, "
             "modified TIMESTAMPTZ)"
@@ -85,8 +86,11 @@ class Listing:
             table = page if limit is None else page.slice(0, limit - end)
             places = np.arange(end, end + len(table))
             cursor.register("page", table.append_column("position", pa.array(places)))
-            cursor.execute(f"INSERT INTO {self._name} SELECT position, key, bin_id, size, etag, modified FROM page")
+            cursor.execute(
+                f"INSERT INTO {self._name} SELECT position, key, bin_of(key), size, etag, modified FROM page"
+            )
             end += len(table)
+            self._rows += len(table)
             ends = pc.min_max(table["key"]).as_py()
             first = ends["min"] if first is None else min(first, ends["min"])
             last = ends["max"] if last is None else max(last, ends["max"])
@@ -110,7 +114,7 @@ class Listing:
             yield []
 
     def __len__(self) -> int:
-        return len(self._database.table(self._name))
+        return self._rows
 
 
 def of_bins(pages: Iterable[Page], wanted: set[str]) -> Iterator[pa.Table]:
@@ -118,9 +122,9 @@ def of_bins(pages: Iterable[Page], wanted: set[str]) -> Iterator[pa.Table]:
     missing = set(wanted)
     for page in pages:
         table = _as_table(page)
-        found = table.filter(pc.is_in(table["bin_id"], pa.array(wanted, pa.string())))
-        yield found
-        missing -= set(found["bin_id"].to_pylist())
+        bins = [bin_id(key) for key in table["key"].to_pylist()]
+        yield table.filter(pa.array([name in wanted for name in bins], pa.bool_()))
+        missing.difference_update(bins)
         if not missing:
             return
 
@@ -143,5 +147,4 @@ def _bulk(pages: Iterable[Page]) -> Iterator[pa.Table]:
 
 def _as_table(page: Page) -> pa.Table:
     table = as_table(page) if isinstance(page, list) else page
-    bins = pa.array(map(bin_id, table["key"].to_pylist()), pa.string(), size=len(table))
-    return table.select(["key", "size", "etag", "modified"]).append_column("bin_id", bins)
+    return table.select(["key", "size", "etag", "modified"])

@@ -15,6 +15,7 @@ from reconcile.database import allow_for, open_database
 from reconcile.errors import ReconcileError
 from reconcile.judging import JUDGED_FROM, JUDGED_SCHEMA, matrix
 from reconcile.listing import Listing, of_bins
+from reconcile.partitions import Partitions
 from reconcile.records_table import load_table
 from reconcile.resources import query
 from reconcile.store import COUNTS_SCHEMA, RECORDS_SCHEMA, VERDICTS_SCHEMA
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from reconcile.judging import Judge
     from reconcile.labels import CountLabels
 
+BINS_AT_ONCE = 1_000_000
+"""What is joined in memory. It takes a gigabyte."""
 _ROWS_AT_ONCE = 50_000
 _ENOUGH_FOR_A_MIX = 100_000
 """Bins; tonight's mix of counts is estimated from no more."""
@@ -42,7 +45,14 @@ class Night:
     DuckDB works in `work`, which may be thrown away: truth lives in the Parquet files of <out>.
     """
 
-    def __init__(self, work: Path, labels: CountLabels, counts: Sequence[str], records: Sequence[str]) -> None:
+    def __init__(
+        self,
+        work: Path,
+        labels: CountLabels,
+        counts: Sequence[str],
+        records: Sequence[str],
+        bins_at_once: int = BINS_AT_ONCE,
+    ) -> None:
         """Open the tables.
 
         Args:
@@ -50,7 +60,9 @@ class Night:
             labels: of the model whose counts are used.
             counts: paths of that model's Parquet parts.
             records: paths of the Parquet parts of JSON records.
+            bins_at_once: how many are joined in memory; of more, the tables are cut into parts.
         """
+        self._bins_at_once = bins_at_once
         self._work = work / "night"  # where no file that is brought has its place
         self._work.mkdir(exist_ok=True)
         self._labels = labels
@@ -86,6 +98,7 @@ class Night:
 
     def use_costs(self, costs: pa.Table) -> None:
         """Take up what one item of each product costs; see `costs.read_costs`."""
+        self._has_costs = len(costs) > 0
         self._database.register("unit_costs", costs)
 
     def _use(self, name: str, paths: Sequence[str], schema: pa.Schema) -> None:
@@ -133,8 +146,8 @@ class Night:
 
     def use_json_records(self) -> None:
         """The records are the JSON objects that were listed."""
-        self._database.execute("CREATE OR REPLACE TABLE read_twice AS " + query("read_twice"))
-        self._database.execute("CREATE OR REPLACE VIEW all_records AS " + query("records_from_json"))
+        self._records_table, self._records_text = "listed_records", query("records_from_json")
+        self._items_text = query("items")
 
     def use_table_records(self, path: Path, source: str, columns: Mapping[str, str], *, only_of_images: bool) -> None:
         """The records are the rows of a table.
@@ -146,9 +159,10 @@ class Night:
             only_of_images: leave out records of bins that have no image in this run.
         """
         load_table(self._database, path, source, columns, self._work)
-        text = query("records_from_table")
         wanted = "SELECT t.* FROM t SEMI JOIN listed_images USING (bin_id)" if only_of_images else "FROM t"
-        self._database.execute(f"CREATE OR REPLACE VIEW all_records AS WITH t AS ({text}) {wanted}")
+        self._records_table = "source_rows"
+        self._items_text = "SELECT bin_id, items FROM all_records LIMIT 0"
+        self._records_text = f"WITH t AS ({query('records_from_table')}) {wanted}"
 
     def reconcile(self, destination: Path, judge: Judge, rank_by: str) -> NDArray[np.float64] | None:
         """Join, judge and rank; write reconciled.parquet to `destination`.
@@ -162,33 +176,75 @@ class Night:
             tonight's mix of counts, float64 [labels], where it is far from training's and the probabilities were
             corrected for it before judging; else None.
         """
-        allow_for(self._database, self.image_count)
-        # Tables, since that so few rows are in them is worth knowing before the join is planned.
-        for name in ("read_twice", "counted_twice", "photographed_twice", "recorded_twice"):
-            self._database.execute(f"CREATE OR REPLACE TABLE {name} AS " + query(name))
-        # One join at a time: each wants memory for one of its sides.
-        self._keep("images", query("images"))
-        self._keep("records", query("records"))
-        joined = self._keep("joined", query("reconciled"), self._label_parameters())
-        judged = self._work / "judged.parquet"
+        bins = max(self.image_count, len(self._database.table(self._records_table)))
+        allow_for(self._database, min(bins, self._bins_at_once))
+        parts = Partitions(self._database, self._work, -(-bins // self._bins_at_once) or 1)
+        parts.cut()
+        for number in range(parts.count):
+            parts.show(number)
+            self._join(number)
+        self._show("joined", "joined-*.parquet")
         mix = self._mix(judge)
-        with pq.ParquetFile(joined) as source, pq.ParquetWriter(judged, JUDGED_SCHEMA) as writer:
-            for batch in source.iter_batches(_ROWS_AT_ONCE, columns=JUDGED_FROM):
-                writer.write_batch(judge.judge(batch, mix))
-        self._database.read_parquet(str(judged), file_row_number=True).create_view("judged", replace=True)
+        for number in range(parts.count):
+            if parts.count > 1:
+                parts.show(number)
+                self._put_aside("read_twice", "recorded_twice")
+            self._judge(number, judge, mix)
+            if parts.count > 1:
+                self._keep(f"weighed-{number}", query("weighed"))
+        if parts.count > 1:
+            self._show("weighed", "weighed-*.parquet")
+        else:
+            self._database.execute("CREATE OR REPLACE TEMP VIEW weighed AS " + query("weighed"))
+        allow_for(self._database, bins)
         ranking = self._label_parameters() | {"rank_by": rank_by}
         self._database.sql(query("ranked"), params=ranking).write_parquet(str(destination), compression="zstd")
         return mix
 
-    def _keep(self, name: str, text: str, parameters: dict[str, bool | int] | None = None) -> Path:
-        """Write what a query gives to a Parquet file in the work folder, and make a view of it."""
-        path = self._work / f"{name}.parquet"
+    def _join(self, number: int) -> None:
+        """Join one part of the night's tables. One join at a time: each wants memory for one of its sides."""
+        self._put_aside("counted_twice", "photographed_twice", "read_twice", "recorded_twice")
+        for name in ("images", "records"):
+            self._keep(name, query(name))
+            self._show(name, f"{name}.parquet")
+        self._keep(f"joined-{number}", query("reconciled"), self._label_parameters())
+
+    def _put_aside(self, *names: str) -> None:
+        """Find what is there several times. Tables, since that there are few rows is worth knowing to what follows."""
+        for name in names:
+            if name == "recorded_twice":
+                self._database.execute("CREATE OR REPLACE TEMP VIEW all_records AS " + self._records_text)
+            self._database.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS " + query(name))
+
+    def _judge(self, number: int, judge: Judge, mix: NDArray[np.float64] | None) -> None:
+        """Judge one part of what was joined, and have the views of sql/weighed.sql mean that part."""
+        judged = self._work / f"judged-{number}.parquet"
+        with (
+            pq.ParquetFile(self._work / f"joined-{number}.parquet") as source,
+            pq.ParquetWriter(judged, JUDGED_SCHEMA) as writer,
+        ):
+            for batch in source.iter_batches(_ROWS_AT_ONCE, columns=JUDGED_FROM):
+                writer.write_batch(judge.judge(batch, mix))
+        for name in ("joined", "judged"):
+            self._show(f"{name}_part", f"{name}-{number}.parquet")
+        self._database.execute("CREATE OR REPLACE TEMP VIEW items AS " + self._items_text)
+        # Without costs, items are not looked at for them.
+        costs = query("bin_costs") if self._has_costs else "SELECT '' AS bin_id, 0.0::DOUBLE AS unit_cost LIMIT 0"
+        self._database.execute("CREATE OR REPLACE TEMP TABLE bin_costs AS " + costs)
+
+    def _keep(self, name: str, text: str, parameters: dict[str, bool | int] | None = None) -> None:
+        """Write what a query gives to a Parquet file in the work folder."""
         # In any order: rows that wait for their turn take memory.
         self._database.execute("SET preserve_insertion_order = false")
-        self._database.sql(text, params=parameters).write_parquet(str(path))
+        self._database.sql(text, params=parameters).write_parquet(str(self._work / f"{name}.parquet"))
         self._database.execute("SET preserve_insertion_order = true")
-        self._database.read_parquet(str(path), file_row_number=True).create_view(name, replace=True)
-        return path
+
+    def _show(self, name: str, files: str) -> None:
+        """Make a view of Parquet files in the work folder."""
+        numbered = "file_row_number = true" if name.endswith("_part") else "file_row_number = false"
+        self._database.execute(
+            f"CREATE OR REPLACE TEMP VIEW {name} AS FROM read_parquet('{self._work / files}', {numbered})"
+        )
 
     def _mix(self, judge: Judge) -> NDArray[np.float64] | None:
         found = self._database.sql(query("compared"), params={"most": _ENOUGH_FOR_A_MIX}).to_arrow_table()
