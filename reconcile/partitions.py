@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import duckdb
@@ -16,7 +17,7 @@ _BIN_OF = {
     "record_parts": "bin_id",
     "source_rows": "nullif(trim(bin_id), '')",
 }
-"""The tables that are cut, and what says which bin a row of them is of."""
+"""The tables that may be cut, and what says which bin a row of them is of."""
 _KEYS_OF = {
     "counted": ("counts", "SELECT image_key AS key, etag FROM counts"),
     "read_records": ("record_parts", "SELECT record_key AS key, etag FROM record_parts"),
@@ -29,18 +30,17 @@ _ROW_GROUP = 16_384
 class Partitions:
     """Tables of a night, cut. While a part is shown, the tables' names mean that part alone."""
 
-    def __init__(self, database: duckdb.DuckDBPyConnection, folder: Path, count: int) -> None:
+    def __init__(self, database: duckdb.DuckDBPyConnection, folder: Path, records: Sequence[str], count: int) -> None:
         """Nothing is cut yet.
 
         Args:
             database: of the night.
             folder: for the parts, as Parquet.
+            records: the tables that the records are in, beside those of the images.
             count: of parts. With 1 nothing is cut, and the tables stay as they are.
         """
         self._database, self._folder, self.count = database, folder, count
-        there = {name for (name,) in database.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-        there |= {name for (name,) in database.execute("SELECT view_name FROM duckdb_views()").fetchall()}
-        self._tables = [name for name in _BIN_OF if name in there]
+        self._tables = ["listed_images", "counts", *records]
 
     def cut(self) -> None:
         """Write the parts of every table. A bin is in the same part of each."""

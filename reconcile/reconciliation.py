@@ -67,6 +67,7 @@ class Night:
         self._work.mkdir(exist_ok=True)
         self._labels = labels
         self._database = open_database(work)
+        self._records_tables: tuple[str, ...] = ()
         self._images = Listing(self._database, "listed_images", "counted", "not_yet_counted")
         self._records = Listing(self._database, "listed_records", "read_records", "not_yet_read")
         self.use_parts(counts, records)
@@ -146,7 +147,7 @@ class Night:
 
     def use_json_records(self) -> None:
         """The records are the JSON objects that were listed."""
-        self._records_table, self._records_text = "listed_records", query("records_from_json")
+        self._records_tables, self._records_text = ("listed_records", "record_parts"), query("records_from_json")
         self._items_text = query("items")
 
     def use_table_records(self, path: Path, source: str, columns: Mapping[str, str], *, only_of_images: bool) -> None:
@@ -160,7 +161,7 @@ class Night:
         """
         load_table(self._database, path, source, columns, self._work)
         wanted = "SELECT t.* FROM t SEMI JOIN listed_images USING (bin_id)" if only_of_images else "FROM t"
-        self._records_table = "source_rows"
+        self._records_tables = ("source_rows",)
         self._items_text = "SELECT bin_id, items FROM all_records LIMIT 0"
         self._records_text = f"WITH t AS ({query('records_from_table')}) {wanted}"
 
@@ -176,9 +177,9 @@ class Night:
             tonight's mix of counts, float64 [labels], where it is far from training's and the probabilities were
             corrected for it before judging; else None.
         """
-        bins = max(self.image_count, len(self._database.table(self._records_table)))
+        bins = max(self.image_count, len(self._database.table(self._records_tables[0])))
         allow_for(self._database, min(bins, self._bins_at_once))
-        parts = Partitions(self._database, self._work, -(-bins // self._bins_at_once) or 1)
+        parts = Partitions(self._database, self._work, self._records_tables, -(-bins // self._bins_at_once) or 1)
         parts.cut()
         for number in range(parts.count):
             parts.show(number)
