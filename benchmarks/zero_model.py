@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import onnx
 from onnx import TensorProto, helper
 
-from reconcile.counter import ModelCard
 from reconcile.images import PREPROCESSING
 from reconcile.labels import CountLabels
+from reconcile.model import ModelCard
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,13 +1,9 @@
-"""The ONNX count model: load it, count a batch. All it knows of the model it reads from the file."""
+"""A count model on a device: load it, count a batch. All it knows of the model it reads from the file."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,90 +11,20 @@ from reconcile.calibration import calibrated
 from reconcile.cuda_driver import load_driver, pin
 from reconcile.devices import CPU, choose_device
 from reconcile.errors import ReconcileError
-from reconcile.images import PREPROCESSING
-from reconcile.labels import CountLabels
-from reconcile.precision import Precision
-from reconcile.resources import resource
-from reconcile.sessions import INPUT, OUTPUT, open_sessions, read_metadata
+from reconcile.model import default_model, read_model
+from reconcile.sessions import INPUT, OUTPUT, open_sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     import onnxruntime as ort
     from numpy.typing import NDArray
 
-METADATA_PREFIX = "reconcile."
-VERSION_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
-"""A model's version becomes the name of a folder."""
+    from reconcile.model import CountModel, ModelCard
+
 CPU_BATCH, GPU_BATCH = 32, 128
 """Images at a time. On a CPU more is not faster; a GPU is only busy with many."""
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What a count model says of itself in its ONNX metadata."""
-
-    labels: CountLabels
-    input_size: int
-    """S of the input uint8 [N, S, S, 3]."""
-    temperature: float
-    """Logits are divided by it before the softmax (Guo et al. 2017, On Calibration of Modern Neural Networks)."""
-    class_prior: tuple[float, ...]
-    """Share of each label in the training photos."""
-    version: str
-    data_fingerprint: str
-    preprocessing: str
-    taught: tuple[tuple[float, ...], ...] | None = None
-    """What the network was taught to say of each label, labels by labels; see `calibration.undo_teaching`. None where
-    it was taught the labels as they are, or by a version that did not write it down."""
-
-    def as_metadata(self) -> dict[str, str]:
-        """The ONNX metadata entries, each value JSON."""
-        values: dict[str, Any] = {
-            "labels": self.labels.names,
-            "input_size": self.input_size,
-            "temperature": self.temperature,
-            "class_prior": self.class_prior,
-            "version": self.version,
-            "data_fingerprint": self.data_fingerprint,
-            "preprocessing": self.preprocessing,
-            "taught": self.taught,
-        }
-        return {METADATA_PREFIX + name: json.dumps(value) for name, value in values.items()}
-
-    @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str]) -> ModelCard:
-        """Read the entries back.
-
-        Raises:
-            KeyError, ValueError, TypeError: an entry is missing or malformed.
-        """
-        entries = {METADATA_PREFIX + "taught": "null", **metadata}
-        found = {name: json.loads(entries[METADATA_PREFIX + name]) for name in cls.__dataclass_fields__}
-        if not 0 < found["temperature"] < float("inf"):
-            raise ValueError("the temperature is no positive number")
-        if not VERSION_FORM.fullmatch(found["version"]):
-            raise ValueError("the version becomes the name of a folder")
-        return cls(
-            labels=CountLabels(tuple(found["labels"])),
-            input_size=int(found["input_size"]),
-            temperature=float(found["temperature"]),
-            class_prior=tuple(float(share) for share in found["class_prior"]),
-            version=str(found["version"]),
-            data_fingerprint=str(found["data_fingerprint"]),
-            preprocessing=str(found["preprocessing"]),
-            taught=_shares(found["taught"], len(found["labels"])),
-        )
-
-
-def _shares(rows: Any, labels: int) -> tuple[tuple[float, ...], ...] | None:
-    if rows is None:
-        return None
-    shares = tuple(tuple(float(share) for share in row) for row in rows)
-    if len(shares) != labels or any(len(row) != labels or abs(sum(row) - 1) > 0.01 for row in shares):
-        raise ValueError("what was taught is no share for each pair of labels")
-    return shares
 
 
 class Counter:
@@ -110,13 +36,9 @@ class Counter:
     documentation and tried out with a session of the CPU; it was not run on a GPU.
     """
 
-    def __init__(
-        self, path: Path, model_id: str, card: ModelCard, sessions: list[ort.InferenceSession], batch_size: int
-    ) -> None:
-        self.card = card
-        self.path = path
-        self.model_id = model_id
-        """Names these very weights: counts are kept and found again under it."""
+    def __init__(self, model: CountModel, sessions: list[ort.InferenceSession], batch_size: int) -> None:
+        card = model.card
+        self.model, self.card, self.path, self.model_id = model, card, model.path, model.model_id
         self.batch_size = batch_size
         """The most images that `count` takes at once."""
         self.provider: str = sessions[0].get_providers()[0]
@@ -182,19 +104,6 @@ class BoundSession:
         return self._logits[:number].copy()
 
 
-def default_model(device: str) -> Path:
-    """The shipped model that suits a device best: int8 on a CPU, fp16 on a GPU.
-
-    Raises:
-        ReconcileError: none is shipped with this installation.
-    """
-    precision = Precision.INT8 if device == "cpu" else Precision.FP16
-    path = resource("models", f"bin-counter-{precision}.onnx")
-    if not path.is_file():
-        raise ReconcileError(f"there is no {path}; name a model with --model")
-    return path
-
-
 def load_counter(path: Path | None, device: str, warn: Callable[[str], None], batch_size: int | None = None) -> Counter:
     """Load a model onto a device.
 
@@ -207,22 +116,13 @@ def load_counter(path: Path | None, device: str, warn: Callable[[str], None], ba
     Raises:
         ReconcileError: no such file, not one of ours, or a device that was asked for and does not load.
     """
-    if path is not None and not path.is_file():
+    if path is not None and not path.is_file():  # said before a device is looked for
         raise ReconcileError(f"there is no model file {path}")
     device = choose_device(device, warn)
-    path = path or default_model(device)
-    try:
-        card = ModelCard.from_metadata(read_metadata(path))
-    except (KeyError, ValueError, TypeError, AttributeError):
-        raise ReconcileError(f"{path} is no count model: it lacks what `reconcile export` writes into it") from None
-    if card.preprocessing != PREPROCESSING:
-        raise ReconcileError(
-            f"{path} wants its images prepared by {card.preprocessing!r}; this reconcile has {PREPROCESSING!r}"
-        )
-    model_id = f"{card.version}-{_digest(path)}"
+    model = read_model(path or default_model(device))
     batch_size = batch_size or (CPU_BATCH if device == "cpu" else GPU_BATCH)
-    shape = (batch_size, card.input_size, card.input_size, 3)
-    counter = Counter(path, model_id, card, open_sessions(path, model_id, device, shape), batch_size)
+    shape = (batch_size, model.card.input_size, model.card.input_size, 3)
+    counter = Counter(model, open_sessions(model.path, model.model_id, device, shape), batch_size)
     _try_out(counter)
     return counter
 
@@ -240,8 +140,3 @@ def _try_out(counter: Counter) -> None:
             raise ReconcileError(f"{counter.path} does not count: {str(error).splitlines()[0][:300]}") from None
         if shares.shape != (1, labels) or not np.isfinite(shares).all():
             raise ReconcileError(f"{counter.path} gives {shares.shape[-1]} numbers an image for its {labels} labels")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from reconcile import interruption
 from reconcile.bucket import Bucket, FetchError, StoredObject
 from reconcile.channel import Channel, Stages, Stopped
-from reconcile.cores import available_cores
+from reconcile.cores import available_cores, fetches_in_flight
+from reconcile.count_rows import counted_row, uncounted_row
 from reconcile.images import UnreadableImage, check_size, load_image
 from reconcile.interruption import Interrupted
 from reconcile.records import MAX_RECORD_BYTES, InvalidRecord, bin_id, read_abid_record
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
     from reconcile.store import Output
 
 LISTED_AHEAD = 2000
-PART_ROWS = 1024
+PART_ROWS = 8192
 PART_SECONDS = 10.0
+"""A part is written when one of these is reached: `kill -9` costs ten seconds of counting. Fewer rows would make so
+many parts of a fast night that bringing them from S3 takes long every night."""
 
 
 class Work(NamedTuple):
@@ -123,15 +126,6 @@ def read_records(
         return _write(rows, output, "records", RECORDS_SCHEMA, progress, complain)
 
 
-def fetches_in_flight() -> int:
-    """How many objects are asked for at a time: 16 for each core, 256 at most.
-
-    An object of S3 is some 20 ms under way, whoever asks, so that these bring about as many a second as a core can
-    decode that does nothing else, as on a machine with a GPU. More would only wait for the decoders.
-    """
-    return min(16 * available_cores(), 256)
-
-
 def _list(objects: Backlog, listed: Channel[StoredObject]) -> None:
     for stored in objects:
         listed.put(stored)
@@ -184,24 +178,13 @@ def _count(
     labels = counter.card.labels
     for batch in batches:
         now = datetime.now(UTC)
-        found: list[dict[str, Any]] = [
-            {"image_key": stored.key, "etag": stored.etag, "reason": reason, "try_again": again, "counted_at": now}
-            for stored, reason, again in batch.unreadable
+        found = [
+            uncounted_row(stored.key, stored.etag, reason, again, now) for stored, reason, again in batch.unreadable
         ]
         if batch.images:
             probabilities = counter.count(batch.pixels[: len(batch.images)], worker)
-            for stored, shares, best in zip(batch.images, probabilities, probabilities.argmax(axis=1), strict=True):
-                found.append(
-                    {
-                        "image_key": stored.key,
-                        "etag": stored.etag,
-                        "predicted_label": labels.names[best],
-                        "predicted_count": labels.values[best],
-                        "probabilities": shares,
-                        "try_again": False,
-                        "counted_at": now,
-                    }
-                )
+            for stored, shares in zip(batch.images, probabilities, strict=True):
+                found.append(counted_row(stored.key, stored.etag, shares, labels, now))
         emptied.put(batch.pixels)
         rows.put(found)
 

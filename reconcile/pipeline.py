@@ -16,9 +16,9 @@ from jinja2 import UndefinedError
 from reconcile import interruption
 from reconcile.bucket import Bucket, S3Access, StoredObject, bring_file, is_folder, open_bucket
 from reconcile.costs import read_costs
-from reconcile.counter import Counter, load_counter
-from reconcile.counting import count_images, read_records
+from reconcile.counting import read_records
 from reconcile.discrepancy import ErrorModel
+from reconcile.engines.choice import open_engine
 from reconcile.error_learning import learn_errors
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.expectation import expected_of_night
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from reconcile.backlog import Backlog, Page
     from reconcile.config import Settings
+    from reconcile.engines.engine import Engine
     from reconcile.error_learning import LearnedErrors
     from reconcile.messages import Messages
 
@@ -53,7 +54,7 @@ class Places(NamedTuple):
 
     bucket: Bucket
     output: Output
-    counter: Counter
+    engine: Engine
 
 
 def new_run_id() -> str:
@@ -93,23 +94,22 @@ def _run(
     settings: Settings, places: Places, run_id: str, started: datetime, messages: Messages, notice: str | None
 ) -> Summary:
     """The run, once <out> is its own."""
-    bucket, output, counter = places
+    bucket, output, engine = places
+    model = engine.model
     if output.has_finished(run_id):
         raise ReconcileError(f"run {run_id} is finished already; choose another --run-id")
-    workers = f"{counter.workers} thread{'s' if counter.workers > 1 else ''}"
     messages.say(
-        f"run {run_id}: {bucket.location} → {output.location}, model {counter.model_id}, "
-        f"{counter.provider.removesuffix('ExecutionProvider')}, {workers}"
+        f"run {run_id}: {bucket.location} → {output.location}, model {model.model_id}, {engine.device}, {engine.size}"
     )
     summary = Summary(
         run_id=run_id,
         bucket=bucket.location,
         started_at=started.isoformat(timespec="seconds"),
-        model_version=counter.card.version,
-        model_id=counter.model_id,
-        labels=list(counter.card.labels.names),
+        model_version=model.card.version,
+        model_id=model.model_id,
+        labels=list(model.card.labels.names),
         notice=notice,
-        provider=counter.provider.removesuffix("ExecutionProvider"),
+        provider=engine.device,
         parameters={
             name: value
             for name, value in settings.model_dump(mode="json", exclude=_NOT_IN_REPORT).items()
@@ -179,14 +179,14 @@ def open_places(settings: Settings, messages: Messages) -> Places:
         table_format(settings.records)
     if settings.where is not None:
         check_pattern(settings.where)
-    counter = load_counter(settings.model, settings.device, messages.warn, settings.batch_size)
+    engine = open_engine(settings, messages)
     bucket = open_bucket(settings.bucket, s3_access(settings))
     output = open_output(settings, create=True)
     for prefix in (settings.images_prefix, settings.records_prefix):
         if f"{output.location}/".startswith(bucket.url(prefix).rstrip("/") + "/"):
             raise UsageError(f"--out lies in {bucket.url(prefix)}, where it would be read as photos or records")
     output.check_writable()
-    return Places(bucket, output, counter)
+    return Places(bucket, output, engine)
 
 
 def s3_access(settings: Settings) -> S3Access:
@@ -218,12 +218,14 @@ def _as_folder(out: str) -> str:
 
 def _work(settings: Settings, places: Places, summary: Summary, messages: Messages) -> None:
     """Everything that takes time: list, count, read records, join, report."""
-    counts_folder = f"counts/{places.counter.model_id}"
+    model = places.engine.model
+    counts_folder = f"counts/{model.model_id}"
     is_limited = settings.limit is not None
     with work_folder() as work:
         output = places.output
+        places.engine.take_up(places.bucket, output)
         parts = (output.local_parts(counts_folder, work), output.local_parts("records", work))
-        night = Night(work, places.counter.card.labels, *parts)
+        night = Night(work, model.card.labels, *parts)
         images, records = night.backlog("images_to_count"), night.backlog("records_to_read")
         try:
             verdicts = output.local_parts(FOLDER, work)
@@ -313,13 +315,12 @@ def _told(pages: Iterator[list[StoredObject]], what: str, messages: Messages) ->
 
 def _count(settings: Settings, places: Places, images: Backlog, summary: Summary, messages: Messages) -> int:
     """Count, and say how many images were taken, unreadable ones included."""
-    bucket, output, counter = places
     with (
         _telling_of_a_stop("photos counted", "count", images, messages),
         messages.naming("photos", "count") as complain,
         messages.progress("counting", images, stage="count") as advance,
     ):
-        counted = count_images(bucket, images, counter, output, advance, complain)
+        counted = places.engine.count(places.bucket, images, places.output, advance, complain)
     summary.counted, summary.seconds["count"] = counted.objects - counted.failed, round(counted.seconds, 2)
     if counted.objects:
         summary.images_per_second = round(counted.objects / counted.seconds, 1)
@@ -370,7 +371,7 @@ def _finish(
     messages: Messages,
 ) -> None:
     """Join, report, and last of all the summary: a run is finished when that is there."""
-    output, labels = places.output, places.counter.card.labels
+    output, labels = places.output, places.engine.model.card.labels
     with _timed(summary, "reconcile"):
         errors = _judge(settings, places, night, verdicts, work, summary)
         night.close()  # its tables have said all they know, and the report needs memory too
@@ -399,7 +400,7 @@ def _judge(
     settings: Settings, places: Places, night: Night, verdicts: list[str], work: Path, summary: Summary
 ) -> LearnedErrors:
     """Learn from the recounts so far, then judge and rank every bin."""
-    card = places.counter.card
+    card = places.engine.model.card
     recounts = recounts_for(card.labels, verdicts, work)
     errors = learn_errors(ErrorModel(rate=settings.record_error_rate), recounts, card.labels)
     judge = Judge(card.labels, card.class_prior, errors, settings.tolerance)

@@ -19,9 +19,10 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from reconcile import labelled
 from reconcile.calibration import calibrated
-from reconcile.counter import ModelCard, load_counter
+from reconcile.counter import load_counter
 from reconcile.errors import ReconcileError
 from reconcile.images import PREPROCESSING
+from reconcile.model import ModelCard
 from reconcile.precision import Precision
 from reconcile.training import checkpoint
 from reconcile.training.calibrate import fit_temperature, negative_log_likelihood

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from reconcile.counter import VERSION_FORM
 from reconcile.errors import UsageError
 from reconcile.labels import CountLabels
+from reconcile.model import VERSION_FORM
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,22 @@
+"""Opens the engine that a run was told to use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconcile.counter import load_counter
+from reconcile.engines.local import LocalEngine
+
+if TYPE_CHECKING:
+    from reconcile.config import Settings
+    from reconcile.engines.engine import Engine
+    from reconcile.messages import Messages
+
+
+def open_engine(settings: Settings, messages: Messages) -> Engine:
+    """The engine, found good to begin with.
+
+    Raises:
+        ReconcileError: no model, or the device that was asked for does not load.
+    """
+    return LocalEngine(load_counter(settings.model, settings.device, messages.warn, settings.batch_size))

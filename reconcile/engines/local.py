@@ -1,0 +1,54 @@
+"""Counts in this process, on all of its cores or GPUs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconcile.counting import count_images
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconcile.backlog import Backlog
+    from reconcile.bucket import Bucket
+    from reconcile.counter import Counter
+    from reconcile.counting import Work
+    from reconcile.model import CountModel
+    from reconcile.store import Output
+
+
+class LocalEngine:
+    """See `engine.Engine`."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+
+    @property
+    def model(self) -> CountModel:
+        """The loaded model."""
+        return self._counter.model
+
+    @property
+    def device(self) -> str:
+        """The execution provider of onnxruntime."""
+        return self._counter.provider.removesuffix("ExecutionProvider")
+
+    @property
+    def size(self) -> str:
+        """Threads that count at once."""
+        workers = self._counter.workers
+        return f"{workers} thread{'s' if workers > 1 else ''}"
+
+    def take_up(self, bucket: Bucket, output: Output) -> None:
+        """Nothing: what was counted here was written from here."""
+
+    def count(
+        self,
+        bucket: Bucket,
+        images: Backlog,
+        output: Output,
+        progress: Callable[[int], None],
+        complain: Callable[[str, str], None],
+    ) -> Work:
+        """Count in threads of this process."""
+        return count_images(bucket, images, self._counter, output, progress, complain)
