@@ -1,4 +1,4 @@
-"""What it costs to know what is in a bucket: an inventory of millions of keys, beside a listing by a local S3 server."""
+"""What knowing what is in a bucket costs: an inventory of millions of keys, beside a listing by a local S3 server."""
 
 from __future__ import annotations
 

@@ -68,6 +68,7 @@ class Night:
         self._labels = labels
         self._database = open_database(work)
         self._records_tables: tuple[str, ...] = ()
+        self._records_twice: tuple[str, ...] = ()
         self._images = Listing(self._database, "listed_images", "counted", "not_yet_counted")
         self._records = Listing(self._database, "listed_records", "read_records", "not_yet_read")
         self.use_parts(counts, records)
@@ -148,7 +149,7 @@ class Night:
     def use_json_records(self) -> None:
         """The records are the JSON objects that were listed."""
         self._records_tables, self._records_text = ("listed_records", "record_parts"), query("records_from_json")
-        self._items_text = query("items")
+        self._records_twice, self._items_text = ("read_twice", "recorded_twice"), query("items")
 
     def use_table_records(self, path: Path, source: str, columns: Mapping[str, str], *, only_of_images: bool) -> None:
         """The records are the rows of a table.
@@ -162,7 +163,7 @@ class Night:
         load_table(self._database, path, source, columns, self._work)
         wanted = "SELECT t.* FROM t SEMI JOIN listed_images USING (bin_id)" if only_of_images else "FROM t"
         self._records_tables = ("source_rows",)
-        self._items_text = "SELECT bin_id, items FROM all_records LIMIT 0"
+        self._records_twice, self._items_text = ("recorded_twice",), "SELECT bin_id, items FROM all_records LIMIT 0"
         self._records_text = f"WITH t AS ({query('records_from_table')}) {wanted}"
 
     def reconcile(self, destination: Path, judge: Judge, rank_by: str) -> NDArray[np.float64] | None:
@@ -189,10 +190,12 @@ class Night:
         for number in range(parts.count):
             if parts.count > 1:
                 parts.show(number)
-                self._put_aside("read_twice", "recorded_twice")
+                self._put_aside(*self._records_twice)
             self._judge(number, judge, mix)
             if parts.count > 1:
                 self._keep(f"weighed-{number}", query("weighed"))
+                for name in ("joined", "judged"):
+                    (self._work / f"{name}-{number}.parquet").unlink()
         if parts.count > 1:
             self._show("weighed", "weighed-*.parquet")
         else:
@@ -204,7 +207,7 @@ class Night:
 
     def _join(self, number: int) -> None:
         """Join one part of the night's tables. One join at a time: each wants memory for one of its sides."""
-        self._put_aside("counted_twice", "photographed_twice", "read_twice", "recorded_twice")
+        self._put_aside("counted_twice", "photographed_twice", *self._records_twice)
         for name in ("images", "records"):
             self._keep(name, query(name))
             self._show(name, f"{name}.parquet")

@@ -15,6 +15,7 @@ from pyarrow import orc
 
 from reconcile.bucket import FetchError, S3Access, StoredObject, open_bucket
 from reconcile.config import load_settings
+from reconcile.doctor import examine
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.keys import Keys
 from reconcile.messages import Messages
@@ -194,6 +195,14 @@ def test_what_is_no_list_of_keys_is_one_line(name, content, message, access, tmp
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ReconcileError, match=message):
         listed(Keys(str(tmp_path / name), access, open_bucket("warehouse", access), tmp_path))
+
+
+def test_doctor_looks_at_the_manifest(served, tmp_path, monkeypatch):
+    monkeypatch.setenv("RECONCILE_KEYS", f"s3://reports/{write_inventory(served, [[]], sourceBucket='other')}")
+    settings = load_settings({"bucket": "warehouse", "endpoint_url": served.endpoint_url, "out": str(tmp_path / "out")})
+    found = next(finding for finding in examine(settings) if finding.subject == "keys")
+    assert not found.good
+    assert "is an inventory of the bucket other" in found.text
 
 
 def test_what_cannot_be_meant_is_refused_before_anything_is_read(served, access, tmp_path):
