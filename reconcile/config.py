@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     bucket: str = ""
     images_prefix: str = "bin-images/"
     records_prefix: str = "metadata/"
+    keys: str | None = None
     records: str | None = None
     records_columns: Annotated[dict[str, str], NoDecode, BeforeValidator(lambda value: _columns(value))] = {}
     endpoint_url: str | None = None
@@ -92,7 +93,7 @@ class Settings(BaseSettings):
             raise ValueError(WITH_SECRETS)
         return url
 
-    @field_validator("bucket", "out", "records", "costs")
+    @field_validator("bucket", "out", "keys", "records", "costs")
     @classmethod
     def _no_web_address(cls, location: str | None) -> str | None:
         if location is not None and location.lower().startswith(("http://", "https://")):

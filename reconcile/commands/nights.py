@@ -28,6 +28,7 @@ def run(
     bucket: options.Bucket = None,
     images_prefix: options.ImagesPrefix = None,
     records_prefix: options.RecordsPrefix = None,
+    keys: options.Keys = None,
     records: options.Records = None,
     records_columns: options.RecordsColumns = None,
     limit: options.Limit = None,

@@ -27,6 +27,10 @@ Bucket = Annotated[
 ]
 ImagesPrefix = Annotated[str | None, option("Where the photos lie in it (default: bin-images/).", WHERE)]
 RecordsPrefix = Annotated[str | None, option("Where the JSON records lie in it (default: metadata/).", WHERE)]
+Keys = Annotated[
+    str | None,
+    option("Not listed, but told by an S3 Inventory's manifest.json, or a CSV or Parquet of key,etag.", WHERE),
+]
 Records = Annotated[
     str | None,
     option("A table instead of JSON records: .csv, .parquet or .jsonl, local or s3://.", WHERE),

@@ -19,7 +19,7 @@ def test_flags_win_over_environment_over_file_over_defaults(monkeypatch):
 
 def test_every_option_of_run_can_come_from_the_environment(monkeypatch):
     values = {
-        "bucket": "b", "images_prefix": "i/", "records_prefix": "r/", "records": "t.csv",
+        "bucket": "b", "images_prefix": "i/", "records_prefix": "r/", "records": "t.csv", "keys": "k.csv",
         "records_columns": "bin_id=loc", "endpoint_url": "http://e:1", "region": "r", "profile": "p",
         "no_sign_request": "true", "out": "o", "model": "m.onnx", "device": "cpu", "batch_size": "4", "limit": "9",
         "run_id": "night-1", "log_format": "json", "max_unreadable": "10%", "alarm": "0.5",
