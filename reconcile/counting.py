@@ -16,6 +16,7 @@ from reconcile import interruption
 from reconcile.bucket import Bucket, FetchError, StoredObject
 from reconcile.channel import Channel, Stages, Stopped
 from reconcile.cores import available_cores
+from reconcile.count_rows import counted_row, uncounted_row
 from reconcile.images import UnreadableImage, check_size, load_image
 from reconcile.interruption import Interrupted
 from reconcile.records import MAX_RECORD_BYTES, InvalidRecord, bin_id, read_abid_record
@@ -184,24 +185,13 @@ def _count(
     labels = counter.card.labels
     for batch in batches:
         now = datetime.now(UTC)
-        found: list[dict[str, Any]] = [
-            {"image_key": stored.key, "etag": stored.etag, "reason": reason, "try_again": again, "counted_at": now}
-            for stored, reason, again in batch.unreadable
+        found = [
+            uncounted_row(stored.key, stored.etag, reason, again, now) for stored, reason, again in batch.unreadable
         ]
         if batch.images:
             probabilities = counter.count(batch.pixels[: len(batch.images)], worker)
-            for stored, shares, best in zip(batch.images, probabilities, probabilities.argmax(axis=1), strict=True):
-                found.append(
-                    {
-                        "image_key": stored.key,
-                        "etag": stored.etag,
-                        "predicted_label": labels.names[best],
-                        "predicted_count": labels.values[best],
-                        "probabilities": shares,
-                        "try_again": False,
-                        "counted_at": now,
-                    }
-                )
+            for stored, shares in zip(batch.images, probabilities, strict=True):
+                found.append(counted_row(stored.key, stored.etag, shares, labels, now))
         emptied.put(batch.pixels)
         rows.put(found)
 
