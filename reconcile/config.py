@@ -22,6 +22,7 @@ from reconcile.bucket import WITH_SECRETS, holds_secrets
 from reconcile.errors import DEBUG, UsageError
 
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
+EngineName = Literal["local", "ray"]
 LogFormat = Literal["text", "json"]
 RankBy = Literal["probability", "units", "value"]
 RECORD_ERROR_RATE = 0.03
@@ -61,6 +62,9 @@ class Settings(BaseSettings):
     model: Path | None = None
     device: Device = "auto"
     batch_size: int | None = Field(default=None, ge=1, le=4096)
+    engine: EngineName = "local"
+    ray_address: str | None = None
+    ray_gpus_per_actor: float = Field(default=1, gt=0)
     limit: int | None = Field(default=None, ge=1)
     run_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     log_format: LogFormat = "text"

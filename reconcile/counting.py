@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 LISTED_AHEAD = 2000
 PART_ROWS = 1024
 PART_SECONDS = 10.0
+FETCHES_A_CORE = 16
 
 
 class Work(NamedTuple):
@@ -101,7 +102,7 @@ def count_images(
         stages.start("fetch", fetchers, lambda _: _fetch(bucket, listed, fetched, check_size), fetched)
         stages.start("decode", decoders, lambda _: _decode(fetched, batches, counter, emptied), batches)
         stages.start("count", counter.workers, lambda worker: _count(batches, rows, counter, worker, emptied), rows)
-        return _write(rows, output, f"counts/{counter.model_id}", COUNTS_SCHEMA, progress, complain)
+        return write_rows(rows, output, f"counts/{counter.model_id}", COUNTS_SCHEMA, progress, complain)
 
 
 def read_records(
@@ -121,7 +122,7 @@ def read_records(
         stages.start("list", 1, lambda _: _list(records, listed), listed)
         stages.start("fetch", fetchers, lambda _: _fetch(bucket, listed, fetched, _check_record_size), fetched)
         stages.start("read", 1, lambda _: _read(fetched, rows), rows)
-        return _write(rows, output, "records", RECORDS_SCHEMA, progress, complain)
+        return write_rows(rows, output, "records", RECORDS_SCHEMA, progress, complain)
 
 
 def fetches_in_flight() -> int:
@@ -130,7 +131,7 @@ def fetches_in_flight() -> int:
     An object of S3 is some 20 ms under way, whoever asks, so that these bring about as many a second as a core can
     decode that does nothing else, as on a machine with a GPU. More would only wait for the decoders.
     """
-    return min(16 * available_cores(), 256)
+    return min(FETCHES_A_CORE * available_cores(), 256)
 
 
 def _list(objects: Backlog, listed: Channel[StoredObject]) -> None:
@@ -222,7 +223,7 @@ def _read(fetched: Channel[_Fetched], rows: Channel[list[dict[str, Any]]]) -> No
         rows.put([row])
 
 
-def _write(
+def write_rows(
     rows: Channel[list[dict[str, Any]]],
     output: Output,
     folder: str,
@@ -231,6 +232,19 @@ def _write(
     complain: Callable[[str, str], None],
 ) -> Work:
     """Gather rows into parts.
+
+    Args:
+        rows: as they come; the first column of `schema` is their key, and those with a `reason` have failed.
+        output: where the parts go.
+        folder: in it.
+        schema: of the rows.
+        progress: called with the number of objects just done.
+        complain: called with key and reason of each that failed.
+
+    Raises:
+        ReconcileError: they cannot be written.
+        Interrupted: somebody asked this process to stop.
+        Stopped: another stage has failed.
 
     A wish to stop is heard between two parts and never within one. Whatever ends it early, what is done and waits is
     written first: nothing that was counted is counted again.

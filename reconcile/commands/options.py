@@ -18,6 +18,7 @@ def option(help_text: str, panel: str, **more: Any) -> Any:
 
 
 WHERE, HOW, WHEN = "What to count", "How to count", "What to make of it"
+ELSEWHERE = "On other machines"
 """The panels of `reconcile run --help`."""
 
 
@@ -49,6 +50,14 @@ NoSignRequest = Annotated[
 Model = Annotated[Path | None, option("An ONNX file made by `reconcile export` (default: the shipped one).", HOW)]
 Device = Annotated[str | None, option("auto, cpu, cuda or tensorrt (default: auto).", HOW)]
 BatchSize = Annotated[int | None, option("Photos the model is given at a time (default: 32; on a GPU 128).", HOW)]
+Engine = Annotated[str | None, option("Who counts: local (this machine, the default) or ray.", ELSEWHERE)]
+RayAddress = Annotated[
+    str | None,
+    option("HOST:6379 of a Ray cluster, or auto (default: RAY_ADDRESS, else a Ray of this machine alone).", ELSEWHERE),
+]
+RayGpusPerActor = Annotated[
+    float | None, option("Share of a GPU that each counting actor takes (default: 1; 0.5 puts two on one).", ELSEWHERE)
+]
 Out = Annotated[
     str | None,
     option("Where counts, records and runs are kept: a folder or s3://name/prefix (default: reconcile-out).", WHEN),

@@ -17,6 +17,10 @@ def open_engine(settings: Settings, messages: Messages) -> Engine:
     """The engine, found good to begin with.
 
     Raises:
-        ReconcileError: no model, or the device that was asked for does not load.
+        ReconcileError: no model, or the device that was asked for does not load; or no machines to count on.
     """
+    if settings.engine == "ray":
+        from reconcile.engines.ray_engine import RayEngine
+
+        return RayEngine(settings, messages.warn)
     return LocalEngine(load_counter(settings.model, settings.device, messages.warn, settings.batch_size))

@@ -1,0 +1,161 @@
+"""A Ray cluster: found or started, seen to have this very reconcile on every machine, and kept quiet."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+from reconcile import __version__
+from reconcile.cores import available_cores
+from reconcile.errors import ReconcileError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ADDRESS_SECONDS = 30
+_CHECK_SECONDS = 120
+"""A process of Ray's may have to be started on each machine, and to import onnxruntime there."""
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent to anybody
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # its C++ writes to standard error; the session's own logs have it all
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it warns of a change of its defaults
+}
+
+
+class Cluster:
+    """What there is to count with.
+
+    Args:
+        address: HOST:PORT of its head, `auto` for one that this machine is part of; None for RAY_ADDRESS, and without
+            that for a Ray of this machine's own, which ends with the process.
+
+    Raises:
+        ReconcileError: Ray is not installed, does not answer, or a machine has not this version of reconcile.
+    """
+
+    def __init__(self, address: str | None) -> None:
+        if address is not None and address.startswith("ray://"):
+            raise UsageError(
+                "--ray-address ray://… is Ray Client, which is not supported: give the head's HOST:6379 on a machine "
+                "that is part of the cluster (`ray start --address HOST:6379 --num-cpus 0` makes it one)"
+            )
+        self.address = address or os.environ.get("RAY_ADDRESS") or "local"
+        os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
+        try:
+            import ray
+        except ImportError:
+            raise ReconcileError("--engine ray needs Ray: pip install 'reconcile-bins[ray]'") from None
+        own = {"num_cpus": available_cores(), "include_dashboard": False} if self.address == "local" else {}
+        with _own_signals(), quiet(), _without_standard_error():
+            try:
+                ray.init(
+                    address=self.address,
+                    logging_level=logging.CRITICAL,
+                    log_to_driver=False,
+                    **own,
+                )
+            except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+                raise ReconcileError(f"no Ray cluster at {self.address}: {_first_line(error)}") from None
+        self._check_machines()
+
+    @property
+    def machines(self) -> int:
+        """How many have a core or a GPU to work with."""
+        return len(self._workers())
+
+    @property
+    def cpus(self) -> int:
+        """Cores of all of them, as Ray was told."""
+        return int(self._resources("CPU"))
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of all of them."""
+        return self._resources("GPU")
+
+    def close(self) -> None:
+        """Leave it; one of our own ends."""
+        import ray
+
+        with _own_signals(), quiet():
+            ray.shutdown()
+
+    def _resources(self, name: str) -> float:
+        import ray
+
+        return float(ray.cluster_resources().get(name, 0.0))
+
+    def _workers(self) -> list[dict[str, Any]]:
+        import ray
+
+        nodes: list[dict[str, Any]] = ray.nodes()
+        return [node for node in nodes if node["Alive"] and ({"CPU", "GPU"} & set(node["Resources"]))]
+
+    def _check_machines(self) -> None:
+        """Ask each machine which reconcile it has."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        def version() -> str:  # sent as code, since where it runs there may be no reconcile to import
+            try:
+                import reconcile.engines.ray_work
+            except ImportError as error:
+                return f"cannot import reconcile there: {error}"
+            return f"has reconcile {reconcile.__version__}, and this is"
+
+        asked = {}
+        with quiet():
+            for node in self._workers():
+                there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                ask: Any = ray.remote(num_cpus=0, scheduling_strategy=there)(version)
+                asked[ask.remote()] = node["NodeManagerAddress"]
+            try:
+                told = dict(zip(asked.values(), ray.get(list(asked), timeout=_CHECK_SECONDS), strict=True))
+            except ray.exceptions.RayError as error:
+                raise ReconcileError(f"the Ray cluster at {self.address} does not work: {_first_line(error)}") from None
+        for machine, said in told.items():
+            if said != f"has reconcile {__version__}, and this is":
+                raise ReconcileError(
+                    f"Ray's machine {machine} {said} {__version__}; install the same version on all of them"
+                )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Ray prints what happens to its processes on standard output, which is for results."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):  # noqa: PTH123
+        yield
+
+
+@contextmanager
+def _without_standard_error() -> Iterator[None]:
+    """Ray's C++ tells there what it was told of its logs."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray takes SIGTERM for itself."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
