@@ -53,7 +53,7 @@ BatchSize = Annotated[int | None, option("Photos the model is given at a time (d
 Engine = Annotated[str | None, option("Who counts: local (this machine, the default) or ray.", ELSEWHERE)]
 RayAddress = Annotated[
     str | None,
-    option("HOST:6379 of a Ray cluster, or auto (default: RAY_ADDRESS, else a Ray of this machine alone).", ELSEWHERE),
+    option("HOST:6379 of a Ray cluster (default: RAY_ADDRESS, else a Ray of this machine alone).", ELSEWHERE),
 ]
 RayGpusPerActor = Annotated[
     float | None, option("Share of a GPU that each counting actor takes (default: 1; 0.5 puts two on one).", ELSEWHERE)

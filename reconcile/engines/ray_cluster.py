@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ from reconcile.errors import ReconcileError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_ADDRESS_SECONDS = 30
+_OWN = "local"
+_ADDRESS_SECONDS = 10
 _CHECK_SECONDS = 120
 """A process of Ray's may have to be started on each machine, and to import onnxruntime there."""
 _QUIET = {
@@ -31,26 +33,26 @@ class Cluster:
     """What there is to count with.
 
     Args:
-        address: HOST:PORT of its head, `auto` for one that this machine is part of; None for RAY_ADDRESS, and without
-            that for a Ray of this machine's own, which ends with the process.
+        address: HOST:PORT of its head; None for RAY_ADDRESS, and without that for a Ray of this machine's own, which
+            ends with the process.
 
     Raises:
+        UsageError: the address has another form.
         ReconcileError: Ray is not installed, does not answer, or a machine has not this version of reconcile.
     """
 
     def __init__(self, address: str | None) -> None:
-        if address is not None and address.startswith("ray://"):
-            raise UsageError(
-                "--ray-address ray://… is Ray Client, which is not supported: give the head's HOST:6379 on a machine "
-                "that is part of the cluster (`ray start --address HOST:6379 --num-cpus 0` makes it one)"
-            )
-        self.address = address or os.environ.get("RAY_ADDRESS") or "local"
+        self.address = address or os.environ.get("RAY_ADDRESS") or _OWN
         os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
         try:
             import ray
         except ImportError:
             raise ReconcileError("--engine ray needs Ray: pip install 'reconcile-bins[ray]'") from None
-        own = {"num_cpus": available_cores(), "include_dashboard": False} if self.address == "local" else {}
+        if self.address == _OWN:
+            own = {"num_cpus": available_cores(), "include_dashboard": False}
+        else:
+            _check_address(self.address)
+            own = {}
         with _own_signals(), quiet(), _without_standard_error():
             try:
                 ray.init(
@@ -61,7 +63,11 @@ class Cluster:
                 )
             except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
                 raise ReconcileError(f"no Ray cluster at {self.address}: {_first_line(error)}") from None
-        self._check_machines()
+        try:
+            self._check_machines()
+        except ReconcileError:
+            self.close()
+            raise
 
     @property
     def machines(self) -> int:
@@ -105,8 +111,8 @@ class Cluster:
             try:
                 import reconcile.engines.ray_work
             except ImportError as error:
-                return f"cannot import reconcile there: {error}"
-            return f"has reconcile {reconcile.__version__}, and this is"
+                return f"cannot import reconcile: {error}"
+            return f"has reconcile {reconcile.__version__}"
 
         asked = {}
         with quiet():
@@ -119,10 +125,24 @@ class Cluster:
             except ray.exceptions.RayError as error:
                 raise ReconcileError(f"the Ray cluster at {self.address} does not work: {_first_line(error)}") from None
         for machine, said in told.items():
-            if said != f"has reconcile {__version__}, and this is":
+            if said != f"has reconcile {__version__}":
                 raise ReconcileError(
-                    f"Ray's machine {machine} {said} {__version__}; install the same version on all of them"
+                    f"Ray's machine {machine} {said}; all of them need reconcile {__version__}, as here"
                 )
+
+
+def _check_address(address: str) -> None:
+    """Ray itself would wait for hours for somebody to answer."""
+    host, _, port = address.rpartition(":")
+    if address.startswith("ray://") or not host or not port.isdecimal():
+        raise UsageError(
+            f"--ray-address {address}: expected the head's HOST:6379, on a machine that is part of the cluster "
+            "(`ray start --address HOST:6379 --num-cpus 0` makes it one); Ray Client (ray://) is not supported"
+        )
+    try:
+        socket.create_connection((host, int(port)), _ADDRESS_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ReconcileError(f"no Ray cluster at {address}: {error}") from None
 
 
 @contextmanager
