@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconcile.bucket import S3Access, open_bucket
-from reconcile.cores import available_cores
-from reconcile.counting import fetches_in_flight
+from reconcile.cores import available_cores, fetches_in_flight
 from reconcile.images import load_image
 from reconcile.records import read_abid_record
 

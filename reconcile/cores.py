@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
+FETCHES_A_CORE = 16
 
 
 def available_cores(cgroup: Path = _CGROUP) -> int:
@@ -33,3 +34,12 @@ def _quota(cgroup: Path) -> int | None:
         return math.ceil(int(quota) / int(period)) if int(quota) > 0 else None
     except (OSError, ValueError):  # no Linux, no cgroups, or "max": no limit
         return None
+
+
+def fetches_in_flight() -> int:
+    """How many objects are asked for at a time: 16 for each core, 256 at most.
+
+    An object of S3 is some 20 ms under way, whoever asks, so that these bring about as many a second as a core can
+    decode that does nothing else, as on a machine with a GPU. More would only wait for the decoders.
+    """
+    return min(FETCHES_A_CORE * available_cores(), 256)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from reconcile import interruption
 from reconcile.bucket import Bucket, FetchError, StoredObject
 from reconcile.channel import Channel, Stages, Stopped
-from reconcile.cores import available_cores
+from reconcile.cores import available_cores, fetches_in_flight
 from reconcile.count_rows import counted_row, uncounted_row
 from reconcile.images import UnreadableImage, check_size, load_image
 from reconcile.interruption import Interrupted
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from reconcile.store import Output
 
 LISTED_AHEAD = 2000
-PART_ROWS = 1024
+PART_ROWS = 8192
 PART_SECONDS = 10.0
-FETCHES_A_CORE = 16
+"""A part is written when one of these is reached: `kill -9` costs ten seconds of counting. Fewer rows would make so
+many parts of a fast night that bringing them from S3 takes long every night."""
 
 
 class Work(NamedTuple):
@@ -123,15 +124,6 @@ def read_records(
         stages.start("fetch", fetchers, lambda _: _fetch(bucket, listed, fetched, _check_record_size), fetched)
         stages.start("read", 1, lambda _: _read(fetched, rows), rows)
         return write_rows(rows, output, "records", RECORDS_SCHEMA, progress, complain)
-
-
-def fetches_in_flight() -> int:
-    """How many objects are asked for at a time: 16 for each core, 256 at most.
-
-    An object of S3 is some 20 ms under way, whoever asks, so that these bring about as many a second as a core can
-    decode that does nothing else, as on a machine with a GPU. More would only wait for the decoders.
-    """
-    return min(FETCHES_A_CORE * available_cores(), 256)
 
 
 def _list(objects: Backlog, listed: Channel[StoredObject]) -> None:

@@ -12,8 +12,8 @@ from reconcile.charts import BAR, INK, as_svg
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconcile.evaluation import CoveragePoint, ReliabilityBin
     from reconcile.planted_evaluation import PlantedErrors
+    from reconcile.reliability import CoveragePoint, ReliabilityBin
 
 _SHARE = alt.Scale(domain=[0, 1])
 _STRETCHED = alt.Scale(domain=[0, 1], type="sqrt")

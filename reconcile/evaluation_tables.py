@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconcile.evaluation import Estimate
+    from reconcile.estimate import Estimate
 
 _TEXT_WIDTH = 78
 

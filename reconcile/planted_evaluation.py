@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reconcile.discrepancy import ErrorModel, p_wrong, truth_given_photo_and_record
-from reconcile.evaluation import Estimate
+from reconcile.estimate import Estimate
 from reconcile.expectation import expected_number
 from reconcile.label_shift import tonights_mix, under_another_mix
 from reconcile.planting import number_to_plant, plant

@@ -8,7 +8,7 @@ from reconcile.evaluation_tables import Section, Table, percent, percents, so_ma
 from reconcile.planted_evaluation import OURS
 
 if TYPE_CHECKING:
-    from reconcile.evaluation import Estimate
+    from reconcile.estimate import Estimate
     from reconcile.planted_evaluation import AtCapacity, PlantedErrors, PlantedEvaluation
 
 _HEADLINE = 0.05

@@ -12,11 +12,12 @@ import pandas as pd
 from reconcile.charts import accuracy_chart, history_chart
 from reconcile.data_table import data_table_css, data_table_module
 from reconcile.errors import ReconcileError
-from reconcile.evaluation import CALIBRATION_BINS, CoveragePoint, ReliabilityBin, expected_calibration_error, wilson
+from reconcile.estimate import wilson
 from reconcile.evaluation_charts import coverage_chart, reliability_chart
 from reconcile.history import night_of
 from reconcile.labels import CountLabels
 from reconcile.page import in_both_themes, render_page
+from reconcile.reliability import CALIBRATION_BINS, CoveragePoint, ReliabilityBin, expected_calibration_error
 from reconcile.report_overview import overview
 from reconcile.report_queue import MOST_SHOWN, queue_rows
 from reconcile.resources import resource

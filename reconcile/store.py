@@ -18,6 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reconcile.bucket import FetchError
+from reconcile.channel import Channel, Stages
+from reconcile.cores import fetches_in_flight
 from reconcile.errors import ReconcileError
 
 if TYPE_CHECKING:
@@ -136,14 +138,26 @@ class Output:
 
         DuckDB reads local files only, so no credential ever enters a query.
         """
-        paths = []
-        for page in self.bucket.pages(f"{folder}/"):
-            for stored in page:
-                if not stored.key.endswith(".parquet"):
-                    continue
-                path = self.bucket.local_path(stored.key) or self._bring(stored.key, work)
-                paths.append(str(path))
-        return paths
+        keys = [stored.key for page in self.bucket.pages(f"{folder}/") for stored in page]
+        paths = {key: self.bucket.local_path(key) or work / key for key in keys if key.endswith(".parquet")}
+        self._bring_all([key for key, path in paths.items() if not path.exists()], work)
+        return [str(path) for path in paths.values()]
+
+    def _bring_all(self, keys: Sequence[str], work: Path) -> None:
+        """Bring objects to `work`, many at a time: each is some 20 ms under way, and there may be thousands."""
+        if not keys:
+            return
+        workers = min(fetches_in_flight(), len(keys))
+        with Stages() as stages:
+            brought: Channel[Path] = Channel(stages, 2 * workers, workers)
+
+            def bring(worker: int) -> None:
+                for key in keys[worker::workers]:
+                    brought.put(self._bring(key, work))
+
+            stages.start("bring", workers, bring, brought)
+            for _ in brought:
+                pass
 
     def _bring(self, key: str, work: Path) -> Path:
         path = work / key

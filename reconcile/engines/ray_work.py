@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from reconcile.bucket import FetchError, S3Access, open_bucket
+from reconcile.cores import FETCHES_A_CORE
 from reconcile.counter import load_counter
-from reconcile.counting import FETCHES_A_CORE
 from reconcile.images import UnreadableImage, check_size, load_image
 
 if TYPE_CHECKING:

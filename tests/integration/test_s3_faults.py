@@ -20,7 +20,7 @@ import pytest
 from reconcile import retries, s3, s3_connection
 from reconcile.bucket import FetchError, S3Access, open_bucket
 from reconcile.config import load_settings
-from reconcile.counting import fetches_in_flight
+from reconcile.cores import fetches_in_flight
 from reconcile.errors import ReconcileError
 from reconcile.messages import Messages
 from reconcile.pipeline import run

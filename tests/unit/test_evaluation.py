@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from reconcile.errors import ReconcileError
-from reconcile.evaluation import bootstrap, brier_score, coverage, evaluate, negative_log_likelihood, restrict, wilson
+from reconcile.estimate import bootstrap, wilson
+from reconcile.evaluation import evaluate, restrict
 from reconcile.labels import CountLabels
+from reconcile.reliability import brier_score, coverage, negative_log_likelihood
 
 SEVEN = CountLabels(("0", "1", "2", "3", "4", "5", "6+"))
 

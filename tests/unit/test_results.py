@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reconcile.errors import ReconcileError, UsageError
-from reconcile.evaluation import coverage, reliability
+from reconcile.reliability import coverage, reliability
 from reconcile.results import Results, check_pattern
 from tests.conftest import LABELS
 

@@ -1,0 +1,70 @@
+"""The figures that the tables of docs/SCALING.md stand on, each with its source.
+
+One that has not been measured yet has no value.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+RESULTS = "measured: [RESULTS.md](../benchmarks/RESULTS.md)"
+LATER = "to be measured"
+README = "measured: [README](../README.md)"
+S3_PRICES = "[S3 pricing](https://aws.amazon.com/s3/pricing/) ¹"
+EC2_PRICES = "[EC2 pricing](https://aws.amazon.com/ec2/pricing/on-demand/) ¹"
+SAGEMAKER_PRICES = "[SageMaker pricing](https://aws.amazon.com/sagemaker/pricing/) ¹"
+S3_API = "[S3 API](https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html)"
+S3_GUIDE = "[S3 guide](https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html)"
+NVIDIA = "https://github.com/NVIDIA/DeepLearningExamples/tree/master/PyTorch/Classification/ConvNets/resnet50v1.5"
+MLPERF = "[MLPerf inference {0}](https://github.com/mlcommons/inference_results_{0}), offline, int8, TensorRT"
+
+
+class Figure(NamedTuple):
+    """A number, what it is, and where it comes from; the value is None until it has been measured."""
+
+    value: float | None
+    what: str
+    source: str
+
+
+FIGURES = {
+    "photo": Figure(68_616, "bytes a photo", "mean of the 338 photos of ABID that we have in their own bytes"),
+    "record": Figure(2_010, "bytes a JSON record", "mean of 1,401 records of ABID"),
+    "count": Figure(62, "bytes a row of a counts part", "drawn counts of `benchmarks/records_data.py`, 1,024 a part"),
+    "plain": Figure(40.5, "images/s a core, int8 without VNNI", f"{RESULTS}, Counting on a CPU: 81 on two cores"),
+    "vnni": Figure(98.5, "images/s a core, int8 with VNNI", f"{README}, How fast: 197 on two cores, earlier version"),
+    "feed": Figure(693, "images/s that a core can feed to a GPU", f"{RESULTS}, What a host can feed to a GPU"),
+    "t4": Figure(1_198, "ResNet50 at 224 px on a T4, images/s", f"[NVIDIA]({NVIDIA}), PyTorch, mixed precision"),
+    "t4 most": Figure(6_112, "the same, the most", MLPERF.format("v0.7") + ", 48,897.8 on eight"),
+    "l4 most": Figure(12_882, "the same on an L4, the most", MLPERF.format("v3.1")),
+    "record cpu": Figure(0.42, "CPU ms a JSON record", f"{RESULTS}, Counting on a CPU (with the server's share)"),
+    "join": Figure(19.9, "seconds a million bins, to report", f"{RESULTS}, Records at scale: 79.6 for four million"),
+    "join one": Figure(9.3, "seconds, 388,861 bins, to report", f"{RESULTS}, Records at scale"),
+    "memory one": Figure(825, "MB at the most, 388,861 bins", f"{RESULTS}, Records at scale"),
+    "join 20": Figure(None, "seconds a million bins, at 20 million", LATER),
+    "memory 20": Figure(None, "MB at the most, at 20 million bins", LATER),
+    "disk": Figure(None, "MB of temporary disk a million bins", LATER),
+    "keys": Figure(None, "seconds a million keys of an S3 Inventory", LATER),
+    "keys cpu": Figure(None, "CPU seconds of that", LATER),
+    "serve": Figure(None, "images/s of `reconcile serve`, where `run` has 81", LATER),
+    "ray": Figure(None, "images/s of `--engine ray`, where `run` has 81", LATER),
+    "get": Figure(0.4, "$ a million GET", S3_PRICES),
+    "list": Figure(5.0, "$ a million LIST or PUT", S3_PRICES),
+    "inventory": Figure(0.0025, "$ a million objects in an S3 Inventory", S3_PRICES),
+    "page": Figure(1000, "keys a LIST", S3_API),
+    "gets": Figure(5500, "GET/s a partitioned prefix, at least", S3_GUIDE),
+    "fast": Figure(0.02, "seconds a small request, the least", "what `counting.py` was written for; not measured"),
+    "slow": Figure(0.2, "seconds a small request, the most", f"{S3_GUIDE}: roughly 100–200 ms"),
+    "c7i.4xlarge": Figure(0.714, "$ an hour, c7i.4xlarge (16 vCPU, VNNI)", EC2_PRICES),
+    "g4dn.xlarge": Figure(0.526, "$ an hour, g4dn.xlarge (4 vCPU, one T4)", EC2_PRICES),
+    "ml.c7i.4xlarge": Figure(0.857, "$ an hour, ml.c7i.4xlarge", SAGEMAKER_PRICES),
+    "ml.g4dn.xlarge": Figure(0.736, "$ an hour, ml.g4dn.xlarge", SAGEMAKER_PRICES),
+}  # fmt: skip
+
+
+def known(name: str) -> float:
+    """A figure that is there."""
+    value = FIGURES[name].value
+    if value is None:
+        raise KeyError(f"{name} has not been measured")
+    return value

@@ -1,0 +1,144 @@
+"""Whether a model's probabilities come true, and how right it is where it is certain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reconcile.estimate import Estimate, wilson
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+CALIBRATION_BINS = 15
+"""As in Guo et al. 2017, section 5."""
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Photos whose largest probability is over `low` and at most `high`; the figures are None where there are none."""
+
+    low: float
+    high: float
+    photos: int
+    probability: float | None
+    """Mean of the largest probabilities."""
+    accuracy: Estimate | None
+    """Share counted the same, with its Wilson interval."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Whether a probability of 70 % means right in 70 of 100 photos."""
+
+    expected_error: float
+    negative_log_likelihood: float
+    brier: float
+    bins: tuple[ReliabilityBin, ...]
+
+
+@dataclass(frozen=True)
+class CoveragePoint:
+    """The photos that the model is most certain of."""
+
+    share: float
+    """Of all photos."""
+    photos: int
+    least_probability: float
+    """The smallest of their largest probabilities: keep the photos from here on to get this share."""
+    accuracy: Estimate
+    """Share counted the same, with its Wilson interval."""
+
+
+def reliability(largest: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
+    """Accuracy against probability, in bins of equal width (Guo et al. 2017, On Calibration of Modern Neural Networks).
+
+    Args:
+        largest: the largest probability of each photo, float64 [N].
+        right: whether the label with that probability is the one on record, bool [N].
+
+    Returns:
+        15 bins; the first is over 0 and at most 1/15, and so on.
+    """
+    places = np.clip(np.ceil(largest * CALIBRATION_BINS).astype(np.int64) - 1, 0, CALIBRATION_BINS - 1)
+    photos = np.bincount(places, minlength=CALIBRATION_BINS)
+    sums = np.bincount(places, weights=largest, minlength=CALIBRATION_BINS)
+    rights = np.bincount(places[right], minlength=CALIBRATION_BINS)
+    return tuple(
+        ReliabilityBin(
+            low=place / CALIBRATION_BINS,
+            high=(place + 1) / CALIBRATION_BINS,
+            photos=int(photos[place]),
+            probability=float(sums[place] / photos[place]) if photos[place] else None,
+            accuracy=wilson(int(rights[place]), int(photos[place])),
+        )
+        for place in range(CALIBRATION_BINS)
+    )
+
+
+def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
+    """Σ (photos in the bin / N) · |accuracy − mean probability| (Guo et al. 2017, equation 3), 0 to 1."""
+    gaps = [
+        found.photos * abs(found.accuracy.value - found.probability)
+        for found in bins
+        if found.accuracy is not None and found.probability is not None
+    ]
+    return sum(gaps) / sum(found.photos for found in bins)
+
+
+def negative_log_likelihood(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+    """Mean of −ln P(label on record), in nats.
+
+    A probability of 0 is taken as the smallest that float32 holds to full precision, so that one photo does not make
+    it infinite.
+    """
+    own = probabilities[np.arange(len(truth)), truth]
+    return float(-np.log(np.maximum(own, np.finfo(np.float32).tiny)).mean())
+
+
+def brier_score(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+    """Mean over photos of Σ (P − y)², y being 1 for the label on record and else 0 (Brier 1950, Mon. Wea. Rev. 78:1-3).
+
+    0 is best, 2 is certain and wrong every time.
+    """
+    wanted = np.eye(probabilities.shape[1])[truth]
+    return float(np.square(probabilities - wanted).sum(axis=1).mean())
+
+
+def coverage(largest: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[CoveragePoint, ...]:
+    """Accuracy of the photos that the model is most certain of, for 1, 2, … 100 % of them.
+
+    This is one minus the selective risk (El-Yaniv and Wiener 2010, JMLR 11:1605-1641). Photos of the same probability
+    stay in the order they came in.
+
+    Args:
+        largest: the largest probability of each photo, float64 [N], N over 0.
+        right: whether the label with that probability is the one on record, bool [N].
+
+    Returns:
+        100 points; each takes at least one photo.
+    """
+    order = np.argsort(-largest, kind="stable")
+    rights = np.cumsum(right[order])
+    points = []
+    for percent in range(1, 101):
+        photos = -(-percent * len(order) // 100)
+        accuracy = wilson(int(rights[photos - 1]), photos)
+        assert accuracy is not None
+        points.append(CoveragePoint(percent / 100, photos, float(largest[order[photos - 1]]), accuracy))
+    return tuple(points)
+
+
+def calibration_of(shares: NDArray[np.float64], truth: NDArray[np.int64]) -> Calibration:
+    """All of it, from probabilities, float64 [N, labels], and the places of the labels on record, int64 [N]."""
+    bins = reliability(shares.max(axis=1), shares.argmax(axis=1) == truth)
+    return Calibration(
+        expected_error=expected_calibration_error(bins),
+        negative_log_likelihood=negative_log_likelihood(shares, truth),
+        brier=brier_score(shares, truth),
+        bins=bins,
+    )
