@@ -2,8 +2,8 @@
 
     python -m benchmarks [PART …]
 
-Parts are throughput, feed, records, start, quiet and memory; without any, all of them. Each part's section is replaced
-in RESULTS.md, and says when and on what it was measured.
+Parts are throughput, feed, ray, records, start, quiet and memory; without any, all of them. Each part's section is
+replaced in RESULTS.md, and says when and on what it was measured.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import records, small_things, throughput
+from benchmarks import ray_overhead, records, small_things, throughput
 from benchmarks.machine import copy_bucket, description, draw_bucket, serve
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ INPUT_SIZE = 160
 TITLES = {
     "throughput": "Counting on a CPU",
     "feed": "What a host can feed to a GPU",
+    "ray": "Ray on one machine",
     "records": "Records at scale",
     "start": "Starting up",
     "quiet": "A quiet night",
@@ -49,6 +50,7 @@ def main(wanted: list[str]) -> None:
             parts: dict[str, Callable[[], list[str]]] = {
                 "throughput": lambda: throughput.measure(server, "sample", folder),
                 "feed": lambda: throughput.measure_feed(server, "larger", folder, INPUT_SIZE),
+                "ray": lambda: ray_overhead.measure(server, "sample", folder),
                 "records": lambda: records.measure(folder),
                 "start": small_things.measure_start,
                 "quiet": lambda: small_things.measure_quiet_night(sample, folder),

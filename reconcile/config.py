@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     batch_size: int | None = Field(default=None, ge=1, le=4096)
     engine: EngineName = "local"
     ray_address: str | None = None
-    ray_gpus_per_actor: float = Field(default=1, gt=0)
+    ray_gpus_per_actor: float | None = Field(default=None, gt=0)
     limit: int | None = Field(default=None, ge=1)
     run_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     log_format: LogFormat = "text"

@@ -126,9 +126,7 @@ class Cluster:
                 raise ReconcileError(f"the Ray cluster at {self.address} does not work: {_first_line(error)}") from None
         for machine, said in told.items():
             if said != f"has reconcile {__version__}":
-                raise ReconcileError(
-                    f"Ray's machine {machine} {said}; all of them need reconcile {__version__}, as here"
-                )
+                raise ReconcileError(f"Ray's machine {machine} {said}; it needs reconcile {__version__}, as here")
 
 
 def _check_address(address: str) -> None:

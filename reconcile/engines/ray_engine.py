@@ -57,7 +57,7 @@ class RayEngine:
         self._device = ("cuda" if gpus else "cpu") if asked == "auto" else asked
         if self._device != "cpu" and not gpus:
             warn(f"--device {self._device}: the Ray cluster has no GPU; the run waits until it has one")
-        self._gpu_share = settings.ray_gpus_per_actor
+        self._gpu_share = settings.ray_gpus_per_actor or 1
         self._batch_size = settings.batch_size or (CPU_BATCH if self._device == "cpu" else GPU_BATCH)
         self.model: CountModel = read_model(settings.model or default_model(self._device))
 
