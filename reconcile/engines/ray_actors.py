@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
 from ray.exceptions import RayActorError
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_SECONDS = 5.0
 _DEATHS_IN_A_ROW = 5
+
+
+class Room(NamedTuple):
+    """What a cluster has a place for, at the same time."""
+
+    actors: int
+    tasks: int
+    """That fetch and decode."""
 
 
 @dataclass(frozen=True)
@@ -48,23 +56,23 @@ class Actors:
 
     Args:
         recipe: how one is made.
-        room: how many the cluster has room for.
+        room: what the cluster has room for now.
     """
 
-    def __init__(self, recipe: Recipe, room: Callable[[], int]) -> None:
-        self._recipe, self._room = recipe, room
+    def __init__(self, recipe: Recipe, room: Callable[[], Room]) -> None:
+        self._recipe, self._look = recipe, room
         self._class: Any = ray.remote(**recipe.options)(CountingActor)
         self._ready: list[Actor] = []
         self._loading: dict[Any, Actor] = {}
-        self._wanted, self._look_again, self._deaths = 0, 0.0, 0
+        self._room, self._look_again, self._deaths = Room(1, 1), 0.0, 0
 
     @property
-    def wanted(self) -> int:
-        """How many there should be."""
+    def room(self) -> Room:
+        """What there is a place for; at least one of each, since who waits for it makes a cluster that scales grow."""
         if time.monotonic() >= self._look_again:
-            self._wanted = max(1, self._room())  # one that waits is what makes a cluster that scales itself grow
+            self._room = Room(*(max(1, number) for number in self._look()))
             self._look_again = time.monotonic() + _LOOK_EVERY_SECONDS
-        return self._wanted
+        return self._room
 
     @property
     def loading(self) -> list[Any]:
@@ -73,13 +81,14 @@ class Actors:
 
     def tend(self, blocks: int) -> None:
         """Start actors for `blocks` blocks that are not counted yet; end those that there is no room for any more."""
-        while len(self._ready) + len(self._loading) < min(self.wanted, blocks):
+        wanted = self.room.actors
+        while len(self._ready) + len(self._loading) < min(wanted, blocks):
             handle = self._class.remote()
             self._loading[handle.load.remote(*self._recipe.load)] = Actor(handle)
-        for loading in self.loading[max(self.wanted - len(self._ready), 0) :]:
+        for loading in self.loading[max(wanted - len(self._ready), 0) :]:
             ray.kill(self._loading.pop(loading).handle)
         for idle in [actor for actor in self._ready if not actor.under_way]:
-            if len(self._ready) > self.wanted:
+            if len(self._ready) > wanted:
                 self.bury(idle)
 
     def loaded(self, loading: Any) -> None:

@@ -21,12 +21,14 @@ _OWN = "local"
 _ADDRESS_SECONDS = 10
 _CHECK_SECONDS = 120
 """A process of Ray's may have to be started on each machine, and to import onnxruntime there."""
-_QUIET = {
+ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent to anybody
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # its C++ writes to standard error; the session's own logs have it all
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it warns of a change of its defaults
+    "RAY_DEDUP_LOGS": "0",  # else what was held back is printed when all is over
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it warns that this is to be its default
+    "RAY_worker_niceness": "0",  # else whatever else runs on this machine goes before what counts
 }
+"""For a Ray of our own, and for our part of another; what is set already stays."""
 
 
 class Cluster:
@@ -43,7 +45,7 @@ class Cluster:
 
     def __init__(self, address: str | None) -> None:
         self.address = address or os.environ.get("RAY_ADDRESS") or _OWN
-        os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
+        os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
         try:
             import ray
         except ImportError:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from reconcile.bucket import Bucket, StoredObject
     from reconcile.config import Settings
     from reconcile.counting import Work
-    from reconcile.engines.ray_actors import Recipe
+    from reconcile.engines.ray_actors import Recipe, Room
     from reconcile.model import CountModel
     from reconcile.store import Output
 
@@ -91,9 +91,7 @@ class RayEngine:
         card = self.model.card
         actors = Actors(self._recipe(), self._room)
         source = Source(bucket.location, bucket.access, card.input_size)
-        # The actors' next blocks, and what all cores may be preparing meanwhile.
-        ahead = self._room() + max(self._cluster.cpus, 1)
-        flow = Flow(source, self._preparing, actors, ahead, card.labels)
+        flow = Flow(source, self._preparing, actors, card.labels)
         try:
             with quiet(), Stages() as stages:
                 stages.on_stop(images.stop)
@@ -132,8 +130,9 @@ class RayEngine:
         options = needs | {"max_restarts": 0, "scheduling_strategy": "SPREAD"}
         return Recipe(options, (model, self._device, self._batch_size), blocks)
 
-    def _room(self) -> int:
-        """How many actors the cluster has room for."""
-        if self._device == "cpu":
-            return self._cluster.cpus
-        return int(self._cluster.gpus / self._gpu_share + 1e-6)
+    def _room(self) -> Room:
+        """A task a core, and an actor a core, or as many as share the GPUs."""
+        from reconcile.engines.ray_actors import Room
+
+        cores = self._cluster.cpus
+        return Room(cores if self._device == "cpu" else int(self._cluster.gpus / self._gpu_share + 1e-6), cores)

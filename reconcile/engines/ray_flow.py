@@ -40,18 +40,18 @@ class Flow:
     """All that is under way, looked after by one thread.
 
     A block's rows are handed on once, when its count has come back, whatever was tried for it before: so nothing is
-    lost with a machine, and nothing counted twice. No more blocks are decoded than `ahead` of those that are counted.
+    lost with a machine, and nothing counted twice. As many blocks are in preparation, or wait for an actor, as there is
+    room for tasks and actors: so a slow model holds the fetching back.
 
     Args:
         source: what `prepare` is told first, in Ray's memory.
         options: of `ray.remote`, for the tasks that prepare: what they need of a machine.
         actors: who counts.
-        ahead: how many blocks may be in preparation, or wait for an actor.
         labels: of the model.
     """
 
-    def __init__(self, source: Any, options: dict[str, Any], actors: Actors, ahead: int, labels: CountLabels) -> None:
-        self._source, self._actors, self._ahead, self._labels = source, actors, ahead, labels
+    def __init__(self, source: Any, options: dict[str, Any], actors: Actors, labels: CountLabels) -> None:
+        self._source, self._actors, self._labels = source, actors, labels
         self._prepare: Any = ray.remote(num_returns=2, max_retries=_RETRIES, **options)(prepare)
         self._again: deque[_Block] = deque()
         self._preparing: dict[Any, _Block] = {}
@@ -91,7 +91,7 @@ class Flow:
         return done
 
     def _take(self, blocks: Channel[list[StoredObject]]) -> None:
-        while len(self._preparing) + len(self._waiting) < self._ahead:
+        while len(self._preparing) + len(self._waiting) < sum(self._actors.room):
             if self._again:
                 block = self._again.popleft()
             elif images := blocks.nowait():

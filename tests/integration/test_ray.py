@@ -50,7 +50,7 @@ def cluster():
         patch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
         patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        for name, value in ray_cluster._QUIET.items():
+        for name, value in ray_cluster.ENVIRONMENT.items():
             patch.setenv(name, value)
         memory = 150 * 2**20
         node = {"num_cpus": 1, "object_store_memory": memory, "include_dashboard": False}
