@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from reconcile.labels import CountLabels
 
 
-def counted_row(key: str, etag: str, shares: NDArray[np.float32], labels: CountLabels, now: datetime) -> dict[str, Any]:
+def counted_row(
+    key: str | None, etag: str | None, shares: NDArray[np.float32], labels: CountLabels, now: datetime
+) -> dict[str, Any]:
     """A row of `store.COUNTS_SCHEMA` for an image that was counted.
 
     Args:
-        key: of the image, relative to its bucket.
-        etag: of the bytes that were counted.
+        key: of the image, relative to its bucket; None for bytes that are in none.
+        etag: of the bytes that were counted; likewise.
         shares: float32 [labels], the probability of each count label.
         labels: of the model.
         now: with a time zone.

@@ -26,6 +26,7 @@ from reconcile.bucket import S3Access
 from reconcile.images import PREPROCESSING
 from reconcile.labels import CountLabels
 from reconcile.model import ModelCard
+from tests.forked import run_forked
 
 # Several tests run at once: more threads than cores would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -38,6 +39,32 @@ SCRIPTS = Path(sys.executable).parent
 needs_abid = pytest.mark.skipif(
     not SHARED.is_dir(), reason=f"the photos of the Amazon Bin Image Dataset are not in {SHARED}"
 )
+
+
+# A file's tests share a server or a run, so one process does them all: what takes longest begins first, or the others
+# would wait for it in the end.
+LONGEST_FIRST = [
+    "integration/training/test_elsewhere.py",
+    "integration/test_run.py",
+    "browser/test_report.py",
+    "browser/test_recounting.py",
+    "integration/training/test_export.py",
+    "integration/test_night.py",
+    "integration/test_model_card.py",
+    "integration/test_s3_faults.py",
+    "integration/training/test_training.py",
+    "integration/verdicts/test_recounting.py",
+    "browser/test_evaluation.py",
+    "integration/test_evaluate.py",
+    "integration/test_killed.py",
+    "integration/test_many_records.py",
+]
+
+
+def pytest_collection_modifyitems(items):
+    """Put the longest files first, and leave the others in their order."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(autouse=True)
@@ -196,8 +223,13 @@ def moto(moto_server) -> S3Access:
 
 
 def reconcile(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run the command as a person would."""
-    command = [str(SCRIPTS / "reconcile"), *(str(argument) for argument in arguments)]
+    """Run the command as a person would, but for the time that a process takes to start."""
+    return run_forked([str(SCRIPTS / "reconcile"), *map(str, arguments)], **options)
+
+
+def reconcile_from_scratch(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run the command as a person would: each command at least once, and where it matters how a process starts."""
+    command = [str(SCRIPTS / "reconcile"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
 
 

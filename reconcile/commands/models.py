@@ -10,16 +10,33 @@ import typer
 
 from reconcile.commands import options
 from reconcile.commands.endings import INTERRUPTED, telling_of_a_stop
-from reconcile.errors import ReconcileError
+from reconcile.errors import ReconcileError, UsageError
 from reconcile.messages import Messages
 from reconcile.precision import Precision
 
 FROM_SAGEMAKER = "Environment variables are those that SageMaker sets."
+
+
+def _channel(*names: str) -> Path | None:
+    """Where SageMaker puts the photos. SM_CHANNEL_… are set by its training toolkit, which few images have."""
+    folders = [Path(os.environ.get("SM_INPUT_DIR", "/opt/ml/input"), "data", name) for name in names]
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def _training_channel() -> Path:
+    found = _channel("train", "training")
+    if found is None:
+        raise UsageError("--data is missing (or SM_CHANNEL_TRAIN): a folder of photos with counts")
+    return found
+
+
 _Data = Annotated[
     Path,
     typer.Option(
         help="Photos with counts: labels.csv, or bin-images/ and metadata/, or one folder a count.",
         envvar=["SM_CHANNEL_TRAIN", "SM_CHANNEL_TRAINING"],
+        default_factory=_training_channel,
+        show_default=False,
         exists=True,
         file_okay=False,
     ),
@@ -29,6 +46,8 @@ _Validation = Annotated[
     typer.Option(
         help="Photos to hold out, in a folder of their own; else a fold of --data.",
         envvar="SM_CHANNEL_VALIDATION",
+        default_factory=lambda: _channel("validation"),
+        show_default=False,
         exists=True,
         file_okay=False,
     ),
@@ -42,7 +61,7 @@ _SAGEMAKER_CHECKPOINTS = Path("/opt/ml/checkpoints")
 
 def train(
     data: _Data,
-    validation: _Validation = None,
+    validation: _Validation,
     recipe: _Recipe = None,
     out: Annotated[
         Path | None,
@@ -87,7 +106,7 @@ def train(
 
 def tune(
     data: _Data,
-    validation: _Validation = None,
+    validation: _Validation,
     recipe: _Recipe = None,
     trials: Annotated[int, typer.Option(help="How many trainings there are to be in all.", min=1)] = 20,
     out: Annotated[Path, typer.Option(help="The study and the best recipe go here.")] = Path("tuning"),
@@ -114,7 +133,7 @@ def export(
     checkpoint: Annotated[Path, typer.Option(help="best.pt of a training.", exists=True, dir_okay=False)],
     data: Annotated[Path, typer.Option(help="The photos it was trained on.", exists=True, file_okay=False)],
     destination: Annotated[Path, typer.Option("--to", help="The ONNX file to write.")],
-    validation: _Validation = None,
+    validation: _Validation,
     precision: Annotated[
         Precision, typer.Option(help="int8 is for CPUs, fp16 for GPUs, fp32 for comparison.")
     ] = Precision.INT8,

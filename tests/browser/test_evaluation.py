@@ -21,7 +21,7 @@ def evaluated(model, folder, *arguments):
     (folder / "bin-images" / HOSTILE).write_bytes(b"no photo")
     lines.append(f"{HOSTILE},3,0")
     (folder / "labels.csv").write_text("\n".join(lines))
-    done = reconcile("evaluate", "--data", folder, "--model", model, "--out", "e", *arguments)
+    done = reconcile("evaluate", "--data", folder, "--model", model, "--out", folder / "e", *arguments)
     assert done.returncode == 0, done.stderr
     return folder / "e" / "evaluation.html"
 
@@ -41,16 +41,26 @@ def opened(browser, report, theme):
     page.close()
 
 
+@pytest.fixture(scope="module")
+def report(grey_model, tmp_path_factory):
+    return evaluated(grey_model, tmp_path_factory.mktemp("evaluated"))
+
+
+@pytest.fixture(scope="module")
+def planted_report(grey_model, tmp_path_factory):
+    """The same, with two of the twenty records altered, twenty times over."""
+    return evaluated(grey_model, tmp_path_factory.mktemp("planted"), "--plant", "10%")
+
+
 @pytest.fixture(params=["light", "dark"])
-def page(request, browser, grey_model, tmp_path):
-    with opened(browser, evaluated(grey_model, tmp_path), request.param) as page:
+def page(request, browser, report):
+    with opened(browser, report, request.param) as page:
         yield page
 
 
 @pytest.fixture(params=["light", "dark"])
-def planted(request, browser, grey_model, tmp_path):
-    """The same, with two of the twenty records altered, twenty times over."""
-    with opened(browser, evaluated(grey_model, tmp_path, "--plant", "10%"), request.param) as page:
+def planted(request, browser, planted_report):
+    with opened(browser, planted_report, request.param) as page:
         yield page
 
 

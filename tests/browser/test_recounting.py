@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 
 import pytest
 from playwright.sync_api import expect
@@ -273,6 +274,17 @@ def test_prints_every_bin_that_fits_and_a_place_to_write(page):
     assert page.locator("h1").is_visible()
 
 
+@pytest.fixture(scope="module")
+def small_night(grey_model, tmp_path_factory):
+    """A run over three bins: the arguments that made it, and <out>; no test changes either."""
+    base = tmp_path_factory.mktemp("small")
+    folder = write_bucket(base / "w", {"a": (1, 1), "b": (2, 4), "c": (3, 3)})
+    arguments = ["run", "--bucket", folder, "--model", grey_model]
+    done = reconcile(*arguments, "--out", base / "out", "--run-id", "one")
+    assert done.returncode == 0, done.stderr
+    return arguments, base / "out"
+
+
 @pytest.mark.parametrize(
     ("capacity", "recounted", "words"),
     [
@@ -283,15 +295,14 @@ def test_prints_every_bin_that_fits_and_a_place_to_write(page):
     ],
 )
 def test_the_first_sentence_speaks_of_the_bins_that_are_left(
-    open_page, grey_model, tmp_path, capacity, recounted, words
+    open_page, small_night, tmp_path, capacity, recounted, words
 ):
-    folder = write_bucket(tmp_path / "w", {"a": (1, 1), "b": (2, 4), "c": (3, 3)})
-    arguments = ["run", "--bucket", folder, "--model", grey_model, "--out", "out", "--capacity", capacity]
-    reconcile(*arguments, "--run-id", "one")
+    arguments, out = small_night
+    shutil.copytree(out, tmp_path / "out")
     lines = [f"{bin_id},one,3\n" for bin_id in ("b", "a", "c")[:recounted]]
     (tmp_path / "v.csv").write_text("bin_id,run_id,true_count\n" + "".join(lines))
     assert reconcile("verdicts", "import", "v.csv", "--out", "out").returncode == 0
-    done = reconcile(*arguments, "--run-id", "two")
+    done = reconcile(*arguments, "--out", "out", "--capacity", capacity, "--run-id", "two")
     page = open_page(tmp_path / "out/runs/two/report.html")
     assert words in " ".join(page.locator(".lead").inner_text().split())
     left = min(int(capacity), 3 - recounted)
@@ -326,7 +337,7 @@ def test_without_scripts_all_bins_are_there_to_be_read(browser, run):
     context.close()
 
 
-def test_500_bins_open_within_a_second_of_script_time(browser, grey_model, tmp_path):
+def test_500_bins_open_with_little_work_for_the_browser(browser, grey_model, tmp_path):
     bins = {f"{n:05d}": (n % 7, (n * 5 + n // 7) % 7) for n in range(520)}
     folder = write_bucket(tmp_path / "large", bins)
     arguments = ["--bucket", folder, "--model", grey_model, "--out", tmp_path / "out", "--run-id", "r"]
@@ -338,6 +349,14 @@ def test_500_bins_open_within_a_second_of_script_time(browser, grey_model, tmp_p
     page.goto(f"file://{tmp_path / 'out/runs/r/report.html'}")
     page.locator(".dt-info", has_text="of 500 bins").wait_for()
     metrics = {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}
-    assert 0 < metrics["ScriptDuration"] < 1
+    # Some second of sorting: it takes longer where others keep the machine busy, as opening the page does.
+    sorting = page.evaluate(
+        """() => {
+            const begun = performance.now()
+            for (let i = 0; i < 40; i++) Float64Array.from({length: 2e5}, (_, k) => (k * 7919) % 200003).sort()
+            return (performance.now() - begun) / 1000
+        }"""
+    )
+    assert 0 < metrics["ScriptDuration"] < sorting
     assert "recount.csv has all 510" in page.locator("#queue .hint").first.inner_text()
     page.close()

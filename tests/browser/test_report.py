@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.conftest import SHARED, abid_record, grey_photo, needs_abid, reconcile, write_bucket
+from tests.conftest import SHARED, abid_record, grey_photo, needs_abid, reconcile, reconcile_from_scratch, write_bucket
 
 HOSTILE = "<img src=x onerror=document.title='owned'>"
 CLOSING = "</script><script>document.title='owned'</script>"
@@ -196,7 +196,7 @@ def test_a_report_rendered_again_is_the_same(folder, grey_model, tmp_path):
     path = make_report(folder, grey_model, tmp_path / "out", "once")
     before = path.read_text()
     path.unlink()
-    done = reconcile("report", "once", "--out", tmp_path / "out")
+    done = reconcile_from_scratch("report", "once", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(path)
     assert re.sub(r", report [\d.]+ s", "", path.read_text()) == before, "but for the time that rendering took"
@@ -248,13 +248,12 @@ def test_a_report_on_s3_is_rendered_again(s3, grey_model):
         lambda summary: summary.update(labels=["x"]),
     ],
 )
-def test_a_run_of_another_version_is_refused_in_one_line(grey_model, tmp_path, change):
-    folder = write_bucket(tmp_path / "w", {"a": (1, 5)})
-    path = make_report(folder, grey_model, tmp_path / "out", "once").with_name("summary.json")
-    summary = json.loads(path.read_text())
+def test_a_run_of_another_version_is_refused_in_one_line(report, tmp_path, change):
+    shutil.copytree(report[0].parents[2], tmp_path / "out")
+    summary = json.loads(json.dumps(report[1]))
     change(summary)
-    path.write_text(json.dumps(summary))
-    refused = reconcile("report", "once", "--out", tmp_path / "out")
+    (tmp_path / "out/runs/second/summary.json").write_text(json.dumps(summary))
+    refused = reconcile("report", "second", "--out", tmp_path / "out")
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert "of a version that is not known here" in refused.stderr
 

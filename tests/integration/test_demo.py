@@ -8,7 +8,7 @@ import pytest
 from reconcile import demo
 from reconcile.resources import resource
 from reconcile.sample import write_sample_bucket
-from tests.conftest import reconcile, write_bucket
+from tests.conftest import reconcile, reconcile_from_scratch, write_bucket
 
 needs_model = pytest.mark.skipif(not list(resource("models").glob("*.onnx")), reason="no model is shipped")
 
@@ -20,7 +20,7 @@ def test_demo_counts_drawings_where_the_public_bucket_does_not_answer(tmp_path, 
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     # What is set for real nights is no concern of the demo.
     (tmp_path / "reconcile.toml").write_text('images_prefix = "cam1/"\nlimit = 3\n')
-    done = reconcile("demo", "--out", "first")
+    done = reconcile_from_scratch("demo", "--out", "first")
     assert done.returncode == 0, done.stderr
     assert "does not answer. These are 200 drawings, no photos" in done.stderr
     [folder] = (tmp_path / "first/out/runs").iterdir()
@@ -66,7 +66,7 @@ def screen(done):
 
 def test_doctor_finds_all_well(s3, grey_model, tmp_path):
     write_bucket(s3.root / "w", {"1": (1, 1)})
-    done = reconcile(
+    done = reconcile_from_scratch(
         "doctor", "--bucket", "w", "--endpoint-url", s3.endpoint_url, "--model", grey_model, "--out", "out"
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,11 +1,10 @@
 """A run that is killed at any moment of the night: the next goes on, and in the end nothing tells of it.
 
-The command runs in processes that are forked from one that has its libraries loaded already: twenty nights would spend
-most of their time on that.
+The command runs in processes that are forked from one that has its libraries loaded already (tests/forked.py): twenty
+nights would spend most of their time on that.
 """
 
 import itertools
-import multiprocessing
 import os
 import random
 import re
@@ -21,6 +20,7 @@ import pytest
 from reconcile import counting
 from reconcile.cli import main
 from tests.conftest import last_line, write_bucket
+from tests.forked import forking
 
 PHOTOS = 900
 PART_ROWS = 40
@@ -69,14 +69,12 @@ def warehouse(tmp_path_factory):
 @pytest.fixture
 def run(warehouse, grey_model, tmp_path):
     """Runs the night in `out`: its exit code (that of a signal is negative) and its log."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["reconcile.pipeline", __name__])
     (tmp_path / "tmp").mkdir()
 
     def run(out, pattern="never", number=1, deadly=signal.SIGKILL, delay=0.0):
         arguments = ["run", "--bucket", warehouse, "--model", grey_model, "--out", tmp_path / out]
         log = tmp_path / "log.txt"
-        process = context.Process(
+        process = forking().Process(
             target=night,
             args=([str(part) for part in arguments], str(log), str(tmp_path / "tmp"), pattern, number, deadly, delay),
         )

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from reconcile.resources import resource
-from tests.conftest import SHARED, needs_abid, reconcile
+from tests.conftest import SHARED, needs_abid, reconcile, reconcile_from_scratch
 
 pytestmark = [
     needs_abid,
@@ -29,7 +29,7 @@ def first(served, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
         patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-        done = reconcile(
+        done = reconcile_from_scratch(
             "run", "--bucket", "night", "--endpoint-url", served.endpoint_url, "--out", out, "--run-id", "first"
         )
     assert done.returncode == 0, done.stderr

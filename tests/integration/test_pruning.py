@@ -21,7 +21,7 @@ from reconcile.pruning import find_old, remove_old
 from reconcile.store import RUN_FILES, Output
 from reconcile.summary import Summary
 from reconcile.verdicts import verdict_table
-from tests.conftest import SCRIPTS, last_line, reconcile, write_bucket, write_grey_model
+from tests.conftest import SCRIPTS, last_line, reconcile, reconcile_from_scratch, write_bucket, write_grey_model
 
 BINS = {"1": (1, 1), "2": (2, 2), "3": (3, 5)}
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
@@ -154,7 +154,7 @@ def test_a_person_is_asked(out, answer):
 
 def test_where_nobody_can_be_asked_nothing_is_removed(out):
     before = files(out)
-    done = reconcile("prune", "--keep", "2", "--out", out, stdin=subprocess.DEVNULL)
+    done = reconcile_from_scratch("prune", "--keep", "2", "--out", out, stdin=subprocess.DEVNULL)
     assert done.returncode == 2
     assert last_line(done.stderr) == "reconcile: nothing was removed: there is nobody to ask; say --yes, or --dry-run"
     assert files(out) == before

@@ -37,6 +37,15 @@ def test_doubt_that_was_not_taught_stays():
     np.testing.assert_allclose(undo_teaching(belief @ taught, taught), belief, atol=0.03)
 
 
+def test_a_photo_has_the_same_probabilities_alone_as_in_a_batch():
+    taught = mean_targets(torch.tensor([0, 1, 2, 3, 4]), LABELS, 0.6).numpy().astype(np.float32)
+    logits = np.random.default_rng(1).normal(size=(33, 4)).astype(np.float32)
+    together = calibrated(logits, 1.3, taught)
+    for size in (1, 2, 5):
+        parts = [calibrated(logits[start : start + size], 1.3, taught) for start in range(0, len(logits), size)]
+        np.testing.assert_array_equal(np.concatenate(parts), together)
+
+
 def test_certain_and_hopeless_rows_stay_numbers():
     taught = mean_targets(torch.tensor([0, 1, 2, 3, 4]), LABELS, 0.5).numpy()
     says = np.array([[1, 0, 0, 0], [0, 0, 0, 1]], dtype=np.float32)

@@ -1,0 +1,1 @@
+"""Counting over HTTP, as SageMaker's containers do (needs the extra `serve`)."""

@@ -1,0 +1,342 @@
+"""`reconcile serve` as SageMaker's container starts it: formats, keys, common batches, bad input, and its end."""
+
+import csv
+import io
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from reconcile.bucket import S3Access, open_bucket
+from reconcile.counter import load_counter
+from reconcile.images import load_image
+from reconcile.serving.formats import CSV_COLUMNS
+from reconcile.store import COUNTS_SCHEMA
+from tests.conftest import LABELS, SHARED, grey_photo, needs_abid, reconcile, write_bucket, write_grey_model
+from tests.serving_process import Server
+
+AT_ONCE = 32
+COLUMNS = [*CSV_COLUMNS, *(f"probability_{name}" for name in LABELS.names)]
+
+
+@pytest.fixture(scope="module")
+def s3_here(s3_server_of, tmp_path_factory):
+    """An S3 server with the bucket `warehouse`: bins 0 to 6 hold as many items."""
+    root = tmp_path_factory.mktemp("s3")
+    write_bucket(root / "warehouse", {str(count): (count, None) for count in range(7)})
+    (root / "warehouse/bin-images/note.jpg").write_bytes(b"<html>no image</html>")
+    return s3_server_of(root)
+
+
+@pytest.fixture(scope="module")
+def server(s3_here, tmp_path_factory):
+    """A server whose model lies where SageMaker unpacks it: one file for CPUs, and one for GPUs."""
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "model").mkdir()
+    write_grey_model(folder / "model/bin-counter-int8.onnx")
+    write_grey_model(folder / "model/bin-counter-fp16.onnx", version="for-gpus")
+    reached = {"RECONCILE_BUCKET": "warehouse", "RECONCILE_ENDPOINT_URL": s3_here.endpoint_url}
+    running = Server(folder, SM_MODEL_DIR=folder / "model", **reached).wait_until_ready()
+    yield running
+    assert running.stop() == 0, running.log.read_text()
+
+
+@pytest.fixture
+def objects(s3_here):
+    """The images of the bucket as they are listed."""
+    [page] = open_bucket("warehouse", S3Access(s3_here.endpoint_url)).pages("bin-images/")
+    return page
+
+
+def line(stored, **more):
+    return {"key": stored.key, "etag": stored.etag, "size": stored.size} | more
+
+
+def test_what_sagemaker_asks_first(server):
+    assert server.ask("GET", "/ping").json["model_id"].startswith("grey-")
+    told = server.ask("GET", "/execution-parameters").json
+    assert told.pop("MaxConcurrentTransforms") >= 1
+    assert told == {"BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 1}
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_an_image_of_any_kind_is_counted(server, kind):
+    buffer = io.BytesIO()
+    Image.new("RGB", (60, 50), (120,) * 3).save(buffer, kind)
+    for said in (f"image/{kind.lower()}", "application/octet-stream", "Image/X-Unheard-Of; q=1"):
+        answer = server.count(buffer.getvalue(), content_type=said)
+        assert answer.status == 200
+        assert answer.json["predicted_count"] == 3
+
+
+def test_the_answer_to_an_image(server, grey_model):
+    answer = server.count(grey_photo(6))
+    assert answer.media_type == "application/json"
+    told = answer.json
+    shares = told.pop("probabilities")
+    model_id = server.ask("GET", "/ping").json["model_id"]
+    assert told == {"image_key": None, "predicted_label": "6+", "predicted_count": 6, "model_id": model_id}
+    assert list(shares) == list(LABELS.names)
+    assert sum(shares.values()) == pytest.approx(1)
+    plain = server.count(grey_photo(6), accept="text/csv").body.decode()
+    with_header = server.count(grey_photo(6), accept="text/csv; header=present").body.decode()
+    header, row = csv.reader(io.StringIO(with_header))
+    [alone] = csv.reader(io.StringIO(plain))
+    assert header == COLUMNS
+    for fields in (alone, row):
+        found = dict(zip(COLUMNS, fields, strict=True))
+        assert (found["image_key"], found["predicted_label"], found["try_again"]) == ("", "6+", "false")
+        assert [float(found[f"probability_{name}"]) for name in LABELS.names] == list(shares.values())
+
+
+@pytest.mark.parametrize(
+    ("accept", "given"),
+    [
+        ("*/*", "application/json"),
+        ("application/json; charset=utf-8", "application/json"),
+        ("application/x-ndjson", "application/x-ndjson"),
+        ("text/csv", "text/csv"),
+        ("text/*", "text/csv"),
+        ("text/csv;q=0.1, application/jsonlines;q=0.2, text/html", "application/jsonlines"),
+        ("application/json;q=0, text/csv;q=0.5", "text/csv"),
+        ("application/xml", None),
+        ("application/json;q=0", None),
+        ("nonsense", None),
+    ],
+)
+def test_the_accept_header_decides(server, accept, given):
+    answer = server.count(grey_photo(1), accept=accept)
+    if given is None:
+        assert answer.status == 406
+        assert "text/csv" in answer.json["error"]
+    else:
+        assert (answer.status, answer.media_type.partition(";")[0]) == (200, given)
+
+
+def test_images_that_come_together_are_counted_together(server):
+    photos = [grey_photo(number % 7, (64 + number, 48)) for number in range(AT_ONCE)]
+    alone = [server.count(photo).json for photo in photos]
+    before = server.ask("GET", "/ping").json
+    sockets = [socket.create_connection(("127.0.0.1", server.port)) for _ in photos]
+    for connection, photo in zip(sockets, photos, strict=True):
+        head = (
+            f"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-type: image/jpeg\r\ncontent-length: {len(photo)}\r\n\r\n"
+        )
+        connection.sendall(head.encode() + photo[:-1])
+    for connection, photo in zip(sockets, photos, strict=True):
+        connection.sendall(photo[-1:])
+    together = []
+    for connection in sockets:
+        with connection.makefile("rb") as answer:
+            assert b" 200 " in answer.readline()
+            length = 0
+            while (header := answer.readline().strip().lower()) != b"":
+                length = int(header.split()[1]) if header.startswith(b"content-length:") else length
+            together.append(json.loads(answer.read(length)))
+        connection.close()
+    after = server.ask("GET", "/ping").json
+    assert together == alone
+    assert after["images"] - before["images"] == AT_ONCE
+    assert after["batches"] - before["batches"] <= AT_ONCE // 2
+
+
+@pytest.mark.parametrize(
+    ("body", "said", "status", "reason"),
+    [
+        (b"", "image/jpeg", 400, "the object is empty (0 bytes)"),
+        (b"hello", "image/jpeg", 400, "not an image (first bytes 68 65 6c 6c 6f)"),
+        (grey_photo(3)[:300], "application/octet-stream", 400, "damaged image: "),
+        (bytes(33 * 2**20), "image/png", 413, "the body is over the limit of 32 MB"),
+        (b"1,2,3", "text/csv", 415, "Content-Type text/csv cannot be counted; expected image/*, "),
+        (b"", "application/jsonlines", 400, "the request is empty"),
+        (b'{"key": "a", "etag": "b"}\n{"key": "a"}\n', "application/jsonlines", 400, "line 2: etag: "),
+        (b'{"key": "a", "etag": "b"}\n\n', "application/x-ndjson", 400, "line 2: Invalid JSON"),
+        (b'{"key": "a", "etag": 1}', "application/jsonlines", 400, "line 1: etag: "),
+        (b'{"key": "a", "etag": "b", "size": -1}', "application/jsonlines", 400, "line 1: size: "),
+        (b'{"key": "\\u0000", "etag": "b"}', "application/jsonlines", 400, "line 1: key: "),
+        (b'{"key": "\\ud800", "etag": "b"}', "application/jsonlines", 400, "line 1: Invalid JSON"),
+        (b'{"key": "\xff", "etag": "b"}', "application/jsonlines", 400, "line 1: "),
+        (b'["a", "b"]', "application/jsonlines", 400, "line 1: "),
+        (b"x" * 70_000, "application/jsonlines", 400, "line 1 is longer than 64 kB"),
+        (b'{"key": "a", "etag": "b", "bucket": "./nowhere"}', "application/jsonlines", 503, "there is no such folder"),
+    ],
+)
+def test_bad_input_is_refused_with_a_reason(server, body, said, status, reason):
+    answer = server.ask("POST", "/invocations", body, content_type=said)
+    assert answer.status == status
+    assert answer.json["error"].startswith(reason)
+    assert server.count(grey_photo(2)).json["predicted_count"] == 2
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/invocations", 405), ("GET", "/elsewhere", 404)])
+def test_other_requests_are_refused(server, method, path, status):
+    answer = server.ask(method, path)
+    assert answer.status == status
+    assert answer.json["error"]
+
+
+def test_a_client_that_goes_away_is_no_trouble(server):
+    for sent in (
+        b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhal",
+        b"\x16\x03\x01 no HTTP\r\n\r\n",
+    ):
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(sent)
+    assert server.count(grey_photo(2)).status == 200
+
+
+def test_each_key_has_a_row_in_the_order_of_the_request(server, objects, grey_model):
+    by_key = {stored.key: stored for stored in objects}
+    counted = [by_key[f"bin-images/{count}.jpg"] for count in (6, 0, 3)]
+    asked = [
+        *map(line, counted),
+        {"key": "bin-images/gone.jpg", "etag": "x"},
+        line(by_key["bin-images/1.jpg"], etag="an earlier one"),
+        line(by_key["bin-images/note.jpg"]),
+        line(by_key["bin-images/2.jpg"], size=10**9),
+        line(counted[0]),
+    ]
+    before = datetime.now(UTC)
+    answer = server.count_keys(asked)
+    assert (answer.status, answer.media_type) == (200, "application/jsonlines")
+    rows = answer.lines
+    assert [(row["image_key"], row["etag"]) for row in rows] == [(one["key"], one["etag"]) for one in asked]
+    assert all(list(row) == [*COUNTS_SCHEMA.names, "model_id"] for row in rows)
+    assert [row["predicted_count"] for row in rows] == [6, 0, 3, None, None, None, None, 6]
+    assert [row["try_again"] for row in rows] == [False, False, False, True, True, False, False, False]
+    for row, reason in zip(
+        rows[3:7], ["there is no such object", "the object changed", "not an image", "954 MB"], strict=True
+    ):
+        assert row["reason"].startswith(reason)
+        assert row["predicted_label"] is row["probabilities"] is None
+    assert all(before <= datetime.fromisoformat(row["counted_at"]) <= datetime.now(UTC) for row in rows)
+    # Another file with the same numbers: its counts are those of a local run, to the last bit.
+    local = load_counter(grey_model, "cpu", print)
+    for row, count in zip(rows, (6, 0, 3), strict=False):
+        pixels = load_image(grey_photo(count), local.card.input_size)
+        assert np.array_equal(np.float32(row["probabilities"]), local.count(pixels[None])[0])
+        assert [repr(share) for share in row["probabilities"]] == [
+            repr(float(str(np.float32(share)))) for share in row["probabilities"]
+        ]
+
+
+def test_rows_as_json_and_csv(server, objects):
+    asked = [line(objects[0]), {"key": 'gone, "or not".jpg', "etag": "x"}]
+    plain = [row | {"counted_at": ""} for row in server.count_keys(asked).lines]
+    array = server.count_keys(asked, accept="application/json").json
+    assert [row | {"counted_at": ""} for row in array] == plain
+    header, *lines = csv.reader(io.StringIO(server.count_keys(asked, accept="text/csv; header=present").body.decode()))
+    without = list(csv.reader(io.StringIO(server.count_keys(asked, accept="text/csv").body.decode())))
+    assert header == COLUMNS
+    assert len(without) == len(lines) == 2
+    for fields, row in zip(lines, plain, strict=True):
+        found = dict(zip(COLUMNS, fields, strict=True))
+        assert found["image_key"] == row["image_key"]
+        assert found["reason"] == (row["reason"] or "")
+        assert found["try_again"] == json.dumps(row["try_again"])
+        shares = [float(found[f"probability_{name}"]) for name in LABELS.names if found[f"probability_{name}"]]
+        assert shares == (row["probabilities"] or [])
+
+
+def test_a_line_may_name_its_bucket(server, s3_here, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.jpg").write_bytes(grey_photo(4))
+    [[in_folder]] = open_bucket(str(tmp_path / "photos"), S3Access()).pages()
+    [page] = open_bucket("s3://warehouse/bin-images", S3Access(s3_here.endpoint_url)).pages()
+    asked = [line(in_folder, bucket=str(tmp_path / "photos")), line(page[5], bucket="s3://warehouse/bin-images")]
+    assert [row["predicted_count"] for row in server.count_keys(asked).lines] == [4, 5]
+
+
+def test_a_long_request_is_answered_whole(server):
+    asked = [{"key": f"{number}.jpg", "etag": "x", "size": 0} for number in range(5000)]
+    rows = server.count_keys(asked).lines
+    assert [row["image_key"] for row in rows] == [one["key"] for one in asked]
+
+
+def test_sigterm_is_obeyed_when_what_has_begun_is_answered(grey_model, tmp_path):
+    server = Server(tmp_path, "--model", grey_model, SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT="text/csv")
+    server.wait_until_ready()
+    assert (
+        "names no bucket, and RECONCILE_BUCKET is not set"
+        in server.count_keys([{"key": "a", "etag": "b"}]).json["error"]
+    )
+    photo = grey_photo(5)
+    begun = server.connect()
+    begun.putrequest("POST", "/invocations")
+    begun.putheader("content-type", "image/jpeg")
+    begun.putheader("content-length", str(len(photo)))
+    begun.endheaders(photo[:100])
+    server.ask("GET", "/ping")  # it has been heard
+    server.process.send_signal(signal.SIGTERM)
+    while server.accepts_connections():
+        pass
+    time.sleep(0.5)  # one that did not wait would have ended
+    begun.send(photo[100:])
+    response = begun.getresponse()
+    assert response.status == 200
+    assert response.read().startswith(b",,5,5,")
+    assert server.process.wait(60) == 0
+    assert server.log.read_text().endswith("stopped; 1 images were counted in 1 batches\n")
+
+
+def test_what_cannot_serve_ends_with_one_line(grey_model, tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = reconcile("serve", "--host", "127.0.0.1", "--port", port, "--model", grey_model)
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}: " in done.stderr
+    done = reconcile("serve", "--port", 0, "--model", "nowhere.onnx")
+    assert done.returncode == 1
+    assert done.stderr.endswith("reconcile: there is no model file nowhere.onnx\n")
+    monkeypatch.setenv("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "application/x-npy")
+    done = reconcile("serve", "--model", grey_model)
+    assert done.returncode == 2
+    assert "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is application/x-npy; there is application/json, " in done.stderr
+
+
+def test_serving_without_its_extra_says_what_to_install(tmp_path):
+    code = "import sys; sys.modules['uvicorn'] = None; from reconcile.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "serve"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    wanted = "serving needs the extra `serve`: in a checkout, make dev or pip install '.[serve]'"
+    assert done.stderr == f"reconcile: {wanted}\n"
+
+
+@needs_abid
+def test_a_request_gives_the_rows_of_a_local_run(s3_server_of, tmp_path):
+    """With the shipped model, and photos as they are."""
+    photos = sorted((SHARED / "night/bin-images").iterdir())[:100]
+    (tmp_path / "s3/night/bin-images").mkdir(parents=True)
+    for photo in photos:
+        shutil.copy(photo, tmp_path / "s3/night/bin-images")
+    shutil.copytree(
+        SHARED / "night/metadata", tmp_path / "s3/night/metadata", ignore=lambda _, names: sorted(names)[9:]
+    )
+    endpoint = s3_server_of(tmp_path / "s3").endpoint_url
+    reached = {"RECONCILE_BUCKET": "night", "RECONCILE_ENDPOINT_URL": endpoint}
+    # Counting the same photos twice in two processes is slow enough without doing it at once.
+    done = reconcile("run", "--bucket", "night", "--endpoint-url", endpoint, "--out", "out")
+    assert done.returncode == 0, done.stderr
+    [part] = (tmp_path / "out/counts").rglob("*.parquet")
+    local = {row["image_key"]: row for row in pq.read_table(part).to_pylist()}
+    [page] = open_bucket("night", S3Access(endpoint)).pages("bin-images/")
+    server = Server(tmp_path, SM_MODEL_DIR=tmp_path / "nothing-here", **reached).wait_until_ready()
+    rows = server.count_keys([line(stored) for stored in page]).lines
+    assert server.stop() == 0
+    assert len(rows) == len(local) == 100
+    for row in rows:
+        assert row.pop("model_id") == part.parent.name
+        expected = local[row["image_key"]]
+        kept = {name: row[name] for name in row if name != "counted_at"}
+        assert kept | {"probabilities": [float(np.float32(share)) for share in row["probabilities"]]} == {
+            name: expected[name] for name in kept
+        }

@@ -1,0 +1,106 @@
+"""From a checkpoint to an ONNX file, and from that to another training."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the extra `train` is not installed")
+pytest.importorskip("torchvision", reason="the extra `train` is not installed")
+
+import onnx
+
+from reconcile.calibration import calibrated, softmax
+from reconcile.counter import load_counter
+from reconcile.errors import ReconcileError
+from reconcile.images import load_image
+from reconcile.precision import Precision
+from reconcile.resources import resource
+from reconcile.training.export import check_bound
+from reconcile.training.network import CountNetwork, predict_logits
+from reconcile.training.start import start_from
+from tests.conftest import reconcile, reconcile_from_scratch
+from tests.integration.training.recipes import ONE_EPOCH
+
+
+@pytest.mark.parametrize("precision", list(Precision))
+def test_an_exported_model_counts(exported, precision):
+    files, said = exported
+    assert any(line.startswith(f"{precision} against torch on 20 held-out photos: the same count in") for line in said)
+    counter = load_counter(files[precision], "cpu", pytest.fail)
+    assert counter.card.labels.names == ("0", "1", "2", "3+")
+    assert (counter.card.input_size, counter.card.version) == (40, "tiny")
+    assert sum(counter.card.class_prior) == pytest.approx(1, abs=1e-3)
+    for number in (1, 5):
+        shares = counter.count(np.zeros((number, 40, 40, 3), dtype=np.uint8))
+        assert shares.shape == (number, 4)
+        np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_int8_weights_leave_a_bit_free_so_that_every_cpu_counts_the_same(exported):
+    """Two products of 8 bits each overflow the 16 bits that a CPU without VNNI adds them in."""
+    for path in (exported[0][Precision.INT8], resource("models", "bin-counter-int8.onnx")):
+        weights = [
+            onnx.numpy_helper.to_array(tensor)
+            for tensor in onnx.load(path).graph.initializer
+            if tensor.data_type == onnx.TensorProto.INT8 and tensor.name.endswith("weight_quantized")
+        ]
+        assert len(weights) == 37  # 36 convolutions and the last layer
+        assert max(np.abs(array.astype(int)).max() for array in weights) <= 64
+
+
+def test_the_export_command_writes_one_file(trained, photos, exported, tmp_path):
+    folder, _ = trained
+    arguments = ["--checkpoint", folder / "t" / "best.pt", "--data", photos, "--to", tmp_path / "model.onnx"]
+    done = reconcile_from_scratch("export", *arguments, "--precision", "fp32", "--input-size", 48)
+    assert done.returncode == 0, done.stderr
+    assert f"{tmp_path / 'model.onnx'}: fp32, 48 px" in done.stderr
+    assert load_counter(tmp_path / "model.onnx", "cpu", pytest.fail).card.input_size == 48
+
+
+def test_an_export_that_strays_from_torch_is_refused():
+    reference = softmax(np.random.default_rng(1).normal(0, 3, (50, 4)))
+    assert "the same count in 100.0%" in check_bound(Precision.FP16, reference + 1e-3, reference)
+    broken = reference.copy()
+    broken[:, 1] = np.nan
+    for wrong in (reference[:, ::-1], broken):
+        with pytest.raises(ReconcileError, match=r"fp16 against torch on 50 held-out photos: .*; allowed are 99\.0%"):
+            check_bound(Precision.FP16, wrong, reference)
+
+
+def test_an_export_from_other_photos_is_refused(trained, photos, tmp_path):
+    folder, _ = trained
+    shutil.copytree(photos, tmp_path / "others")
+    table = tmp_path / "others" / "labels.csv"
+    table.write_text(table.read_text().replace("\n4.jpg,4,", "\n4.jpg,3,"))
+    done = reconcile(
+        "export", "--checkpoint", folder / "t" / "best.pt", "--data", tmp_path / "others", "--to", tmp_path / "m.onnx"
+    )
+    assert done.returncode == 1
+    assert "was trained on other photos" in done.stderr
+    assert not (tmp_path / "m.onnx").exists()
+
+
+@pytest.mark.parametrize(("precision", "apart"), [("fp32", 0.001), ("fp16", 0.02), ("int8", 0.15)])
+def test_a_network_that_starts_from_an_exported_model_answers_as_it(exported, photos, precision, apart):
+    files, _ = exported
+    paths = sorted((photos / "bin-images").glob("1*.jpg"))
+    pixels = np.stack([load_image(path.read_bytes(), 40) for path in paths])
+    network = CountNetwork(4)
+    start_from(files[precision], network, pixels)
+    counter = load_counter(files[precision], "cpu", pytest.fail)
+    taught = np.array(counter.card.taught, dtype=np.float32)
+    answers = calibrated(predict_logits(network, pixels), counter.card.temperature, taught)
+    assert np.abs(answers - counter.count(pixels)).max() < apart
+
+
+def test_a_recipe_may_start_from_an_exported_model_with_other_labels(exported, photos, tmp_path):
+    files, _ = exported
+    shutil.copy(files["int8"], tmp_path)
+    (tmp_path / "recipe.toml").write_text(ONE_EPOCH.replace('"3+"]', '"3", "4"]\nstart_from = "int8.onnx"'))
+    done = reconcile("train", "--data", photos, "--recipe", "recipe.toml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "int8.onnx").write_bytes(b"no model")
+    done = reconcile("train", "--data", photos, "--recipe", "recipe.toml", "--no-resume", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("int8.onnx is no ONNX file")

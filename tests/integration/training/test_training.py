@@ -1,0 +1,117 @@
+"""Training and going on with it, as people do from the command line."""
+
+import csv
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+pytest.importorskip("torch", reason="the extra `train` is not installed")
+pytest.importorskip("torchvision", reason="the extra `train` is not installed")
+
+import torch
+
+from tests.conftest import SCRIPTS, last_line, reconcile
+from tests.integration.training.recipes import ONE_EPOCH, RECIPE
+
+
+def last_weights(folder):
+    return torch.load(folder / "last.pt", weights_only=True)["network"]
+
+
+def assert_same_weights(one, other):
+    wanted = last_weights(other)
+    for name, tensor in last_weights(one).items():
+        torch.testing.assert_close(tensor, wanted[name], msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_a_training_says_what_it_does_and_keeps_its_metrics(trained, photos):
+    folder, done = trained
+    assert "20 photos and 6 drawings to train on, 20 photos held out; 1 x" in done.stderr
+    assert f"left out {photos / 'bin-images' / '0.jpg'}: not an image" in done.stderr
+    rows = list(csv.DictReader((folder / "t" / "metrics.csv").open()))
+    assert [(row["size"], row["epoch"]) for row in rows] == [("32", "1"), ("32", "2"), ("40", "1")]
+    assert all(0 < float(row["loss_averaged"]) < 5 and 0 <= float(row["accuracy_current"]) <= 1 for row in rows)
+    page = (folder / "t" / "curves.html").read_text()
+    assert "<svg" in page
+    assert "<td>40 px</td>" in page
+
+
+def test_a_finished_training_trains_no_more(trained, photos):
+    folder, _ = trained
+    before = (folder / "t" / "metrics.csv").read_text()
+    again = reconcile("train", "--data", photos, "--recipe", folder / "recipe.toml", "--out", folder / "t")
+    assert again.returncode == 0, again.stderr
+    assert (folder / "t" / "metrics.csv").read_text() == before
+    assert "epoch" not in again.stderr
+
+
+def test_a_stopped_training_ends_where_an_undisturbed_one_does(trained, photos, tmp_path):
+    folder, _ = trained
+    command = ["train", "--data", photos, "--recipe", folder / "recipe.toml", "--out", "t"]
+    process = subprocess.Popen(
+        [SCRIPTS / "reconcile", *command], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ
+    )
+    while not (tmp_path / "t" / "last.pt").exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert last_line(told).startswith("reconcile: interrupted; what was done is kept")
+    assert len(list(csv.DictReader((tmp_path / "t" / "metrics.csv").open()))) < 3
+
+    done = reconcile(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert_same_weights(folder / "t", tmp_path / "t")
+    assert len(list(csv.DictReader((tmp_path / "t" / "metrics.csv").open()))) == 3
+
+
+def test_a_changed_recipe_is_not_resumed(trained, photos):
+    folder, _ = trained
+    (folder / "other.toml").write_text(RECIPE.format(first=3))
+    done = reconcile("train", "--data", photos, "--recipe", folder / "other.toml", "--out", folder / "t")
+    assert done.returncode == 2
+    assert "was made after another recipe; say --no-resume" in done.stderr
+
+
+def test_a_learning_rate_that_blows_up_is_named(photos, tmp_path):
+    (tmp_path / "recipe.toml").write_text(ONE_EPOCH.replace("1e-3", "1e30"))
+    done = reconcile("train", "--data", photos, "--recipe", "recipe.toml", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "at 32 px: the learning rate of 1e+30 is too high" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("files", "code", "message"),
+    [
+        ({}, 1, "holds no labelled photos: it needs a labels.csv (image, count) beside the photos"),
+        ({"labels.csv": "image,fold\n"}, 1, "labels.csv has no column count"),
+        ({"labels.csv": "image,count\n"}, 1, "holds no photo with a label"),
+        ({"recipe.toml": "version = 1"}, 2, "recipe.toml: version: Input should be a valid string"),
+        ({"recipe.toml": "version ="}, 2, "recipe.toml is no TOML"),
+        ({"recipe.toml": 'version = "a"\nlabels = ["2", "1"]\n[[stages]]\nsize = 32\nepochs = 1\nlearning_rate = 1'},
+         2, "count labels must be at least two and rise: 2,1"),
+    ],
+)  # fmt: skip
+def test_what_training_lacks_is_said_in_one_line(tmp_path, files, code, message):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    recipe = ["--recipe", "recipe.toml"] if "recipe.toml" in files else []
+    done = reconcile("train", "--data", ".", "--out", "t", *recipe, cwd=tmp_path)
+    assert done.returncode == code
+    [line] = done.stderr.splitlines()
+    assert message in line
+
+
+def test_training_without_its_extra_says_what_to_install(tmp_path):
+    hide = "import sys; sys.modules['torch'] = None; sys.argv = ['reconcile', 'train', '--data', '.']; "
+    hide += "from reconcile.cli import main; main()"
+    done = subprocess.run([str(SCRIPTS / "python"), "-c", hide], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert (
+        done.stderr.strip()
+        == "reconcile: training needs the extra `train`: in a checkout, make dev or pip install '.[train]'"
+    )
+    assert done.stdout == ""

@@ -1,0 +1,60 @@
+"""Rows of counts and records as they would lie in <out>, and what is made of them."""
+
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from reconcile.bucket import StoredObject
+from reconcile.discrepancy import ErrorModel
+from reconcile.error_learning import learn_errors
+from reconcile.judging import Judge
+from reconcile.labels import CountLabels
+from reconcile.reconciliation import Night
+from reconcile.results import Results
+from tests.conftest import LABELS
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def stored(key: str, etag: str = "e", day: int = 1) -> StoredObject:
+    return StoredObject(key, 10, etag, datetime(2026, 1, day, tzinfo=UTC))
+
+
+def count_row(key: str, count: int | None, etag: str = "e", doubt: float = 1e-5, **changes) -> dict:
+    """A count that leaves `doubt` to each other label."""
+    row = {"image_key": key, "etag": etag, "try_again": False, "counted_at": NOW}
+    if count is not None:
+        shares = [doubt] * 7
+        shares[count] = 1 - 6 * doubt
+        row |= {"predicted_label": LABELS.names[count], "predicted_count": count, "probabilities": shares}
+    return row | changes
+
+
+def record_row(key: str, bin_id: str, quantity: int | None, **changes) -> dict:
+    row = {"record_key": key, "etag": "e", "bin_id": bin_id, "expected_quantity": quantity, "items": []}
+    return row | {"try_again": False, "read_at": NOW} | changes
+
+
+def judge_of(labels: CountLabels = LABELS, tolerance: int = 0) -> Judge:
+    share = 1 / len(labels.names)
+    return Judge(labels, (share,) * len(labels.names), learn_errors(ErrorModel(0.03), None, labels), tolerance)
+
+
+def reconciled(night: Night, tmp_path, rank_by: str = "probability") -> pd.DataFrame:
+    night.reconcile(tmp_path / "reconciled.parquet", judge_of(), rank_by)
+    return pd.read_parquet(tmp_path / "reconciled.parquet").set_index("bin_id", drop=False)
+
+
+def table(tmp_path, name: str, **parameters) -> pd.DataFrame:
+    with Results(tmp_path / "reconciled.parquet", LABELS, tmp_path) as results:
+        return results.table(name, **parameters)
+
+
+def recount_list(tmp_path, capacity: int = 100) -> pd.DataFrame:
+    with Results(tmp_path / "reconciled.parquet", LABELS, tmp_path) as results:
+        results.write_recount_list(tmp_path / "recount.csv", "night-1", capacity)
+    return pd.read_csv(tmp_path / "recount.csv", dtype=str, keep_default_na=False)
+
+
+def queue(rows: pd.DataFrame) -> list[str]:
+    return rows.dropna(subset="recount_rank").sort_values("recount_rank")["bin_id"].tolist()

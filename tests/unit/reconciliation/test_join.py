@@ -1,0 +1,107 @@
+"""The join, on real rows in DuckDB: every image and every record ends in exactly one row with one status and rank."""
+
+import pytest
+
+from reconcile.errors import ReconcileError
+from reconcile.reconciliation import Night
+from tests.conftest import LABELS
+from tests.unit.reconciliation.rows import count_row, reconciled, record_row, stored, table
+
+
+def test_each_status_and_nothing_lost(night_of, tmp_path):
+    names = ["same", "fewer", "more", "lonely", "broken", "bad", "badboth"]
+    counts = [
+        count_row("i/same.jpg", 3),
+        count_row("i/fewer.jpg", 1),
+        count_row("i/more.jpg", 5),
+        count_row("i/lonely.jpg", 2),
+        count_row("i/broken.jpg", None, reason="damaged"),
+        count_row("i/bad.jpg", 2),
+        count_row("i/badboth.jpg", None, reason="empty"),
+    ]
+    records = [
+        record_row("r/same.json", "same", 3),
+        record_row("r/fewer.json", "fewer", 4),
+        record_row("r/more.json", "more", 2),
+        record_row("r/broken.json", "broken", 2),
+        record_row("r/bad.json", "bad", None, reason="not JSON"),
+        record_row("r/badboth.json", "badboth", None, reason="negative"),
+        record_row("r/ghost.json", "ghost", 1),
+        record_row("r/badghost.json", "badghost", None, reason="not JSON"),
+    ]
+    night = night_of([stored(f"i/{name}.jpg") for name in names], counts, records)
+    rows = reconciled(night, tmp_path)
+    assert rows["status"].to_dict() == {
+        "same": "match", "fewer": "short", "more": "over", "lonely": "no_record", "broken": "unreadable_image",
+        "bad": "invalid_record", "badboth": "unreadable_image", "ghost": "no_image", "badghost": "invalid_record",
+    }  # fmt: skip
+    assert rows["difference"].dropna().to_dict() == {"same": 0, "fewer": -3, "more": 3}
+    assert rows.loc["badboth", "reason"] == "empty; and the record: negative"
+    assert rows["recount_rank"].dropna().to_dict() == {"fewer": 1, "more": 2, "same": 3}
+    assert rows.loc["same", "p_wrong"] < 0.001 < 0.98 < rows.loc["fewer", "p_wrong"]
+    totals = table(tmp_path, "totals")
+    assert totals["bins"].sum() == len(rows) == 9
+    assert len(totals) == 8
+
+
+def test_an_open_ended_label_agrees_with_every_larger_quantity(night_of, tmp_path):
+    records = [record_row(f"r/{n}.json", str(n), n) for n in (4, 6, 9, 50)]
+    night = night_of(
+        [stored(f"i/{n}.jpg") for n in (4, 6, 9, 50)], [count_row(f"i/{n}.jpg", 6) for n in (4, 6, 9, 50)], records
+    )
+    rows = reconciled(night, tmp_path)
+    assert rows["status"].to_dict() == {"4": "over", "6": "match", "9": "match", "50": "match"}
+    assert rows.loc["4", "difference"] == 2
+    assert rows.loc["50", "expected_quantity"] == 50
+    assert rows.loc["9", "p_wrong"] == rows.loc["50", "p_wrong"] == rows.loc["6", "p_wrong"] < 0.001
+    classes = table(tmp_path, "accuracy_by_count").set_index("count_class")
+    assert classes["n"].to_dict() == {"4": 1, "6+": 3, "all": 4}
+
+
+def test_bin_ids_are_strings(night_of, tmp_path):
+    night = night_of([stored("i/1.jpg"), stored("i/00001.jpg")], [count_row("i/1.jpg", 1), count_row("i/00001.jpg", 2)],
+                     [record_row("r/00001.json", "00001", 2)])  # fmt: skip
+    assert reconciled(night, tmp_path)["status"].to_dict() == {"1": "no_record", "00001": "match"}
+
+
+def test_of_several_photos_the_newest_is_held_against_the_record(night_of, tmp_path):
+    images = [stored("i/a/7.jpg", day=1), stored("i/b/7.jpg", day=9), stored("i/7.png", day=3)]
+    counts = [count_row("i/a/7.jpg", 1), count_row("i/b/7.jpg", 2), count_row("i/7.png", 3)]
+    night = night_of(images, counts, [record_row("r/7.json", "7", 2)])
+    rows = reconciled(night, tmp_path).set_index("image_key")
+    assert rows["status"].to_dict() == {"i/a/7.jpg": "no_record", "i/b/7.jpg": "match", "i/7.png": "no_record"}
+    assert "older photo" in rows.loc["i/7.png", "reason"]
+
+
+def test_several_records_of_one_bin(night_of, tmp_path):
+    records = [
+        record_row("r/a/1.json", "1", 3), record_row("r/b/1.json", "1", 3),
+        record_row("r/a/2.json", "2", 3), record_row("r/b/2.json", "2", 4),
+    ]  # fmt: skip
+    night = night_of(
+        [stored("i/1.jpg"), stored("i/2.jpg")], [count_row("i/1.jpg", 3), count_row("i/2.jpg", 3)], records
+    )
+    rows = reconciled(night, tmp_path)
+    assert rows["status"].to_dict() == {"1": "match", "2": "invalid_record"}
+    assert rows.loc["1", "note"] == "2 records for this bin"
+    assert rows.loc["2", "reason"].startswith("2 records for this bin disagree")
+
+
+def test_an_unsure_photo_gives_way_to_the_record_and_keeps_its_own_word(night_of, tmp_path):
+    night = night_of(
+        [stored("i/sure.jpg"), stored("i/unsure.jpg")],
+        [count_row("i/sure.jpg", 1), count_row("i/unsure.jpg", 1, doubt=0.1)],
+        [record_row("r/sure.json", "sure", 4), record_row("r/unsure.json", "unsure", 4)],
+    )
+    rows = reconciled(night, tmp_path)
+    assert rows["status"].to_dict() == {"sure": "short", "unsure": "match"}
+    assert rows["predicted_count"].tolist() == [1, 1]
+    assert rows["difference"].tolist() == [-3, -3]
+    assert rows.loc["unsure", "likely_label"] == "4"
+    assert rows.loc["unsure", "label_if_wrong"] == "1"
+
+
+def test_a_part_that_cannot_be_read_is_one_line(tmp_path):
+    (tmp_path / "part.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(ReconcileError, match=r"cannot read the counts in <out>: .*part\.parquet"):
+        Night(tmp_path, LABELS, [str(tmp_path / "part.parquet")], [])

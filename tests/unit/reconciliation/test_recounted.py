@@ -1,0 +1,105 @@
+"""Bins that people have recounted."""
+
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from reconcile.store import VERDICTS_SCHEMA
+from tests.conftest import LABELS
+from tests.unit.reconciliation.rows import NOW, count_row, queue, reconciled, record_row, stored, table
+
+
+@pytest.fixture
+def verdicts_part(tmp_path):
+    """Writes verdicts as a Parquet part."""
+
+    def write(*rows: dict) -> list[str]:
+        usual = {
+            "run_id": "before", "image_etag": "e", "p_wrong": 0.5, "labels": list(LABELS.names),
+            "probabilities": [1 / 7] * 7, "line": 2, "imported_at": NOW,
+        }  # fmt: skip
+        path = tmp_path / "verdicts.parquet"
+        pq.write_table(pa.Table.from_pylist([usual | row for row in rows], VERDICTS_SCHEMA), path)
+        return [str(path)]
+
+    return write
+
+
+def verdict(bin_id: str, record: int, found: int, **changes) -> dict:
+    return {
+        "bin_id": bin_id,
+        "image_key": f"i/{bin_id}.jpg",
+        "expected_quantity": record,
+        "true_count": found,
+    } | changes
+
+
+def test_what_was_recounted_has_the_status_that_was_found_and_is_not_queued_again(night_of, tmp_path, verdicts_part):
+    # bin: (record as it was, found, record as it is, status)
+    bins = {
+        "right": (4, 4, 4, "match"),
+        "less": (4, 3, 4, "short"),
+        "more": (4, 5, 4, "over"),
+        "more than a photo tells": (7, 9, 7, "over"),
+        "mended": (4, 1, 1, "match"),
+    }
+    back = {"changed since": (4, 1, 5), "changed photo": (4, 4, 4), "never": (4, None, 4)}
+    names = [*bins, *back]
+    etags = {"changed photo": "new"}
+    night = night_of(
+        [stored(f"i/{name}.jpg", etags.get(name, "e")) for name in names],
+        [count_row(f"i/{name}.jpg", 1, etags.get(name, "e")) for name in names],
+        [record_row(f"r/{name}.json", name, (bins | back)[name][2]) for name in names],
+    )
+    found = [verdict(name, *row[:2]) for name, row in (bins | back).items() if row[1] is not None]
+    night.use_verdicts(verdicts_part(*found))
+    rows = reconciled(night, tmp_path)
+    assert len(rows) == len(names)
+    assert {name: rows.loc[name, "status"] for name in bins} == {name: status for name, (*_, status) in bins.items()}
+    assert rows["recounted_count"].dropna().to_dict() == {name: found for name, (_, found, *_) in bins.items()}
+    assert sorted(queue(rows)) == sorted(back)
+    assert rows["recount_rank"].dropna().sort_values().tolist() == [1, 2, 3]
+    assert set(rows["predicted_count"]) == {1}
+    assert rows.loc["right", "difference"] == -3
+    expectation = table(tmp_path, "expectation", tolerance=1)
+    assert expectation["is_wrong"].dropna().sum() == 3
+    assert expectation["is_off"].sum() == 1  # seven on record, nine found
+
+
+def test_verdicts_multiply_no_row(night_of, tmp_path, verdicts_part):
+    images = [stored("i/a/7.jpg", day=1), stored("i/b/7.jpg", day=9), stored("i/lonely.jpg"), stored("i/broken.jpg")]
+    counts = [count_row(image.key, 2) for image in images[:3]] + [count_row("i/broken.jpg", None, reason="damaged")]
+    records = [
+        record_row("r/7.json", "7", 4), record_row("r/x/7.json", "7", 4), record_row("r/ghost.json", "ghost", 3),
+        record_row("r/broken.json", "broken", 3), record_row("r/none.json", None, None, reason="no bin id"),
+    ]  # fmt: skip
+    night = night_of(images, counts, records)
+    nobody = {"bin_id": None, "image_key": None, "image_etag": None, "expected_quantity": None, "true_count": 1}
+    every = [
+        verdict(name, 4, found, line=line)
+        for name in ("7", "lonely", "ghost", "broken")
+        for line, found in ((2, 1), (3, 2), (3, 2))
+    ]
+    night.use_verdicts(verdicts_part(*every, nobody, nobody))
+    rows = reconciled(night, tmp_path)
+    assert len(rows) == 6
+    assert rows["image_key"].dropna().value_counts().to_dict() == {image.key: 1 for image in images}
+    assert rows["status"].value_counts().to_dict() == {
+        "no_record": 2, "short": 1, "no_image": 1, "unreadable_image": 1, "invalid_record": 1,
+    }  # fmt: skip
+    assert rows.set_index("image_key")["recounted_count"].dropna().to_dict() == {"i/b/7.jpg": 2}
+
+
+def test_of_several_verdicts_on_a_photo_the_last_holds(night_of, tmp_path, verdicts_part):
+    night = night_of([stored("i/1.jpg")], [count_row("i/1.jpg", 1)], [record_row("r/1.json", "1", 4)])
+    later = datetime(2026, 1, 3, tzinfo=UTC)
+    night.use_verdicts(
+        verdicts_part(
+            verdict("1", 4, 1, imported_at=later, line=2),
+            verdict("1", 4, 3, imported_at=later, line=9),
+            verdict("1", 4, 4),
+        )
+    )
+    assert reconciled(night, tmp_path).loc["1", "recounted_count"] == 3

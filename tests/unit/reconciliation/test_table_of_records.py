@@ -1,0 +1,99 @@
+"""Records from a table, as warehouses and their spreadsheets write it."""
+
+import pandas as pd
+import pytest
+
+from reconcile.errors import ReconcileError, UsageError
+from tests.unit.reconciliation.rows import reconciled
+
+TABLE = "bin_id,expected_quantity\n00001,3\n2,\n3,two\n4,-1\n5,2.5\n,7\n6,4.0\n7.jpg,1\n00001,3\n8,1\n8,2\n9,1e30\n"
+
+
+EXPECTED = {
+    "00001": (3, None), "2": (None, "missing"), "3": (None, "no number: two"), "4": (None, "negative: -1"),
+    "5": (None, "fractional: 2.5"), "6": (4, None), "7": (1, None),
+    "8": (None, "disagree"), "9": (None, "no count"),
+}  # fmt: skip
+
+
+def table_file(tmp_path, kind):
+    frame = pd.read_csv(pd.io.common.StringIO(TABLE), dtype=str)
+    path = tmp_path / f"stock.{kind}"
+    if kind == "csv":
+        path.write_text(TABLE)
+    elif kind == "tsv":
+        path.write_text("\ufeff" + TABLE.replace(",", "\t"))
+    elif kind == "csv.gz":
+        frame.to_csv(path, index=False, sep=";")
+    elif kind == "parquet":
+        frame.to_parquet(path)
+    else:
+        path.write_text(frame.to_json(orient="records", lines=True) + 'no JSON\n["list"]\n')
+    return path
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "csv.gz", "parquet", "jsonl"])
+def test_records_from_a_table(night_of, tmp_path, kind):
+    night = night_of([], [], [])
+    night.use_table_records(table_file(tmp_path, kind), f"stock.{kind}", {}, only_of_images=False)
+    rows = reconciled(night, tmp_path).reset_index(drop=True)
+    broken = rows[rows["bin_id"].isna()]
+    assert len(broken) == (3 if kind == "jsonl" else 1)
+    assert set(broken["status"]) == {"invalid_record"}
+    assert f"no bin id in row {6 + (kind not in ('parquet', 'jsonl'))}" in set(broken["reason"])
+    rows = rows.dropna(subset="bin_id").set_index("bin_id")
+    for bin_id, (quantity, reason) in EXPECTED.items():
+        row = rows.loc[bin_id]
+        assert row["status"] == ("no_image" if reason is None else "invalid_record")
+        if reason is None:
+            assert row["expected_quantity"] == quantity
+        else:
+            assert reason in row["reason"]
+    assert len(rows) == len(EXPECTED)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "name,bin_id,expected_quantity\n" + "Soap,x,1\n" * 60_000 + '"Soap, bar",00001,2\n',
+        'bin_id,expected_quantity,name\n00001,2,"two\nlines"\n',
+        'bin_id,expected_quantity,name\n"00001","2","a ""quoted"" word"\nshort\n',
+        "bin_id;expected_quantity\r\n00001;2\r\n",
+        "bin_id,expected_quantity\n00001,2,more,than,the,header\n",
+        "bin_id,expected_quantity,name\n00001,2,caf\xe9\n".encode("latin-1"),
+        "bin_id\texpected_quantity\r\n00001\t2\r\n".encode("utf-16"),
+    ],
+    ids=["late quote", "newline", "quotes", "semicolons", "long row", "latin-1", "utf-16"],
+)
+def test_tables_as_spreadsheets_write_them(night_of, tmp_path, data):
+    (tmp_path / "stock.csv").write_bytes(data if isinstance(data, bytes) else data.encode())
+    night = night_of([], [], [])
+    night.use_table_records(tmp_path / "stock.csv", "stock.csv", {}, only_of_images=False)
+    assert reconciled(night, tmp_path).loc["00001", "expected_quantity"] == 2
+
+
+def test_ids_that_pandas_made_floats_of_are_whole_numbers_again(night_of, tmp_path):
+    pd.DataFrame({"bin_id": [7.0, None], "expected_quantity": [1, 2]}).to_parquet(tmp_path / "stock.parquet")
+    night = night_of([], [], [])
+    night.use_table_records(tmp_path / "stock.parquet", "stock.parquet", {}, only_of_images=False)
+    assert set(reconciled(night, tmp_path)["bin_id"].dropna()) == {"7"}
+
+
+def test_other_column_names_can_be_mapped(night_of, tmp_path):
+    (tmp_path / "wms.csv").write_text("Location,On Hand\nA-1,2\n")
+    night = night_of([], [], [])
+    columns = {"bin_id": "location", "expected_quantity": "On Hand"}
+    night.use_table_records(tmp_path / "wms.csv", "wms.csv", columns, only_of_images=False)
+    assert reconciled(night, tmp_path).loc["A-1", "expected_quantity"] == 2
+
+
+def test_a_missing_column_is_wrong_usage_and_says_what_there_is(night_of, tmp_path):
+    (tmp_path / "wms.csv").write_text("location,qty\nA-1,2\n")
+    with pytest.raises(UsageError, match="no column 'bin_id', but location, qty; say which with --records-columns"):
+        night_of([], [], []).use_table_records(tmp_path / "wms.csv", "wms.csv", {}, only_of_images=False)
+
+
+def test_a_table_that_cannot_be_read_is_one_line(night_of, tmp_path):
+    (tmp_path / "wms.parquet").write_bytes(b"PAR1 is all there is")
+    with pytest.raises(ReconcileError, match=r"--records wms.parquet cannot be read: \S"):
+        night_of([], [], []).use_table_records(tmp_path / "wms.parquet", "wms.parquet", {}, only_of_images=False)
