@@ -11,7 +11,7 @@ help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 install: $(VENV)/.installed ## what `reconcile run` needs, into .venv
-dev: $(VENV)/.dev ## that, and what testing, training (torch) and serving need
+dev: $(VENV)/.dev ## that, and what testing, training (torch), serving and Ray need
 
 demo: install ## count 200 bins and write a report (drawn bins, where Amazon's bucket does not answer)
 	$(BIN)/reconcile demo
@@ -29,7 +29,7 @@ bench: dev ## measure what the README quotes
 
 lock: ## renew constraints.txt from the ranges in pyproject.toml
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/pip install --quiet --editable '.[train,serve,dev]'
+	.venv-lock/bin/pip install --quiet --editable '.[train,serve,ray,dev]'
 	printf '%s\n' '# The versions that make installs; `make lock` renews them from the ranges in pyproject.toml.' > constraints.txt
 	.venv-lock/bin/pip freeze --exclude-editable >> constraints.txt
 	rm -rf .venv-lock
@@ -45,7 +45,7 @@ $(VENV)/.installed: $(SETUP) | $(BIN)/pip
 	touch $@
 
 $(VENV)/.dev: $(SETUP) | $(BIN)/pip
-	$(PIP) --editable '.[train,serve,dev]'
+	$(PIP) --editable '.[train,serve,ray,dev]'
 	touch $@ $(VENV)/.installed
 
 .PHONY: help install dev demo test lint bench lock clean

@@ -2,9 +2,9 @@
 
     python -m benchmarks [PART …]
 
-Parts are throughput, feed, records, start, quiet and memory; without any, all of them. Two more take long and are only
-measured when asked for: keys and large. Each part's section is replaced in RESULTS.md, and says when and on what it was
-measured.
+Parts are throughput, feed, ray, records, start, quiet and memory; without any, all of them. Two more take long and are
+only measured when asked for: keys and large. Each part's section is replaced in RESULTS.md, and says when and on what it
+was measured.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import keys, records, small_things, throughput
+from benchmarks import keys, ray_overhead, records, small_things, throughput
 from benchmarks.machine import copy_bucket, description, draw_bucket, serve
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ INPUT_SIZE = 160
 TITLES = {
     "throughput": "Counting on a CPU",
     "feed": "What a host can feed to a GPU",
+    "ray": "Ray on one machine",
     "records": "Records at scale",
     "large": "Twenty million bins",
     "keys": "Keys from an inventory",
@@ -55,6 +56,7 @@ def main(wanted: list[str]) -> None:
             parts: dict[str, Callable[[], list[str]]] = {
                 "throughput": lambda: throughput.measure(server, "sample", folder),
                 "feed": lambda: throughput.measure_feed(server, "larger", folder, INPUT_SIZE),
+                "ray": lambda: ray_overhead.measure(server, "sample", folder),
                 "records": lambda: records.measure(folder),
                 "large": lambda: records.measure_large(folder),
                 "keys": lambda: keys.measure(server, folder),

@@ -130,6 +130,17 @@ def run_reconcile(*arguments: object) -> Measured:
     return run_measured(SCRIPTS / "reconcile", *arguments)
 
 
+def processor_seconds(pid: int | None = None) -> float:
+    """What a process (this one) and all that it started have used so far, in steps of a hundredth of a second."""
+    used = 0.0
+    with suppress(OSError):  # it has just ended
+        fields = Path(f"/proc/{pid or os.getpid()}/stat").read_text().rpartition(")")[2].split()
+        used = sum(map(int, fields[11:15])) / _TICKS  # its own, and that of children that have ended
+        for task in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
+            used += sum(processor_seconds(int(child)) for child in (task / "children").read_text().split())
+    return used
+
+
 def row(name: str, values: Sequence[float], form: str) -> str:
     """A line of a table: the median of several repetitions, the lowest and the highest."""
     return f"| {name} | {statistics.median(values):{form}} | {min(values):{form}} – {max(values):{form}} |"

@@ -61,6 +61,10 @@ class Bucket(Protocol):
     def location(self) -> str:
         """What a person calls it: `s3://name/prefix` or an absolute path."""
 
+    @property
+    def access(self) -> S3Access:
+        """What `open_bucket` needs on another machine, besides the location: endpoint and region as they are here."""
+
     def pages(self, prefix: str = "") -> Iterator[list[StoredObject]]:
         """Pages of up to 1000 objects under the folder `prefix`, keys rising; markers of empty folders left out.
 

@@ -90,6 +90,8 @@ class Channel(Generic[T]):
             self._room.put(None)
         self._producers = producers
         self._lock = threading.Lock()
+        self.is_over = False
+        """Whether `nowait` came to the end."""
         stages.on_stop(self._wake_all)
 
     def put(self, item: T) -> None:
@@ -128,6 +130,19 @@ class Channel(Generic[T]):
                 return
             self._room.put(None)
             yield item
+
+    def nowait(self) -> T | None:
+        """An item, for whoever waits for other things too; None where none is there, or, if it `is_over`, comes."""
+        try:
+            item = self._items.get_nowait()
+        except Empty:
+            return None
+        if isinstance(item, _End):
+            self._items.put(_END)
+            self.is_over = True
+            return None
+        self._room.put(None)
+        return item
 
     def left(self) -> list[T]:
         """The items that are there already, for whoever ends early and wants nothing that was done to be lost."""

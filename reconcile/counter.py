@@ -104,7 +104,13 @@ class BoundSession:
         return self._logits[:number].copy()
 
 
-def load_counter(path: Path | None, device: str, warn: Callable[[str], None], batch_size: int | None = None) -> Counter:
+def load_counter(
+    path: Path | None,
+    device: str,
+    warn: Callable[[str], None],
+    batch_size: int | None = None,
+    cores: int | None = None,
+) -> Counter:
     """Load a model onto a device.
 
     Args:
@@ -112,6 +118,7 @@ def load_counter(path: Path | None, device: str, warn: Callable[[str], None], ba
         device: auto, cpu, cuda or tensorrt; `auto` takes CUDA where it loads, and the CPU otherwise.
         warn: called with one line where `auto` finds a GPU and cannot use it.
         batch_size: images at a time; None for what suits the device.
+        cores: how many a CPU may keep busy; None for all that this process may use.
 
     Raises:
         ReconcileError: no such file, not one of ours, or a device that was asked for and does not load.
@@ -122,7 +129,7 @@ def load_counter(path: Path | None, device: str, warn: Callable[[str], None], ba
     model = read_model(path or default_model(device))
     batch_size = batch_size or (CPU_BATCH if device == "cpu" else GPU_BATCH)
     shape = (batch_size, model.card.input_size, model.card.input_size, 3)
-    counter = Counter(model, open_sessions(model.path, model.model_id, device, shape), batch_size)
+    counter = Counter(model, open_sessions(model.path, model.model_id, device, shape, cores), batch_size)
     _try_out(counter)
     return counter
 

@@ -103,7 +103,7 @@ def count_images(
         stages.start("fetch", fetchers, lambda _: _fetch(bucket, listed, fetched, check_size), fetched)
         stages.start("decode", decoders, lambda _: _decode(fetched, batches, counter, emptied), batches)
         stages.start("count", counter.workers, lambda worker: _count(batches, rows, counter, worker, emptied), rows)
-        return _write(rows, output, f"counts/{counter.model_id}", COUNTS_SCHEMA, progress, complain)
+        return write_rows(rows, output, f"counts/{counter.model_id}", COUNTS_SCHEMA, progress, complain)
 
 
 def read_records(
@@ -123,7 +123,7 @@ def read_records(
         stages.start("list", 1, lambda _: _list(records, listed), listed)
         stages.start("fetch", fetchers, lambda _: _fetch(bucket, listed, fetched, _check_record_size), fetched)
         stages.start("read", 1, lambda _: _read(fetched, rows), rows)
-        return _write(rows, output, "records", RECORDS_SCHEMA, progress, complain)
+        return write_rows(rows, output, "records", RECORDS_SCHEMA, progress, complain)
 
 
 def _list(objects: Backlog, listed: Channel[StoredObject]) -> None:
@@ -215,7 +215,7 @@ def _read(fetched: Channel[_Fetched], rows: Channel[list[dict[str, Any]]]) -> No
         rows.put([row])
 
 
-def _write(
+def write_rows(
     rows: Channel[list[dict[str, Any]]],
     output: Output,
     folder: str,
@@ -224,6 +224,19 @@ def _write(
     complain: Callable[[str, str], None],
 ) -> Work:
     """Gather rows into parts.
+
+    Args:
+        rows: as they come; the first column of `schema` is their key, and those with a `reason` have failed.
+        output: where the parts go.
+        folder: in it.
+        schema: of the rows.
+        progress: called with the number of objects just done.
+        complain: called with key and reason of each that failed.
+
+    Raises:
+        ReconcileError: they cannot be written.
+        Interrupted: somebody asked this process to stop.
+        Stopped: another stage has failed.
 
     A wish to stop is heard between two parts and never within one. Whatever ends it early, what is done and waits is
     written first: nothing that was counted is counted again.

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconcile.bucket import PAGE, FetchError, StoredObject
+from reconcile.bucket import PAGE, FetchError, S3Access, StoredObject
 from reconcile.errors import ReconcileError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Folder:
         if not self._path.is_dir():
             raise ReconcileError(f"there is no such folder: {self._path}")
         self.location = str(self._path)
+        self.access = S3Access()
 
     def pages(self, prefix: str = "") -> Iterator[list[StoredObject]]:
         """Every file under the folder `prefix`, symbolic links followed."""

@@ -53,6 +53,7 @@ class S3Bucket:
         self._retries = Retries()
         self._lock = threading.Lock()
         self._connection = S3Connection(name, prefix, access)
+        self.access = replace(access, region=self._connection.region)
 
     def _ask(
         self,

@@ -61,11 +61,12 @@ class S3Connection:
             **unsigned,
         )
         return self._session.client(
-            "s3", endpoint_url=self._access.endpoint_url, region_name=self._region, config=config
+            "s3", endpoint_url=self._access.endpoint_url, region_name=self.region, config=config
         )
 
     @property
-    def _region(self) -> str:
+    def region(self) -> str:
+        """The one that was named, or what boto3 finds."""
         return self._access.region or self._session.region_name or "us-east-1"
 
     def _store(self, silence: float, retries: int) -> S3Store:
@@ -75,7 +76,7 @@ class S3Connection:
             self.name,
             config=None if endpoint is None else {"endpoint": endpoint},
             prefix=self._prefix or None,
-            region=self._region,
+            region=self.region,
             skip_signature=self._access.no_sign_request,
             # Buckets of other S3 servers rarely have host names of their own.
             virtual_hosted_style_request=endpoint is None,

@@ -20,7 +20,7 @@ Provider = str | tuple[str, dict[str, str]]
 
 
 def open_sessions(
-    path: Path, model_id: str, device: str, shape: tuple[int, int, int, int]
+    path: Path, model_id: str, device: str, shape: tuple[int, int, int, int], cores: int | None = None
 ) -> list[ort.InferenceSession]:
     """One single-threaded session for each core, or one session for each GPU.
 
@@ -29,6 +29,7 @@ def open_sessions(
         model_id: names its weights.
         device: cpu, cuda or tensorrt.
         shape: of every batch that a GPU is given, [N, S, S, 3].
+        cores: None for all that this process may use.
 
     Raises:
         ReconcileError: it cannot be loaded, or not onto that device.
@@ -39,7 +40,7 @@ def open_sessions(
         # Two sessions of one thread each count faster than one of two.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        choices: list[list[Provider]] = [[CPU]] * available_cores()
+        choices: list[list[Provider]] = [[CPU]] * (cores or available_cores())
     else:
         gpus = max(1, gpu_count(load_driver()))
         choices = [gpu_providers(device, gpu, shape, engine_folder(model_id)) for gpu in range(gpus)]

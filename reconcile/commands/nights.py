@@ -45,6 +45,8 @@ def run(
     instance_type: options.InstanceType = None,
     instance_count: options.InstanceCount = None,
     sagemaker_options: options.SagemakerOptions = None,
+    ray_address: options.RayAddress = None,
+    ray_gpus_per_actor: options.RayGpusPerActor = None,
     out: options.Out = None,
     run_id: options.RunId = None,
     max_unreadable: options.MaxUnreadable = None,

@@ -26,7 +26,7 @@ def test_every_option_of_run_can_come_from_the_environment(monkeypatch):
         "record_error_rate": "2%", "capacity": "40", "rank_by": "units", "costs": "c.csv",
         "tolerance": "1", "where": "(?P<a>.)", "engine": "sagemaker", "image_uri": "e/r:1",
         "role": "arn:aws:iam::1:role/r", "instance_type": "ml.c5.large", "instance_count": "2",
-        "sagemaker_options": "s.json",
+        "sagemaker_options": "s.json", "ray_address": "h:1", "ray_gpus_per_actor": "0.5",
     }  # fmt: skip
     for name, value in values.items():
         monkeypatch.setenv(f"RECONCILE_{name.upper()}", value)

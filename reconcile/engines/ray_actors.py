@@ -1,0 +1,130 @@
+"""The counting actors of a run: as many as the cluster has room for, each with a few blocks under way to it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import ray
+from ray.exceptions import RayActorError
+
+from reconcile.engines.ray_work import CountingActor
+from reconcile.errors import ReconcileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LOOK_EVERY_SECONDS = 5.0
+_DEATHS_IN_A_ROW = 5
+
+
+class Room(NamedTuple):
+    """What a cluster has a place for, at the same time."""
+
+    actors: int
+    tasks: int
+    """That fetch and decode."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an actor is made."""
+
+    options: dict[str, Any]
+    """Of `ray.remote`: what it needs of a machine."""
+    load: tuple[Any, ...]
+    """What `CountingActor.load` is given."""
+    blocks: int
+    """How many are under way to each, so that none waits for the next."""
+
+
+@dataclass(eq=False)
+class Actor:
+    """One of them."""
+
+    handle: Any
+    node: str = ""
+    under_way: set[Any] = field(default_factory=set)
+
+
+class Actors:
+    """Starts them, replaces those that a lost machine took along, and follows the cluster where it grows or shrinks.
+
+    Ray could restart an actor by itself. But then the blocks under way to it would wait until there is room for it
+    again, which on a cluster that lost its machine for good is never; so whoever lost a block gives it to another.
+
+    Args:
+        recipe: how one is made.
+        room: what the cluster has room for now.
+    """
+
+    def __init__(self, recipe: Recipe, room: Callable[[], Room]) -> None:
+        self._recipe, self._look = recipe, room
+        self._class: Any = ray.remote(**recipe.options)(CountingActor)
+        self._ready: list[Actor] = []
+        self._loading: dict[Any, Actor] = {}
+        self._room, self._look_again, self._deaths = Room(1, 1), 0.0, 0
+
+    @property
+    def room(self) -> Room:
+        """What there is a place for; at least one of each, since who waits for it makes a cluster that scales grow."""
+        if time.monotonic() >= self._look_again:
+            self._room = Room(*(max(1, number) for number in self._look()))
+            self._look_again = time.monotonic() + _LOOK_EVERY_SECONDS
+        return self._room
+
+    @property
+    def loading(self) -> list[Any]:
+        """What to wait for."""
+        return list(self._loading)
+
+    def tend(self, blocks: int) -> None:
+        """Start actors for `blocks` blocks that are not counted yet; end those that there is no room for any more."""
+        wanted = self.room.actors
+        while len(self._ready) + len(self._loading) < min(wanted, blocks):
+            handle = self._class.remote()
+            self._loading[handle.load.remote(*self._recipe.load)] = Actor(handle)
+        for loading in self.loading[max(wanted - len(self._ready), 0) :]:
+            ray.kill(self._loading.pop(loading).handle)
+        for idle in [actor for actor in self._ready if not actor.under_way]:
+            if len(self._ready) > wanted:
+                self.bury(idle)
+
+    def loaded(self, loading: Any) -> None:
+        """One of `loading` is done.
+
+        Raises:
+            ReconcileError: the model could not be loaded, or actors keep dying.
+        """
+        actor = self._loading.pop(loading, None)
+        if actor is None:
+            return
+        try:
+            actor.node = ray.get(loading)
+        except RayActorError as error:  # its machine went, or there was too little memory
+            self._deaths += 1
+            if self._deaths == _DEATHS_IN_A_ROW:
+                detail = " ".join(str(error).split())[:300]
+                raise ReconcileError(
+                    f"{self._deaths} counting actors in a row died before they could count: {detail}"
+                ) from None
+        else:
+            self._ready.append(actor)
+            self._deaths = 0
+
+    def least_busy(self, node: str) -> Actor | None:
+        """Whom to give a block that lies on `node`: one there if it can take more, else another; None if none can."""
+        able = [actor for actor in self._ready if len(actor.under_way) < self._recipe.blocks]
+        return min(able, key=lambda actor: (actor.node != node, len(actor.under_way)), default=None)
+
+    def bury(self, actor: Actor) -> None:
+        """It is gone, or should be."""
+        if actor in self._ready:
+            self._ready.remove(actor)
+            ray.kill(actor.handle)
+
+    def close(self) -> None:
+        """End all of them, so that others have the machines."""
+        for actor in [*self._ready, *self._loading.values()]:
+            ray.kill(actor.handle)

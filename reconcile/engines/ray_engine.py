@@ -1,0 +1,138 @@
+"""Counts on the machines of a Ray cluster: tasks fetch and decode, actors count, this process writes.
+
+Ray Data would do most of this, but it plans its input when it starts, and the listing goes on while we count; it starts
+its actors anew for each portion; and it repeats without end what kills its process. Ray's own tasks and actors are
+enough for two stages with a queue between them.
+
+Rows come back to this process, which writes them as in any run: that is what makes them exactly one for each image.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from reconcile.channel import Channel, Stages
+from reconcile.counter import CPU_BATCH, GPU_BATCH
+from reconcile.counting import write_rows
+from reconcile.engines.ray_cluster import Cluster, quiet
+from reconcile.engines.ray_work import Source
+from reconcile.model import default_model, read_model
+from reconcile.store import COUNTS_SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconcile.backlog import Backlog
+    from reconcile.bucket import Bucket, StoredObject
+    from reconcile.config import Settings
+    from reconcile.counting import Work
+    from reconcile.engines.ray_actors import Recipe, Room
+    from reconcile.model import CountModel
+    from reconcile.store import Output
+
+BATCHES_A_BLOCK = 2
+_NAMES = {"cpu": "CPU", "cuda": "CUDA", "tensorrt": "TensorRT"}
+_DECODING_SHARE = 0.25
+"""Of each core where CPUs count: as much is kept for tasks, and an actor gets the rest. So a core has one of each, and
+actors never leave the tasks that they wait for without a place."""
+
+
+class RayEngine:
+    """See `engine.Engine`.
+
+    Args:
+        settings: of the run; its bucket has to be reached from every machine, with credentials that are found there.
+        warn: called with one line where the cluster has no GPU yet.
+
+    Raises:
+        ReconcileError: no model, no cluster, or one whose machines have another reconcile.
+    """
+
+    def __init__(self, settings: Settings, warn: Callable[[str], None]) -> None:
+        if settings.model is not None:
+            read_model(settings.model)  # said before a cluster is looked for
+        self._cluster = Cluster(settings.ray_address)
+        gpus, asked = self._cluster.gpus, settings.device
+        self._device = ("cuda" if gpus else "cpu") if asked == "auto" else asked
+        if self._device != "cpu" and not gpus:
+            warn(f"--device {self._device}: the Ray cluster has no GPU; the run waits until it has one")
+        self._gpu_share = settings.ray_gpus_per_actor or 1
+        self._batch_size = settings.batch_size or (CPU_BATCH if self._device == "cpu" else GPU_BATCH)
+        self.model: CountModel = read_model(settings.model or default_model(self._device))
+
+    @property
+    def device(self) -> str:
+        """What the actors count on."""
+        return _NAMES[self._device]
+
+    @property
+    def size(self) -> str:
+        """Machines, and what they have."""
+        cluster = self._cluster
+        what = f"{cluster.cpus} cores" if self._device == "cpu" else f"{cluster.gpus:g} GPUs, {cluster.cpus} cores"
+        return f"Ray, {cluster.machines} machine{'s' if cluster.machines > 1 else ''} with {what}"
+
+    def take_up(self, bucket: Bucket, output: Output) -> None:
+        """Nothing: what was counted was written from here."""
+
+    def count(
+        self,
+        bucket: Bucket,
+        images: Backlog,
+        output: Output,
+        progress: Callable[[int], None],
+        complain: Callable[[str, str], None],
+    ) -> Work:
+        """Count on the cluster, and leave it."""
+        from reconcile.engines.ray_actors import Actors
+        from reconcile.engines.ray_flow import Flow
+
+        card = self.model.card
+        actors = Actors(self._recipe(), self._room)
+        source = Source(bucket.location, bucket.access, card.input_size)
+        flow = Flow(source, self._preparing, actors, card.labels)
+        try:
+            with quiet(), Stages() as stages:
+                stages.on_stop(images.stop)
+                blocks: Channel[list[StoredObject]] = Channel(stages, 4, 1)
+                rows: Channel[list[dict[str, Any]]] = Channel(stages, 64, 1)
+                stages.start("list", 1, lambda _: self._list(images, blocks), blocks)
+                stages.start("ray", 1, lambda _: flow.run(blocks, rows, stages), rows)
+                folder = f"counts/{self.model.model_id}"
+                return write_rows(rows, output, folder, COUNTS_SCHEMA, progress, complain)
+        finally:
+            with quiet():
+                actors.close()
+            self._cluster.close()
+
+    def _list(self, images: Backlog, blocks: Channel[list[StoredObject]]) -> None:
+        waiting = iter(images)
+        while block := list(islice(waiting, BATCHES_A_BLOCK * self._batch_size)):
+            blocks.put(block)
+
+    @property
+    def _preparing(self) -> dict[str, Any]:
+        """What a task that fetches and decodes needs of a machine."""
+        return {"num_cpus": _DECODING_SHARE if self._device == "cpu" else 1, "scheduling_strategy": "SPREAD"}
+
+    def _recipe(self) -> Recipe:
+        import ray
+
+        from reconcile.engines.ray_actors import Recipe
+
+        if self._device == "cpu":
+            needs: dict[str, Any] = {"num_cpus": 1 - _DECODING_SHARE}
+        else:  # two threads, of which one copies while the other counts
+            needs = {"num_gpus": self._gpu_share, "num_cpus": 0, "max_concurrency": 2}
+        model = ray.put(self.model.path.read_bytes())
+        blocks = 2 * needs.get("max_concurrency", 1)
+        options = needs | {"max_restarts": 0, "scheduling_strategy": "SPREAD"}
+        return Recipe(options, (model, self._device, self._batch_size), blocks)
+
+    def _room(self) -> Room:
+        """A task a core, and an actor a core, or as many as share the GPUs."""
+        from reconcile.engines.ray_actors import Room
+
+        cores = self._cluster.cpus
+        return Room(cores if self._device == "cpu" else int(self._cluster.gpus / self._gpu_share + 1e-6), cores)

@@ -1,0 +1,224 @@
+"""`--engine ray` on a real cluster of two nodes, each with a raylet and processes of its own on this machine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import duckdb
+import pandas as pd
+import pytest
+
+from reconcile.backlog import Backlog
+from reconcile.bucket import S3Access, open_bucket
+from reconcile.config import load_settings
+from reconcile.counter import load_counter
+from reconcile.engines import ray_actors, ray_cluster, ray_flow
+from reconcile.engines.local import LocalEngine
+from reconcile.engines.ray_engine import RayEngine
+from reconcile.errors import ReconcileError, UsageError
+from reconcile.store import Output
+from tests.conftest import (
+    ACCESS_KEY,
+    SCRIPTS,
+    SECRET_KEY,
+    SHARED,
+    grey_photo,
+    needs_abid,
+    reconcile,
+    write_bucket,
+)
+
+PHOTOS = 120
+BATCH = 4
+BINS = 400
+# So that a lost node is found lost in a second or two.
+HEALTH = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head with one core and a second node with one."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        # A node's processes have the environment that it was started in.
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+        patch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        for name, value in ray_cluster.ENVIRONMENT.items():
+            patch.setenv(name, value)
+        memory = 150 * 2**20
+        node = {"num_cpus": 1, "object_store_memory": memory, "include_dashboard": False}
+        started = Cluster(initialize_head=True, head_node_args=node | {"_system_config": HEALTH})
+        second = started.add_node(num_cpus=1, object_store_memory=memory)
+        yield SimpleNamespace(address=started.address, cluster=started, second=second)
+        started.shutdown()
+
+
+@pytest.fixture
+def settings(cluster):
+    """Those of a run on the cluster."""
+
+    def settings(**more):
+        values = {"bucket": "unused", "engine": "ray", "ray_address": cluster.address, "batch_size": BATCH}
+        return load_settings(values | more, alone=True)
+
+    return settings
+
+
+def photos(folder, number):
+    """The first photos of a folder as its listing has them."""
+    return [stored for page in open_bucket(str(folder), S3Access()).pages("bin-images/") for stored in page][:number]
+
+
+def counted(out):
+    """Every row of every part."""
+    return pd.concat([pd.read_parquet(path) for path in sorted((out / "counts").rglob("*.parquet"))])
+
+
+def count(engine, folder, images, out, progress=lambda _: None):
+    """Have an engine count `images`; the rows that it left, by key."""
+    with duckdb.connect() as database:
+        backlog = Backlog(database, "images")
+        backlog.fill([images])
+        output = Output(open_bucket(str(out), S3Access(), create=True))
+        work = engine.count(open_bucket(str(folder), S3Access()), backlog, output, progress, lambda *_: None)
+        backlog.close()
+    rows = counted(out)
+    assert work.objects == len(rows)
+    return rows.drop(columns="counted_at").sort_values("image_key", ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory):
+    """Photos of the night, some of them gone, changed or spoilt, and what this machine alone makes of them.
+
+    That is, the folder, what its listing had, and the rows.
+    """
+    folder = tmp_path_factory.mktemp("night")
+    (folder / "bin-images").mkdir()
+    paths = sorted((SHARED / "night" / "bin-images").iterdir())[:PHOTOS]
+    for path in paths:
+        (folder / "bin-images" / path.name).write_bytes(path.read_bytes())
+    spoilt = [folder / "bin-images" / path.name for path in paths[::30]]
+    spoilt[0].write_bytes(b"<html>")
+    spoilt[1].write_bytes(b"")
+    images = photos(folder, PHOTOS)
+    spoilt[2].unlink()
+    spoilt[3].write_bytes(grey_photo(1, (50, 50)))
+    rows = count(LocalEngine(load_counter(None, "cpu", print, BATCH)), folder, images, folder / "out")
+    assert rows["reason"].notna().sum() == 4
+    return folder, images, rows
+
+
+def test_without_ray_there_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ReconcileError, match=r"needs Ray: pip install 'reconcile-bins\[ray\]'"):
+        ray_cluster.Cluster(None)
+
+
+@pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "auto", "127.0.0.1", "127.0.0.1:head"])
+def test_an_address_that_cannot_work_is_refused(address):
+    with pytest.raises(UsageError, match=f"--ray-address {address}: expected the head's HOST:6379"):
+        ray_cluster.Cluster(address)
+
+
+def test_a_cluster_that_is_not_there():
+    with pytest.raises(ReconcileError, match=r"^no Ray cluster at 127.0.0.1:1: "):
+        ray_cluster.Cluster("127.0.0.1:1")
+
+
+def test_machines_with_another_version_are_named(cluster, monkeypatch):
+    monkeypatch.setattr(ray_cluster, "__version__", "99.0")
+    with pytest.raises(ReconcileError, match=r"Ray's machine \S+ has reconcile [\d.]+; it needs reconcile 99\.0"):
+        ray_cluster.Cluster(cluster.address)
+
+
+@needs_abid
+def test_the_same_rows_as_without_ray(settings, night, tmp_path):
+    folder, images, alone = night
+    rows = count(RayEngine(settings(), print), folder, images, tmp_path / "out")
+    pd.testing.assert_frame_equal(rows, alone, check_exact=True)
+
+
+def test_an_image_that_kills_who_reads_it_is_one_row(settings, grey_model, tmp_path, monkeypatch):
+    folder = write_bucket(tmp_path / "w", {f"{n:02d}": (n % 7, None) for n in range(12)})
+    prepare = ray_flow.prepare
+
+    def deadly(source, block):
+        if any(stored.key.endswith("07.jpg") for stored in block):
+            os._exit(1)
+        return prepare(source, block)
+
+    monkeypatch.setattr(ray_flow, "prepare", deadly)
+    monkeypatch.setattr(ray_flow, "_RETRIES", 0)
+    rows = count(RayEngine(settings(model=grey_model), print), folder, photos(folder, 12), tmp_path / "ray")
+    [lost] = rows[rows["reason"].notna()].itertuples()
+    assert (lost.image_key, lost.try_again) == ("bin-images/07.jpg", True)
+    assert "was lost" in lost.reason
+    counted = rows[rows["reason"].isna()]
+    assert list(counted["predicted_count"]) == [n % 7 for n in range(12) if n != 7]
+
+
+def test_a_run_from_s3_that_is_stopped_and_goes_on(cluster, s3, grey_model, tmp_path):
+    write_bucket(s3.root / "warehouse", {f"{n:05d}": (n % 7, 3) for n in range(BINS)})
+    (s3.root / "warehouse" / "bin-images" / "00003.jpg").write_bytes(b"<html>")
+    arguments = ["run", "--bucket", "warehouse", "--endpoint-url", s3.endpoint_url, "--model", grey_model]
+    arguments += ["--engine", "ray", "--ray-address", cluster.address, "--log-format", "json", "--out", "out"]
+    command = [str(word) for word in [SCRIPTS / "reconcile", *arguments]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        said = ""
+        for line in process.stderr:
+            said += line
+            if "00003.jpg" in line:  # the block that it is in has come back
+                process.send_signal(signal.SIGTERM)
+        printed = process.stdout.read()
+    assert (process.returncode, printed) == (130, ""), said
+    told = [json.loads(line) for line in said.splitlines()]  # a word of Ray's would be no JSON
+    assert "CPU, Ray, 2 machines with 2 cores" in told[0]["message"]
+    assert [line["key"] for line in told if "key" in line] == ["bin-images/00003.jpg"]
+    kept = counted(tmp_path / "out")
+    assert kept["image_key"].is_unique
+    assert f"stopped with {len(kept):,} of " in said
+
+    done = reconcile(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["counted"] == f"{BINS - len(kept)} now, {len(kept)} before"
+    rows = counted(tmp_path / "out")
+    assert len(rows) == BINS
+    assert rows["image_key"].is_unique
+
+
+@needs_abid
+def test_a_node_that_is_killed_halfway_takes_nothing_along(cluster, settings, night, tmp_path, monkeypatch):
+    folder, images, alone = night
+    ready, buried, done = [], set(), 0
+
+    class Watched(ray_actors.Actors):
+        def loaded(self, loading):
+            super().loaded(loading)
+            ready.append(len(self._ready))
+
+        def bury(self, actor):
+            buried.add(actor.node)
+            super().bury(actor)
+
+    monkeypatch.setattr(ray_actors, "Actors", Watched)
+
+    def progress(number):
+        nonlocal done
+        done += number
+        if done >= PHOTOS / 4 and 2 in ready and cluster.second is not None:
+            second, cluster.second = cluster.second, None
+            cluster.cluster.remove_node(second, allow_graceful=False)
+
+    node = cluster.second.node_id
+    rows = count(RayEngine(settings(), print), folder, images, tmp_path / "out", progress)
+    assert cluster.second is None, "the node was not killed while anything was counted"
+    assert buried == {node}, "it had nothing to lose"
+    pd.testing.assert_frame_equal(rows, alone, check_exact=True)
