@@ -2,8 +2,9 @@
 
     python -m benchmarks [PART …]
 
-Parts are throughput, feed, ray, records, start, quiet and memory; without any, all of them. Each part's section is
-replaced in RESULTS.md, and says when and on what it was measured.
+Parts are throughput, feed, ray, records, start, quiet and memory; without any, all of them. Two more take long and are
+only measured when asked for: keys and large. Each part's section is replaced in RESULTS.md, and says when and on what it
+was measured.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import ray_overhead, records, small_things, throughput
+from benchmarks import keys, ray_overhead, records, small_things, throughput
 from benchmarks.machine import copy_bucket, description, draw_bucket, serve
 
 if TYPE_CHECKING:
@@ -30,10 +31,15 @@ TITLES = {
     "feed": "What a host can feed to a GPU",
     "ray": "Ray on one machine",
     "records": "Records at scale",
+    "large": "Twenty million bins",
+    "keys": "Keys from an inventory",
     "start": "Starting up",
     "quiet": "A quiet night",
     "memory": "Memory",
 }
+
+
+ONLY_IF_ASKED = ("large", "keys")
 
 
 def main(wanted: list[str]) -> None:
@@ -52,11 +58,13 @@ def main(wanted: list[str]) -> None:
                 "feed": lambda: throughput.measure_feed(server, "larger", folder, INPUT_SIZE),
                 "ray": lambda: ray_overhead.measure(server, "sample", folder),
                 "records": lambda: records.measure(folder),
+                "large": lambda: records.measure_large(folder),
+                "keys": lambda: keys.measure(server, folder),
                 "start": small_things.measure_start,
                 "quiet": lambda: small_things.measure_quiet_night(sample, folder),
                 "memory": lambda: small_things.measure_memory(sample, folder),
             }
-            for name in wanted or TITLES:
+            for name in wanted or [name for name in TITLES if name not in ONLY_IF_ASKED]:
                 lines = parts[name]()
                 write_section(name, lines)
                 print("\n".join(lines), flush=True)

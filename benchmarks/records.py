@@ -6,19 +6,27 @@ over the same files.
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 import sys
 import tempfile
+import threading
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.machine import Measured, run_measured
 from benchmarks.records_data import REAL_ROWS, make_night
 from reconcile.counter import load_counter
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROUNDS = 3
 MORE_ROWS = (1_000_000, 4_000_000)
+LARGE_ROWS = (4_000_000, 20_000_000)
 FORMS = {"table": "a CSV table", "json": "JSON records, with their products"}
 
 
@@ -47,6 +55,57 @@ def measure(folder: Path, sizes: tuple[int, ...] = (REAL_ROWS, *MORE_ROWS), roun
         print(lines[-1], flush=True)
         shutil.rmtree(night)
     return lines
+
+
+def measure_large(folder: Path, sizes: tuple[int, ...] = LARGE_ROWS) -> list[str]:
+    """The same for more bins than are joined at once, and how much disk they take; records from a table, once each."""
+    counter = load_counter(None, "cpu", print)
+    lines = [
+        "| bins | seconds | processor seconds a million bins | peak memory | most in TMPDIR, bytes a bin "
+        "| counts, bytes a photo | reconciled.parquet, bytes a bin |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for rows in sizes:
+        night, work = folder / f"night-{rows}", folder / "work"
+        work.mkdir(exist_ok=True)
+        make_night(night, rows, counter)
+        with _watching(work) as most:
+            found = _once("records_night", night, "table")
+        counts = _size(night / "out" / "counts")
+        reconciled = (night / "out" / "runs" / "table" / "reconciled.parquet").stat().st_size
+        lines.append(f"{_row(rows, found)} {most[0] / rows:,.0f} | {counts / rows:,.0f} | {reconciled / rows:,.0f} |")
+        print(lines[-1], flush=True)
+        shutil.rmtree(night)
+    return lines
+
+
+@contextmanager
+def _watching(work: Path) -> Iterator[list[int]]:
+    """Have what is measured work in a folder; the list yielded says how many bytes there were in it at most."""
+    most, ended = [0], threading.Event()
+
+    def look() -> None:
+        while not ended.wait(1):
+            most[0] = max(most[0], _size(work))
+
+    before, os.environ["TMPDIR"] = os.environ.get("TMPDIR"), str(work)
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield most
+    finally:
+        ended.set()
+        thread.join()
+        os.environ.pop("TMPDIR") if before is None else os.environ.update(TMPDIR=before)
+
+
+def _size(folder: Path) -> int:
+    """Bytes on disk of all files in it; some may go meanwhile."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            total += 512 * path.stat().st_blocks
+    return total
 
 
 def _beside_pandas(night: Path, rows: int, rounds: int) -> list[str]:

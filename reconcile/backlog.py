@@ -11,13 +11,14 @@ import pyarrow as pa
 from reconcile import interruption
 from reconcile.bucket import StoredObject
 from reconcile.channel import Background
-from reconcile.records import bin_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import duckdb
 
+Page = list[StoredObject] | pa.Table
+"""Some objects of a bucket; a table has key, size, etag and modified."""
 _AT_ONCE = 1000
 _PATIENCE_SECONDS = 5.0
 _LOOK_UP_SECONDS = 0.5
@@ -89,6 +90,19 @@ class Backlog:
             raise self._error
         return self._pages > 0
 
+    def wait(self) -> None:
+        """Wait for the end of the listing.
+
+        Raises:
+            Exception: what ended it early.
+        """
+        with self._changed:
+            while not self._ended:
+                interruption.check()
+                self._changed.wait(_LOOK_UP_SECONDS)
+        if self._error is not None:
+            raise self._error
+
     @property
     def is_complete(self) -> bool:
         """Whether `total` is final: the listing came to its end, and was not merely ended."""
@@ -123,13 +137,12 @@ class Backlog:
 
 
 def as_table(page: list[StoredObject]) -> pa.Table:
-    """position, key, bin_id, size, etag and modified of each object."""
+    """position, key, size, etag and modified of each object."""
     keys, sizes, etags, modified = zip(*page, strict=True) if page else ((), (), (), ())
     return pa.table(
         {
             "position": np.arange(len(page)),
             "key": pa.array(keys, pa.string()),
-            "bin_id": pa.array(map(bin_id, keys), pa.string(), size=len(keys)),
             "size": pa.array(sizes, pa.int64()),
             "etag": pa.array(etags, pa.string()),
             "modified": pa.array(modified, pa.timestamp("us", tz="UTC")),

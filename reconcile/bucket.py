@@ -83,6 +83,13 @@ class Bucket(Protocol):
             FetchError: gone, forbidden, changed since it was listed, or still failing after retries.
         """
 
+    def bring(self, key: str, path: Path) -> None:
+        """Write the bytes of one object to a file, some at a time: it may be larger than memory.
+
+        Raises:
+            FetchError: as `get`.
+        """
+
     def put(self, key: str, data: bytes | Path) -> None:
         """Write one object, whole or not at all.
 
@@ -177,7 +184,7 @@ def bring_file(location: str, access: S3Access, work: Path) -> Path:
         raise ReconcileError(f"{location} names a bucket, and no object in it")
     path = work / name
     try:
-        path.write_bytes(open_bucket(folder, access).get(name))
+        open_bucket(folder, access).bring(name, path)
     except FetchError as error:
         raise ReconcileError(f"{location}: {error}") from None
     return path

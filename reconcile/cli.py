@@ -13,7 +13,7 @@ import typer
 
 from reconcile import __version__, interruption
 from reconcile.channel import left_behind
-from reconcile.commands import models, nights, serving, verdicts
+from reconcile.commands import models, nights, sagemaker, serving, verdicts
 from reconcile.commands.endings import explain
 
 app = typer.Typer(
@@ -50,6 +50,8 @@ app.command(epilog=models.FROM_SAGEMAKER)(models.tune)
 app.command()(models.export)
 app.command()(models.evaluate)
 app.command(epilog=serving.FROM_SAGEMAKER)(serving.serve)
+app.command()(sagemaker.ingest)
+app.add_typer(sagemaker.app, name="sagemaker")
 app.add_typer(verdicts.app, name="verdicts")
 
 

@@ -21,8 +21,8 @@ from pydantic_settings import (
 from reconcile.bucket import WITH_SECRETS, holds_secrets
 from reconcile.errors import DEBUG, UsageError
 
+EngineName = Literal["local", "ray", "sagemaker"]
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
-EngineName = Literal["local", "ray"]
 LogFormat = Literal["text", "json"]
 RankBy = Literal["probability", "units", "value"]
 RECORD_ERROR_RATE = 0.03
@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     bucket: str = ""
     images_prefix: str = "bin-images/"
     records_prefix: str = "metadata/"
+    keys: str | None = None
     records: str | None = None
     records_columns: Annotated[dict[str, str], NoDecode, BeforeValidator(lambda value: _columns(value))] = {}
     endpoint_url: str | None = None
@@ -65,6 +66,11 @@ class Settings(BaseSettings):
     engine: EngineName = "local"
     ray_address: str | None = None
     ray_gpus_per_actor: float | None = Field(default=None, gt=0)
+    image_uri: str | None = None
+    role: str | None = None
+    instance_type: str | None = None
+    instance_count: int = Field(default=1, ge=1)
+    sagemaker_options: Path | None = None
     limit: int | None = Field(default=None, ge=1)
     run_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     log_format: LogFormat = "text"
@@ -89,7 +95,7 @@ class Settings(BaseSettings):
             raise ValueError(WITH_SECRETS)
         return url
 
-    @field_validator("bucket", "out", "records", "costs")
+    @field_validator("bucket", "out", "keys", "records", "costs")
     @classmethod
     def _no_web_address(cls, location: str | None) -> str | None:
         if location is not None and location.lower().startswith(("http://", "https://")):

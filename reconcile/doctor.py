@@ -14,6 +14,8 @@ from reconcile.bucket import FetchError, S3Access, bring_file, open_bucket
 from reconcile.counter import load_counter
 from reconcile.database import open_database
 from reconcile.errors import ReconcileError
+from reconcile.keys import Keys
+from reconcile.messages import Messages
 from reconcile.pipeline import open_output, output_folder, s3_access
 from reconcile.records_table import load_table
 from reconcile.store import Output
@@ -44,7 +46,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding("reconcile", True, f"{__version__}, Python {platform.python_version()}, {platform.machine()}")
     yield Finding("libraries", True, ", ".join(_versions()))
     yield _look("providers", _providers)
-    yield _look("model", lambda: _model(settings))
+    if settings.engine == "sagemaker":
+        yield _look("sagemaker", lambda: _sagemaker(settings))
+    else:
+        yield _look("model", lambda: _model(settings))
     if settings.bucket:
         yield from _bucket(settings)
     else:
@@ -84,12 +89,20 @@ def _model(settings: Settings) -> str:
     return "; ".join([what, used, *warnings])
 
 
+def _sagemaker(settings: Settings) -> str:
+    from reconcile.engines.sagemaker import open_sagemaker_engine
+
+    return open_sagemaker_engine(settings, Messages(settings.log_format)).check()
+
+
 def _bucket(settings: Settings) -> Iterator[Finding]:
     try:
         bucket = open_bucket(settings.bucket, s3_access(settings))
     except ReconcileError as error:
         yield Finding("bucket", False, str(error))
         return
+    if settings.keys is not None:
+        yield _look("keys", lambda: _keys(settings, bucket))
     yield _look("photos", lambda: _listed(bucket, settings.images_prefix, "--images-prefix"))
     if settings.records is None:
         yield _look("records", lambda: _listed(bucket, settings.records_prefix, "--records-prefix"))
@@ -101,6 +114,11 @@ def _listed(bucket: Bucket, prefix: str, flag: str) -> str:
         raise ReconcileError(f"nothing under {bucket.url(prefix)}; is {flag} right?")
     data = bucket.get(page[0].key)
     return f"{bucket.url(prefix)} can be listed, and {page[0].key} read ({len(data):,} bytes)"
+
+
+def _keys(settings: Settings, bucket: Bucket) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        return Keys(str(settings.keys), s3_access(settings), bucket, Path(folder)).in_words()
 
 
 def _table(settings: Settings, source: str) -> str:

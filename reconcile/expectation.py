@@ -51,7 +51,7 @@ def expected_of_night(bins: Iterable[pd.DataFrame], errors: LearnedErrors, capac
     """Sum up what judging said of each bin; what was recounted is known.
 
     Args:
-        bins: rows of sql/expectation.sql, some at a time; sixteen bytes of each are kept.
+        bins: rows of sql/expectation.sql, some at a time; of many, only sums are kept.
         errors: the error model p_wrong was computed with.
         capacity: how many bins of the queue can be recounted.
 
@@ -59,25 +59,25 @@ def expected_of_night(bins: Iterable[pd.DataFrame], errors: LearnedErrors, capac
         None where no bin was held against its record.
     """
     number = known_wrong = known_off = 0
-    all_p, all_enough, queued_p = [np.empty(0)], [np.empty(0)], [np.empty(0)]
+    rate, rates = errors.model.rate, errors.rates
+    wrong, off, queued = (_Number(rate, rates) for _ in range(3))
     for some in bins:
         number += len(some)
         known, unknown = some[some["is_wrong"].notna()], some[some["is_wrong"].isna()]
         known_wrong, known_off = known_wrong + int(known["is_wrong"].sum()), known_off + int(known["is_off"].sum())
         p = unknown["p_wrong"].to_numpy(dtype=np.float64)
         enough = np.divide(unknown["p_off"].to_numpy(dtype=np.float64), p, out=np.zeros_like(p), where=p > 0)
-        all_p.append(p)
-        all_enough.append(np.clip(enough, 0, 1))
-        queued_p.append(p[(unknown["recount_rank"] <= capacity).to_numpy(dtype=bool)])
+        wrong.add(p, np.ones_like(p))
+        off.add(p, np.clip(enough, 0, 1))
+        of_queue = p[(unknown["recount_rank"] <= capacity).to_numpy(dtype=bool)]
+        queued.add(of_queue, np.ones_like(of_queue))
     if not number:
         return None
-    rate, rates = errors.model.rate, errors.rates
-    p = np.concatenate(all_p)
-    off = _with_known(expected_number(p, rate, rates, np.concatenate(all_enough)), known_off)
+    right = _with_known(off.expected(), known_off)
     return NightExpectation(
-        wrong=_with_known(expected_number(p, rate, rates), known_wrong),
-        wrong_in_queue=expected_number(np.concatenate(queued_p), rate, rates),
-        accuracy=Expected(1 - off.value / number, 1 - off.high / number, 1 - off.low / number),
+        wrong=_with_known(wrong.expected(), known_wrong),
+        wrong_in_queue=queued.expected(),
+        accuracy=Expected(1 - right.value / number, 1 - right.high / number, 1 - right.low / number),
     )
 
 
@@ -105,16 +105,55 @@ def expected_number(
     Returns:
         the mean at `rate`, and the interval over all `rates`.
     """
-    weights = np.ones_like(p) if share is None else share
-    if len(p) <= _COUNTED_OUT:
-        chances = np.zeros(len(p) + 1)
-        for other in rates:
-            chances += poisson_binomial(_under_another_rate(p, rate, other) * weights) / len(rates)
-        low, high = interval(chances)
-    else:
-        low, high = _normal_ends([_normal(p, weights, rate, other) for other in rates], len(p))
-    mean = float((weights * p).sum())
-    return Expected(mean, min(low, mean), max(high, mean))
+    number = _Number(rate, rates)
+    number.add(p, np.ones_like(p) if share is None else share)
+    return number.expected()
+
+
+class _Number:
+    """How many of the records that are added are wrong; see `expected_number`. Of many, only sums are kept."""
+
+    def __init__(self, rate: float, rates: NDArray[np.float64]) -> None:
+        self._rate, self._rates = rate, rates
+        self._few: tuple[NDArray[np.float64], NDArray[np.float64]] | None = (np.empty(0), np.empty(0))
+        self._records = 0
+        self._mean = 0.0
+        self._means, self._variances = np.zeros(len(rates)), np.zeros(len(rates))
+
+    def add(self, p: NDArray[np.float64], weights: NDArray[np.float64]) -> None:
+        """Records: p_wrong of each, and how much of each counts, float64 [N]."""
+        self._records += len(p)
+        if self._few is not None:
+            self._few = np.concatenate([self._few[0], p]), np.concatenate([self._few[1], weights])
+            if self._records > _COUNTED_OUT:
+                p, weights = self._few
+                self._few = None
+        if self._few is None:
+            self._sum_up(p, weights)
+
+    def _sum_up(self, p: NDArray[np.float64], weights: NDArray[np.float64]) -> None:
+        self._mean += float((weights * p).sum())
+        for start in range(0, len(p), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            for place, other in enumerate(self._rates):
+                wrong = weights[part] * _under_another_rate(p[part], self._rate, other)
+                self._means[place] += wrong.sum()
+                self._variances[place] += (wrong * (1 - wrong)).sum()
+
+    def expected(self) -> Expected:
+        """The number and its interval."""
+        if self._few is not None:
+            p, weights = self._few
+            chances = np.zeros(len(p) + 1)
+            for other in self._rates:
+                chances += poisson_binomial(_under_another_rate(p, self._rate, other) * weights) / len(self._rates)
+            low, high = interval(chances)
+            mean = float((weights * p).sum())
+        else:
+            normals = list(zip(self._means.tolist(), np.sqrt(self._variances).tolist(), strict=True))
+            low, high = _normal_ends(normals, self._records)
+            mean = self._mean
+        return Expected(mean, min(low, mean), max(high, mean))
 
 
 def _under_another_rate(p: NDArray[np.float64], rate: float, other: float) -> NDArray[np.float64]:
@@ -123,16 +162,6 @@ def _under_another_rate(p: NDArray[np.float64], rate: float, other: float) -> ND
         np.isinf(scaled), 1.0, scaled / (1 + np.where(np.isinf(scaled), 0.0, scaled))
     )
     return result
-
-
-def _normal(p: NDArray[np.float64], weights: NDArray[np.float64], rate: float, other: float) -> tuple[float, float]:
-    """Mean and deviation of the number under another rate."""
-    mean = variance = 0.0
-    for start in range(0, len(p), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        wrong = weights[part] * _under_another_rate(p[part], rate, other)
-        mean, variance = mean + float(wrong.sum()), variance + float((wrong * (1 - wrong)).sum())
-    return mean, variance**0.5
 
 
 def poisson_binomial(p: NDArray[np.float64]) -> NDArray[np.float64]:

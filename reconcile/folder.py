@@ -89,6 +89,15 @@ class Folder:
         except OSError as error:
             raise FetchError(f"cannot be read: {error.strerror}") from None
 
+    def bring(self, key: str, path: Path) -> None:
+        """Copy a file."""
+        try:
+            shutil.copyfile(self._path / key, path)
+        except FileNotFoundError:
+            raise FetchError("there is no such file (any more)") from None
+        except OSError as error:
+            raise FetchError(f"cannot be copied: {error.strerror}") from None
+
     def put(self, key: str, data: bytes | Path) -> None:
         """Write beside, then rename; what has its name is on the disk, also after a power cut."""
         path = self._path / key

@@ -25,6 +25,7 @@ from reconcile.expectation import expected_of_night
 from reconcile.history import earlier_nights
 from reconcile.interruption import Interrupted
 from reconcile.judging import Judge
+from reconcile.keys import Keys, of_json
 from reconcile.labels import CountLabels
 from reconcile.lock import locked
 from reconcile.reconciliation import Night
@@ -39,7 +40,7 @@ from reconcile.work_folder import work_folder
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from reconcile.backlog import Backlog
+    from reconcile.backlog import Backlog, Page
     from reconcile.config import Settings
     from reconcile.engines.engine import Engine
     from reconcile.error_learning import LearnedErrors
@@ -235,11 +236,14 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
             if settings.records is not None:
                 path = bring_file(settings.records, s3_access(settings), work)
                 night.use_table_records(path, settings.records, settings.records_columns, only_of_images=is_limited)
+            keys = _keys(settings, places.bucket, work, messages)
             # Nothing is counted before it is sure that there are photos, and records to hold them against.
-            photos = night.new_images(_photos(settings, places.bucket), settings.limit)
+            photos = night.new_images(_photos(settings, keys or places.bucket), settings.limit, in_order=keys is None)
             images.fill(_told(photos, "photos", messages))
             if settings.records is None and not is_limited:
-                listed = night.new_records(_records(settings, places.bucket), only_of_images=False)
+                listed = night.new_records(
+                    _records(settings, keys or places.bucket), only_of_images=False, in_order=keys is None
+                )
                 records.fill(_told(listed, "records", messages))
                 _need_a_page(records, places.bucket, "records", settings.records_prefix)
             _need_a_page(images, places.bucket, "photos", settings.images_prefix)
@@ -248,7 +252,7 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
             summary.already_counted = summary.images - taken
             if settings.records is None:
                 if is_limited:  # which records are wanted is known only now
-                    listed = night.new_records(_records(settings, places.bucket), only_of_images=True)
+                    listed = night.new_records(_records(settings, keys or places.bucket), only_of_images=True)
                     records.fill(_told(listed, "records", messages))
                 _read_records(places, records, summary, messages)
                 night.use_json_records()
@@ -260,15 +264,24 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
             night.close()
 
 
-def _photos(settings: Settings, bucket: Bucket) -> Iterator[list[StoredObject]]:
+def _keys(settings: Settings, bucket: Bucket, work: Path, messages: Messages) -> Keys | None:
+    """What tells the objects of the bucket instead of a listing, if something does."""
+    if settings.keys is None:
+        return None
+    keys = Keys(settings.keys, s3_access(settings), bucket, work)
+    messages.say(keys.in_words(), stage="list")
+    return keys
+
+
+def _photos(settings: Settings, told_by: Bucket | Keys) -> Iterator[Page]:
     """Pages of photos. Where records lie among them, those are the objects that end in .json."""
-    pages = bucket.pages(settings.images_prefix)
-    return _only(pages, is_json=False) if _overlap(settings) else pages
+    pages = told_by.pages(settings.images_prefix)
+    return _only(pages, is_json=False) if _overlap(settings) else iter(pages)
 
 
-def _records(settings: Settings, bucket: Bucket) -> Iterator[list[StoredObject]]:
-    pages = bucket.pages(settings.records_prefix)
-    return _only(pages, is_json=True) if _overlap(settings) else pages
+def _records(settings: Settings, told_by: Bucket | Keys) -> Iterator[Page]:
+    pages = told_by.pages(settings.records_prefix)
+    return _only(pages, is_json=True) if _overlap(settings) else iter(pages)
 
 
 def _overlap(settings: Settings) -> bool:
@@ -276,9 +289,12 @@ def _overlap(settings: Settings) -> bool:
     return images == "/" or records == "/" or images.startswith(records) or records.startswith(images)
 
 
-def _only(pages: Iterable[list[StoredObject]], *, is_json: bool) -> Iterator[list[StoredObject]]:
+def _only(pages: Iterable[Page], *, is_json: bool) -> Iterator[Page]:
     for page in pages:
-        yield [stored for stored in page if stored.key.lower().endswith(".json") == is_json]
+        if isinstance(page, list):
+            yield [stored for stored in page if stored.key.lower().endswith(".json") == is_json]
+        else:
+            yield of_json(page, is_json=is_json)
 
 
 def _need_a_page(backlog: Backlog, bucket: Bucket, what: str, prefix: str) -> None:

@@ -15,19 +15,20 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconcile.bucket import FetchError
-from reconcile.channel import Channel, Stages
+from reconcile.deletion import delete_objects
 from reconcile.lock import locked
 from reconcile.store import PROBE, RUN_FILES, RUN_ID_FORM, SUMMARY
 
 if TYPE_CHECKING:
     from reconcile.bucket import StoredObject
-    from reconcile.messages import Advance, Messages
+    from reconcile.messages import Messages
     from reconcile.store import Output
 
 _AT_ONCE = 16
 _LEFT_OVER_AFTER = timedelta(days=1)
 """Of what an interrupted write left behind: no write takes so long, and no clock is so far off."""
-_COUNTS_FORM = re.compile(r"counts/([^/]+)/part-[^/]+\.parquet")
+_COUNTS_FORM = re.compile(r"(?:counts|transform/models)/([^/]+)/(?:part-[^/]+\.parquet|model\.tar\.gz)")
+"""What is a model's own: its counts, and the archive in which it went to SageMaker."""
 
 
 @dataclass(frozen=True)
@@ -129,27 +130,8 @@ def remove_old(output: Output, keep: int, told: Removal, messages: Messages) -> 
         removal = Removal(now.lines, [[stored for stored in batch if stored.key in keys] for batch in now.batches])
         with messages.progress("removing", _Removing(len(removal.objects))) as advance:
             for batch in removal.batches:
-                _delete(output, batch, advance)
+                delete_objects(output.bucket, [stored.key for stored in batch], advance)
     return removal
-
-
-def _delete(output: Output, batch: list[StoredObject], advance: Advance) -> None:
-    """Delete some objects, in any order; nobody who asks to stop waits for an S3 that does not answer."""
-    with Stages() as stages:
-        waiting: Channel[StoredObject] = Channel(stages, len(batch), 1)
-        deleted: Channel[int] = Channel(stages, len(batch), _AT_ONCE)
-
-        def delete() -> None:
-            for stored in waiting:
-                output.bucket.delete(stored.key)
-                deleted.put(1)
-
-        for stored in batch:
-            waiting.put(stored)
-        waiting.producer_ended()
-        stages.start("delete", _AT_ONCE, lambda _: delete(), deleted)
-        for number in deleted:
-            advance(number)
 
 
 class _Removing(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,13 +9,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reconcile.backlog import Backlog, as_table
-from reconcile.bucket import StoredObject
+from reconcile.backlog import Backlog
 from reconcile.costs import COSTS_SCHEMA
 from reconcile.database import allow_for, open_database
 from reconcile.errors import ReconcileError
 from reconcile.judging import JUDGED_FROM, JUDGED_SCHEMA, matrix
-from reconcile.records import bin_id
+from reconcile.listing import Listing, of_bins
+from reconcile.partitions import Partitions
 from reconcile.records_table import load_table
 from reconcile.resources import query
 from reconcile.store import COUNTS_SCHEMA, RECORDS_SCHEMA, VERDICTS_SCHEMA
@@ -28,15 +27,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from reconcile.backlog import Page
+    from reconcile.bucket import StoredObject
     from reconcile.judging import Judge
     from reconcile.labels import CountLabels
 
+BINS_AT_ONCE = 1_000_000
+"""What is joined in memory. It takes a gigabyte."""
 _ROWS_AT_ONCE = 50_000
-_BULK_SECONDS = 0.2
-"""A listing that takes longer for a page is not kept waiting for another."""
 _ENOUGH_FOR_A_MIX = 100_000
 """Bins; tonight's mix of counts is estimated from no more."""
-_LISTED = "(key VARCHAR, bin_id VARCHAR, size BIGINT, etag VARCHAR, modified TIMESTAMPTZ)"
 
 
 class Night:
@@ -45,7 +45,14 @@ class Night:
     DuckDB works in `work`, which may be thrown away: truth lives in the Parquet files of <out>.
     """
 
-    def __init__(self, work: Path, labels: CountLabels, counts: Sequence[str], records: Sequence[str]) -> None:
+    def __init__(
+        self,
+        work: Path,
+        labels: CountLabels,
+        counts: Sequence[str],
+        records: Sequence[str],
+        bins_at_once: int = BINS_AT_ONCE,
+    ) -> None:
         """Open the tables.
 
         Args:
@@ -53,16 +60,17 @@ class Night:
             labels: of the model whose counts are used.
             counts: paths of that model's Parquet parts.
             records: paths of the Parquet parts of JSON records.
+            bins_at_once: how many are joined in memory; of more, the tables are cut into parts.
         """
+        self._bins_at_once = bins_at_once
         self._work = work / "night"  # where no file that is brought has its place
         self._work.mkdir(exist_ok=True)
         self._labels = labels
         self._database = open_database(work)
-        self._database.execute(f"CREATE TABLE listed_images {_LISTED}")
-        self._database.execute(f"CREATE TABLE listed_records {_LISTED}")
-        for keys in ("counted", "read_records"):
-            self._database.execute(f"CREATE TABLE {keys} (key VARCHAR, etag VARCHAR, try_again BOOLEAN)")
-        self._parts: set[str] = set()
+        self._records_tables: tuple[str, ...] = ()
+        self._records_twice: tuple[str, ...] = ()
+        self._images = Listing(self._database, "listed_images", "counted", "not_yet_counted")
+        self._records = Listing(self._database, "listed_records", "read_records", "not_yet_read")
         self.use_parts(counts, records)
         self.use_verdicts([])
         self.use_costs(COSTS_SCHEMA.empty_table())
@@ -75,8 +83,10 @@ class Night:
         """
         self._use("counts", counts, COUNTS_SCHEMA)
         self._use("record_parts", records, RECORDS_SCHEMA)
-        self._know("counted", "image_key", counts)
-        self._know("read_records", "record_key", records)
+        with _named("counts", "delete that file and run again"):
+            self._images.know("image_key", counts)
+        with _named("record parts", "delete that file and run again"):
+            self._records.know("record_key", records)
 
     def use_verdicts(self, paths: Sequence[str]) -> None:
         """Take up what people found who recounted: paths of the Parquet parts of verdicts.
@@ -90,6 +100,7 @@ class Night:
 
     def use_costs(self, costs: pa.Table) -> None:
         """Take up what one item of each product costs; see `costs.read_costs`."""
+        self._has_costs = len(costs) > 0
         self._database.register("unit_costs", costs)
 
     def _use(self, name: str, paths: Sequence[str], schema: pa.Schema) -> None:
@@ -99,70 +110,46 @@ class Night:
         pq.write_table(schema.empty_table(), empty)
         self._database.read_parquet([str(empty), *paths]).create_view(name, replace=True)
 
-    def _know(self, keys: str, column: str, paths: Sequence[str]) -> None:
-        """Note the keys that are in these parts, as far as they are new."""
-        new = [path for path in paths if path not in self._parts]
-        if new:
-            with _named("counts" if keys == "counted" else "record parts", "delete that file and run again"):
-                self._database.read_parquet(new).project(f"{column}, etag, try_again").insert_into(keys)
-            self._parts.update(new)
-
     def backlog(self, name: str) -> Backlog:
         """A backlog that keeps what it holds in this database."""
         return Backlog(self._database, name)
 
-    def new_images(self, pages: Iterable[list[StoredObject]], limit: int | None) -> Iterator[list[StoredObject]]:
-        """Note the listing of the images, up to `limit`, and give back those that are not counted yet."""
-        left = limit
-        for page in _bulk(pages):
-            taken = page if left is None else page[:left]
-            yield self._subtract("listed_images", taken, "not_yet_counted")
-            if left is not None:
-                left -= len(taken)
-                if left == 0:
-                    return
-
-    def new_records(self, pages: Iterable[list[StoredObject]], *, only_of_images: bool) -> Iterator[list[StoredObject]]:
-        """Note the listing of the records and give back those that are not read yet.
+    def new_images(
+        self, pages: Iterable[Page], limit: int | None, *, in_order: bool = True
+    ) -> Iterator[list[StoredObject]]:
+        """Note the images that are listed, up to `limit`, and give back those that are not counted yet.
 
         Args:
-            pages: the listing.
-            only_of_images: leave out records of bins that have no image in this run.
+            pages: of a listing, or of what stands for one.
+            limit: of images, whether new or not.
+            in_order: their keys rise.
         """
-        wanted: set[str] | None = None
-        if only_of_images:
-            wanted = {
-                name for (name,) in self._database.cursor().execute("SELECT bin_id FROM listed_images").fetchall()
-            }
-            missing = set(wanted)
-        for page in pages if only_of_images else _bulk(pages):
-            taken = page if wanted is None else [stored for stored in page if bin_id(stored.key) in wanted]
-            yield self._subtract("listed_records", taken, "not_yet_read")
-            if wanted is not None:
-                missing -= {bin_id(stored.key) for stored in taken}
-                if not missing:
-                    return
+        return self._images.new(pages, limit, in_order=in_order)
 
-    def _subtract(self, listing: str, page: list[StoredObject], step: str) -> list[StoredObject]:
-        """Write a page to the table of its listing and give back the part of it that is new."""
-        if not page:
-            return []
-        cursor = self._database.cursor()
-        cursor.register("page", as_table(page))
-        cursor.execute(f"INSERT INTO {listing} SELECT key, bin_id, size, etag, modified FROM page")
-        keys = [stored.key for stored in page]
-        found = cursor.execute(query(step), {"first": min(keys), "last": max(keys)}).fetchall()
-        return [StoredObject(*row) for row in found]
+    def new_records(
+        self, pages: Iterable[Page], *, only_of_images: bool, in_order: bool = True
+    ) -> Iterator[list[StoredObject]]:
+        """Note the records that are listed and give back those that are not read yet.
+
+        Args:
+            pages: of a listing, or of what stands for one.
+            only_of_images: leave out records of bins that have no image in this run.
+            in_order: their keys rise.
+        """
+        if only_of_images:
+            found = self._database.cursor().execute("SELECT bin_id FROM listed_images").fetchall()
+            pages = of_bins(pages, {name for (name,) in found})
+        return self._records.new(pages, in_order=in_order)
 
     @property
     def image_count(self) -> int:
         """How many images were listed."""
-        return len(self._database.table("listed_images"))
+        return len(self._images)
 
     def use_json_records(self) -> None:
         """The records are the JSON objects that were listed."""
-        self._database.execute("CREATE OR REPLACE TABLE read_twice AS " + query("read_twice"))
-        self._database.execute("CREATE OR REPLACE VIEW all_records AS " + query("records_from_json"))
+        self._records_tables, self._records_text = ("listed_records", "record_parts"), query("records_from_json")
+        self._records_twice, self._items_text = ("read_twice", "recorded_twice"), query("items")
 
     def use_table_records(self, path: Path, source: str, columns: Mapping[str, str], *, only_of_images: bool) -> None:
         """The records are the rows of a table.
@@ -174,9 +161,10 @@ class Night:
             only_of_images: leave out records of bins that have no image in this run.
         """
         load_table(self._database, path, source, columns, self._work)
-        text = query("records_from_table")
         wanted = "SELECT t.* FROM t SEMI JOIN listed_images USING (bin_id)" if only_of_images else "FROM t"
-        self._database.execute(f"CREATE OR REPLACE VIEW all_records AS WITH t AS ({text}) {wanted}")
+        self._records_tables = ("source_rows",)
+        self._records_twice, self._items_text = ("recorded_twice",), "SELECT bin_id, items FROM all_records LIMIT 0"
+        self._records_text = f"WITH t AS ({query('records_from_table')}) {wanted}"
 
     def reconcile(self, destination: Path, judge: Judge, rank_by: str) -> NDArray[np.float64] | None:
         """Join, judge and rank; write reconciled.parquet to `destination`.
@@ -190,33 +178,77 @@ class Night:
             tonight's mix of counts, float64 [labels], where it is far from training's and the probabilities were
             corrected for it before judging; else None.
         """
-        allow_for(self._database, self.image_count)
-        # Tables, since that so few rows are in them is worth knowing before the join is planned.
-        for name in ("read_twice", "counted_twice", "photographed_twice", "recorded_twice"):
-            self._database.execute(f"CREATE OR REPLACE TABLE {name} AS " + query(name))
-        # One join at a time: each wants memory for one of its sides.
-        self._keep("images", query("images"))
-        self._keep("records", query("records"))
-        joined = self._keep("joined", query("reconciled"), self._label_parameters())
-        judged = self._work / "judged.parquet"
+        bins = max(self.image_count, len(self._database.table(self._records_tables[0])))
+        allow_for(self._database, min(bins, self._bins_at_once))
+        parts = Partitions(self._database, self._work, self._records_tables, -(-bins // self._bins_at_once) or 1)
+        parts.cut()
+        for number in range(parts.count):
+            parts.show(number)
+            self._join(number)
+        self._show("joined", "joined-*.parquet")
         mix = self._mix(judge)
-        with pq.ParquetFile(joined) as source, pq.ParquetWriter(judged, JUDGED_SCHEMA) as writer:
-            for batch in source.iter_batches(_ROWS_AT_ONCE, columns=JUDGED_FROM):
-                writer.write_batch(judge.judge(batch, mix))
-        self._database.read_parquet(str(judged), file_row_number=True).create_view("judged", replace=True)
+        for number in range(parts.count):
+            if parts.count > 1:
+                parts.show(number)
+                self._put_aside(*self._records_twice)
+            self._judge(number, judge, mix)
+            if parts.count > 1:
+                self._keep(f"weighed-{number}", query("weighed"))
+                for name in ("joined", "judged"):
+                    (self._work / f"{name}-{number}.parquet").unlink()
+        if parts.count > 1:
+            self._show("weighed", "weighed-*.parquet")
+        else:
+            self._database.execute("CREATE OR REPLACE TEMP VIEW weighed AS " + query("weighed"))
+        allow_for(self._database, bins)
         ranking = self._label_parameters() | {"rank_by": rank_by}
         self._database.sql(query("ranked"), params=ranking).write_parquet(str(destination), compression="zstd")
         return mix
 
-    def _keep(self, name: str, text: str, parameters: dict[str, bool | int] | None = None) -> Path:
-        """Write what a query gives to a Parquet file in the work folder, and make a view of it."""
-        path = self._work / f"{name}.parquet"
+    def _join(self, number: int) -> None:
+        """Join one part of the night's tables. One join at a time: each wants memory for one of its sides."""
+        self._put_aside("counted_twice", "photographed_twice", *self._records_twice)
+        for name in ("images", "records"):
+            self._keep(name, query(name))
+            self._show(name, f"{name}.parquet")
+        self._keep(f"joined-{number}", query("reconciled"), self._label_parameters())
+
+    def _put_aside(self, *names: str) -> None:
+        """Find what is there several times. Tables, since that there are few rows is worth knowing to what follows."""
+        for name in names:
+            if name == "recorded_twice":
+                self._database.execute("CREATE OR REPLACE TEMP VIEW all_records AS " + self._records_text)
+            self._database.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS " + query(name))
+
+    def _judge(self, number: int, judge: Judge, mix: NDArray[np.float64] | None) -> None:
+        """Judge one part of what was joined, and have the views of sql/weighed.sql mean that part."""
+        judged = self._work / f"judged-{number}.parquet"
+        with (
+            pq.ParquetFile(self._work / f"joined-{number}.parquet") as source,
+            pq.ParquetWriter(judged, JUDGED_SCHEMA) as writer,
+        ):
+            for batch in source.iter_batches(_ROWS_AT_ONCE, columns=JUDGED_FROM):
+                writer.write_batch(judge.judge(batch, mix))
+        for name in ("joined", "judged"):
+            self._show(f"{name}_part", f"{name}-{number}.parquet")
+        self._database.execute("CREATE OR REPLACE TEMP VIEW items AS " + self._items_text)
+        # Without costs, items are not looked at for them.
+        costs = query("bin_costs") if self._has_costs else "SELECT '' AS bin_id, 0.0::DOUBLE AS unit_cost LIMIT 0"
+        self._database.execute("CREATE OR REPLACE TEMP TABLE bin_costs AS " + costs)
+
+    def _keep(self, name: str, text: str, parameters: dict[str, bool | int] | None = None) -> None:
+        """Write what a query gives to a Parquet file in the work folder."""
         # In any order: rows that wait for their turn take memory.
         self._database.execute("SET preserve_insertion_order = false")
-        self._database.sql(text, params=parameters).write_parquet(str(path))
+        self._database.sql(text, params=parameters).write_parquet(str(self._work / f"{name}.parquet"))
         self._database.execute("SET preserve_insertion_order = true")
-        self._database.read_parquet(str(path), file_row_number=True).create_view(name, replace=True)
-        return path
+
+    def _show(self, name: str, files: str) -> None:
+        """Make a view of Parquet files in the work folder."""
+        numbered = "file_row_number = true" if name.endswith("_part") else "file_row_number = false"
+        self._database.execute(
+            f"CREATE OR REPLACE TEMP VIEW {name} AS FROM read_parquet('{self._work / files}', {numbered})"
+        )
 
     def _mix(self, judge: Judge) -> NDArray[np.float64] | None:
         found = self._database.sql(query("compared"), params={"most": _ENOUGH_FOR_A_MIX}).to_arrow_table()
@@ -231,19 +263,6 @@ class Night:
     def close(self) -> None:
         """Let go of the database file."""
         self._database.close()
-
-
-def _bulk(pages: Iterable[list[StoredObject]]) -> Iterator[list[StoredObject]]:
-    """Put pages together that come faster than they are asked for: DuckDB takes fifty about as fast as one."""
-    gathered: list[StoredObject] = []
-    due = 0.0
-    for page in pages:
-        gathered += page
-        if len(gathered) >= _ROWS_AT_ONCE or time.monotonic() >= due:
-            yield gathered
-            gathered, due = [], time.monotonic() + _BULK_SECONDS
-    if gathered:
-        yield gathered
 
 
 @contextmanager

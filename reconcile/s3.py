@@ -7,7 +7,7 @@ import re
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, PermissionDeniedError, PreconditionError, UnauthenticatedError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 PART_BYTES = 5 * 1024 * 1024
 """Larger objects are written in parts of this size, the smallest that S3 takes."""
 _PARTS_IN_FLIGHT = 4
+_CHUNK_BYTES = 1024 * 1024
 T = TypeVar("T")
 _MEANINGS = {
     "InvalidAccessKeyId": "the access key is not known there",
@@ -98,6 +99,15 @@ class S3Bucket:
             )
         try:
             return self._ask(lambda connection: _whole(connection, key, etag), patient=False, probe=_is_anybody_there)
+        except FileNotFoundError:
+            raise FetchError("there is no such object (any more)") from None
+        except REQUEST_ERRORS as error:
+            raise FetchError(self._explain(error, "read")) from None
+
+    def bring(self, key: str, path: Path) -> None:
+        """Write an object to a file; what breaks off is begun anew."""
+        try:
+            self._ask(lambda connection: _to_file(connection, key, path), patient=True)
         except FileNotFoundError:
             raise FetchError("there is no such object (any more)") from None
         except REQUEST_ERRORS as error:
@@ -229,6 +239,18 @@ def _whole(connection: S3Connection, key: str, etag: str | None) -> bytes:
     if etag is not None and _plain(found) != etag:
         raise FetchError("the object changed between listing and fetching; the next run takes the new one")
     return bytes(read())
+
+
+def _to_file(connection: S3Connection, key: str, path: Path) -> None:
+    try:
+        chunks: Iterable[Any] = obstore.get(connection.reading, key).stream(min_chunk_size=_CHUNK_BYTES)
+    except ValueError:  # a key that obstore has no word for
+        chunks = connection.boto.get_object(Bucket=connection.name, Key=connection.base + key)["Body"].iter_chunks(
+            _CHUNK_BYTES
+        )
+    with path.open("wb") as file:
+        for chunk in chunks:
+            file.write(chunk)
 
 
 def _as_it_is(connection: S3Connection, key: str) -> tuple[StoredObject, bytes]:

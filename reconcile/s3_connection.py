@@ -37,7 +37,7 @@ class S3Connection:
         self.name, self._prefix, self._access = name, prefix, access
         self.base = prefix + "/" if prefix else ""
         """What a key of the bucket begins with."""
-        self._session = _session(access)
+        self._session = open_session(access)
         self._credentials = None if access.no_sign_request else _credentials(name, self._session)
         self.reading = self._store(SILENCE_SECONDS, retries=0)
         self.writing = self._store(_SILENCE_WHILE_WRITING_SECONDS, retries=0)
@@ -91,7 +91,12 @@ class S3Connection:
         )
 
 
-def _session(access: S3Access) -> Any:
+def open_session(access: S3Access) -> Any:
+    """boto3's session, which finds credentials and region.
+
+    Raises:
+        ReconcileError: there is no such profile.
+    """
     try:
         return boto3.Session(profile_name=access.profile)
     except botocore.exceptions.BotoCoreError as error:

@@ -3,6 +3,7 @@
 counts/<model id>/*.parquet    one row an image that was counted or found unreadable
 records/*.parquet              one row an inventory record that was read
 verdicts/*.parquet             one row a recount: what a person found in a bin
+transform/                     work under way at SageMaker; see sagemaker/transform_folder.py
 runs/<run id>/                 what one night found: summary.json, reconciled.parquet, recount.csv, report.html
 run.lock                       whose run is at work; see lock.py
 """
@@ -126,12 +127,21 @@ class Output:
             raise ReconcileError(f"{self.bucket.url(key)} was written and is not there")
         return found[0].modified
 
-    def write_part(self, folder: str, schema: pa.Schema, rows: Sequence[dict[str, Any]]) -> None:
-        """Add one Parquet part to `folder` (such as `records`); parts sort by the time they were written."""
+    def write_part(
+        self, folder: str, schema: pa.Schema, rows: Sequence[dict[str, Any]], name: str | None = None
+    ) -> None:
+        """Add one Parquet part to `folder` (such as `records`); parts sort by the time they were written.
+
+        Args:
+            folder: in <out>.
+            schema: of the rows.
+            rows: of the part.
+            name: of the part, for rows that may have to be written again: the same name replaces them.
+        """
         sink = pa.BufferOutputStream()
         pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), sink, compression="zstd")
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-        self.bucket.put(f"{folder}/part-{stamp}-{uuid.uuid4().hex[:8]}.parquet", sink.getvalue().to_pybytes())
+        name = name or f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}-{uuid.uuid4().hex[:8]}"
+        self.bucket.put(f"{folder}/part-{name}.parquet", sink.getvalue().to_pybytes())
 
     def local_parts(self, folder: str, work: Path) -> list[str]:
         """Paths of all parts of `folder` on this machine; those on S3 are brought to `work` first.

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 FOLDER = "verdicts"
 _COLUMNS = ["bin_id", "image_key", "image_etag", "expected_quantity", "p_wrong", "probabilities"]
 _COMPARED = ["match", "short", "over"]
+_ROWS_AT_ONCE = 50_000
 _REWRITTEN = re.compile(r"[\d.,]+E[+-]?\d+|\d{1,4}[-./ ]\w{1,9}([-./ ]\d{1,4})?", re.IGNORECASE)
 """Ids that a spreadsheet took for a number or a date: 1.2E+11, 02-Jan, 3/4/2026."""
 
@@ -148,11 +149,15 @@ def _as_judged(rows: list[dict[str, Any]], summary: dict[str, Any]) -> list[dict
 
 def _bins_like(lines: list[VerdictLine], reconciled: Path) -> list[dict[str, Any]]:
     """The compared bins of a run that the lines may mean: of hundreds of thousands, few."""
-    table = pq.read_table(reconciled, columns=_COLUMNS, filters=[("status", "in", _COMPARED)])
-    by_key = pc.is_in(table["image_key"], pa.array([line.image_key for line in lines if line.image_key], pa.string()))
-    alike = pc.utf8_ltrim(pc.utf8_trim_whitespace(table["bin_id"]), characters="0")
-    by_id = pc.is_in(alike, pa.array([_loosely(line.bin_id) for line in lines], pa.string()))
-    rows: list[dict[str, Any]] = table.filter(pc.or_(by_key, by_id)).to_pylist()
+    keys = pa.array([line.image_key for line in lines if line.image_key], pa.string())
+    ids = pa.array([_loosely(line.bin_id) for line in lines], pa.string())
+    rows: list[dict[str, Any]] = []
+    with pq.ParquetFile(reconciled) as file:
+        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["status", *_COLUMNS]):
+            compared = batch.filter(pc.is_in(batch["status"], pa.array(_COMPARED)))
+            alike = pc.utf8_ltrim(pc.utf8_trim_whitespace(compared["bin_id"]), characters="0")
+            is_meant = pc.or_(pc.is_in(compared["image_key"], keys), pc.is_in(alike, ids))
+            rows += compared.filter(is_meant).select(_COLUMNS).to_pylist()
     return rows
 
 

@@ -15,8 +15,10 @@ listed AS (
     SELECT *, TRUE AS is_current FROM listed_images ANTI JOIN photographed_twice USING (bin_id)
     UNION ALL
     SELECT *, row_number() OVER (PARTITION BY bin_id ORDER BY modified DESC, key) = 1 AS is_current
-    FROM listed_images
-    SEMI JOIN photographed_twice USING (bin_id)
+    FROM (
+        -- A table given by --keys may say a key twice.
+        SELECT DISTINCT ON (key) * FROM listed_images SEMI JOIN photographed_twice USING (bin_id) ORDER BY key, modified DESC
+    )
 )
 SELECT
     listed.bin_id,

@@ -5,7 +5,7 @@ WITH reasons AS (
         status,
         reason,
         count(*) AS bins,
-        list_slice(list(culprit ORDER BY culprit), 1, 3) AS examples,
+        min(culprit, 3) AS examples,
         row_number() OVER (PARTITION BY status ORDER BY count(*) DESC, reason) AS place,
         count(*) OVER (PARTITION BY status) AS of_status
     FROM (

@@ -14,7 +14,6 @@ WITH joined AS (
         i.predicted_label,
         i.probabilities,
         i.photographed_at,
-        r.items,
         r.note,
         i.reason AS image_reason,
         r.reason AS record_reason,
@@ -54,7 +53,6 @@ SELECT
         WHEN NOT has_record THEN 'no record for this photo'
     END AS reason,
     joined.note,
-    items,
     photographed_at,
     recounted.true_count AS recounted_count
 FROM joined

@@ -1,10 +1,10 @@
 -- A row: one bin that has a record. Several records of one bin that agree are one; several that disagree are invalid.
--- A record without a bin id stays a row of its own. Few bins have several records: only these are put together.
+-- A record without a bin id stays a row of its own. Few bins have several records: only these are put together. Items are left
+-- to items.sql.
 SELECT
     bin_id,
     record_key,
     CASE WHEN reason IS NULL THEN expected_quantity END AS expected_quantity,
-    items,
     note,
     reason
 FROM all_records
@@ -14,13 +14,14 @@ SELECT
     bin_id,
     string_agg(record_key, ', ' ORDER BY record_key) AS record_key,
     CASE WHEN count(DISTINCT expected_quantity) = 1 AND count(reason) = 0 THEN any_value(expected_quantity) END AS expected_quantity,
-    first(items ORDER BY record_key) AS items,
-    count(*) || ' records for this bin' || coalesce('; ' || any_value(note), '') AS note,
+    CASE
+        WHEN count(*) > 1 THEN count(*) || ' records for this bin' || coalesce('; ' || min(note), '')
+        ELSE min(note)
+    END AS note,
     CASE
         WHEN count(DISTINCT expected_quantity) > 1
-            THEN count(*) || ' records for this bin disagree: ' || string_agg(DISTINCT expected_quantity::VARCHAR, ', ')
-        ELSE any_value(reason)
+            THEN count(*) || ' records for this bin disagree: ' || string_agg(DISTINCT expected_quantity::VARCHAR, ', ' ORDER BY expected_quantity::VARCHAR)
+        ELSE min(reason)
     END AS reason
-FROM all_records
-SEMI JOIN recorded_twice USING (bin_id)
+FROM (SELECT DISTINCT ON (record_key) * EXCLUDE (items) FROM all_records SEMI JOIN recorded_twice USING (bin_id))
 GROUP BY bin_id

@@ -82,11 +82,9 @@ def train(
     from tempfile import gettempdir
 
     from reconcile.resources import resource
-    from reconcile.training.export import export
     from reconcile.training.recipe import read_recipe
-    from reconcile.training.train import train
 
-    recipe = recipe or resource("models", "recipe.toml")
+    recipe = recipe or _sent_recipe() or resource("models", "recipe.toml")
     read = read_recipe(recipe)
     messages = Messages("text")
     start = recipe.parent / read.start_from if read.start_from else None
@@ -94,6 +92,9 @@ def train(
         # What lies there is copied to S3 all the time, which is no place for a cache.
         out, cache = _SAGEMAKER_CHECKPOINTS, cache or Path(gettempdir(), "reconcile-cache")
     out = out or Path("training")
+    from reconcile.training.export import export
+    from reconcile.training.train import train
+
     with telling_of_a_stop(messages):
         best = train(data, read, out, messages, validation=validation, start=start, cache=cache, resume=resume)
         if os.environ.get("RANK", "0") != "0":
@@ -190,6 +191,12 @@ def evaluate(
     except KeyboardInterrupt:
         messages.error("interrupted; nothing is kept of an evaluation")
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _sent_recipe() -> Path | None:
+    """What `reconcile sagemaker train` sent beside the photos."""
+    sent = Path(os.environ.get("SM_CHANNEL_RECIPE", ""), "recipe.toml")
+    return sent if "SM_CHANNEL_RECIPE" in os.environ and sent.is_file() else None
 
 
 def _need_training_extra() -> None:

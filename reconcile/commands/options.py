@@ -27,6 +27,10 @@ Bucket = Annotated[
 ]
 ImagesPrefix = Annotated[str | None, option("Where the photos lie in it (default: bin-images/).", WHERE)]
 RecordsPrefix = Annotated[str | None, option("Where the JSON records lie in it (default: metadata/).", WHERE)]
+Keys = Annotated[
+    str | None,
+    option("Not listed, but told by an S3 Inventory's manifest.json, or a CSV or Parquet of key,etag.", WHERE),
+]
 Records = Annotated[
     str | None,
     option("A table instead of JSON records: .csv, .parquet or .jsonl, local or s3://.", WHERE),
@@ -50,14 +54,6 @@ NoSignRequest = Annotated[
 Model = Annotated[Path | None, option("An ONNX file made by `reconcile export` (default: the shipped one).", HOW)]
 Device = Annotated[str | None, option("auto, cpu, cuda or tensorrt (default: auto).", HOW)]
 BatchSize = Annotated[int | None, option("Photos the model is given at a time (default: 32; on a GPU 128).", HOW)]
-Engine = Annotated[str | None, option("Who counts: local (this machine, the default) or ray.", ELSEWHERE)]
-RayAddress = Annotated[
-    str | None,
-    option("HOST:6379 of a Ray cluster (default: RAY_ADDRESS, else a Ray of this machine alone).", ELSEWHERE),
-]
-RayGpusPerActor = Annotated[
-    float | None, option("Share of a GPU that each counting actor takes (default: 1; 0.5 puts two on one).", ELSEWHERE)
-]
 Out = Annotated[
     str | None,
     option("Where counts, records and runs are kept: a folder or s3://name/prefix (default: reconcile-out).", WHEN),
@@ -85,6 +81,22 @@ Tolerance = Annotated[
 Where = Annotated[
     str | None,
     option("Parts of a bin id (else of its key) to sum up by: '(?P<aisle>A\\d+)-(?P<pod>\\d+)'.", WHEN),
+]
+Engine = Annotated[str | None, option("local, ray or sagemaker: who does the work (default: local).", ELSEWHERE)]
+RayAddress = Annotated[
+    str | None,
+    option("HOST:6379 of a Ray cluster (default: RAY_ADDRESS, else a Ray of this machine alone).", ELSEWHERE),
+]
+RayGpusPerActor = Annotated[
+    float | None, option("Share of a GPU that each counting actor takes (default: 1; 0.5 puts two on one).", ELSEWHERE)
+]
+ImageUri = Annotated[str | None, option("SageMaker: the container image, in ECR.", ELSEWHERE)]
+Role = Annotated[str | None, option("SageMaker: ARN of the role that the job takes on.", ELSEWHERE)]
+InstanceType = Annotated[str | None, option("SageMaker: such as ml.c5.2xlarge, or ml.g4dn.xlarge.", ELSEWHERE)]
+InstanceCount = Annotated[int | None, option("SageMaker: how many instances (default: 1).", ELSEWHERE)]
+SagemakerOptions = Annotated[
+    Path | None,
+    option("SageMaker: JSON that is merged into its requests: tags, keys, VPC (docs/SAGEMAKER.md).", ELSEWHERE),
 ]
 LogFormat = Annotated[str | None, option("text or json, on standard error (default: text).", WHEN)]
 

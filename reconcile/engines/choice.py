@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconcile.counter import load_counter
-from reconcile.engines.local import LocalEngine
-
 if TYPE_CHECKING:
     from reconcile.config import Settings
     from reconcile.engines.engine import Engine
@@ -17,10 +14,18 @@ def open_engine(settings: Settings, messages: Messages) -> Engine:
     """The engine, found good to begin with.
 
     Raises:
+        UsageError: something that it needs was not said.
         ReconcileError: no model, or the device that was asked for does not load; or no machines to count on.
     """
     if settings.engine == "ray":
         from reconcile.engines.ray_engine import RayEngine
 
         return RayEngine(settings, messages.warn)
+    if settings.engine == "sagemaker":
+        from reconcile.engines.sagemaker import open_sagemaker_engine
+
+        return open_sagemaker_engine(settings, messages)
+    from reconcile.counter import load_counter
+    from reconcile.engines.local import LocalEngine
+
     return LocalEngine(load_counter(settings.model, settings.device, messages.warn, settings.batch_size))

@@ -232,6 +232,14 @@ def test_counts_stay_that_a_run_may_still_need(out):
     assert counts_that_go() == set()
 
 
+def test_what_went_to_sagemaker_goes_with_the_counts_of_its_model(out):
+    old, new = (next((out / "counts").glob(f"{version}-*")).name for version in ("old", "new"))
+    for model in (old, new):
+        write(out, f"transform/models/{model}/model.tar.gz", 1)
+    found = {stored.key for stored in find_old(Output(open_bucket(str(out), S3Access())), 2).objects}
+    assert {key for key in found if key.startswith("transform/")} == {f"transform/models/{old}/model.tar.gz"}
+
+
 def test_the_newest_are_those_that_started_last_even_in_a_copy(out):
     for run_id, day in zip("abcd", (9, 8, 7, 6), strict=True):
         os.utime(out / "runs" / run_id / "summary.json", (BEGAN + 86400 * day,) * 2)

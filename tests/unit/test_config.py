@@ -19,12 +19,14 @@ def test_flags_win_over_environment_over_file_over_defaults(monkeypatch):
 
 def test_every_option_of_run_can_come_from_the_environment(monkeypatch):
     values = {
-        "bucket": "b", "images_prefix": "i/", "records_prefix": "r/", "records": "t.csv",
+        "bucket": "b", "images_prefix": "i/", "records_prefix": "r/", "records": "t.csv", "keys": "k.csv",
         "records_columns": "bin_id=loc", "endpoint_url": "http://e:1", "region": "r", "profile": "p",
         "no_sign_request": "true", "out": "o", "model": "m.onnx", "device": "cpu", "batch_size": "4", "limit": "9",
         "run_id": "night-1", "log_format": "json", "max_unreadable": "10%", "alarm": "0.5",
         "record_error_rate": "2%", "capacity": "40", "rank_by": "units", "costs": "c.csv",
-        "tolerance": "1", "where": "(?P<a>.)", "engine": "ray", "ray_address": "h:1", "ray_gpus_per_actor": "0.5",
+        "tolerance": "1", "where": "(?P<a>.)", "engine": "sagemaker", "image_uri": "e/r:1",
+        "role": "arn:aws:iam::1:role/r", "instance_type": "ml.c5.large", "instance_count": "2",
+        "sagemaker_options": "s.json", "ray_address": "h:1", "ray_gpus_per_actor": "0.5",
     }  # fmt: skip
     for name, value in values.items():
         monkeypatch.setenv(f"RECONCILE_{name.upper()}", value)

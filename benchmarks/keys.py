@@ -1,0 +1,124 @@
+"""What knowing what is in a bucket costs: an inventory of millions of keys, beside a listing by a local S3 server."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.machine import run_measured
+from benchmarks.records_data import IMAGES
+from reconcile.bucket import S3Access, open_bucket
+from reconcile.keys import Keys
+from reconcile.labels import CountLabels
+from reconcile.reconciliation import Night
+from reconcile.store import COUNTS_SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.machine import Server
+
+KEYS = 4_000_000
+LISTED = 200_000
+_KEYS_A_FILE = 1_000_000
+_BUCKET = "warehouse"
+
+
+def measure(server: Server, folder: Path, keys: int = KEYS, listed: int = LISTED) -> list[str]:
+    """Make inventories of `keys` photos and a bucket of `listed`, read them, and give the lines of a page."""
+    lines = [
+        f"Photos whose keys and etags are noted and held against those that are counted already: all of them, in "
+        f"{keys:,} keys of an inventory in no order, and {listed:,} of a bucket that is listed. Once each.",
+        "",
+        "| told by | seconds a million keys | processor seconds a million keys | peak memory |",
+        "| --- | --- | --- | --- |",
+    ]
+    for form in ("Parquet", "CSV"):
+        place = folder / f"inventory-{form}"
+        _write_inventory(place, form, keys)
+        lines.append(_row(f"an inventory in {form}", keys, place / "manifest.json", ""))
+    photos = server.root / _BUCKET / IMAGES
+    photos.mkdir(parents=True)
+    for number in range(listed):
+        (photos / f"{number:09d}.jpg").touch()
+    before = server.cpu_seconds()
+    lines.append(_row("a listing, a thousand a request", listed, place, server.endpoint))
+    taken = 1e6 * (server.cpu_seconds() - before) / listed
+    lines.append(f"\nThe S3 server took {taken:.1f} processor seconds a million keys besides.")
+    return lines
+
+
+def _row(name: str, keys: int, place: Path, endpoint: str) -> str:
+    found = run_measured(sys.executable, "-m", "benchmarks.keys", place, endpoint or "-")
+    seconds, processor = (float(word) for word in found.said.split()[-2:])
+    return f"| {name} | {1e6 * seconds / keys:.1f} | {1e6 * processor / keys:.1f} | {found.peak:,.0f} MB |"
+
+
+def _photos(keys: int) -> Iterator[tuple[list[str], list[str]]]:
+    order = np.random.default_rng(0).permutation(keys)
+    for start in range(0, keys, _KEYS_A_FILE):
+        numbers = order[start : start + _KEYS_A_FILE].tolist()
+        etags = [hashlib.md5(str(number).encode()).hexdigest() for number in numbers]
+        yield [f"{IMAGES}{number:09d}.jpg" for number in numbers], etags
+
+
+def _write_inventory(folder: Path, form: str, keys: int) -> None:
+    """As S3 writes it, and beside it counts.parquet with the same keys in order."""
+    folder.mkdir()
+    files, known = [], []
+    for number, (names, etags) in enumerate(_photos(keys)):
+        path = folder / f"{number}.{'parquet' if form == 'Parquet' else 'csv.gz'}"
+        if form == "Parquet":
+            days = pa.array(np.full(len(names), np.datetime64("2026-01-01", "ms")))
+            columns = {"bucket": [_BUCKET] * len(names), "key": names, "size": np.full(len(names), 50_000)}
+            pq.write_table(pa.table(columns | {"last_modified_date": days, "e_tag": etags}), path)
+        else:
+            rows = (
+                f'"{_BUCKET}","{k}","50000","2026-01-01T00:00:00.000Z","{e}"' for k, e in zip(names, etags, strict=True)
+            )
+            path.write_bytes(gzip.compress("\n".join(rows).encode(), 6))
+        digest = hashlib.md5(path.read_bytes()).hexdigest()
+        files.append({"key": path.name, "size": path.stat().st_size, "MD5checksum": digest})
+        known.append(pa.table({"image_key": names, "etag": etags, "try_again": np.zeros(len(names), dtype=bool)}))
+    pq.write_table(pa.concat_tables(known).sort_by("image_key"), folder / "counts.parquet", row_group_size=100_000)
+    schema = "Bucket, Key, Size, LastModifiedDate, ETag"
+    manifest = {"sourceBucket": _BUCKET, "creationTimestamp": "1767225600000", "fileFormat": form, "fileSchema": schema}
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"files": files}))
+
+
+def main(place: Path, endpoint: str) -> None:
+    """Note what an inventory tells, or a listing, and print the seconds and processor seconds that took."""
+    counts = place if place.is_dir() else place.parent
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        # The other columns are not looked at here.
+        known = pq.read_table(counts / "counts.parquet")
+        missing = [field for field in COUNTS_SCHEMA if field.name not in known.column_names]
+        for field in missing:
+            known = known.append_column(field, pa.nulls(len(known), field.type))
+        pq.write_table(known, work / "counts.parquet")
+        del known
+        night = Night(work, CountLabels(("0", "1+")), [str(work / "counts.parquet")], [])
+        bucket = open_bucket(_BUCKET, S3Access(endpoint_url=None if endpoint == "-" else endpoint))
+        started, before = time.perf_counter(), time.process_time()
+        if endpoint == "-":
+            pages = Keys(str(place), S3Access(), bucket, work).pages(IMAGES)
+            list(night.new_images(pages, None, in_order=False))
+        else:
+            sum(map(len, night.new_images(bucket.pages(IMAGES), None)))
+        print(time.perf_counter() - started, time.process_time() - before)
+        night.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

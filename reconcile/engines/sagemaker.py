@@ -1,0 +1,220 @@
+"""Counts on machines of Amazon SageMaker, as one batch transform job.
+
+The job reads keys and not photos: its containers run `reconcile serve`, which fetches each photo itself. What comes
+back are rows of counts, and from there on a night is like any other.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from reconcile.bucket import is_folder
+from reconcile.counting import Work
+from reconcile.errors import ReconcileError, UsageError
+from reconcile.interruption import Interrupted
+from reconcile.model import default_model, read_model
+from reconcile.sagemaker import requests
+from reconcile.sagemaker.following import follow, goes_on, why_it_failed
+from reconcile.sagemaker.ingestion import Ingestion
+from reconcile.sagemaker.key_shards import images_of_a_shard, write_shards
+from reconcile.sagemaker.model_archive import upload_model
+from reconcile.sagemaker.service import JobKind, SageMaker
+from reconcile.sagemaker.transform_folder import TransformFolder, TransformJob, folders_of, new_job_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from reconcile.backlog import Backlog
+    from reconcile.bucket import Bucket
+    from reconcile.config import Settings
+    from reconcile.messages import Messages
+    from reconcile.model import CountModel
+    from reconcile.sagemaker.requests import Machines
+    from reconcile.store import Output
+
+_KIND = JobKind.TRANSFORM
+
+
+class _Photos(NamedTuple):
+    """A `messages.Workload`."""
+
+    total: int
+    is_complete: bool = True
+
+
+def open_sagemaker_engine(settings: Settings, messages: Messages) -> SageMakerEngine:
+    """The engine, as far as it can be seen to be good without a request.
+
+    Raises:
+        UsageError: something that it needs was not said, or lies where SageMaker cannot get at it.
+        ReconcileError: there is no such model or profile.
+    """
+    machines = requests.machines(settings)
+    if not settings.out.startswith("s3://"):
+        raise UsageError(f"--engine sagemaker writes to S3 itself: --out has to be s3://…, and is {settings.out}")
+    if is_folder(settings.bucket):
+        raise UsageError(f"--engine sagemaker fetches photos from S3, and --bucket is the folder {settings.bucket}")
+    model = read_model(settings.model or default_model("cuda" if machines.have_gpus else "cpu"))
+    return SageMakerEngine(settings, machines, model, SageMaker(settings), messages)
+
+
+class SageMakerEngine:
+    """See `engine.Engine`."""
+
+    def __init__(
+        self, settings: Settings, machines: Machines, model: CountModel, service: SageMaker, messages: Messages
+    ) -> None:
+        self._settings, self._machines, self._model = settings, machines, model
+        self._service, self._messages = service, messages
+
+    @property
+    def model(self) -> CountModel:
+        """The one that is sent there."""
+        return self._model
+
+    @property
+    def device(self) -> str:
+        """The type of instance."""
+        return f"SageMaker {self._machines.instance_type}"
+
+    @property
+    def size(self) -> str:
+        """Instances."""
+        count = self._machines.instance_count
+        return f"{count} instance{'s' if count > 1 else ''}"
+
+    def check(self) -> str:
+        """What it would count with, once SageMaker has answered us; nothing is created there.
+
+        Raises:
+            ReconcileError: SageMaker cannot be asked.
+        """
+        self._service.describe(_KIND, new_job_name())
+        where = f"{self.size} of {self._machines.instance_type} in {self._service.region}"
+        return f"SageMaker answers; {where} would count with model {self._model.model_id}"
+
+    def take_up(self, bucket: Bucket, output: Output) -> None:
+        """Bring in what jobs of earlier runs counted, waiting for those that still count."""
+        ours = (bucket.location, self._model.model_id, self._service.region)
+        for folder in folders_of(output):
+            job = folder.read_job()
+            if job is None or job.is_ingested:
+                self._clean_up(folder, job)
+            elif (job.bucket, job.model_id, job.region) != ours:
+                self._messages.say(
+                    f"{folder.name} counts {job.bucket} with model {job.model_id} in {job.region}: it is left alone"
+                )
+            elif self._service.describe(_KIND, folder.name) is None:
+                self._clean_up(folder, job)  # the run ended before it had asked for the job
+            else:
+                self._messages.say(f"{folder.name} was begun by an earlier run, and is taken up again")
+                with (
+                    self._messages.naming("photos", "count") as complain,
+                    self._messages.progress("counting", _Photos(job.images), stage="count") as advance,
+                ):
+                    ingestion, problem = self._bring_in(folder, job, output, advance, complain)
+                self._messages.say(f"{ingestion.images:,} photos were brought in from {folder.name}", stage="count")
+                if problem is not None:
+                    self._messages.warn(f"{problem}; what is left of it is counted anew")
+
+    def count(
+        self,
+        bucket: Bucket,
+        images: Backlog,
+        output: Output,
+        progress: Callable[[int], None],
+        complain: Callable[[str, str], None],
+    ) -> Work:
+        """Have one transform job count everything, and bring in what it answers."""
+        started = time.monotonic()
+        try:
+            images.wait()
+            if not images.total:
+                return Work(0, 0, 0.0)
+            folder, job = self._begin(bucket, images, output)
+        except KeyboardInterrupt:
+            raise Interrupted(0) from None
+        ingestion, problem = self._bring_in(folder, job, output, progress, complain)
+        if problem is not None:
+            raise ReconcileError(f"{problem}; {ingestion.images:,} of {job.images:,} photos were counted and are kept")
+        return Work(ingestion.images, ingestion.failed, time.monotonic() - started)
+
+    def _begin(self, bucket: Bucket, images: Backlog, output: Output) -> tuple[TransformFolder, TransformJob]:
+        """Write keys and model, then have the job created. Whatever ends it in between, the next run tidies up."""
+        model_url = upload_model(self._model, output)
+        folder = TransformFolder(output, new_job_name())
+        shards = write_shards(images, images_of_a_shard(images.total, self._machines.instance_count), folder)
+        job = TransformJob(
+            folder.name, bucket.location, self._model.model_id, self._service.region, images.total, shards
+        )
+        folder.write_job(job)
+        environment = requests.environment_of_server(self._settings, bucket.location, self._service.region)
+        try:
+            model = requests.create_model(folder.name, self._machines, model_url, environment)
+            self._service.create("Model", model)
+            self._service.create("TransformJob", requests.create_transform_job(folder, self._machines))
+        except ReconcileError:
+            if self._service.describe(_KIND, folder.name) is None:
+                self._clean_up(folder, job)
+            raise
+        except KeyboardInterrupt:
+            self._messages.warn(goes_on(self._service, _KIND, folder.name))
+            raise
+        self._messages.say(
+            f"transform job {folder.name} is asked for: {images.total:,} photos in {shards:,} files, {self.size} of "
+            f"{self._machines.instance_type}; it takes some minutes to begin",
+            stage="sagemaker",
+            job=folder.name,
+        )
+        return folder, job
+
+    def _bring_in(
+        self,
+        folder: TransformFolder,
+        job: TransformJob,
+        output: Output,
+        progress: Callable[[int], None],
+        complain: Callable[[str, str], None],
+    ) -> tuple[Ingestion, str | None]:
+        """Follow a job to its end, and ingest what it answers as soon as it is there.
+
+        Returns:
+            what was ingested, and why the job did not complete, if it did not.
+        """
+        ingestion = Ingestion(folder, job, self._model, output, progress, complain)
+        with self._telling_that_it_goes_on(folder, ingestion):
+            try:
+                ended = follow(self._service, _KIND, folder.name, self._messages, ingestion.take_answered)
+                ingestion.take_answered()
+            except ReconcileError:
+                if ingestion.is_refused:
+                    self._service.stop(_KIND, folder.name)
+                    self._clean_up(folder, job)
+                raise
+        problem = why_it_failed(self._service, _KIND, folder.name, ended)
+        if problem is None:
+            ingestion.take_unanswered()
+        self._clean_up(folder, job)
+        return ingestion, problem
+
+    @contextmanager
+    def _telling_that_it_goes_on(self, folder: TransformFolder, ingestion: Ingestion) -> Iterator[None]:
+        """Whoever ends this process ends no job."""
+        try:
+            yield
+        except (KeyboardInterrupt, ReconcileError) as end:
+            if not ingestion.is_refused:
+                self._messages.warn(goes_on(self._service, _KIND, folder.name))
+            if isinstance(end, KeyboardInterrupt):
+                raise Interrupted(ingestion.images) from None
+            raise
+
+    def _clean_up(self, folder: TransformFolder, job: TransformJob | None) -> None:
+        """Remove the model, keys and answers; what stays is tried again by the next run."""
+        try:
+            self._service.delete_model(folder.name)
+            folder.remove(job)
+        except ReconcileError as error:
+            self._messages.warn(f"{folder.name} could not be tidied up, which the next run tries again: {error}")

@@ -1,0 +1,1 @@
+"""SageMaker as reconcile uses it: batch transform jobs that count, training jobs that train."""

@@ -1,0 +1,83 @@
+"""Waits for a job to end, and tells how it goes."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from reconcile import interruption
+from reconcile.errors import ReconcileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconcile.messages import Messages
+    from reconcile.sagemaker.service import JobKind, SageMaker
+
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 15.0
+"""Between two looks; each pause is half as long again. Jobs take minutes to begin."""
+COMPLETED = "Completed"
+_ENDED = (COMPLETED, "Failed", "Stopped")
+
+
+def follow(
+    service: SageMaker, kind: JobKind, name: str, messages: Messages, look: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
+    """Wait until a job has ended; each state that it comes to is told in a line.
+
+    Args:
+        service: whose job it is.
+        kind: of job.
+        name: of the job.
+        messages: told of its states.
+        look: called between the looks at the job.
+
+    Returns:
+        the job as described at its end.
+
+    Raises:
+        ReconcileError: there is no such job (any more), or SageMaker cannot be asked.
+        KeyboardInterrupt: somebody asked this process to stop.
+    """
+    started, pause, told = time.monotonic(), _FIRST_PAUSE_SECONDS, ""
+    while True:
+        job = service.describe(kind, name)
+        if job is None:
+            raise ReconcileError(f"there is no {kind.words} {name} in {service.region} any more")
+        status = job[f"{kind.value}JobStatus"]
+        state = status if job.get("SecondaryStatus") in (None, status) else f"{status}, {job['SecondaryStatus']}"
+        if state != told:
+            waited = time.monotonic() - started
+            messages.say(f"{kind.words} {name}: {state}, after {waited:.0f} s", stage="sagemaker", state=state)
+            told = state
+        if status in _ENDED:
+            return job
+        look()
+        _wait(pause)
+        pause = min(1.5 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+def goes_on(service: SageMaker, kind: JobKind, name: str) -> str:
+    """What to tell when this process ends before the job: it costs money, and somebody has to know."""
+    return (
+        f"{kind.words} {name} goes on at SageMaker; the same command takes it up again, and this stops it: "
+        f"{service.command_to_stop(kind, name)}"
+    )
+
+
+def why_it_failed(service: SageMaker, kind: JobKind, name: str, job: dict[str, Any]) -> str | None:
+    """In one line, why a job that has ended did not complete; None where it did."""
+    status = job[f"{kind.value}JobStatus"]
+    if status == COMPLETED:
+        return None
+    if status == "Stopped":
+        return f"{kind.words} {name} was stopped"
+    reason = (job.get("FailureReason") or "no reason given").rstrip(". ")
+    return f"{kind.words} {name} failed: {reason}; {service.last_words(kind, name)}"
+
+
+def _wait(seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        interruption.check()
+        time.sleep(min(left, 0.5))

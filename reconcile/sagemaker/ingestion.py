@@ -1,0 +1,87 @@
+"""Brings what a transform job answered into <out>/counts, each shard as one part that can be written again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconcile import interruption
+from reconcile.errors import ReconcileError
+from reconcile.sagemaker.answers import rows_of_shard
+from reconcile.store import COUNTS_SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconcile.model import CountModel
+    from reconcile.sagemaker.transform_folder import TransformFolder, TransformJob
+    from reconcile.store import Output
+
+
+class Ingestion:
+    """One process's share in it. A part is named after its job and shard: who ingests it again replaces it.
+
+    Args:
+        folder: where keys and answers are.
+        job: of the folder.
+        model: what was to count.
+        output: where the parts go.
+        progress: called with the number of images just ingested.
+        complain: called with key and reason of each image that was not counted.
+    """
+
+    def __init__(
+        self,
+        folder: TransformFolder,
+        job: TransformJob,
+        model: CountModel,
+        output: Output,
+        progress: Callable[[int], None],
+        complain: Callable[[str, str], None],
+    ) -> None:
+        self._folder, self._job, self._model, self._output = folder, job, model, output
+        self._progress, self._complain = progress, complain
+        self._taken: set[int] = set()
+        self.images = self.failed = 0
+        """Those that have a row by now, and those of them that were not counted."""
+        self.is_refused = False
+        """Whether another model counted, so that nothing of this job is wanted."""
+
+    def take_answered(self) -> None:
+        """Ingest the answers that are there and were not before.
+
+        Raises:
+            ReconcileError: another model counted, or S3 fails.
+            KeyboardInterrupt: somebody asked to stop.
+        """
+        for shard, key in sorted(self._folder.answered().items()):
+            if shard not in self._taken and shard < self._job.shards:
+                self._take(shard, self._folder.read_answer(key))
+
+    def take_unanswered(self) -> None:
+        """Of a job that completed: give every image of a shard without an answer a row that says so.
+
+        Raises:
+            ReconcileError: S3 fails.
+            KeyboardInterrupt: somebody asked to stop.
+        """
+        for shard in range(self._job.shards):
+            if shard not in self._taken:
+                self._take(shard, b"")
+
+    def _take(self, shard: int, answer: bytes) -> None:
+        keys = self._folder.read_shard(shard)
+        try:
+            rows = rows_of_shard(keys, answer, self._model)
+        except ReconcileError:
+            self.is_refused = True
+            raise
+        folder = f"counts/{self._model.model_id}"
+        self._output.write_part(folder, COUNTS_SCHEMA, rows, self._job.part(shard))
+        self._taken.add(shard)
+        self.images += len(rows)
+        for row in rows:
+            if row["reason"] is not None:
+                self.failed += 1
+                self._complain(row["image_key"], row["reason"])
+        self._progress(len(rows))
+        interruption.check()

@@ -1,0 +1,31 @@
+"""An AWS account: moto keeps the books, a stand-in does what batch transform does, server and S3 are real."""
+
+import urllib.request
+
+import pytest
+
+from tests.conftest import write_bucket
+from tests.integration.sagemaker.night import BINS, WITH_SAGEMAKER
+from tests.integration.sagemaker.transform_agent import REGION, TransformService
+
+
+@pytest.fixture
+def service(s3, moto_server, monkeypatch):
+    """An account with the bucket `warehouse`, and `results` for what comes of it."""
+    urllib.request.urlopen(urllib.request.Request(f"{moto_server}/moto-api/reset", method="POST")).close()
+    write_bucket(s3.root / "warehouse", BINS)
+    (s3.root / "results").mkdir()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", moto_server)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", moto_server)
+    service = TransformService(s3.endpoint_url, moto_server)
+    service.install(monkeypatch)
+    return service
+
+
+@pytest.fixture
+def command(s3, grey_model):
+    """`reconcile run` over it."""
+    return (
+        "run", "--bucket", "warehouse", "--endpoint-url", s3.endpoint_url, "--region", REGION, "--model", grey_model,
+        "--out", "s3://results/nightly", *WITH_SAGEMAKER,
+    )  # fmt: skip

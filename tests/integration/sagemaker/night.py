@@ -1,0 +1,73 @@
+"""What the tests of SageMaker count, and what they look at afterwards."""
+
+import io
+import json
+
+import duckdb
+import pandas as pd
+
+from reconcile.backlog import Backlog
+from reconcile.bucket import open_bucket
+from reconcile.config import load_settings
+from reconcile.engines.choice import open_engine
+from reconcile.messages import Messages
+from reconcile.pipeline import open_output, s3_access
+from tests.integration.sagemaker.transform_agent import REGION
+
+IMAGE, ROLE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/reconcile:1", "arn:aws:iam::123456789012:role/reconcile"
+WITH_SAGEMAKER = ("--engine", "sagemaker", "--image-uri", IMAGE, "--role", ROLE, "--instance-type", "ml.c5.xlarge")
+BINS = {f"{number:05d}": (number % 7, number % 7) for number in range(100)}
+"""In 4 shards, where there is one instance: 32, 32, 32 and 4."""
+
+
+class Night:
+    """What a run does with its engine, without all the rest of a run."""
+
+    def __init__(self, s3, model, **flags):
+        common = {
+            "bucket": "warehouse",
+            "endpoint_url": s3.endpoint_url,
+            "region": REGION,
+            "out": "s3://results/nightly",
+        }
+        machine = {"engine": "sagemaker", "image_uri": IMAGE, "role": ROLE, "instance_type": "ml.c5.xlarge"}
+        self.settings = settings = load_settings(common | machine | {"model": model} | flags, alone=True)
+        self.log, self.complaints, self.done = io.StringIO(), {}, 0
+        self.engine = open_engine(settings, Messages("text", None, self.log))
+        self.bucket, self.output = open_bucket(settings.bucket, s3_access(settings)), open_output(settings, create=True)
+
+    def take_up(self):
+        self.engine.take_up(self.bucket, self.output)
+
+    def count(self, keys=None, progress=None):
+        images = Backlog(duckdb.connect(), "images")
+        pages = self.bucket.pages("bin-images/")
+        images.fill([stored for stored in page if keys is None or stored.key in keys] for page in pages)
+        return self.engine.count(
+            self.bucket, images, self.output, progress or self._progress, self.complaints.__setitem__
+        )
+
+    def _progress(self, done):
+        self.done += done
+
+
+def counts_in(s3):
+    """Every row of every part."""
+    parts = sorted((s3.root / "results" / "nightly" / "counts").rglob("*.parquet"))
+    return pd.concat(map(pd.read_parquet, parts)).sort_values("image_key").reset_index(drop=True)
+
+
+def is_right(rows):
+    return list(rows["image_key"]) == sorted(f"bin-images/{name}.jpg" for name in BINS) and list(
+        rows["predicted_count"]
+    ) == [seen for seen, _ in BINS.values()]
+
+
+def summary_of(s3, run_id):
+    return json.loads((s3.root / "results" / "nightly" / "runs" / run_id / "summary.json").read_text())
+
+
+def left_in(s3):
+    """What lies in <out>/transform but for the model."""
+    folder = s3.root / "results" / "nightly" / "transform"
+    return [path for path in folder.rglob("*") if path.is_file() and path.name != "model.tar.gz"]

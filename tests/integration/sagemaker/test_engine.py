@@ -1,0 +1,129 @@
+"""The SageMaker engine alone: what is kept, tried again, left alone and tidied up."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from reconcile.errors import ReconcileError
+from reconcile.interruption import Interrupted
+from reconcile.sagemaker.service import SageMaker
+from tests.conftest import write_grey_model
+from tests.integration.sagemaker.night import Night, counts_in, is_right, left_in
+from tests.integration.sagemaker.transform_agent import REGION
+
+
+def test_what_one_process_has_ingested_the_next_does_not_double(service, s3, grey_model):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    service.may_end.clear()
+    first = Night(s3, grey_model)
+    with pytest.raises(Interrupted) as stop:
+        first.count(progress=interrupt)
+    assert stop.value.kept == 32
+    assert "goes on at SageMaker" in first.log.getvalue()
+    service.may_end.set()
+    second = Night(s3, grey_model, instance_type="ml.m5.large")
+    second.take_up()
+    assert is_right(counts_in(s3))
+    assert left_in(s3) == []
+    assert len(service.jobs) == 1
+
+
+def test_what_is_ingested_is_only_tidied_up_later(service, s3, grey_model, monkeypatch):
+    first = Night(s3, grey_model)
+    delete = first.output.bucket.delete
+
+    def refuse_keys(key):
+        if "/keys/" in key:
+            raise ReconcileError("access denied")
+        delete(key)
+
+    monkeypatch.setattr(first.output.bucket, "delete", refuse_keys)
+    assert first.count().failed == 0
+    assert "could not be tidied up, which the next run tries again: access denied" in first.log.getvalue()
+    assert {path.suffix for path in left_in(s3)} == {".jsonl", ".json"}  # the answers are gone
+    before = counts_in(s3)
+    Night(s3, grey_model).take_up()
+    assert left_in(s3) == []
+    pd.testing.assert_frame_equal(counts_in(s3), before)
+
+
+def test_a_photo_without_an_answer_has_a_row_that_says_so(service, s3, grey_model):
+    service.loses = "00003.jsonl"
+    night = Night(s3, grey_model)
+    work = night.count()
+    assert (work.objects, work.failed, night.done) == (100, 4, 100)
+    rows = counts_in(s3)
+    assert len(rows) == 100
+    lost = rows[rows["try_again"]]
+    assert list(lost["image_key"]) == [f"bin-images/{number:05d}.jpg" for number in range(96, 100)]
+    assert night.complaints == dict(zip(lost["image_key"], lost["reason"], strict=True))
+    assert "gave no answer" in lost["reason"].iloc[0]
+
+
+def test_counts_of_another_model_are_refused(service, s3, grey_model, tmp_path):
+    write_grey_model(tmp_path / "other.onnx", version="other")
+    service.container["RECONCILE_MODEL"] = str(tmp_path / "other.onnx")
+    service.may_end.clear()
+    with pytest.raises(ReconcileError, match=r"the container counted with the model other-.* is to count with grey-"):
+        Night(s3, grey_model).count()
+    assert not list((s3.root / "results").rglob("*.parquet"))
+    assert service.jobs[0].transform_job_status in ("Stopping", "Stopped")
+    assert left_in(s3) == []
+
+
+def test_jobs_of_others_are_left_alone_and_what_never_became_one_is_removed(service, s3, grey_model):
+    folder = s3.root / "results" / "nightly" / "transform"
+    night = Night(s3, grey_model)
+    job = {"model_id": night.engine.model.model_id, "region": REGION, "images": 1, "shards": 1}
+    for name, state in {
+        "reconcile-another-bucket": {**job, "bucket": "s3://elsewhere"},
+        "reconcile-another-region": {**job, "bucket": "s3://warehouse", "region": "eu-west-1"},
+        "reconcile-never-asked-for": {**job, "bucket": "s3://warehouse"},
+        "reconcile-killed-while-writing": None,
+    }.items():
+        night.output.bucket.put(f"transform/{name}/keys/00000.jsonl", b"{}\n")
+        if state is not None:
+            night.output.bucket.put(f"transform/{name}/job.json", json.dumps({"name": name, **state}).encode())
+    night.take_up()
+    assert {path.parts[len(folder.parts)] for path in left_in(s3)} == {
+        "reconcile-another-bucket",
+        "reconcile-another-region",
+    }
+    assert "reconcile-another-bucket counts s3://elsewhere with model grey-" in night.log.getvalue()
+    assert service.jobs == []
+
+
+def test_a_job_that_cannot_be_created_leaves_nothing(service, s3, grey_model, tmp_path):
+    options = tmp_path / "options.json"
+    options.write_text('{"CreateTransformJob": {"MaxPayload": 6}}')
+    with pytest.raises(ReconcileError, match=r"CreateTransformJob cannot be asked for like this: .*MaxPayload"):
+        Night(s3, grey_model, sagemaker_options=options).count()
+    assert left_in(s3) == []
+    assert service.models == []
+
+
+def test_nothing_to_count_is_no_job(service, s3, grey_model):
+    assert Night(s3, grey_model).count(keys=()).objects == 0
+    assert service.jobs == []
+
+
+def test_a_run_that_ends_as_its_job_begins_does_not_lose_it(service, s3, grey_model, monkeypatch):
+    create = SageMaker.create
+
+    def create_and_die(sagemaker, what, request):
+        create(sagemaker, what, request)
+        if what == "TransformJob":
+            raise KeyboardInterrupt
+
+    first = Night(s3, grey_model)
+    with monkeypatch.context() as patch:
+        patch.setattr(SageMaker, "create", create_and_die)
+        with pytest.raises(Interrupted):
+            first.count()
+    assert "goes on at SageMaker" in first.log.getvalue()
+    Night(s3, grey_model).take_up()
+    assert is_right(counts_in(s3))
+    assert len(service.jobs) == 1

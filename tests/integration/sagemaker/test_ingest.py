@@ -1,0 +1,78 @@
+"""`reconcile ingest`: what a transform job counted that others started."""
+
+import json
+import time
+
+import pandas as pd
+
+from reconcile.bucket import S3Access, open_bucket
+from reconcile.sagemaker.foreign_answers import ingest_answers
+from reconcile.sagemaker.model_archive import upload_model
+from tests.conftest import reconcile, reconcile_from_scratch
+from tests.integration.sagemaker.night import IMAGE, ROLE, Night, counts_in, is_right
+
+
+def test_what_a_job_of_others_counted_is_ingested_once(service, s3, grey_model):
+    theirs = Night(s3, grey_model).engine
+    output = Night(s3, grey_model, out="s3://results/theirs").output
+    service.client("s3").put_object(Bucket="results", Key="theirs/keys/a.jsonl", Body=request_lines(s3))
+    sagemaker = service.client("sagemaker")
+    container = {
+        "Image": IMAGE,
+        "ModelDataUrl": upload_model(theirs.model, output),
+        "Environment": {"RECONCILE_BUCKET": "warehouse", "RECONCILE_ENDPOINT_URL": s3.endpoint_url},
+    }
+    sagemaker.create_model(ModelName="m", ExecutionRoleArn=ROLE, PrimaryContainer=container)
+    sagemaker.create_transform_job(
+        TransformJobName="theirs",
+        ModelName="m",
+        BatchStrategy="MultiRecord",
+        ModelClientConfig={"InvocationsTimeoutInSeconds": 600, "InvocationsMaxRetries": 1},
+        TransformInput={
+            "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://results/theirs/keys/"}},
+            "ContentType": "application/jsonlines",
+            "SplitType": "Line",
+        },
+        TransformOutput={
+            "S3OutputPath": "s3://results/theirs/out",
+            "Accept": "application/jsonlines",
+            "AssembleWith": "Line",
+        },
+        TransformResources={"InstanceType": "ml.c5.xlarge", "InstanceCount": 1},
+    )
+    while service.jobs[0].transform_job_status == "InProgress":
+        time.sleep(0.05)
+    assert service.jobs[0].transform_job_status == "Completed"
+    arguments = ("s3://results/theirs/out", "--out", "s3://results/nightly", "--endpoint-url", s3.endpoint_url)
+    done = reconcile_from_scratch("ingest", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"100 photos of model {theirs.model.model_id}, for runs with that model\n"
+    before = counts_in(s3)
+    assert is_right(before)
+    assert list(before["etag"]) == [json.loads(line)["etag"] for line in request_lines(s3).splitlines()]
+    night = Night(s3, grey_model)
+    ingest_answers(open_bucket("s3://results/theirs/out", S3Access(s3.endpoint_url)), night.output)
+    pd.testing.assert_frame_equal(counts_in(s3), before)
+
+
+def request_lines(s3):
+    """Every photo of the bucket as a key, as anybody may write them."""
+    pages = open_bucket("warehouse", S3Access(s3.endpoint_url)).pages("bin-images/")
+    return b"".join(json.dumps({"key": one.key, "etag": one.etag}).encode() + b"\n" for page in pages for one in page)
+
+
+def test_lines_that_are_no_answers_are_named_and_the_rest_is_taken(tmp_path):
+    (tmp_path / "answers").mkdir()
+    shares = [0.1, 0.9]
+    row = {"image_key": "a.jpg", "etag": "e", "predicted_label": "1", "predicted_count": 1, "probabilities": shares}
+    row |= {"reason": None, "try_again": False, "counted_at": "2026-11-24T02:15:00Z", "model_id": "theirs-1"}
+    lines = [json.dumps(row), "", "[[0.1, 0.9]]", json.dumps(row | {"model_id": "../elsewhere"}), json.dumps(row)]
+    (tmp_path / "answers" / "x.jsonl.out").write_text("\n".join(lines))
+    done = reconcile("ingest", tmp_path / "answers", "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert [line.partition("x.jsonl.out, ")[2] for line in done.stderr.splitlines()] == [
+        "line 3: this is no answer of reconcile serve to a key",
+        "line 4: this is no answer of reconcile serve to a key",
+    ]
+    assert done.stdout == "2 photos of model theirs-1, for runs with that model\n"
+    assert [path.name for path in (tmp_path / "out" / "counts").iterdir()] == ["theirs-1"]

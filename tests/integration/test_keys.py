@@ -1,0 +1,311 @@
+"""--keys: what an S3 Inventory report or a table says of a bucket stands for its listing."""
+
+import gzip
+import hashlib
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote_plus
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import orc
+
+from reconcile.bucket import FetchError, S3Access, StoredObject, open_bucket
+from reconcile.config import load_settings
+from reconcile.doctor import examine
+from reconcile.errors import ReconcileError, UsageError
+from reconcile.keys import Keys
+from reconcile.messages import Messages
+from reconcile.pipeline import run
+from reconcile.reconciliation import Night
+from reconcile.store import COUNTS_SCHEMA
+from tests.conftest import ACCESS_KEY, LABELS, SECRET_KEY, abid_record, grey_photo, write_bucket
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+SCHEMA = pa.schema(
+    [
+        ("bucket", pa.string()), ("key", pa.string()), ("version_id", pa.string()), ("is_latest", pa.bool_()),
+        ("is_delete_marker", pa.bool_()), ("size", pa.int64()), ("last_modified_date", pa.timestamp("ms")),
+        ("e_tag", pa.string()), ("storage_class", pa.string()),
+    ]
+)  # fmt: skip
+CSV_SCHEMA = "Bucket, Key, VersionId, IsLatest, IsDeleteMarker, Size, LastModifiedDate, ETag, StorageClass"
+BINS = {"1": (3, 3), "2": (2, 4), "3": (5, 5), "4": (1, None), "5": (None, 2)}
+
+
+def row(key: str, etag: str | None = "e", size: int | None = 10, **changes) -> dict:
+    """An object as an inventory tells of it."""
+    told = {"bucket": "warehouse", "key": key, "version_id": "v", "is_latest": True, "is_delete_marker": False}
+    return told | {"size": size, "last_modified_date": NOON, "e_tag": etag, "storage_class": "STANDARD"} | changes
+
+
+def data_file(rows: list[dict], file_format: str) -> bytes:
+    """One of an inventory's files, as S3 writes it."""
+    if file_format == "CSV":
+        lines = []
+        for one in rows:
+            words = one | {"key": quote_plus(one["key"], safe="/"), "last_modified_date": "2026-01-02T12:00:00.000Z"}
+            words |= {name: str(one[name]).lower() for name in ("is_latest", "is_delete_marker")}
+            lines.append(",".join(f'"{"" if word is None else word}"' for word in words.values()))
+        return gzip.compress("\n".join(lines).encode())
+    table, sink = pa.Table.from_pylist(rows, SCHEMA), io.BytesIO()
+    pq.write_table(table, sink) if file_format == "Parquet" else orc.write_table(table, sink)
+    return sink.getvalue()
+
+
+def write_inventory(served, files: list[list[dict]], file_format: str = "Parquet", **changes) -> str:
+    """Write an inventory into the bucket `reports`, as S3 lays it out; returns the manifest's key."""
+    reports = served.root / "reports"
+    ending = {"CSV": "csv.gz", "Parquet": "parquet", "ORC": "orc"}[file_format]
+    told = []
+    for number, rows in enumerate(files):
+        data = data_file(rows, file_format)
+        key = f"nightly/warehouse/all/data/{number}.{ending}"
+        (reports / key).parent.mkdir(parents=True, exist_ok=True)
+        (reports / key).write_bytes(data)
+        told.append({"key": key, "size": len(data), "MD5checksum": hashlib.md5(data).hexdigest()})
+    manifest = {
+        "sourceBucket": "warehouse", "destinationBucket": "arn:aws:s3:::reports", "version": "2016-11-30",
+        "creationTimestamp": str(int((datetime.now(UTC) - timedelta(hours=22)).timestamp() * 1000)),
+        "fileFormat": file_format, "fileSchema": CSV_SCHEMA if file_format == "CSV" else "…", "files": told,
+    } | changes  # fmt: skip
+    key = "nightly/warehouse/all/2026-01-02T12-00Z/manifest.json"
+    (reports / key).parent.mkdir(parents=True, exist_ok=True)
+    (reports / key).write_text(json.dumps(manifest))
+    served.notice_changes()
+    return key
+
+
+@pytest.fixture(scope="module")
+def served(s3_server_of, tmp_path_factory):
+    """A server with the bucket `warehouse`, and `reports` where its inventories are."""
+    root = tmp_path_factory.mktemp("keys")
+    write_bucket(root / "warehouse", BINS)
+    (root / "reports").mkdir()
+    return s3_server_of(root)
+
+
+@pytest.fixture
+def access(served):
+    return S3Access(endpoint_url=served.endpoint_url)
+
+
+def listed(keys: Keys, prefix: str = "bin-images/") -> list[dict]:
+    return [found for page in keys.pages(prefix) for found in page.to_pylist()]
+
+
+@pytest.mark.parametrize("file_format", ["CSV", "Parquet", "ORC"])
+def test_an_inventory_tells_what_is_there_and_no_more(file_format, served, access, tmp_path):
+    odd = ["bin-images/a b+c%.jpg", "bin-images/ü,\"q'.jpg", "bin-images/deep/down/1.jpg"]
+    files = [
+        [row(odd[0], etag='"quoted"'), row("bin-images/", size=0), row("bin-images-too/no.jpg")],
+        [
+            row(odd[1]), row(odd[2]), row("bin-images/old.jpg", is_latest=False),
+            row("bin-images/gone.jpg", etag=None, size=None, is_delete_marker=True),
+            row("bin-images/empty.jpg", size=0), row("metadata/1.json", size=7),
+        ],
+    ]  # fmt: skip
+    manifest = write_inventory(served, files, file_format)
+    bucket = open_bucket("warehouse", access)
+    keys = Keys(f"s3://reports/{manifest}", access, bucket, tmp_path)
+    found = listed(keys)
+    assert [one["key"] for one in found] == [*odd, "bin-images/empty.jpg"]
+    assert found[0] == {"key": odd[0], "size": 10, "etag": "quoted", "modified": NOON}
+    assert listed(keys, "metadata/") == [{"key": "metadata/1.json", "size": 7, "etag": "e", "modified": NOON}]
+    assert "22 hours old, 2 " in keys.in_words()
+    # A copy of the report on this machine tells the same.
+    copy = Keys(str(served.root / "reports" / manifest), access, bucket, tmp_path)
+    assert listed(copy) == found
+
+
+def test_keys_are_relative_to_the_buckets_prefix(served, access, tmp_path):
+    rows = [row("site-1/bin-images/1.jpg"), row("site-10/bin-images/2.jpg"), row("bin-images/3.jpg")]
+    manifest = write_inventory(served, [rows])
+    bucket = open_bucket("s3://warehouse/site-1", access)
+    found = listed(Keys(f"s3://reports/{manifest}", access, bucket, tmp_path))
+    assert [one["key"] for one in found] == ["bin-images/1.jpg"]
+    table = tmp_path / "keys.csv"
+    table.write_text("Key;ETag\nsite-1/bin-images/1.jpg;a\nbin-images/2.jpg;b\nother/3.jpg;c\n")
+    found = listed(Keys(str(table), access, bucket, tmp_path))
+    assert [(one["key"], one["etag"]) for one in found] == [("bin-images/1.jpg", "a"), ("bin-images/2.jpg", "b")]
+
+
+def test_files_are_brought_one_at_a_time_and_removed(served, access, tmp_path):
+    manifest = write_inventory(served, [[row(f"bin-images/{n}.jpg")] for n in range(3)])
+    pages = Keys(f"s3://reports/{manifest}", access, open_bucket("warehouse", access), tmp_path).pages("bin-images/")
+    there = [[path.name for path in tmp_path.rglob("*.parquet")] for _ in pages]
+    assert there == [["0.parquet"], ["1.parquet"], ["2.parquet"]]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
+def test_a_table_of_keys_and_etags(ending, access, tmp_path):
+    table = pd.DataFrame(
+        {
+            "object_key": ["bin-images/b.jpg", "bin-images/a.jpg"],
+            "eTag": ['"1"', "2-3"],
+            "Last Modified": ["2026-01-02 12:00:00+00:00", "no date"],
+            "more": [1, 2],
+        }
+    )
+    path = tmp_path / f"keys.{ending}"
+    table.to_parquet(path) if ending == "parquet" else table.to_csv(path, index=False)
+    assert listed(Keys(str(path), access, open_bucket("warehouse", access), tmp_path)) == [
+        {"key": "bin-images/b.jpg", "size": -1, "etag": "1", "modified": NOON},
+        {"key": "bin-images/a.jpg", "size": -1, "etag": "2-3", "modified": None},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: path.unlink(), r"data/1\.csv\.gz: there is no such object"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-9]), r"data/1\.csv\.gz has \d+ bytes, and the mani"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"!"), r"data/1\.csv\.gz is damaged"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_not_as_the_manifest_says_ends_the_listing(change, message, served, access, tmp_path):
+    manifest = write_inventory(served, [[row("bin-images/1.jpg")], [row("bin-images/2.jpg")]], "CSV")
+    change(served.root / "reports/nightly/warehouse/all/data/1.csv.gz")
+    served.notice_changes()
+    keys = Keys(f"s3://reports/{manifest}", access, open_bucket("warehouse", access), tmp_path)
+    with pytest.raises(ReconcileError, match=message):
+        listed(keys)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("keys.csv", b"name,etag\nx,y\n", r"has no column key \(its columns: name, etag\)"),
+        ("keys.csv", b"key,size\nx,1\n", "has no column etag"),
+        ("keys.csv", b"", "has no column key and no column etag"),
+        ("keys.csv", b"key,etag\na,b\nc\n", "cannot be read: CSV parse error"),
+        ("keys.csv", b"key,etag,bucket\na,b,other\n", "has keys of the bucket other, not of warehouse"),
+        ("keys.csv.gz", gzip.compress(b"key,etag\n" + 5000 * b"a,b\n")[:-12], "cannot be read"),
+        ("keys.parquet", b"PAR1 and no more", "cannot be read"),
+        ("keys.orc", b"ORC and no more", "cannot be read"),
+        ("manifest.json", b"{}", "is no manifest of S3 Inventory: it says nothing of 'sourceBucket'"),
+        ("manifest.json", b"[", "is no manifest of S3 Inventory"),
+    ],
+)
+def test_what_is_no_list_of_keys_is_one_line(name, content, message, access, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ReconcileError, match=message):
+        listed(Keys(str(tmp_path / name), access, open_bucket("warehouse", access), tmp_path))
+
+
+def test_doctor_looks_at_the_manifest(served, tmp_path, monkeypatch):
+    monkeypatch.setenv("RECONCILE_KEYS", f"s3://reports/{write_inventory(served, [[]], sourceBucket='other')}")
+    settings = load_settings({"bucket": "warehouse", "endpoint_url": served.endpoint_url, "out": str(tmp_path / "out")})
+    found = next(finding for finding in examine(settings) if finding.subject == "keys")
+    assert not found.good
+    assert "is an inventory of the bucket other" in found.text
+
+
+def test_what_cannot_be_meant_is_refused_before_anything_is_read(served, access, tmp_path):
+    bucket = open_bucket("warehouse", access)
+    (tmp_path / "keys.txt").write_text("key,etag\n")
+    with pytest.raises(UsageError, match=r"expected manifest\.json, or a file ending in \.csv"):
+        Keys(str(tmp_path / "keys.txt"), access, bucket, tmp_path)
+    with pytest.raises(UsageError, match="is a folder, and is listed"):
+        Keys("keys.csv", access, open_bucket(f"{tmp_path}/", access), tmp_path)
+    with pytest.raises(ReconcileError, match=r"there is no file keys\.csv"):
+        Keys("keys.csv", access, bucket, tmp_path)
+    manifest = write_inventory(served, [], sourceBucket="other")
+    with pytest.raises(ReconcileError, match="is an inventory of the bucket other, not of warehouse"):
+        Keys(f"s3://reports/{manifest}", access, bucket, tmp_path)
+    manifest = write_inventory(served, [], fileFormat="Avro")
+    with pytest.raises(ReconcileError, match="files in Avro are not known; have them in Parquet"):
+        Keys(f"s3://reports/{manifest}", access, bucket, tmp_path)
+
+
+def test_an_object_is_brought_to_a_file(served, access, tmp_path):
+    (served.root / "reports" / "large").write_bytes(3_000_000 * b"x")
+    served.notice_changes()
+    reports = open_bucket("reports", access)
+    reports.bring("large", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == 3_000_000 * b"x"
+    for place in (reports, open_bucket(f"{served.root}/reports", access)):
+        with pytest.raises(FetchError, match=r"no such .* \(any more\)"):
+            place.bring("nothing", tmp_path / "copy")
+
+
+def test_keys_in_any_order_are_held_against_all_that_is_known(tmp_path):
+    known = [f"i/{n}.jpg" for n in range(40)]
+    counts = [{"image_key": key, "etag": "e", "try_again": key == "i/7.jpg"} for key in known]
+    pq.write_table(pa.Table.from_pylist(counts, COUNTS_SCHEMA), tmp_path / "counts.parquet")
+    night = Night(tmp_path, LABELS, [str(tmp_path / "counts.parquet")], [])
+    places = [n * 37 % 50 for n in range(50)]  # 40 known and 10 that are not, mixed
+    rows = [{"key": f"i/{n}.jpg", "size": 1, "etag": "new" if n == 5 else "e", "modified": NOON} for n in places]
+    pages = (pa.Table.from_pylist(rows[at : at + 7]) for at in range(0, 50, 7))
+    new = [stored for page in night.new_images(pages, None, in_order=False) for stored in page]
+    assert sorted(stored.key for stored in new) == sorted(f"i/{n}.jpg" for n in (5, 7, *range(40, 50)))
+    assert night.image_count == 50
+    assert new[0] == StoredObject(new[0].key, 1, "e", NOON)
+    night.close()
+
+
+@pytest.fixture(scope="module")
+def nights(served, grey_model, tmp_path_factory):
+    """Runs over the bucket, by its listing and by an inventory of yesterday: their rows and what they told."""
+    root, out = served.root, tmp_path_factory.mktemp("out")
+    warehouse = root / "warehouse"
+    told: dict[str, str] = {}
+
+    def night(name: str, **flags) -> pd.DataFrame:
+        values = {"bucket": "warehouse", "endpoint_url": served.endpoint_url, "model": str(grey_model), "device": "cpu"}
+        values |= {"out": str(out / flags.pop("to", name)), "max_unreadable": "100%"}
+        stream = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+            patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+            settings = load_settings(values | flags)
+            run(settings, name, Messages("text", name, stream))
+        told[name] = stream.getvalue()
+        rows = pd.read_parquet(next(out.glob(f"*/runs/{name}/reconciled.parquet")))
+        return rows.set_index("bin_id").sort_index()
+
+    def etag(path) -> str:
+        return hashlib.md5(path.read_bytes()).hexdigest()
+
+    files = [path for path in sorted(warehouse.rglob("*.*"), reverse=True) if path.is_file()]
+    rows = [row(str(path.relative_to(warehouse)), etag(path), path.stat().st_size) for path in files]
+    manifest = f"s3://reports/{write_inventory(served, [rows[:4], rows[4:]], 'CSV')}"
+    served.notice_changes()
+    found = {"listing": night("listing"), "inventory": night("inventory", keys=manifest)}
+    found["quiet"] = night("quiet", keys=manifest, to="inventory")
+    (warehouse / "bin-images" / "1.jpg").write_bytes(grey_photo(4))
+    (warehouse / "bin-images" / "3.jpg").unlink()
+    (warehouse / "metadata" / "4.json").write_bytes(abid_record(1))
+    served.notice_changes()
+    found["outdated"] = night("outdated", keys=manifest)
+    found["later"] = night("later", to="outdated")
+    return found, told
+
+
+def test_a_run_by_an_inventory_finds_what_a_run_by_a_listing_finds(nights):
+    found, told = nights
+    both = [found[name].drop(columns="photographed_at") for name in ("listing", "inventory")]
+    pd.testing.assert_frame_equal(*both)
+    assert len(both[0]) == len(BINS)
+    assert "keys from the inventory of" in told["inventory"]
+    assert "4 images counted" in told["inventory"]
+
+
+def test_a_second_run_by_the_same_inventory_counts_nothing(nights):
+    found, told = nights
+    pd.testing.assert_frame_equal(found["quiet"], found["inventory"])
+    assert "0 images counted" in told["quiet"]
+
+
+def test_what_changed_or_went_since_the_inventory_is_a_row_with_a_reason_and_is_tried_again(nights):
+    found, _ = nights
+    reasons = found["outdated"]["reason"].dropna()
+    assert "the object changed between listing and fetching" in reasons["1"]
+    assert "there is no such object" in reasons["3"]
+    assert list(found["outdated"].index) == list(BINS)
+    assert found["later"]["predicted_count"].dropna().to_dict() == {"1": 4, "2": 2, "4": 1}
+    assert found["later"].loc["3", "status"] == "no_image"

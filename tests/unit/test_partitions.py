@@ -1,0 +1,147 @@
+"""A night that is joined part by part comes to the same rows, in the same order, as one that is joined at once."""
+
+import random
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from reconcile.bucket import StoredObject
+from reconcile.costs import COSTS_SCHEMA
+from reconcile.database import open_database
+from reconcile.discrepancy import ErrorModel
+from reconcile.error_learning import learn_errors
+from reconcile.judging import Judge
+from reconcile.reconciliation import Night
+from reconcile.records import bin_id
+from reconcile.store import COUNTS_SCHEMA, RECORDS_SCHEMA, VERDICTS_SCHEMA
+from tests.conftest import LABELS
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+BINS = 300
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Counts, records, verdicts and a table of stock, with everything in them that a night may bring."""
+    folder, random_ = tmp_path_factory.mktemp("night"), np.random.default_rng(0)
+    bins = [f"{number:05d}" for number in range(BINS)]
+    images, counts, records, verdicts = [], [], [], []
+    for number, name in enumerate(bins):
+        kind = number % 20
+        item = {"asin": f"B{number % 7}", "name": "thing", "quantity": number % 3 + 1}
+        record = {"record_key": f"r/{name}.json", "etag": "e", "bin_id": name, "expected_quantity": number % 8}
+        record |= {"items": [item] * (number % 3), "try_again": False, "read_at": NOW}
+        if kind == 1:
+            record |= {"expected_quantity": None, "items": None, "reason": "not JSON"}
+        if kind != 2:
+            records.append(record)
+        if kind == 3:  # another one of the same bin, and one that was read twice
+            records.append(record | {"record_key": f"r/x/{name}.json", "items": [item] * 2})
+            records.append(record | {"read_at": NOW + timedelta(days=1), "expected_quantity": 1})
+        if kind == 4:
+            continue
+        keys = [f"i/{name}.jpg", f"i/older/{name}.jpg"] if kind == 5 else [f"i/{name}.jpg"]
+        for place, key in enumerate(keys):
+            images.append(StoredObject(key, 9, "e", NOW - timedelta(days=place)))
+            # Few different ones, so that many bins are alike and only their ids put them in order.
+            shares = random_.dirichlet(np.full(7, 0.3)) if kind > 9 else np.eye(7)[number % 7] * 0.93 + 0.01
+            best = int(shares.argmax())
+            count = {"image_key": key, "etag": "e", "try_again": False, "counted_at": NOW}
+            known = {"predicted_label": LABELS.names[best], "predicted_count": best, "probabilities": shares.tolist()}
+            if kind == 6:
+                count |= {"reason": "damaged"}
+            if kind == 7:  # counted again, since the first time it could not be fetched
+                counts.append(count | {"reason": "no answer", "try_again": True})
+                count |= {"counted_at": NOW + timedelta(days=1)}
+            if kind != 8:
+                counts.append(count if kind == 6 else count | known)
+        if kind == 9:
+            verdict = {"bin_id": name, "run_id": "one", "true_count": number % 5, "image_etag": "e", "line": number}
+            verdicts.append(verdict | {"expected_quantity": number % 8, "imported_at": NOW})
+    for name, rows, schema in (
+        ("counts", counts, COUNTS_SCHEMA), ("records", records, RECORDS_SCHEMA), ("verdicts", verdicts, VERDICTS_SCHEMA)
+    ):  # fmt: skip
+        pq.write_table(pa.Table.from_pylist(rows, schema), folder / f"{name}.parquet")
+    stock = pd.DataFrame(
+        {"bin_id": [*bins[:-9], " 00007 ", ""], "expected_quantity": [number % 8 for number in range(BINS - 7)]}
+    )
+    stock.to_csv(folder / "stock.csv", index=False)
+    return folder, images, list(dict.fromkeys(record["record_key"] for record in records))
+
+
+def night_of(written, work, bins_at_once: int, form: str, rank_by: str) -> pd.DataFrame:
+    folder, images, record_keys = written
+    work.mkdir()
+    night = Night(work, LABELS, [str(folder / "counts.parquet")], [str(folder / "records.parquet")], bins_at_once)
+    night.use_verdicts([str(folder / "verdicts.parquet")])
+    costs = [{"asin": f"B{number}", "unit_cost": 1.0 + number} for number in range(5)]
+    night.use_costs(pa.Table.from_pylist(costs, COSTS_SCHEMA))
+    list(night.new_images([images], None))
+    if form == "json":
+        list(night.new_records([[StoredObject(key, 9, "e", NOW) for key in record_keys]], only_of_images=False))
+        night.use_json_records()
+    else:
+        night.use_table_records(folder / "stock.csv", "stock.csv", {}, only_of_images=form == "table of images")
+    judge = Judge(LABELS, (1 / 7,) * 7, learn_errors(ErrorModel(0.03), None, LABELS), 1)
+    night.reconcile(work / "reconciled.parquet", judge, rank_by)
+    night.close()
+    return pd.read_parquet(work / "reconciled.parquet")
+
+
+@pytest.mark.parametrize(
+    ("form", "rank_by"), [("json", "probability"), ("json", "value"), ("table", "units"), ("table of images", "value")]
+)
+def test_the_rows_and_their_order_are_the_same(form, rank_by, written, tmp_path):
+    whole = night_of(written, tmp_path / "whole", 1000, form, rank_by)
+    parted = night_of(written, tmp_path / "parted", 90, form, rank_by)
+    pd.testing.assert_frame_equal(parted, whole)
+    ranks = whole["recount_rank"].dropna()
+    assert list(ranks) == list(range(1, len(ranks) + 1))
+    assert len(ranks) > BINS / 2
+    assert whole["image_key"].nunique() == len(written[1])
+    if form == "json":
+        assert set(whole["status"]) == {
+            "match",
+            "short",
+            "over",
+            "no_record",
+            "no_image",
+            "unreadable_image",
+            "invalid_record",
+        }
+        assert whole["items"].notna().sum() > BINS / 2
+        assert whole["recounted_count"].notna().any()
+
+
+def test_a_key_that_a_table_names_twice_is_one_row(written, tmp_path):
+    folder, images, record_keys = written
+    pages = ([*images, images[0]], [record_keys[0], *record_keys])
+    again = night_of((folder, *pages), tmp_path / "again", 1000, "json", "probability")
+    pd.testing.assert_frame_equal(again, night_of(written, tmp_path / "once", 1000, "json", "probability"))
+
+
+def test_sql_and_python_know_a_bin_by_the_same_name(tmp_path):
+    keys = ["a/b.jpg", "b", "a/.jpg", "a/b.", "a.b/c", "a.b/c.d.e", "a/b/", "a/b.x/.", "a//", "/", ".", "./", "a/.."]
+    keys += [
+        "..",
+        "",
+        "a/ü.jpg",
+        "a/b\n.jpg",
+        "a/.\n",
+        "x/...",
+        "a/b//./.",
+        "//",
+        "e\u0301.\u0301x",
+        "日本/語.写真",
+        " /.",
+    ]
+    letters = random.Random(1)
+    keys += ["".join(letters.choices("ab./.", k=letters.randint(1, 8))) for _ in range(2000)]
+    with open_database(tmp_path) as database:
+        database.register("keys", pa.table({"key": keys}))
+        found = [name for (name,) in database.sql("SELECT bin_of(key) FROM keys").fetchall()]
+    assert [(key, name) for key, name in zip(keys, found, strict=True) if name != bin_id(key)] == []
