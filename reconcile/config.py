@@ -21,8 +21,8 @@ from pydantic_settings import (
 from reconcile.bucket import WITH_SECRETS, holds_secrets
 from reconcile.errors import DEBUG, UsageError
 
-EngineName = Literal["local", "ray", "sagemaker"]
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
+EngineName = Literal["local", "ray", "sagemaker"]
 LogFormat = Literal["text", "json"]
 RankBy = Literal["probability", "units", "value"]
 RECORD_ERROR_RATE = 0.03
@@ -64,13 +64,13 @@ class Settings(BaseSettings):
     device: Device = "auto"
     batch_size: int | None = Field(default=None, ge=1, le=4096)
     engine: EngineName = "local"
-    ray_address: str | None = None
-    ray_gpus_per_actor: float | None = Field(default=None, gt=0)
     image_uri: str | None = None
     role: str | None = None
     instance_type: str | None = None
     instance_count: int = Field(default=1, ge=1)
     sagemaker_options: Path | None = None
+    ray_address: str | None = None
+    ray_gpus_per_actor: float | None = Field(default=None, gt=0)
     limit: int | None = Field(default=None, ge=1)
     run_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     log_format: LogFormat = "text"

@@ -54,6 +54,14 @@ NoSignRequest = Annotated[
 Model = Annotated[Path | None, option("An ONNX file made by `reconcile export` (default: the shipped one).", HOW)]
 Device = Annotated[str | None, option("auto, cpu, cuda or tensorrt (default: auto).", HOW)]
 BatchSize = Annotated[int | None, option("Photos the model is given at a time (default: 32; on a GPU 128).", HOW)]
+Engine = Annotated[str | None, option("Who counts: local (this machine, the default), ray or sagemaker.", ELSEWHERE)]
+RayAddress = Annotated[
+    str | None,
+    option("HOST:6379 of a Ray cluster (default: RAY_ADDRESS, else a Ray of this machine alone).", ELSEWHERE),
+]
+RayGpusPerActor = Annotated[
+    float | None, option("Share of a GPU that each counting actor takes (default: 1; 0.5 puts two on one).", ELSEWHERE)
+]
 Out = Annotated[
     str | None,
     option("Where counts, records and runs are kept: a folder or s3://name/prefix (default: reconcile-out).", WHEN),
@@ -81,14 +89,6 @@ Tolerance = Annotated[
 Where = Annotated[
     str | None,
     option("Parts of a bin id (else of its key) to sum up by: '(?P<aisle>A\\d+)-(?P<pod>\\d+)'.", WHEN),
-]
-Engine = Annotated[str | None, option("local, ray or sagemaker: who does the work (default: local).", ELSEWHERE)]
-RayAddress = Annotated[
-    str | None,
-    option("HOST:6379 of a Ray cluster (default: RAY_ADDRESS, else a Ray of this machine alone).", ELSEWHERE),
-]
-RayGpusPerActor = Annotated[
-    float | None, option("Share of a GPU that each counting actor takes (default: 1; 0.5 puts two on one).", ELSEWHERE)
 ]
 ImageUri = Annotated[str | None, option("SageMaker: the container image, in ECR.", ELSEWHERE)]
 Role = Annotated[str | None, option("SageMaker: ARN of the role that the job takes on.", ELSEWHERE)]

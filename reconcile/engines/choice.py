@@ -15,16 +15,16 @@ def open_engine(settings: Settings, messages: Messages) -> Engine:
 
     Raises:
         UsageError: something that it needs was not said.
-        ReconcileError: no model, or the device that was asked for does not load; or no machines to count on.
+        ReconcileError: no model, the device that was asked for does not load, or there are no machines to count on.
     """
-    if settings.engine == "ray":
-        from reconcile.engines.ray_engine import RayEngine
-
-        return RayEngine(settings, messages.warn)
     if settings.engine == "sagemaker":
         from reconcile.engines.sagemaker import open_sagemaker_engine
 
         return open_sagemaker_engine(settings, messages)
+    if settings.engine == "ray":
+        from reconcile.engines.ray_engine import RayEngine
+
+        return RayEngine(settings, messages.warn)
     from reconcile.counter import load_counter
     from reconcile.engines.local import LocalEngine
 
