@@ -6,11 +6,13 @@ import json
 import pytest
 
 from reconcile.config import load_settings
+from reconcile.counter import load_counter
 from reconcile.errors import ReconcileError
 from reconcile.messages import Messages
 from reconcile.serving.app import CountingApp
 from reconcile.serving.choice import load_chosen
-from tests.conftest import write_grey_model
+from reconcile.serving.shared_counter import SharedCounter
+from tests.conftest import grey_photo, write_grey_model
 
 
 def chosen(monkeypatch, folder, **settings):
@@ -41,6 +43,46 @@ def test_where_sagemaker_brought_no_model_the_shipped_one_is_taken(monkeypatch, 
         shipped,
         [f"there is no .onnx file in {tmp_path}, so the shipped model counts"],
     )
+
+
+def invocation(app, *chunks, length=None, stuck=False):
+    """Status, headers and JSON of the answer to an image that comes in chunks, or stops coming."""
+
+    async def ask():
+        sent, coming = [], [*chunks]
+
+        async def receive():
+            if not coming and stuck:
+                await asyncio.Event().wait()
+            return {"type": "http.request", "body": coming.pop(0), "more_body": bool(coming) or stuck}
+
+        async def send(message):
+            sent.append(message)
+
+        headers = [] if length is None else [(b"content-length", str(length).encode())]
+        scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": headers, "query_string": b""}
+        await app.asgi(scope, receive, send)
+        return sent[0]["status"], dict(sent[0]["headers"]), json.loads(sent[1]["body"])
+
+    return ask()
+
+
+@pytest.fixture(scope="module")
+def shared(grey_model):
+    """A model that counts on this machine."""
+    return SharedCounter(load_counter(grey_model, "cpu", print))
+
+
+@pytest.mark.parametrize("deadlines", [{"chunk_seconds": 0.05}, {"body_seconds": 0.05}])
+def test_a_body_that_does_not_come_is_waited_for_no_longer(shared, deadlines):
+    app = CountingApp(Messages("text"), None, **deadlines)
+    app.begin(shared, None)
+    status, headers, said = asyncio.run(invocation(app, b"hal", length=100_000, stuck=True))
+    assert (status, headers[b"connection"]) == (408, b"close")
+    assert said == {"error": "the body did not come: 3 bytes, and then no more in time"}
+    photo = grey_photo(4)
+    status, _, said = asyncio.run(invocation(app, photo[:100], photo[100:]))
+    assert (status, said["predicted_count"]) == (200, 4)
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/ping"), ("POST", "/invocations")])
