@@ -19,6 +19,7 @@ from reconcile.cores import available_cores
 from reconcile.count_rows import counted_row
 from reconcile.errors import ReconcileError
 from reconcile.images import MAX_IMAGE_BYTES, UnreadableImage
+from reconcile.serving.byte_room import ByteRoom
 from reconcile.serving.formats import JSON, JSON_LINES, LINES_TYPES, OFFERED, choose_format, render_image, render_rows
 from reconcile.serving.request_lines import BadLine, read_lines
 
@@ -37,6 +38,8 @@ _IN_MEMORY = 2**20
 """Bytes of such a request; what is more waits on the disk."""
 _IMAGES_AT_ONCE = 256
 """Whose bytes are taken in; other requests wait to be read."""
+_IMAGE_BYTES = 512 * 2**20
+"""Of all of them: as many as their Content-Length says, or as an image may have where there is none."""
 _CHUNK_SECONDS, _BODY_SECONDS = 60, 600
 """How long the next bytes of a body, and all of it, are waited for: a client that stops sending keeps others out."""
 # MaxPayloadInMB times MaxConcurrentTransforms may be 100 at most, and a request has 600 seconds unless the job says
@@ -53,6 +56,7 @@ class CountingApp:
         accept: what is answered to requests that take anything; None for JSON, or JSON Lines where keys were sent.
         chunk_seconds: how long the next bytes of a body are waited for.
         body_seconds: how long all of a body is waited for.
+        image_bytes: how much of the bodies of images is held.
     """
 
     def __init__(
@@ -61,11 +65,12 @@ class CountingApp:
         accept: str | None,
         chunk_seconds: float = _CHUNK_SECONDS,
         body_seconds: float = _BODY_SECONDS,
+        image_bytes: int = _IMAGE_BYTES,
     ) -> None:
         self._messages, self._accept = messages, accept
         self._chunk_seconds, self._body_seconds = chunk_seconds, body_seconds
         self._model: tuple[SharedCounter, KeyCounter] | None = None
-        self._images_at_once = asyncio.Semaphore(_IMAGES_AT_ONCE)
+        self._images_at_once, self._image_bytes = asyncio.Semaphore(_IMAGES_AT_ONCE), ByteRoom(image_bytes)
         self.asgi = Starlette(
             routes=[
                 Route("/ping", self._ping),
@@ -114,7 +119,8 @@ class CountingApp:
             raise HTTPException(406, f"nothing in the Accept header can be given; there is {', '.join(OFFERED)}")
         try:
             if is_image:
-                async with self._images_at_once:
+                size = _length(request, MAX_IMAGE_BYTES)
+                async with self._images_at_once, self._image_bytes.taken(MAX_IMAGE_BYTES if size is None else size):
                     return await self._count_image(request, shared, media_type)
             return await self._count_keys(request, keys, shared, media_type)
         except (UnreadableImage, BadLine) as error:
@@ -134,10 +140,8 @@ class CountingApp:
         return self._model
 
     async def _count_image(self, request: Request, shared: SharedCounter, media_type: str) -> Response:
-        data = bytearray()
-        async for chunk in self._body(request, MAX_IMAGE_BYTES):
-            data += chunk
-        shares = await asyncio.wrap_future(shared.count(bytes(data)))
+        data = b"".join([chunk async for chunk in self._body(request, MAX_IMAGE_BYTES)])
+        shares = await asyncio.wrap_future(shared.count(data))
         card = shared.counter.card
         row = counted_row(None, None, shares, card.labels, datetime.now(UTC)) | {"model_id": shared.counter.model_id}
         return Response(render_image(row, media_type, card.labels), media_type=media_type)
@@ -175,10 +179,7 @@ class CountingApp:
             file.close()
 
     async def _body(self, request: Request, limit: int) -> AsyncIterator[bytes]:
-        # uvicorn reads on and throws away what follows a 413: many clients listen only when they have sent all.
-        too_large = HTTPException(413, f"the body is over the limit of {limit // 2**20} MB")
-        if int(request.headers.get("content-length") or 0) > limit:
-            raise too_large
+        _length(request, limit)
         taken, chunks = 0, request.stream()
         now = asyncio.get_running_loop().time
         until = now() + self._body_seconds
@@ -193,13 +194,26 @@ class CountingApp:
                 return
             taken += len(chunk)
             if taken > limit:
-                raise too_large
+                raise _too_large(limit)
             yield chunk
 
     def _tell(self, error: Exception) -> str:
         line = str(error) if isinstance(error, ReconcileError) else f"unexpected {type(error).__name__}: {error}"
         self._messages.error(line)
         return line
+
+
+def _length(request: Request, limit: int) -> int | None:
+    """Bytes of the body, where the request says it."""
+    said = request.headers.get("content-length")
+    if said is not None and int(said) > limit:
+        raise _too_large(limit)
+    return None if said is None else int(said)
+
+
+def _too_large(limit: int) -> HTTPException:
+    # uvicorn reads on and throws away what follows such an answer: many clients listen only when they have sent all.
+    return HTTPException(413, f"the body is over the limit of {limit // 2**20} MB")
 
 
 async def _refuse(_: Request, error: Exception) -> Response:
