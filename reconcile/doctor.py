@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -48,6 +49,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _look("providers", _providers)
     if settings.engine == "sagemaker":
         yield _look("sagemaker", lambda: _sagemaker(settings))
+    elif settings.engine == "ray":
+        yield _look("ray", lambda: _ray(settings))
     else:
         yield _look("model", lambda: _model(settings))
     if settings.bucket:
@@ -93,6 +96,22 @@ def _sagemaker(settings: Settings) -> str:
     from reconcile.engines.sagemaker import open_sagemaker_engine
 
     return open_sagemaker_engine(settings, Messages(settings.log_format)).check()
+
+
+def _ray(settings: Settings) -> str:
+    from reconcile.engines.ray_cluster import quiet
+    from reconcile.engines.ray_engine import RayEngine
+
+    warnings: list[str] = []
+    try:
+        engine = RayEngine(settings, warnings.append)
+        return "; ".join(
+            [f"{engine.size}, would count on {engine.device} with model {engine.model.model_id}", *warnings]
+        )
+    finally:
+        if ray := sys.modules.get("ray"):  # it may not be installed
+            with quiet():
+                ray.shutdown()
 
 
 def _bucket(settings: Settings) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -66,11 +66,11 @@ def run(
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 too many photos unreadable, 4 discrepancy alarm,
     130 interrupted.
     """
-    from reconcile.config import load_settings, unknown_variables
+    from reconcile.config import unknown_variables
 
     asked_for = log_format or os.environ.get("RECONCILE_LOG_FORMAT")
     with telling_of_a_stop(Messages("json" if asked_for == "json" else "text")):
-        settings = load_settings(context.params)
+        settings = _settings(context.params)
     unknown = [f"{name} is set in the environment, and is no setting of reconcile" for name in unknown_variables()]
     _run(settings, warnings=unknown)
 
@@ -153,6 +153,7 @@ def doctor(
     bucket: options.Bucket = None,
     images_prefix: options.ImagesPrefix = None,
     records_prefix: options.RecordsPrefix = None,
+    keys: options.Keys = None,
     records: options.Records = None,
     records_columns: options.RecordsColumns = None,
     endpoint_url: options.EndpointUrl = None,
@@ -161,18 +162,22 @@ def doctor(
     no_sign_request: options.NoSignRequest = None,
     model: options.Model = None,
     device: options.Device = None,
+    batch_size: options.BatchSize = None,
     engine: options.Engine = None,
     image_uri: options.ImageUri = None,
     role: options.Role = None,
     instance_type: options.InstanceType = None,
     instance_count: options.InstanceCount = None,
     sagemaker_options: options.SagemakerOptions = None,
+    ray_address: options.RayAddress = None,
+    ray_gpus_per_actor: options.RayGpusPerActor = None,
     out: options.Out = None,
 ) -> None:
-    """Check versions, GPU, model, bucket and output, and say what to do about each thing that fails."""
-    from reconcile.config import load_settings
+    """Check versions, GPU, model, bucket and output, and say what to do about each thing that fails.
 
-    settings = load_settings(context.params, need_bucket=False)
+    With --engine it looks at SageMaker, or at the Ray cluster, instead of at this machine's model.
+    """
+    settings = _settings(context.params, need_bucket=False)
     from reconcile.doctor import examine
 
     failed = 0
@@ -181,6 +186,23 @@ def doctor(
         print(f"{'ok  ' if finding.good else 'FAIL'}  {finding.subject:<10} {finding.text}", flush=True)
     if failed:
         raise ReconcileError(f"{failed} of these things would stop a run")
+
+
+def _settings(flags: dict[str, Any], *, need_bucket: bool = True) -> Settings:
+    """Settings of a run. Flags of an engine that is not chosen are a slip; environment and file may keep its settings.
+
+    Raises:
+        UsageError: there is such a flag, or something else is wrong with them.
+    """
+    from reconcile.config import load_settings
+
+    settings = load_settings(flags, need_bucket=need_bucket)
+    for engine, names in options.OF_AN_ENGINE.items():
+        given = [f"--{name.replace('_', '-')}" for name in names if flags.get(name) is not None]
+        if given and settings.engine != engine:
+            are = "are" if len(given) > 1 else "is"
+            raise UsageError(f"{', '.join(given)} {are} for --engine {engine}, and the engine is {settings.engine}")
+    return settings
 
 
 def _run(settings: Settings, notice: str | None = None, warnings: Iterable[str] = ()) -> NoReturn:

@@ -100,6 +100,12 @@ SagemakerOptions = Annotated[
 ]
 LogFormat = Annotated[str | None, option("text or json, on standard error (default: text).", WHEN)]
 
+OF_AN_ENGINE = {
+    "sagemaker": ("image_uri", "role", "instance_type", "instance_count", "sagemaker_options"),
+    "ray": ("ray_address", "ray_gpus_per_actor"),
+}
+"""Flags that do nothing with another engine."""
+
 
 def output(out: str | None, endpoint_url: str | None, region: str | None, profile: str | None) -> Output:
     """<out>, as `reconcile run` would find it."""

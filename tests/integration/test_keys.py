@@ -15,14 +15,13 @@ from pyarrow import orc
 
 from reconcile.bucket import FetchError, S3Access, StoredObject, open_bucket
 from reconcile.config import load_settings
-from reconcile.doctor import examine
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.keys import Keys
 from reconcile.messages import Messages
 from reconcile.pipeline import run
 from reconcile.reconciliation import Night
 from reconcile.store import COUNTS_SCHEMA
-from tests.conftest import ACCESS_KEY, LABELS, SECRET_KEY, abid_record, grey_photo, write_bucket
+from tests.conftest import ACCESS_KEY, LABELS, SECRET_KEY, abid_record, grey_photo, reconcile, write_bucket
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 SCHEMA = pa.schema(
@@ -209,12 +208,12 @@ def test_what_is_no_list_of_keys_is_one_line(name, content, message, access, tmp
         listed(Keys(str(tmp_path / name), access, open_bucket("warehouse", access), tmp_path))
 
 
-def test_doctor_looks_at_the_manifest(served, tmp_path, monkeypatch):
-    monkeypatch.setenv("RECONCILE_KEYS", f"s3://reports/{write_inventory(served, [[]], sourceBucket='other')}")
-    settings = load_settings({"bucket": "warehouse", "endpoint_url": served.endpoint_url, "out": str(tmp_path / "out")})
-    found = next(finding for finding in examine(settings) if finding.subject == "keys")
-    assert not found.good
-    assert "is an inventory of the bucket other" in found.text
+def test_doctor_looks_at_the_manifest(served, tmp_path):
+    keys = f"s3://reports/{write_inventory(served, [[]], sourceBucket='other')}"
+    arguments = ["doctor", "--bucket", "warehouse", "--endpoint-url", served.endpoint_url, "--out", tmp_path / "out"]
+    done = reconcile(*arguments, "--keys", keys, "--batch-size", 4)
+    assert done.returncode == 1
+    assert f"FAIL  keys       --keys {keys} is an inventory of the bucket other" in done.stdout
 
 
 def test_what_cannot_be_meant_is_refused_before_anything_is_read(served, access, tmp_path):

@@ -16,6 +16,7 @@ from reconcile.backlog import Backlog
 from reconcile.bucket import S3Access, open_bucket
 from reconcile.config import load_settings
 from reconcile.counter import load_counter
+from reconcile.doctor import examine
 from reconcile.engines import ray_actors, ray_cluster, ray_flow
 from reconcile.engines.local import LocalEngine
 from reconcile.engines.ray_engine import RayEngine
@@ -114,6 +115,23 @@ def night(tmp_path_factory):
     rows = count(LocalEngine(load_counter(None, "cpu", print, BATCH)), folder, images, folder / "out")
     assert rows["reason"].notna().sum() == 4
     return folder, images, rows
+
+
+def test_doctor_looks_at_the_cluster(settings, cluster, tmp_path):
+    import ray
+
+    def finding(**changes):
+        found = {one.subject: one for one in examine(settings(bucket=f"{tmp_path}/", out=str(tmp_path), **changes))}
+        assert "model" not in found  # of this machine
+        return found["ray"].good, found["ray"].text
+
+    good, text = finding()
+    assert good, text
+    assert text.startswith("Ray, 2 machines with 2 cores, would count on CPU with model ")
+    assert not ray.is_initialized()
+    assert finding(ray_address="127.0.0.1:1") == (
+        False, "no Ray cluster at 127.0.0.1:1: [Errno 111] Connection refused"
+    )  # fmt: skip
 
 
 def test_without_ray_there_is_one_line(monkeypatch):

@@ -1,0 +1,47 @@
+"""Flags of an engine that is not chosen: nobody means a run that does without them."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from reconcile.cli import app
+
+
+def ended(*arguments):
+    """Exit code and standard error of `reconcile run` over a folder that is not there."""
+    done = CliRunner().invoke(app, ["run", "--bucket", "./nowhere", "--out", "out", *arguments])
+    return done.exit_code, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--ray-address", "h:1"], "--ray-address is for --engine ray, and the engine is local"),
+        (
+            ["--ray-address", "h:1", "--instance-count", "4", "--role", "r"],
+            "--role, --instance-count are for --engine sagemaker, and the engine is local",
+        ),
+        (
+            ["--engine", "ray", "--instance-type", "t"],
+            "--instance-type is for --engine sagemaker, and the engine is ray",
+        ),
+        (
+            ["--engine", "sagemaker", "--ray-gpus-per-actor", "1"],
+            "--ray-gpus-per-actor is for --engine ray, and the engine is sagemaker",
+        ),
+    ],
+)
+def test_flags_of_another_engine_are_refused(arguments, line):
+    code, said = ended(*arguments)
+    assert code == 2
+    assert said.endswith(f" reconcile: {line}\n")
+    assert said.count("\n") == 1
+
+
+def test_environment_and_file_may_keep_settings_of_any_engine(monkeypatch):
+    Path("reconcile.toml").write_text('ray_address = "h:1"\n')
+    monkeypatch.setenv("RECONCILE_INSTANCE_COUNT", "4")
+    code, said = ended()
+    assert code == 1
+    assert "there is no such folder" in said
