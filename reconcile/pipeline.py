@@ -238,12 +238,10 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
                 night.use_table_records(path, settings.records, settings.records_columns, only_of_images=is_limited)
             keys = _keys(settings, places.bucket, work, messages)
             # Nothing is counted before it is sure that there are photos, and records to hold them against.
-            photos = night.new_images(_photos(settings, keys or places.bucket), settings.limit, in_order=keys is None)
+            photos = night.new_images(_photos(settings, keys or places.bucket), settings.limit)
             images.fill(_told(photos, "photos", messages))
             if settings.records is None and not is_limited:
-                listed = night.new_records(
-                    _records(settings, keys or places.bucket), only_of_images=False, in_order=keys is None
-                )
+                listed = night.new_records(_records(settings, keys or places.bucket), only_of_images=False)
                 records.fill(_told(listed, "records", messages))
                 _need_a_page(records, places.bucket, "records", settings.records_prefix)
             _need_a_page(images, places.bucket, "photos", settings.images_prefix)
