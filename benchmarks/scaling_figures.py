@@ -53,7 +53,7 @@ FIGURES = {
     "inventory": Figure(0.0025, "$ a million objects in an S3 Inventory", S3_PRICES),
     "page": Figure(1000, "keys a LIST", S3_API),
     "gets": Figure(5500, "GET/s a partitioned prefix, at least", S3_GUIDE),
-    "fast": Figure(0.02, "seconds a small request, the least", "what `counting.py` was written for; not measured"),
+    "fast": Figure(0.02, "seconds a small request, the least", "what `cores.py` was written for; not measured"),
     "slow": Figure(0.2, "seconds a small request, the most", f"{S3_GUIDE}: roughly 100–200 ms"),
     "c7i.4xlarge": Figure(0.714, "$ an hour, c7i.4xlarge (16 vCPU, VNNI)", EC2_PRICES),
     "g4dn.xlarge": Figure(0.526, "$ an hour, g4dn.xlarge (4 vCPU, one T4)", EC2_PRICES),
