@@ -13,7 +13,7 @@ from reconcile.errors import ReconcileError
 from reconcile.finishing import finish
 from reconcile.interruption import Interrupted
 from reconcile.lock import locked
-from reconcile.night_listing import NightListing, need_a_page, told
+from reconcile.night_listing import NightListing, told
 from reconcile.places import Places, open_places, s3_access
 from reconcile.reconciliation import Night
 from reconcile.summary import Summary
@@ -120,8 +120,8 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
             if settings.records is None and not is_limited:
                 listed = night.new_records(listing.records(), only_of_images=False, in_order=listing.in_order)
                 records.fill(told(listed, "records", messages))
-                need_a_page(records, places.bucket, "records", settings.records_prefix)
-            need_a_page(images, places.bucket, "photos", settings.images_prefix)
+                listing.need_records(records)
+            listing.need_photos(images)
             taken = _count(settings, places, images, summary, messages)
             summary.images = night.image_count
             summary.already_counted = summary.images - taken
