@@ -2,9 +2,9 @@
 
     python -m benchmarks [PART …]
 
-Parts are throughput, feed, ray, records, start, quiet and memory; without any, all of them. Two more take long
-and are measured when asked for: keys and large. Each part's section is replaced in RESULTS.md, and says when and on what
-it was measured.
+Parts are throughput, feed, ray, records, start, quiet and memory; without any, all of them. Two more take long and are
+only measured when asked for: keys and large. Each part is replaced in RESULTS.md, and says when and on what it was
+measured.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from pathlib import Path
 from benchmarks.records_data import Listing
 from reconcile.config import load_settings
 from reconcile.messages import Messages
-from reconcile.pipeline import open_places, run_over
+from reconcile.pipeline import run_over
+from reconcile.places import open_places
 
 
 def main(folder: Path, form: str) -> None:

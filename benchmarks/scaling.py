@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.scaling_figures import FIGURES, known
+from reconcile.cores import FETCHES_A_CORE, MOST_FETCHES
+from reconcile.counting import PART_ROWS, PART_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +24,6 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "SCALING.md"
 NOT_YET = "TO BE FILLED"
 NIGHT_SECONDS = 6 * 3600
 SCALES = {"1 warehouse": 388_861, "100 warehouses": 38_886_100, "175 million bins": 175_000_000}
-PART_ROWS = 1024  # reconcile.counting.PART_ROWS: so many rows a part, or fewer where ten seconds pass first
-FETCHES_A_CORE, MOST_FETCHES = 16, 256  # reconcile.counting.fetches_in_flight
 FLOPS_OF_RESNET50 = 4.089 / 3.664 * (224 / 160) ** 2  # torchvision's GFLOPS of ResNet50 and 34, at 224 px; ours has 160
 
 
@@ -98,9 +98,16 @@ def joining() -> list[str]:
 
 
 def disk_and_parts(bins: int) -> tuple[str, str, str]:
-    """Temporary disk; parts and bytes of counts; how long it takes to bring these from S3 one after another."""
-    parts = math.ceil(bins / PART_ROWS)
-    return measured("disk", bins / 1e6, " MB"), f"{parts:,} parts, {size(bins * known('count'))}", waiting(parts)
+    """Temporary disk; parts and bytes of counts; how long two cores take to bring these from S3.
+
+    A part has as many rows as are counted in ten seconds, up to a number: few on two cores, as many as may be on 16.
+    """
+    fewest, most = (math.ceil(bins / rows) for rows in (PART_ROWS, 2 * known("plain") * PART_SECONDS))
+    at_once = 2 * FETCHES_A_CORE
+    bringing = between(
+        [lasting(fewest * known("fast") / at_once / 3600), lasting(most * known("slow") / at_once / 3600)]
+    )
+    return measured("disk", bins / 1e6, " MB"), f"{fewest:,} – {most:,} parts, {size(bins * known('count'))}", bringing
 
 
 def measured(name: str, times: float, unit: str = " s") -> str:
@@ -144,8 +151,10 @@ def waiting(requests: float) -> str:
 
 
 def lasting(hours: float) -> str:
-    """4 min, 5.1 h."""
-    return f"{hours:,.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"
+    """3 s (at least 1), 4 min, 5.1 h."""
+    if hours >= 1:
+        return f"{hours:,.1f} h"
+    return f"{hours * 60:.0f} min" if hours >= 1 / 60 or hours == 0 else f"{max(1, hours * 3600):.0f} s"
 
 
 def between(ends: list[str]) -> str:

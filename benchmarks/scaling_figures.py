@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 RESULTS = "measured: [RESULTS.md](../benchmarks/RESULTS.md)"
 LATER = "to be measured"
+SERVE = "from processor time: 23.0 ms an image (22.7 to 23.3), 22.5 in `run`; 400 of `night`, beside other work"
 README = "measured: [README](../README.md)"
 S3_PRICES = "[S3 pricing](https://aws.amazon.com/s3/pricing/) ¹"
 EC2_PRICES = "[EC2 pricing](https://aws.amazon.com/ec2/pricing/on-demand/) ¹"
@@ -46,14 +47,14 @@ FIGURES = {
     "disk": Figure(None, "MB of temporary disk a million bins", LATER),
     "keys": Figure(None, "seconds a million keys of an S3 Inventory", LATER),
     "keys cpu": Figure(None, "CPU seconds of that", LATER),
-    "serve": Figure(None, "images/s of `reconcile serve`, where `run` has 81", LATER),
-    "ray": Figure(None, "images/s of `--engine ray`, where `run` has 81", LATER),
+    "serve": Figure(79, "images/s of `reconcile serve` by keys, where `run` has 81", SERVE),
+    "ray": Figure(75, "images/s with `--engine ray`", f"{RESULTS}, Ray on one machine: 1.08 times as long"),
     "get": Figure(0.4, "$ a million GET", S3_PRICES),
     "list": Figure(5.0, "$ a million LIST or PUT", S3_PRICES),
     "inventory": Figure(0.0025, "$ a million objects in an S3 Inventory", S3_PRICES),
     "page": Figure(1000, "keys a LIST", S3_API),
     "gets": Figure(5500, "GET/s a partitioned prefix, at least", S3_GUIDE),
-    "fast": Figure(0.02, "seconds a small request, the least", "what `counting.py` was written for; not measured"),
+    "fast": Figure(0.02, "seconds a small request, the least", "what `cores.py` was written for; not measured"),
     "slow": Figure(0.2, "seconds a small request, the most", f"{S3_GUIDE}: roughly 100–200 ms"),
     "c7i.4xlarge": Figure(0.714, "$ an hour, c7i.4xlarge (16 vCPU, VNNI)", EC2_PRICES),
     "g4dn.xlarge": Figure(0.526, "$ an hour, g4dn.xlarge (4 vCPU, one T4)", EC2_PRICES),

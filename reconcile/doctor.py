@@ -16,7 +16,7 @@ from reconcile.database import open_database
 from reconcile.errors import ReconcileError
 from reconcile.keys import Keys
 from reconcile.messages import Messages
-from reconcile.pipeline import open_output, output_folder, s3_access
+from reconcile.places import open_output, output_folder, s3_access
 from reconcile.records_table import load_table
 from reconcile.store import Output
 

@@ -49,6 +49,8 @@ LONGEST_FIRST = [
     "browser/test_report.py",
     "browser/test_recounting.py",
     "integration/training/test_export.py",
+    "integration/sagemaker/test_runs.py",
+    "integration/test_ray.py",
     "integration/test_night.py",
     "integration/test_model_card.py",
     "integration/test_s3_faults.py",
@@ -58,6 +60,7 @@ LONGEST_FIRST = [
     "integration/test_evaluate.py",
     "integration/test_killed.py",
     "integration/test_many_records.py",
+    "integration/test_serving.py",
 ]
 
 

@@ -104,7 +104,7 @@ def report(
 
     flags = {"out": out, "endpoint_url": endpoint_url, "region": region, "profile": profile}
     settings = load_settings(flags, need_bucket=False)
-    from reconcile.pipeline import render_again
+    from reconcile.rerendering import render_again
 
     said = flags | {"bucket": bucket, "no_sign_request": no_sign_request}
     reach = {name: value for name, value in said.items() if value is not None and name != "out"}

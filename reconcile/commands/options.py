@@ -107,6 +107,6 @@ def output(out: str | None, endpoint_url: str | None, region: str | None, profil
 
     flags = {"out": out, "endpoint_url": endpoint_url, "region": region, "profile": profile}
     settings = load_settings(flags, need_bucket=False)
-    from reconcile.pipeline import open_output
+    from reconcile.places import open_output
 
     return open_output(settings)

@@ -35,7 +35,7 @@ def ingest(
     flags = {"out": out, "endpoint_url": endpoint_url, "region": region, "profile": profile}
     settings = load_settings(flags, need_bucket=False)
     from reconcile.bucket import open_bucket
-    from reconcile.pipeline import open_output, s3_access
+    from reconcile.places import open_output, s3_access
     from reconcile.sagemaker.foreign_answers import ingest_answers
 
     taken = ingest_answers(open_bucket(source, s3_access(settings)), open_output(settings, create=True))

@@ -11,7 +11,7 @@ from reconcile.bucket import open_bucket
 from reconcile.config import load_settings
 from reconcile.engines.choice import open_engine
 from reconcile.messages import Messages
-from reconcile.pipeline import open_output, s3_access
+from reconcile.places import open_output, s3_access
 from tests.integration.sagemaker.transform_agent import REGION
 
 IMAGE, ROLE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/reconcile:1", "arn:aws:iam::123456789012:role/reconcile"

@@ -1,0 +1,117 @@
+"""The end of a night: what was counted and what is on record are joined, judged, ranked and reported."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from reconcile import interruption
+from reconcile.discrepancy import ErrorModel
+from reconcile.error_learning import learn_errors
+from reconcile.expectation import expected_of_night
+from reconcile.history import earlier_nights
+from reconcile.judging import Judge
+from reconcile.report import render_report
+from reconcile.results import Results
+from reconcile.summary import EXIT_FAILED, Summary
+from reconcile.verdicts import last_recounts, recounts_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from reconcile.config import Settings
+    from reconcile.error_learning import LearnedErrors
+    from reconcile.messages import Messages
+    from reconcile.places import Places
+    from reconcile.reconciliation import Night
+
+
+def finish(
+    settings: Settings,
+    places: Places,
+    night: Night,
+    verdicts: list[str],
+    work: Path,
+    summary: Summary,
+    messages: Messages,
+) -> None:
+    """Join, report, and last of all the summary: a run is finished when that is there."""
+    output, labels = places.output, places.engine.model.card.labels
+    with _timed(summary, "reconcile"):
+        errors = _judge(settings, places, night, verdicts, work, summary)
+        night.close()  # its tables have said all they know, and the report needs memory too
+    with Results(work / "reconciled.parquet", labels, work) as results:
+        with _timed(summary, "reconcile"):
+            results.write_recount_list(work / "recount.csv", summary.run_id, settings.capacity)
+            _sum_up(settings, results, errors, summary)
+            unknown = results.without_value() if settings.rank_by == "value" else 0
+            if unknown:
+                messages.warn(
+                    f"--rank-by value: {unknown:,} of {summary.queued:,} bins in the queue have no item whose cost is "
+                    "known; they come last, by p wrong"
+                )
+            for name in ("reconciled.parquet", "recount.csv"):
+                output.write_run_file(summary.run_id, name, work / name)
+        _tell_of_the_end(f"{summary.rows:,} rows reconciled", "reconcile", summary, messages)
+        with _timed(summary, "report"):
+            html = render_report(results, places.bucket, summary, earlier_nights(output, summary, work))
+    summary.report = output.write_run_file(summary.run_id, "report.html", html.encode())
+    _tell_of_the_end("report rendered", "report", summary, messages)
+    interruption.check()  # a lock that was lost while something was written, say
+    output.write_run_file(summary.run_id, "summary.json", json.dumps(summary.as_dict(), indent=2).encode())
+
+
+def _judge(
+    settings: Settings, places: Places, night: Night, verdicts: list[str], work: Path, summary: Summary
+) -> LearnedErrors:
+    """Learn from the recounts so far, then judge and rank every bin."""
+    card = places.engine.model.card
+    recounts = recounts_for(card.labels, verdicts, work)
+    errors = learn_errors(ErrorModel(rate=settings.record_error_rate), recounts, card.labels)
+    judge = Judge(card.labels, card.class_prior, errors, settings.tolerance)
+    mix = night.reconcile(work / "reconciled.parquet", judge, settings.rank_by)
+    summary.mix = None if mix is None else [round(float(share), 5) for share in mix]
+    summary.class_prior = list(card.class_prior)
+    summary.learned_from = 0 if recounts is None else len(recounts.found)
+    found = last_recounts(summary.bucket, verdicts, work)
+    summary.recounts = None if found is None else found.as_dict()
+    return errors
+
+
+def _sum_up(settings: Settings, results: Results, errors: LearnedErrors, summary: Summary) -> None:
+    """The numbers of the night, and the exit code that follows from them."""
+    totals = results.table("totals")
+    summary.totals = {str(status): int(bins) for status, bins in zip(totals["status"], totals["bins"], strict=True)}
+    summary.rows = sum(summary.totals.values())
+    summary.capacity, summary.rank_by, summary.tolerance = settings.capacity, settings.rank_by, settings.tolerance
+    summary.record_error_rate = round(errors.model.rate, 4)
+    for name, number in results.table("overview").iloc[0].items():
+        setattr(summary, str(name), int(number))
+    bins = results.batches("expectation", tolerance=settings.tolerance)
+    expected = expected_of_night(bins, errors, settings.capacity)
+    if expected is not None:
+        summary.expected_wrong = expected.wrong.as_dict()
+        summary.expected_wrong_in_queue = expected.wrong_in_queue.as_dict()
+        summary.record_accuracy = expected.accuracy.as_dict()
+    summary.judge(settings.max_unreadable, settings.alarm)
+    if summary.exit_code == EXIT_FAILED:
+        photo, record = results.table("unmatched").iloc[0]
+        records = f"records such as {record}" if isinstance(record, str) else "no records at all"
+        summary.exit_reason = f"{summary.exit_reason}: photos such as {photo}, {records}"
+
+
+@contextmanager
+def _timed(summary: Summary, stage: str) -> Iterator[None]:
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        summary.seconds[stage] = round(summary.seconds.get(stage, 0.0) + time.monotonic() - started, 2)
+
+
+def _tell_of_the_end(what: str, stage: str, summary: Summary, messages: Messages) -> None:
+    seconds = summary.seconds[stage]
+    messages.say(f"{what} in {seconds:.1f} s", stage=stage, seconds=seconds)
