@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_SECONDS = 5.0
 _DEATHS_IN_A_ROW = 5
+_DEATHS_AT_WORK = 10
+"""Of actors that never counted a block, with no block counted in between: more than a bad image brings about."""
 
 
 class Room(NamedTuple):
@@ -46,6 +48,9 @@ class Actor:
     handle: Any
     node: str = ""
     under_way: set[Any] = field(default_factory=set)
+    alone: bool = False
+    """What is under way to it may kill it, and should take nothing else along."""
+    has_counted: bool = False
 
 
 class Actors:
@@ -64,7 +69,7 @@ class Actors:
         self._class: Any = ray.remote(**recipe.options)(CountingActor)
         self._ready: list[Actor] = []
         self._loading: dict[Any, Actor] = {}
-        self._room, self._look_again, self._deaths = Room(1, 1), 0.0, 0
+        self._room, self._look_again, self._deaths, self._deaths_at_work = Room(1, 1), 0.0, 0, 0
 
     @property
     def room(self) -> Room:
@@ -105,18 +110,43 @@ class Actors:
         except RayActorError as error:  # its machine went, or there was too little memory
             self._deaths += 1
             if self._deaths == _DEATHS_IN_A_ROW:
-                detail = " ".join(str(error).split())[:300]
                 raise ReconcileError(
-                    f"{self._deaths} counting actors in a row died before they could count: {detail}"
+                    f"{self._deaths} counting actors in a row died before they could count: {_line(error)}"
                 ) from None
         else:
             self._ready.append(actor)
             self._deaths = 0
 
-    def least_busy(self, node: str) -> Actor | None:
-        """Whom to give a block that lies on `node`: one there if it can take more, else another; None if none can."""
-        able = [actor for actor in self._ready if len(actor.under_way) < self._recipe.blocks]
+    def least_busy(self, node: str, alone: bool) -> Actor | None:
+        """Whom to give a block that lies on `node`: one there if it can take more, else another; None if none can.
+
+        Args:
+            node: its id.
+            alone: only one that has nothing to do.
+        """
+        most = 1 if alone else self._recipe.blocks
+        able = [actor for actor in self._ready if len(actor.under_way) < most and not actor.alone]
         return min(able, key=lambda actor: (actor.node != node, len(actor.under_way)), default=None)
+
+    def has_counted(self, actor: Actor) -> None:
+        """A block's count has come back from it."""
+        actor.has_counted, self._deaths_at_work = True, 0
+
+    def died(self, actor: Actor, error: RayActorError) -> None:
+        """It died, maybe with its machine, while blocks were under way to it.
+
+        Raises:
+            ReconcileError: all do that before they have counted anything.
+        """
+        if actor not in self._ready:
+            return
+        self.bury(actor)
+        if not actor.has_counted:  # else its machine may have gone, as many do at once where their price rises
+            self._deaths_at_work += 1
+        if self._deaths_at_work == _DEATHS_AT_WORK:
+            raise ReconcileError(
+                f"{_DEATHS_AT_WORK} counting actors in a row died at their first block: {_line(error)}"
+            )
 
     def bury(self, actor: Actor) -> None:
         """It is gone, or should be."""
@@ -128,3 +158,7 @@ class Actors:
         """End all of them, so that others have the machines."""
         for actor in [*self._ready, *self._loading.values()]:
             ray.kill(actor.handle)
+
+
+def _line(error: RayActorError) -> str:
+    return " ".join(str(error).split())[:300]
