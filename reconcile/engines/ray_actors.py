@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 
 from reconcile.engines.ray_work import CountingActor
 from reconcile.errors import ReconcileError
@@ -19,6 +19,10 @@ _LOOK_EVERY_SECONDS = 5.0
 _DEATHS_IN_A_ROW = 5
 _DEATHS_AT_WORK = 10
 """Of actors that never counted a block, with no block counted in between: more than a bad image brings about."""
+
+
+class UnclearError(ReconcileError):
+    """Work that failed for whatever reason: one is that a machine joined late, with no or another reconcile."""
 
 
 class Room(NamedTuple):
@@ -107,10 +111,12 @@ class Actors:
             return
         try:
             actor.node = ray.get(loading)
+        except RayTaskError as error:
+            raise explained(error) from None
         except RayActorError as error:  # its machine went, or there was too little memory
             self._deaths += 1
             if self._deaths == _DEATHS_IN_A_ROW:
-                raise ReconcileError(
+                raise UnclearError(
                     f"{self._deaths} counting actors in a row died before they could count: {_line(error)}"
                 ) from None
         else:
@@ -158,6 +164,13 @@ class Actors:
         """End all of them, so that others have the machines."""
         for actor in [*self._ready, *self._loading.values()]:
             ray.kill(actor.handle)
+
+
+def explained(error: RayTaskError) -> ReconcileError:
+    """The one line of work that was not lost, but cannot be done."""
+    if isinstance(error.cause, ReconcileError):
+        return ReconcileError(str(error.cause))
+    return UnclearError(f"the work failed on a machine of the cluster: {str(error).strip().splitlines()[-1][:300]}")
 
 
 def _line(error: RayActorError) -> str:

@@ -66,10 +66,15 @@ class Cluster:
             except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
                 raise ReconcileError(f"no Ray cluster at {self.address}: {_first_line(error)}") from None
         try:
-            self._check_machines()
+            self.check_machines()
         except ReconcileError:
             self.close()
             raise
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is this machine alone, and ends with this process."""
+        return self.address == _OWN
 
     @property
     def machines(self) -> int:
@@ -104,8 +109,12 @@ class Cluster:
         nodes: list[dict[str, Any]] = ray.nodes()
         return [node for node in nodes if node["Alive"] and ({"CPU", "GPU"} & set(node["Resources"]))]
 
-    def _check_machines(self) -> None:
-        """Ask each machine which reconcile it has."""
+    def check_machines(self) -> None:
+        """Ask each machine which reconcile it has.
+
+        Raises:
+            ReconcileError: one has another than this one, or none.
+        """
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from reconcile import __version__
 from reconcile.channel import Channel, Stages
 from reconcile.counter import CPU_BATCH, GPU_BATCH
 from reconcile.counting import write_rows
@@ -57,6 +58,11 @@ class RayEngine:
         self._device = ("cuda" if gpus else "cpu") if asked == "auto" else asked
         if self._device != "cpu" and not gpus:
             warn(f"--device {self._device}: the Ray cluster has no GPU; the run waits until it has one")
+        if asked == "auto" and not gpus and not self._cluster.is_own:
+            warn(
+                "the Ray cluster has no GPU yet, so its CPUs count, with the model for CPUs; "
+                "--device cuda waits for GPUs, --device cpu is this choice without the warning"
+            )
         self._gpu_share = settings.ray_gpus_per_actor or 1
         self._batch_size = settings.batch_size or (CPU_BATCH if self._device == "cpu" else GPU_BATCH)
         self.model: CountModel = read_model(settings.model or default_model(self._device))
@@ -85,12 +91,12 @@ class RayEngine:
         complain: Callable[[str, str], None],
     ) -> Work:
         """Count on the cluster, and leave it."""
-        from reconcile.engines.ray_actors import Actors
+        from reconcile.engines.ray_actors import Actors, UnclearError
         from reconcile.engines.ray_flow import Flow
 
         card = self.model.card
         actors = Actors(self._recipe(), self._room)
-        source = Source(bucket.location, bucket.access, card.input_size)
+        source = Source(bucket.location, bucket.access, card.input_size, __version__)
         flow = Flow(source, self._preparing, actors, card.labels)
         try:
             with quiet(), Stages() as stages:
@@ -101,6 +107,9 @@ class RayEngine:
                 stages.start("ray", 1, lambda _: flow.run(blocks, rows, stages), rows)
                 folder = f"counts/{self.model.model_id}"
                 return write_rows(rows, output, folder, COUNTS_SCHEMA, progress, complain)
+        except UnclearError:
+            self._cluster.check_machines()  # which may say it better
+            raise
         finally:
             with quiet():
                 actors.close()
@@ -128,7 +137,7 @@ class RayEngine:
         model = ray.put(self.model.path.read_bytes())
         blocks = 2 * needs.get("max_concurrency", 1)
         options = needs | {"max_restarts": 0, "scheduling_strategy": "SPREAD"}
-        return Recipe(options, (model, self._device, self._batch_size), blocks)
+        return Recipe(options, (__version__, model, self._device, self._batch_size), blocks)
 
     def _room(self) -> Room:
         """A task a core, and an actor a core, or as many as share the GPUs."""

@@ -13,8 +13,8 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from reconcile.channel import Stopped
 from reconcile.count_rows import counted_row, uncounted_row
+from reconcile.engines.ray_actors import explained
 from reconcile.engines.ray_work import prepare
-from reconcile.errors import ReconcileError
 
 if TYPE_CHECKING:
     from reconcile.bucket import StoredObject
@@ -145,11 +145,8 @@ class Flow:
 
     def _lost(self, block: _Block, what: str, error: RayError, rows: Channel[list[dict[str, Any]]]) -> None:
         """A block for which Ray has given up: its images are tried one by one, since it may be one that kills."""
-        if isinstance(error, RayTaskError):  # not lost: the work itself said that it cannot be done
-            cause = error.cause
-            if isinstance(cause, ReconcileError):
-                raise ReconcileError(str(cause)) from None
-            raise ReconcileError(f"the work failed on a machine of the cluster: {_last_line(error)}") from None
+        if isinstance(error, RayTaskError):
+            raise explained(error) from None
         if len(block.images) > 1:
             self._again += [_Block([stored]) for stored in block.images]
         else:
@@ -167,7 +164,3 @@ class Flow:
         for stored, shares in zip(counted, found.shares, strict=True):
             made.append(counted_row(stored.key, stored.etag, shares, self._labels, now))
         return made
-
-
-def _last_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1][:300]
