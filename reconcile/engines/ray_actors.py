@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LOOK_EVERY_SECONDS = 5.0
+_PATIENCE_SECONDS = 60.0
 _DEATHS_IN_A_ROW = 5
 _DEATHS_AT_WORK = 10
 """Of actors that never counted a block, with no block counted in between: more than a bad image brings about."""
@@ -66,10 +68,12 @@ class Actors:
     Args:
         recipe: how one is made.
         room: what the cluster has room for now.
+        warn: called with one line where no actor is ready for long.
     """
 
-    def __init__(self, recipe: Recipe, room: Callable[[], Room]) -> None:
-        self._recipe, self._look = recipe, room
+    def __init__(self, recipe: Recipe, room: Callable[[], Room], warn: Callable[[str], None]) -> None:
+        self._recipe, self._look, self._warn = recipe, room, warn
+        self._none_since: float | None = None
         self._class: Any = ray.remote(**recipe.options)(CountingActor)
         self._ready: list[Actor] = []
         self._loading: dict[Any, Actor] = {}
@@ -99,6 +103,23 @@ class Actors:
         for idle in [actor for actor in self._ready if not actor.under_way]:
             if len(self._ready) > wanted:
                 self.bury(idle)
+        self._mind_waiting(blocks)
+
+    def _mind_waiting(self, blocks: int) -> None:
+        """Warn once each time that blocks wait and nobody comes to count them: Ray itself would wait in silence."""
+        if self._ready or not blocks:
+            self._none_since = None
+        elif self._none_since is None:
+            self._none_since = time.monotonic()
+        elif time.monotonic() >= self._none_since + _PATIENCE_SECONDS:
+            self._none_since = math.inf
+            name = "GPU" if self._recipe.options.get("num_gpus") else "CPU"
+            free, there = (what.get(name, 0.0) for what in (ray.available_resources(), ray.cluster_resources()))
+            self._warn(
+                f"no counting actor is ready after {_PATIENCE_SECONDS:.0f} s, and the run waits for one: each asks for "
+                f"{self._recipe.options[f'num_{name.lower()}s']:g} {name} of one machine, and {free:g} of the Ray "
+                f"cluster's {there:g} {name}s are free; where actors have theirs, they still load the model"
+            )
 
     def loaded(self, loading: Any) -> None:
         """One of `loading` is done.

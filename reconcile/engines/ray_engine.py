@@ -18,6 +18,7 @@ from reconcile.counter import CPU_BATCH, GPU_BATCH
 from reconcile.counting import write_rows
 from reconcile.engines.ray_cluster import Cluster, quiet
 from reconcile.engines.ray_work import Source
+from reconcile.errors import ReconcileError
 from reconcile.model import default_model, read_model
 from reconcile.store import COUNTS_SCHEMA
 
@@ -44,19 +45,24 @@ class RayEngine:
 
     Args:
         settings: of the run; its bucket has to be reached from every machine, with credentials that are found there.
-        warn: called with one line where the cluster has no GPU yet.
+        warn: called with one line where the cluster has no GPU yet, or no room.
 
     Raises:
-        ReconcileError: no model, no cluster, or one whose machines have another reconcile.
+        ReconcileError: no model, no cluster, or one whose machines have another reconcile; no GPU, and none to come.
     """
 
     def __init__(self, settings: Settings, warn: Callable[[str], None]) -> None:
         if settings.model is not None:
             read_model(settings.model)  # said before a cluster is looked for
-        self._cluster = Cluster(settings.ray_address)
+        self._cluster, self._warn = Cluster(settings.ray_address), warn
         gpus, asked = self._cluster.gpus, settings.device
         self._device = ("cuda" if gpus else "cpu") if asked == "auto" else asked
         if self._device != "cpu" and not gpus:
+            if self._cluster.is_own:
+                self._cluster.close()
+                raise ReconcileError(
+                    f"--device {self._device}: this machine has no GPU that Ray sees; --ray-address names a cluster"
+                )
             warn(f"--device {self._device}: the Ray cluster has no GPU; the run waits until it has one")
         if asked == "auto" and not gpus and not self._cluster.is_own:
             warn(
@@ -95,7 +101,7 @@ class RayEngine:
         from reconcile.engines.ray_flow import Flow
 
         card = self.model.card
-        actors = Actors(self._recipe(), self._room)
+        actors = Actors(self._recipe(), self._room, self._warn)
         source = Source(bucket.location, bucket.access, card.input_size, __version__)
         flow = Flow(source, self._preparing, actors, card.labels)
         try:

@@ -173,6 +173,16 @@ def test_a_machine_that_joins_late_with_no_reconcile_is_named(settings, grey_mod
             count(engine, folder, photos(folder, 1), tmp_path / "out")
 
 
+def test_a_ray_of_its_own_waits_for_no_gpu(grey_model, monkeypatch):
+    closed = []
+    own = SimpleNamespace(gpus=0.0, is_own=True, close=lambda: closed.append(True))
+    monkeypatch.setattr(ray_engine, "Cluster", lambda _: own)
+    settings = load_settings({"bucket": "b", "model": grey_model, "device": "cuda"}, alone=True)
+    with pytest.raises(ReconcileError, match=r"^--device cuda: this machine has no GPU that Ray sees"):
+        RayEngine(settings, print)
+    assert closed
+
+
 @pytest.mark.parametrize(("device", "is_own", "warned"), [("auto", False, 1), ("auto", True, 0), ("cpu", False, 0)])
 def test_auto_says_that_cpus_count_where_a_cluster_has_no_gpu(grey_model, monkeypatch, device, is_own, warned):
     monkeypatch.setattr(ray_engine, "Cluster", lambda _: SimpleNamespace(gpus=0.0, is_own=is_own))

@@ -71,6 +71,12 @@ class FakeRay:
     def kill(self, handle):
         handle.is_dead = True
 
+    def available_resources(self):
+        return {"GPU": 0.5}
+
+    def cluster_resources(self):
+        return {"GPU": 4.0}
+
 
 class Blocks:
     """What is listed: all of it is there."""
@@ -94,7 +100,7 @@ def counted(monkeypatch, deadly, actors):
     now = datetime.now(UTC)
     names = iter(range(40))
     blocks = Blocks([[StoredObject(f"{next(names):02d}", 1, "e", now) for _ in range(2)] for _ in range(20)])
-    flow = Flow("source", {}, Actors(Recipe({}, (), 2), lambda: Room(actors, 4)), LABELS)
+    flow = Flow("source", {}, Actors(Recipe({}, (), 2), lambda: Room(actors, 4), print), LABELS)
     flow.run(blocks, SimpleNamespace(put=rows.extend), SimpleNamespace(stopped=False))
     return rows, fake
 
@@ -113,3 +119,30 @@ def test_an_image_that_kills_who_counts_it_is_one_row(monkeypatch, deadly, actor
 def test_actors_that_all_die_at_work_end_the_run(monkeypatch):
     with pytest.raises(ReconcileError, match="10 counting actors in a row died at their first block: "):
         counted(monkeypatch, [f"{number:02d}" for number in range(40)], 3)
+
+
+def test_a_run_that_gets_no_actor_says_so_once(monkeypatch):
+    clock, told = SimpleNamespace(now=0.0), []
+    monkeypatch.setattr(ray_actors, "ray", FakeRay([]))
+    monkeypatch.setattr(ray_actors, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    actors = Actors(Recipe({"num_gpus": 1, "num_cpus": 0}, (), 2), lambda: Room(4, 4), told.append)
+
+    def tend(*times):
+        for clock.now in times:
+            actors.tend(8)
+
+    tend(1000, 1059)
+    assert not told
+    tend(1061, 1062, 1200)
+    [line] = told
+    assert "no counting actor is ready after 60 s" in line
+    assert "each asks for 1 GPU of one machine, and 0.5 of the Ray cluster's 4 GPUs are free" in line
+    for loading in actors.loading:  # they come, and go
+        actors.loaded(loading)
+    tend(1300)
+    while actor := actors.least_busy("node", alone=True):
+        actors.bury(actor)
+    tend(1301, 1360)
+    assert len(told) == 1
+    tend(1362)
+    assert len(told) == 2
