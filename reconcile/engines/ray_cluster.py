@@ -49,7 +49,7 @@ class Cluster:
         try:
             import ray
         except ImportError:
-            raise ReconcileError("--engine ray needs Ray: pip install 'reconcile-bins[ray]'") from None
+            raise ReconcileError("--engine ray needs Ray: in a checkout, pip install '.[ray]'") from None
         if self.address == _OWN:
             own = {"num_cpus": available_cores(), "include_dashboard": False}
         else:

@@ -119,7 +119,7 @@ def night(tmp_path_factory):
 
 def test_without_ray_there_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ReconcileError, match=r"needs Ray: pip install 'reconcile-bins\[ray\]'"):
+    with pytest.raises(ReconcileError, match=r"needs Ray: in a checkout, pip install '\.\[ray\]'"):
         ray_cluster.Cluster(None)
 
 
