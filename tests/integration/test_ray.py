@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -132,6 +133,29 @@ def test_an_address_that_cannot_work_is_refused(address):
 def test_a_cluster_that_is_not_there():
     with pytest.raises(ReconcileError, match=r"^no Ray cluster at 127.0.0.1:1: "):
         ray_cluster.Cluster("127.0.0.1:1")
+
+
+@pytest.mark.parametrize("place", ["short", "much-too-long-for-the-path-of-a-socket"])
+def test_a_ray_of_its_own_leaves_nothing_behind(monkeypatch, place):
+    """Whether it ended or was killed; and the paths of its sockets have room."""
+    seen = []
+    with tempfile.TemporaryDirectory(prefix="r") as folder:  # tmp_path is too long for Ray
+        parent = Path(folder, place)
+        parent.mkdir()
+        (parent / "reconcile-ray-killed" / "session_1").mkdir(parents=True)
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
+        monkeypatch.setenv("RAY_TMPDIR", str(parent))
+        monkeypatch.setattr(ray_cluster, "_LONGEST_PARENT", len(str(Path(folder, "short"))))
+        monkeypatch.setattr("ray.init", lambda **how: seen.append(Path(how["_temp_dir"])))
+        monkeypatch.setattr(ray_cluster.Cluster, "check_machines", lambda _: None)
+        cluster = ray_cluster.Cluster(None)
+        [used] = seen
+        assert used.is_dir()
+        assert used.parent == (parent if place == "short" else Path("/tmp"))
+        assert (parent / "reconcile-ray-killed").exists() == (place != "short")
+        (used / "session_2").mkdir()
+        cluster.close()
+        assert not used.exists()
 
 
 def test_machines_with_another_version_are_named(cluster, monkeypatch):
