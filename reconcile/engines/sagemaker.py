@@ -190,14 +190,24 @@ class SageMakerEngine:
                 ingestion.take_answered()
             except ReconcileError:
                 if ingestion.is_refused:
-                    self._service.stop(_KIND, folder.name)
-                    self._clean_up(folder, job)
+                    self._give_up(folder, job)
                 raise
         problem = why_it_failed(self._service, _KIND, folder.name, ended)
         if problem is None:
             ingestion.take_unanswered()
         self._clean_up(folder, job)
         return ingestion, problem
+
+    def _give_up(self, folder: TransformFolder, job: TransformJob) -> None:
+        """End a job of which nothing is wanted; why is told by who calls, so that no trouble here may hide it."""
+        try:
+            self._service.stop(_KIND, folder.name)
+        except ReconcileError as error:
+            self._messages.warn(
+                f"{_KIND.words} {folder.name} could not be stopped: {error}; this stops it: "
+                f"{self._service.command_to_stop(_KIND, folder.name)}"
+            )
+        self._clean_up(folder, job)
 
     @contextmanager
     def _telling_that_it_goes_on(self, folder: TransformFolder, ingestion: Ingestion) -> Iterator[None]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconcile import interruption
 from reconcile.errors import ReconcileError
+from reconcile.sagemaker.service import COMPLETED, ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 15.0
 """Between two looks; each pause is half as long again. Jobs take minutes to begin."""
-COMPLETED = "Completed"
-_ENDED = (COMPLETED, "Failed", "Stopped")
 
 
 def follow(
@@ -50,7 +49,7 @@ def follow(
             waited = time.monotonic() - started
             messages.say(f"{kind.words} {name}: {state}, after {waited:.0f} s", stage="sagemaker", state=state)
             told = state
-        if status in _ENDED:
+        if status in ENDED:
             return job
         look()
         _wait(pause)

@@ -21,6 +21,9 @@ _CONFIG = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard"
 _WORDS_AT_MOST = 600
 """Characters of a log that stand in one line of ours."""
 _LINES_OF_A_STREAM = 4
+COMPLETED = "Completed"
+ENDED = (COMPLETED, "Failed", "Stopped")
+"""What SageMaker calls the states of a job that does nothing any more."""
 _NOT_AUTHORIZED = re.compile(r"not authorized to perform: ([\w:-]+)")
 
 
@@ -90,12 +93,19 @@ class SageMaker:
             raise
 
     def stop(self, kind: JobKind, name: str) -> None:
-        """Have a job stopped, which takes SageMaker a while.
+        """Have a job stopped, which takes SageMaker a while; one that has ended, or is being stopped, is as wanted.
 
         Raises:
             ReconcileError: refused.
         """
-        self._call(f"Stop{kind.value}Job", {f"{kind.value}JobName": name})
+        job = self.describe(kind, name)
+        if job is None or job[f"{kind.value}JobStatus"] in (*ENDED, "Stopping"):
+            return
+        try:
+            self._call(f"Stop{kind.value}Job", {f"{kind.value}JobName": name})
+        except _Refused as error:
+            if not error.is_of_an_end:
+                raise
 
     def delete_model(self, name: str) -> None:
         """Delete a model, if it is there.
@@ -162,6 +172,11 @@ class _Refused(ReconcileError):
     def is_of_nothing(self) -> bool:
         """Whether what was asked for is not there; SageMaker has several ways to say so."""
         return self.code.startswith("ResourceNotFound") or "could not find" in str(self).lower()
+
+    @property
+    def is_of_an_end(self) -> bool:
+        """Whether a job was to be stopped that has ended meanwhile."""
+        return self.code == "ValidationException" and "in status" in str(self)
 
     @property
     def is_of_a_twin(self) -> bool:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from reconcile.bucket import FetchError, S3Access, open_bucket
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.sagemaker import requests
-from reconcile.sagemaker.following import COMPLETED, follow, goes_on, why_it_failed
+from reconcile.sagemaker.following import follow, goes_on, why_it_failed
 from reconcile.sagemaker.model_archive import unpack_models
-from reconcile.sagemaker.service import JobKind, SageMaker
+from reconcile.sagemaker.service import COMPLETED, JobKind, SageMaker
 from reconcile.sagemaker.transform_folder import new_job_name
 from reconcile.training.recipe import read_recipe, write_recipe
 

@@ -198,6 +198,33 @@ def test_what_was_created_already_is_taken_for_created(service, code, text):
     stub.assert_no_pending_responses()
 
 
+def test_a_job_that_ends_before_it_is_stopped_is_as_wanted(service):
+    sagemaker, stub = service
+    text = "The request was rejected because the transform job is in status {}."
+    stub.add_client_error("describe_transform_job", "ResourceNotFound", "")
+    sagemaker.stop(JobKind.TRANSFORM, "j")
+    for code in ("ValidationException", "AccessDeniedException"):
+        stub.add_response("describe_transform_job", described("InProgress"))
+        stub.add_client_error("stop_transform_job", code, text.format("Completed"))
+    sagemaker.stop(JobKind.TRANSFORM, "j")
+    with pytest.raises(ReconcileError, match="refuses StopTransformJob"):
+        sagemaker.stop(JobKind.TRANSFORM, "j")
+
+
+def described(status):
+    """A transform job."""
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://x"}}
+    return {
+        "TransformJobName": "j",
+        "TransformJobArn": "arn:aws:sagemaker:us-east-1:123456789012:transform-job/j",
+        "TransformJobStatus": status,
+        "ModelName": "j",
+        "TransformInput": {"DataSource": source},
+        "TransformResources": {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1},
+        "CreationTime": datetime.now(UTC),
+    }
+
+
 def test_a_job_that_is_not_there_is_none_and_any_other_refusal_an_error(service):
     sagemaker, stub = service
     stub.add_client_error("describe_transform_job", "ResourceNotFound", "")

@@ -74,6 +74,20 @@ def test_counts_of_another_model_are_refused(service, s3, grey_model, tmp_path):
     assert left_in(s3) == []
 
 
+def test_a_job_of_another_model_that_has_ended_is_refused_once(service, s3, grey_model, tmp_path, monkeypatch):
+    write_grey_model(tmp_path / "other.onnx", version="other")
+    service.container["RECONCILE_MODEL"] = str(tmp_path / "other.onnx")
+    end_as_the_job_begins(Night(s3, grey_model), monkeypatch, keys=("bin-images/00000.jpg",))
+    service.wait()
+    night = Night(s3, grey_model)
+    with pytest.raises(ReconcileError, match="the container counted with the model other-"):
+        night.take_up()
+    assert "stop" not in night.log.getvalue()
+    assert left_in(s3) == []
+    assert service.models == []
+    night.take_up()
+
+
 def test_jobs_of_others_are_left_alone_and_what_never_became_one_is_removed(service, s3, grey_model):
     folder = s3.root / "results" / "nightly" / "transform"
     night = Night(s3, grey_model)
@@ -111,6 +125,16 @@ def test_nothing_to_count_is_no_job(service, s3, grey_model):
 
 
 def test_a_run_that_ends_as_its_job_begins_does_not_lose_it(service, s3, grey_model, monkeypatch):
+    first = Night(s3, grey_model)
+    end_as_the_job_begins(first, monkeypatch)
+    assert "goes on at SageMaker" in first.log.getvalue()
+    Night(s3, grey_model).take_up()
+    assert is_right(counts_in(s3))
+    assert len(service.jobs) == 1
+
+
+def end_as_the_job_begins(night, monkeypatch, keys=None):
+    """Ctrl-C, as soon as there is a job."""
     create = SageMaker.create
 
     def create_and_die(sagemaker, what, request):
@@ -118,12 +142,7 @@ def test_a_run_that_ends_as_its_job_begins_does_not_lose_it(service, s3, grey_mo
         if what == "TransformJob":
             raise KeyboardInterrupt
 
-    first = Night(s3, grey_model)
     with monkeypatch.context() as patch:
         patch.setattr(SageMaker, "create", create_and_die)
         with pytest.raises(Interrupted):
-            first.count()
-    assert "goes on at SageMaker" in first.log.getvalue()
-    Night(s3, grey_model).take_up()
-    assert is_right(counts_in(s3))
-    assert len(service.jobs) == 1
+            night.count(keys)

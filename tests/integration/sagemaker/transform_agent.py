@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 import boto3
 from moto.core.responses import ActionResult
-from moto.sagemaker.exceptions import ResourceInUseException
+from moto.sagemaker.exceptions import ResourceInUseException, ValidationError
 from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 
@@ -111,14 +111,22 @@ class TransformService:
 
         def stop_transform_job(response):
             job = self.backend.transform_jobs[response._get_param("TransformJobName")]
-            if job.transform_job_status == "InProgress":
-                job.transform_job_status = "Stopping"
-                self.may_work.set()
-                self.may_end.set()
+            if job.transform_job_status != "InProgress":
+                raise ValidationError(
+                    f"The request was rejected because the transform job is in status {job.transform_job_status}"
+                )
+            job.transform_job_status = "Stopping"
+            self.may_work.set()
+            self.may_end.set()
             return ActionResult({})
 
         patch.setattr(SageMakerModelBackend, "create_transform_job", create_transform_job)
         patch.setattr(SageMakerResponse, "stop_transform_job", stop_transform_job, raising=False)
+
+    def wait(self):
+        """Until every job has ended."""
+        while any(job.transform_job_status in ("InProgress", "Stopping") for job in self.jobs):
+            time.sleep(0.05)
 
     def _work(self, job):
         try:
