@@ -26,6 +26,8 @@ ENDED = (COMPLETED, "Failed", "Stopped")
 """What SageMaker calls the states of a job that does nothing any more."""
 _NOT_AUTHORIZED = re.compile(r"not authorized to perform: ([\w:-]+)")
 
+_NOTHING = re.compile("could not find|requested resource not found", re.IGNORECASE)
+
 
 class JobKind(Enum):
     """A kind of job, by what SageMaker calls it."""
@@ -171,7 +173,7 @@ class _Refused(ReconcileError):
     @property
     def is_of_nothing(self) -> bool:
         """Whether what was asked for is not there; SageMaker has several ways to say so."""
-        return self.code.startswith("ResourceNotFound") or "could not find" in str(self).lower()
+        return self.code.startswith("ResourceNotFound") or _NOTHING.search(str(self)) is not None
 
     @property
     def is_of_an_end(self) -> bool:

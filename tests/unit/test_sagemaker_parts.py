@@ -229,8 +229,10 @@ def test_a_job_that_is_not_there_is_none_and_any_other_refusal_an_error(service)
     sagemaker, stub = service
     stub.add_client_error("describe_transform_job", "ResourceNotFound", "")
     stub.add_client_error("describe_transform_job", "ValidationException", "Could not find requested job with name: j")
+    stub.add_client_error("describe_transform_job", "ValidationException", "Requested resource not found.")
+    stub.add_client_error("describe_training_job", "ValidationException", "Requested resource not found.")
     stub.add_client_error("describe_transform_job", "ThrottlingException", "Rate exceeded")
-    assert sagemaker.describe(JobKind.TRANSFORM, "j") is None
-    assert sagemaker.describe(JobKind.TRANSFORM, "j") is None
+    for kind in (JobKind.TRANSFORM, JobKind.TRANSFORM, JobKind.TRANSFORM, JobKind.TRAINING):
+        assert sagemaker.describe(kind, "j") is None
     with pytest.raises(ReconcileError, match="refuses DescribeTransformJob: Rate exceeded"):
         sagemaker.describe(JobKind.TRANSFORM, "j")
