@@ -12,6 +12,7 @@ from reconcile.bucket import StoredObject, open_bucket
 from reconcile.config import load_settings
 from reconcile.engines.choice import open_engine
 from reconcile.errors import ReconcileError, UsageError
+from reconcile.key_files import UNKNOWN_SIZE
 from reconcile.messages import Messages
 from reconcile.model import read_model
 from reconcile.sagemaker import requests
@@ -20,6 +21,7 @@ from reconcile.sagemaker.key_shards import images_of_a_shard, write_shards
 from reconcile.sagemaker.model_archive import unpack_models, upload_model
 from reconcile.sagemaker.service import JobKind, SageMaker
 from reconcile.sagemaker.transform_folder import TransformFolder
+from reconcile.serving.request_lines import RequestLine, read_lines
 from reconcile.store import Output
 
 GOOD = {
@@ -108,6 +110,12 @@ def test_keys_come_back_from_shards_as_they_were(tmp_path):
     assert write_shards(images, 2, folder) == 2
     lines = (folder.read_shard(0) + folder.read_shard(1)).splitlines()
     assert [tuple(json.loads(line).values()) for line in lines] == [(i.key, i.etag, i.size) for i in images]
+
+
+def test_the_server_takes_a_key_whose_size_is_not_known(tmp_path):
+    folder = TransformFolder(Output(open_bucket(str(tmp_path), None)), "job")
+    write_shards([StoredObject("a.jpg", UNKNOWN_SIZE, "e", datetime.now(UTC))], 1, folder)
+    assert list(read_lines(io.BytesIO(folder.read_shard(0)))) == [RequestLine(key="a.jpg", etag="e", size=None)]
 
 
 def answer(key, model_id, **changes):
