@@ -20,7 +20,7 @@ from reconcile.sagemaker.following import follow, goes_on, why_it_failed
 from reconcile.sagemaker.ingestion import Ingestion
 from reconcile.sagemaker.key_shards import images_of_a_shard, write_shards
 from reconcile.sagemaker.model_archive import upload_model
-from reconcile.sagemaker.service import JobKind, SageMaker
+from reconcile.sagemaker.service import ForbiddenError, JobKind, SageMaker
 from reconcile.sagemaker.transform_folder import TransformFolder, TransformJob, folders_of, new_job_name
 
 if TYPE_CHECKING:
@@ -222,9 +222,16 @@ class SageMakerEngine:
             raise
 
     def _clean_up(self, folder: TransformFolder, job: TransformJob | None) -> None:
-        """Remove the model, keys and answers; what stays is tried again by the next run."""
+        """Remove keys, answers and model; what stays is tried again by the next run.
+
+        But for a model that may not be deleted: it costs nothing, and no night would ever tidy it up.
+        """
         try:
-            self._service.delete_model(folder.name)
-            folder.remove(job)
+            folder.empty(job)
+            try:
+                self._service.delete_model(folder.name)
+            except ForbiddenError as error:
+                self._messages.warn(f"the SageMaker model {folder.name} stays, for it may not be deleted: {error}")
+            folder.forget()
         except ReconcileError as error:
             self._messages.warn(f"{folder.name} could not be tidied up, which the next run tries again: {error}")

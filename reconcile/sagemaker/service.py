@@ -26,6 +26,8 @@ ENDED = (COMPLETED, "Failed", "Stopped")
 """What SageMaker calls the states of a job that does nothing any more."""
 _NOT_AUTHORIZED = re.compile(r"not authorized to perform: ([\w:-]+)")
 
+_DENIED = "AccessDenied"
+"""How the codes begin that say so."""
 _NOTHING = re.compile("could not find|requested resource not found", re.IGNORECASE)
 
 
@@ -113,7 +115,8 @@ class SageMaker:
         """Delete a model, if it is there.
 
         Raises:
-            ReconcileError: refused.
+            ForbiddenError: the permission is missing.
+            ReconcileError: refused for another reason.
         """
         try:
             self._call("DeleteModel", {"ModelName": name})
@@ -157,7 +160,8 @@ class SageMaker:
         except botocore.exceptions.ParamValidationError as error:
             raise UsageError(f"{operation} cannot be asked for like this: {' '.join(str(error).split())}") from None
         except botocore.exceptions.ClientError as error:
-            raise _Refused(operation, error) from None
+            is_forbidden = _NOT_AUTHORIZED.search(str(error)) or error.response["Error"]["Code"].startswith(_DENIED)
+            raise (ForbiddenError if is_forbidden else _Refused)(operation, error) from None
         except botocore.exceptions.BotoCoreError as error:
             raise ReconcileError(f"SageMaker in {self.region} cannot be asked ({operation}): {error}") from None
         return answer
@@ -184,6 +188,10 @@ class _Refused(ReconcileError):
     def is_of_a_twin(self) -> bool:
         """Whether what was to be created is there already."""
         return self.code == "ResourceInUse" or "already exist" in str(self).lower()
+
+
+class ForbiddenError(_Refused):
+    """Nobody gave the permission, and to ask again is of no use."""
 
 
 def _explain(error: botocore.exceptions.ClientError) -> str:

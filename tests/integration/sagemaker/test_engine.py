@@ -41,13 +41,24 @@ def test_what_is_ingested_is_only_tidied_up_later(service, s3, grey_model, monke
         delete(key)
 
     monkeypatch.setattr(first.output.bucket, "delete", refuse_keys)
+    service.forbids_deleting = True
     assert first.count().failed == 0
     assert "could not be tidied up, which the next run tries again: access denied" in first.log.getvalue()
     assert {path.suffix for path in left_in(s3)} == {".jsonl", ".json"}  # the answers are gone
     before = counts_in(s3)
-    Night(s3, grey_model).take_up()
+    second, third = Night(s3, grey_model), Night(s3, grey_model)
+    second.take_up()
     assert left_in(s3) == []
     pd.testing.assert_frame_equal(counts_in(s3), before)
+    # A model that may not be deleted is told of once, and brings nothing in again.
+    [model] = service.models
+    told = (
+        f"the SageMaker model {model} stays, for it may not be deleted: SageMaker refuses DeleteModel: the permission"
+    )
+    assert f"{told} sagemaker:DeleteModel is missing" in second.log.getvalue()
+    assert "taken up" not in second.log.getvalue()
+    third.take_up()
+    assert third.log.getvalue() == ""
 
 
 def test_a_photo_without_an_answer_has_a_row_that_says_so(service, s3, grey_model):

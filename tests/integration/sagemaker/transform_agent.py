@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 import boto3
 from moto.core.responses import ActionResult
-from moto.sagemaker.exceptions import ResourceInUseException, ValidationError
+from moto.sagemaker.exceptions import ResourceInUseException, SagemakerClientError, ValidationError
 from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 
@@ -54,6 +54,12 @@ class JobFailed(Exception):
     """The container, or what it was sent, is to blame; the message is the log's."""
 
 
+class AccessDenied(SagemakerClientError):
+    """A permission is missing."""
+
+    code = "AccessDeniedException"
+
+
 @dataclass
 class TransformService:
     """The jobs of one account, and how they are to go."""
@@ -68,6 +74,8 @@ class TransformService:
     """The name of an input object that the container refuses."""
     loses: str | None = None
     """The name of an input object whose answer is lost."""
+    forbids_deleting: bool = False
+    """Whether the permission to delete models is missing."""
     container: dict[str, str] = field(default_factory=dict)
     """What the image itself sets in its environment."""
     asked: list[str] = field(default_factory=list)
@@ -120,6 +128,17 @@ class TransformService:
             self.may_end.set()
             return ActionResult({})
 
+        delete = SageMakerModelBackend.delete_model
+
+        def delete_model(backend, model_name):
+            if self.forbids_deleting:
+                raise AccessDenied(
+                    "User: arn:aws:iam::1:user/cron is not authorized to perform: sagemaker:DeleteModel on resource: "
+                    f"arn:aws:sagemaker:us-east-1:1:model/{model_name}"
+                )
+            delete(backend, model_name)
+
+        patch.setattr(SageMakerModelBackend, "delete_model", delete_model)
         patch.setattr(SageMakerModelBackend, "create_transform_job", create_transform_job)
         patch.setattr(SageMakerResponse, "stop_transform_job", stop_transform_job, raising=False)
 
