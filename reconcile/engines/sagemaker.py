@@ -150,7 +150,7 @@ class SageMakerEngine:
             folder.name, bucket.location, self._model.model_id, self._service.region, images.total, shards
         )
         folder.write_job(job)
-        environment = requests.environment_of_server(self._settings, bucket.location, self._service.region)
+        environment = requests.environment_of_server(self._settings, bucket, self._service.region)
         try:
             model = requests.create_model(folder.name, self._machines, model_url, environment)
             self._service.create("Model", model)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from botocore.stub import Stubber
 
-from reconcile.bucket import StoredObject, open_bucket
+from reconcile.bucket import S3Access, StoredObject, open_bucket
 from reconcile.config import load_settings
 from reconcile.engines.choice import open_engine
 from reconcile.errors import ReconcileError, UsageError
@@ -86,10 +86,13 @@ def test_the_shipped_model_that_suits_the_instances_is_taken(instance, precision
     assert opened(instance_type=instance).model.path.name == f"bin-counter-{precision}.onnx"
 
 
-def test_the_container_is_told_how_to_reach_the_photos():
+def test_the_container_is_told_how_to_reach_the_photos(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3.here:9000")
     settings = load_settings(GOOD | {"no_sign_request": True, "profile": "night", "device": "cuda"}, alone=True)
-    assert requests.environment_of_server(settings, "s3://bins", "eu-west-1") == {
+    bucket = open_bucket("bins", S3Access(no_sign_request=True))
+    assert requests.environment_of_server(settings, bucket, "eu-west-1") == {
         "RECONCILE_BUCKET": "s3://bins",
+        "RECONCILE_ENDPOINT_URL": "http://s3.here:9000",
         "RECONCILE_REGION": "eu-west-1",
         "RECONCILE_NO_SIGN_REQUEST": "true",
         "RECONCILE_DEVICE": "cuda",
