@@ -20,7 +20,7 @@ from reconcile.sagemaker.following import follow, goes_on, why_it_failed
 from reconcile.sagemaker.ingestion import Ingestion
 from reconcile.sagemaker.key_shards import images_of_a_shard, write_shards
 from reconcile.sagemaker.model_archive import upload_model
-from reconcile.sagemaker.service import ForbiddenError, JobKind, SageMaker
+from reconcile.sagemaker.service import ENDED, ForbiddenError, JobKind, SageMaker
 from reconcile.sagemaker.transform_folder import TransformFolder, TransformJob, folders_of, new_job_name
 
 if TYPE_CHECKING:
@@ -96,18 +96,26 @@ class SageMakerEngine:
         return f"SageMaker answers; {where} would count with model {self._model.model_id}"
 
     def take_up(self, bucket: Bucket, output: Output) -> None:
-        """Bring in what jobs of earlier runs counted, waiting for those that still count."""
-        ours = (bucket.location, self._model.model_id, self._service.region)
+        """Bring in what jobs of earlier runs counted, waiting for those that still count with this run's model.
+
+        What another model counted is brought in, too, once its job has ended: for runs with that model, as `ingest`.
+        """
+        here = (bucket.location, self._service.region)
         for folder in folders_of(output):
             job = folder.read_job()
             if job is None or job.is_ingested:
                 self._clean_up(folder, job)
-            elif (job.bucket, job.model_id, job.region) != ours:
+            elif (job.bucket, job.region) != here:
                 self._messages.say(
                     f"{folder.name} counts {job.bucket} with model {job.model_id} in {job.region}: it is left alone"
                 )
-            elif self._service.describe(_KIND, folder.name) is None:
+            elif (described := self._service.describe(_KIND, folder.name)) is None:
                 self._clean_up(folder, job)  # the run ended before it had asked for the job
+            elif job.model_id != self._model.model_id and described["TransformJobStatus"] not in ENDED:
+                self._messages.say(
+                    f"{folder.name} still counts with another model, {job.model_id}: a run that finds it ended brings "
+                    "its counts in"
+                )
             else:
                 self._messages.say(f"{folder.name} was begun by an earlier run, and is taken up again")
                 with (
@@ -183,7 +191,8 @@ class SageMakerEngine:
         Returns:
             what was ingested, and why the job did not complete, if it did not.
         """
-        ingestion = Ingestion(folder, job, self._model, output, progress, complain)
+        labels = self._model.card.labels.names if job.model_id == self._model.model_id else None
+        ingestion = Ingestion(folder, job, labels, output, progress, complain)
         with self._telling_that_it_goes_on(folder, ingestion):
             try:
                 ended = follow(self._service, _KIND, folder.name, self._messages, ingestion.take_answered)

@@ -145,13 +145,14 @@ def test_each_key_of_a_shard_becomes_one_row_whatever_the_answer(grey_model):
             b"null\n[]\n\xff\n",
         ]
     )
-    rows = rows_of_shard(keys, answers, model)
+    labels = model.card.labels.names
+    rows = rows_of_shard(keys, answers, model.model_id, labels)
     assert [row["image_key"] for row in rows] == list("abcdefg")
     assert [row["reason"] for row in rows] == [NO_ANSWER, None, "broken", *[NO_ANSWER] * 4]
     assert [row["try_again"] for row in rows] == [True, False, False, *[True] * 4]
     assert rows[1]["predicted_count"] == 2
     with pytest.raises(ReconcileError, match="counted with the model other-1"):
-        rows_of_shard(keys, answers + answer("a", "other-1"), model)
+        rows_of_shard(keys, answers + answer("a", "other-1"), model.model_id, labels)
 
 
 def test_a_model_is_sent_once_and_is_whole(tmp_path, grey_model):

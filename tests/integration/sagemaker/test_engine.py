@@ -78,7 +78,7 @@ def test_counts_of_another_model_are_refused(service, s3, grey_model, tmp_path):
     write_grey_model(tmp_path / "other.onnx", version="other")
     service.container["RECONCILE_MODEL"] = str(tmp_path / "other.onnx")
     service.may_end.clear()
-    with pytest.raises(ReconcileError, match=r"the container counted with the model other-.* is to count with grey-"):
+    with pytest.raises(ReconcileError, match=r"the container counted with the model other-.* was to count with grey-"):
         Night(s3, grey_model).count()
     assert not list((s3.root / "results").rglob("*.parquet"))
     assert service.jobs[0].transform_job_status in ("Stopping", "Stopped")
@@ -97,6 +97,26 @@ def test_a_job_of_another_model_that_has_ended_is_refused_once(service, s3, grey
     assert left_in(s3) == []
     assert service.models == []
     night.take_up()
+
+
+def test_a_job_of_another_model_is_brought_in_for_that_model_once_it_has_ended(
+    service, s3, grey_model, tmp_path, monkeypatch
+):
+    service.may_work.clear()
+    first, keys = Night(s3, grey_model), ("bin-images/00000.jpg", "bin-images/00001.jpg")
+    end_as_the_job_begins(first, monkeypatch, keys)
+    upgraded = Night(s3, write_grey_model(tmp_path / "new.onnx", version="new"))
+    upgraded.take_up()
+    theirs = first.engine.model.model_id
+    assert f"{service.jobs[0].transform_job_name} still counts with another model, {theirs}" in upgraded.log.getvalue()
+    assert left_in(s3) != []
+    service.may_work.set()
+    service.wait()
+    upgraded.take_up()
+    assert left_in(s3) == []
+    assert service.models == []
+    assert list(counts_in(s3)["image_key"]) == list(keys)
+    assert [path.name for path in (s3.root / "results" / "nightly" / "counts").iterdir()] == [theirs]
 
 
 def test_jobs_of_others_are_left_alone_and_what_never_became_one_is_removed(service, s3, grey_model):
