@@ -16,7 +16,7 @@ from reconcile.errors import ReconcileError, UsageError
 from reconcile.interruption import Interrupted
 from reconcile.model import default_model, read_model
 from reconcile.sagemaker import requests
-from reconcile.sagemaker.following import follow, goes_on, why_it_failed
+from reconcile.sagemaker.following import asking, follow, goes_on, why_it_failed
 from reconcile.sagemaker.ingestion import Ingestion
 from reconcile.sagemaker.key_shards import images_of_a_shard, write_shards
 from reconcile.sagemaker.model_archive import upload_model
@@ -159,23 +159,16 @@ class SageMakerEngine:
         )
         folder.write_job(job)
         environment = requests.environment_of_server(self._settings, bucket, self._service.region)
-        try:
+        with asking(self._service, _KIND, folder.name, self._messages, lambda: self._clean_up(folder, job)):
             model = requests.create_model(folder.name, self._machines, model_url, environment)
             self._service.create("Model", model)
             self._service.create("TransformJob", requests.create_transform_job(folder, self._machines))
-        except ReconcileError:
-            if self._service.describe(_KIND, folder.name) is None:
-                self._clean_up(folder, job)
-            raise
-        except KeyboardInterrupt:
-            self._messages.warn(goes_on(self._service, _KIND, folder.name))
-            raise
-        self._messages.say(
-            f"transform job {folder.name} is asked for: {images.total:,} photos in {shards:,} files, {self.size} of "
-            f"{self._machines.instance_type}; it takes some minutes to begin",
-            stage="sagemaker",
-            job=folder.name,
-        )
+            self._messages.say(
+                f"transform job {folder.name} is asked for: {images.total:,} photos in {shards:,} files, {self.size} "
+                f"of {self._machines.instance_type}; it takes some minutes to begin",
+                stage="sagemaker",
+                job=folder.name,
+            )
         return folder, job
 
     def _bring_in(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from reconcile.bucket import FetchError, S3Access, open_bucket
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.sagemaker import requests
-from reconcile.sagemaker.following import follow, goes_on, why_it_failed
+from reconcile.sagemaker.following import asking, follow, goes_on, why_it_failed
 from reconcile.sagemaker.model_archive import unpack_models
 from reconcile.sagemaker.service import COMPLETED, JobKind, SageMaker
 from reconcile.sagemaker.transform_folder import new_job_name
@@ -87,8 +87,9 @@ def train_on_sagemaker(
         bucket.put(_STATE, json.dumps(asdict(training), indent=2).encode())
         channels = {"train": data, "recipe": bucket.url(f"{training.name}/recipe/"), "validation": validation}
         where = requests.TrainingPlaces(bucket.location, bucket.url(f"checkpoints/{asked[:16]}"))
-        service.create("TrainingJob", requests.create_training_job(training.name, machines, channels, where))
-        messages.say(f"training job {training.name} is asked for, on {machines.instance_type}", job=training.name)
+        with asking(service, _KIND, training.name, messages):
+            service.create("TrainingJob", requests.create_training_job(training.name, machines, channels, where))
+            messages.say(f"training job {training.name} is asked for, on {machines.instance_type}", job=training.name)
     try:
         job = follow(service, _KIND, training.name, messages)
     except (KeyboardInterrupt, ReconcileError):

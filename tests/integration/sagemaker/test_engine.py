@@ -150,6 +150,23 @@ def test_a_job_that_cannot_be_created_leaves_nothing(service, s3, grey_model, tm
     assert service.models == []
 
 
+def test_an_error_after_which_nobody_knows_of_a_job_is_told_with_how_to_stop_it(service, s3, grey_model, monkeypatch):
+    def refuse(why):
+        def call(*_):
+            raise ReconcileError(why)
+
+        return call
+
+    monkeypatch.setattr(SageMaker, "create", refuse("CreateModel: no answer"))
+    monkeypatch.setattr(SageMaker, "describe", refuse("DescribeTransformJob: no answer either"))
+    night = Night(s3, grey_model)
+    with pytest.raises(ReconcileError, match="CreateModel: no answer"):
+        night.count(("bin-images/00000.jpg",))
+    assert "it may be that transform job reconcile-" in night.log.getvalue()
+    assert "aws sagemaker stop-transform-job" in night.log.getvalue()
+    assert len(left_in(s3)) == 2  # by which the next run finds it, if there is one
+
+
 def test_nothing_to_count_is_no_job(service, s3, grey_model):
     assert Night(s3, grey_model).count(keys=()).objects == 0
     assert service.jobs == []

@@ -17,6 +17,7 @@ from reconcile.errors import ReconcileError, UsageError
 from reconcile.messages import Messages
 from reconcile.model import read_model
 from reconcile.sagemaker import following
+from reconcile.sagemaker.service import SageMaker
 from reconcile.sagemaker.training_job import train_on_sagemaker
 from reconcile.training.recipe import read_recipe
 from tests.conftest import SCRIPTS, reconcile, write_grey_model
@@ -133,7 +134,7 @@ def put_photo(s3, name, content):
     client("s3", s3.endpoint_url).put_object(Bucket="photos", Key=f"labelled/{name}", Body=content)
 
 
-def train(s3, recipe, data="s3://photos/labelled"):
+def train(s3, recipe, data="s3://photos/labelled", log=None):
     """The same command in this process."""
     flags = {
         "out": "s3://results/training",
@@ -143,7 +144,7 @@ def train(s3, recipe, data="s3://photos/labelled"):
         "region": REGION,
         "endpoint_url": s3.endpoint_url,
     }
-    messages = Messages("text", None, io.StringIO())
+    messages = Messages("text", None, log or io.StringIO())
     settings = load_settings(flags, alone=True, need_bucket=False)
     return train_on_sagemaker(data, None, recipe, settings, None, messages)
 
@@ -190,6 +191,20 @@ def test_only_the_same_training_takes_up_a_job(service, s3, command, tmp_path, m
     assert job.training_job_status == "Stopped"
     assert len(service.jobs) == 5
     assert service.asked[-1]["CheckpointConfig"] == service.asked[-2]["CheckpointConfig"]
+
+
+def test_interrupted_as_the_job_begins_it_tells_how_to_stop_it(service, s3, command, tmp_path, monkeypatch):
+    create, log = SageMaker.create, io.StringIO()
+
+    def create_and_die(*asked):
+        create(*asked)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SageMaker, "create", create_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        train(s3, tmp_path / "recipes" / "ours.toml", log=log)
+    [job] = service.jobs
+    assert f"aws sagemaker stop-training-job --training-job-name {job.training_job_name}" in log.getvalue()
 
 
 def test_photos_that_are_not_there_or_hold_the_output_are_no_job(service, s3, command, tmp_path):
