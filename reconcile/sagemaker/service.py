@@ -62,7 +62,7 @@ class SageMaker:
             self._sagemaker = session.client("sagemaker", region_name=settings.region, config=_CONFIG)
             self._logs = session.client("logs", region_name=settings.region, config=_CONFIG)
         except botocore.exceptions.NoRegionError:
-            raise UsageError("--engine sagemaker needs a region: say --region, or set AWS_DEFAULT_REGION") from None
+            raise UsageError("SageMaker needs a region: say --region, or set AWS_DEFAULT_REGION") from None
         except ValueError as error:  # of an endpoint in the environment
             raise UsageError(str(error)) from None
         self._profile = settings.profile

@@ -42,11 +42,11 @@ def opened(**changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"image_uri": None, "role": None}, "needs --image-uri, --role "),
+        ({"image_uri": None, "role": None}, "^SageMaker needs --image-uri, --role "),
         ({"role": "reconcile"}, "--role is the ARN"),
         ({"out": "nightly"}, "--out has to be s3://"),
         ({"bucket": "./photos"}, "is the folder ./photos"),
-        ({"region": None}, "needs a region"),
+        ({"region": None}, "^SageMaker needs a region"),
     ],
 )
 def test_what_is_missing_is_said_before_anything_is_done(changes, message, grey_model):
