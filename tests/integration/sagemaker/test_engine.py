@@ -10,7 +10,7 @@ from reconcile.interruption import Interrupted
 from reconcile.sagemaker.service import SageMaker
 from tests.conftest import write_grey_model
 from tests.integration.sagemaker.night import Night, counts_in, is_right, left_in
-from tests.integration.sagemaker.transform_agent import REGION
+from tests.integration.sagemaker.transform_stand_in import REGION
 
 
 def test_what_one_process_has_ingested_the_next_does_not_double(service, s3, grey_model):

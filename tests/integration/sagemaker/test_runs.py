@@ -12,7 +12,7 @@ from reconcile.doctor import examine
 from reconcile.resources import resource
 from tests.conftest import SCRIPTS, SHARED, last_line, needs_abid, reconcile
 from tests.integration.sagemaker.night import BINS, WITH_SAGEMAKER, Night, counts_in, left_in, summary_of
-from tests.integration.sagemaker.transform_agent import REGION
+from tests.integration.sagemaker.transform_stand_in import REGION
 
 
 @needs_abid

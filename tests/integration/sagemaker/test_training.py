@@ -21,7 +21,7 @@ from reconcile.sagemaker.service import SageMaker
 from reconcile.sagemaker.training_job import train_on_sagemaker
 from reconcile.training.recipe import read_recipe
 from tests.conftest import SCRIPTS, reconcile, write_grey_model
-from tests.integration.sagemaker.transform_agent import ACCOUNT, REGION, client, write_log
+from tests.integration.sagemaker.transform_stand_in import ACCOUNT, REGION, client, write_log
 
 RECIPE = """version = "ours-1"
 start_from = "../start/grey.onnx"
