@@ -35,8 +35,6 @@ class NightListing:
     def __init__(self, settings: Settings, bucket: Bucket, work: Path, messages: Messages) -> None:
         self._settings, self._bucket = settings, bucket
         self._told_by: Bucket | Keys = bucket
-        self.in_order = settings.keys is None
-        """Keys rise."""
         if settings.keys is not None:
             self._told_by = keys = Keys(settings.keys, s3_access(settings), bucket, work)
             messages.say(keys.in_words(), stage="list")
