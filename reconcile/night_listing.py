@@ -63,7 +63,9 @@ class NightListing:
         Raises:
             ReconcileError: there is none.
         """
-        advice = "is --records-prefix right?" if self.in_order else "add them, or name a table with --records"
+        advice = (
+            "is --records-prefix right?" if self._settings.keys is None else "add them, or name a table with --records"
+        )
         self._need(backlog, "records", self._settings.records_prefix, advice)
 
     def _need(self, backlog: Backlog, what: str, prefix: str, advice: str) -> None:
