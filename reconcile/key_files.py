@@ -36,6 +36,8 @@ _NAMES = {
 _ROWS_AT_ONCE = 50_000
 _BLOCK_BYTES = 8 * 1024 * 1024
 _MODIFIED = pa.timestamp("us", tz="UTC")
+_SINCE_1970 = r"^(\d{9,10}|\d{12,13}|\d{15,16})(\.\d*)?$"
+"""Seconds, milliseconds or microseconds from 1973 on; 20260102 and 20260102120000 are none."""
 
 
 def read_key_file(path: Path, source: str, columns: Sequence[str] = (), *, encoded: bool = False) -> Iterator[pa.Table]:
@@ -173,5 +175,19 @@ def _time(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_timestamp(column.type):
         local = column if column.type.tz else column.cast(pa.timestamp(column.type.unit, tz="UTC"))
         return local.cast(_MODIFIED, safe=False)
-    parsed = pd.to_datetime(_text(column).to_pandas(), format="ISO8601", utc=True, errors="coerce")
-    return pa.chunked_array([pa.array(parsed, from_pandas=True).cast(_MODIFIED, safe=False)])
+    if pa.types.is_floating(column.type):  # numbers of which some are missing, as pandas writes them
+        column = pc.if_else(pc.is_finite(column), column, None).cast(pa.int64(), safe=False)
+    text = _text(column)
+    parsed = pd.to_datetime(text.to_pandas(), format="ISO8601", utc=True, errors="coerce")
+    moments = pa.chunked_array([pa.array(parsed, from_pandas=True).cast(_MODIFIED, safe=False)])
+    is_number = pc.match_substring_regex(text, _SINCE_1970)
+    if not pc.any(is_number).as_py():
+        return moments
+    number = pc.if_else(is_number, pc.replace_substring_regex(text, r"\..*", ""), None).cast(pa.int64())
+    microseconds = pc.case_when(
+        pc.make_struct(pc.less(number, 10**11), pc.less(number, 10**14)),
+        pc.multiply(number, 10**6),
+        pc.multiply(number, 10**3),
+        number,
+    )
+    return pc.coalesce(microseconds.cast(_MODIFIED), moments)

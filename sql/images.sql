@@ -16,8 +16,12 @@ listed AS (
     UNION ALL
     SELECT *, row_number() OVER (PARTITION BY bin_id ORDER BY modified DESC, key) = 1 AS is_current
     FROM (
-        -- A table given by --keys may say a key twice.
-        SELECT DISTINCT ON (key) * FROM listed_images SEMI JOIN photographed_twice USING (bin_id) ORDER BY key, modified DESC
+        -- A table given by --keys may say a key twice, and when each was taken or not. Whichever could be fetched was there.
+        SELECT DISTINCT ON (key) several.*
+        FROM (SELECT * FROM listed_images SEMI JOIN photographed_twice USING (bin_id)) AS several
+        LEFT JOIN counts
+            ON counts.image_key = several.key AND counts.etag = several.etag AND NOT counts.try_again
+        ORDER BY key, counted_at IS NULL, modified DESC, counted_at DESC, several.etag
     )
 )
 SELECT

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from tests.conftest import ACCESS_KEY, SCRIPTS, SECRET_KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -36,14 +37,20 @@ class Answer:
 class Server:
     """The process; its log goes to a file in `folder`."""
 
-    def __init__(self, folder: Path, *arguments: object, **variables: object) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: object,
+        command: Sequence[str] = (str(SCRIPTS / "reconcile"),),
+        **variables: object,
+    ) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RECONCILE_", "AWS_"))}
         own = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "SAGEMAKER_BIND_TO_PORT": 0}
         environment = inherited | {name: str(value) for name, value in (own | variables).items()}
         self.log = folder / "serve.log"
         with self.log.open("w") as log:
-            command = [str(SCRIPTS / "reconcile"), "serve", *(str(argument) for argument in arguments)]
-            self.process = subprocess.Popen(command, cwd=folder, env=environment, stderr=log)
+            line = [*command, "serve", *(str(argument) for argument in arguments)]
+            self.process = subprocess.Popen(line, cwd=folder, env=environment, stderr=log)
         while not (told := re.search(r"listening on \S+:(\d+),", self.log.read_text())):
             assert self.process.poll() is None, self.log.read_text()
         self.port = int(told[1])

@@ -19,6 +19,7 @@ from reconcile.cores import available_cores
 from reconcile.count_rows import counted_row
 from reconcile.errors import ReconcileError
 from reconcile.images import MAX_IMAGE_BYTES, UnreadableImage
+from reconcile.serving.byte_room import ByteRoom
 from reconcile.serving.formats import JSON, JSON_LINES, LINES_TYPES, OFFERED, choose_format, render_image, render_rows
 from reconcile.serving.request_lines import BadLine, read_lines
 
@@ -37,6 +38,10 @@ _IN_MEMORY = 2**20
 """Bytes of such a request; what is more waits on the disk."""
 _IMAGES_AT_ONCE = 256
 """Whose bytes are taken in; other requests wait to be read."""
+_IMAGE_BYTES = 512 * 2**20
+"""Of all of them: as many as their Content-Length says, or as an image may have where there is none."""
+_CHUNK_SECONDS, _BODY_SECONDS = 60, 600
+"""How long the next bytes of a body, and all of it, are waited for: a client that stops sending keeps others out."""
 # MaxPayloadInMB times MaxConcurrentTransforms may be 100 at most, and a request has 600 seconds unless the job says
 # otherwise. A megabyte is some 11,000 keys, which take a core without VNNI 280 seconds (25 ms each); as many requests
 # as cores therefore take no longer. For images that are larger, the job has to name a larger payload.
@@ -49,12 +54,23 @@ class CountingApp:
     Args:
         messages: told of what fails here, and not in a request.
         accept: what is answered to requests that take anything; None for JSON, or JSON Lines where keys were sent.
+        chunk_seconds: how long the next bytes of a body are waited for.
+        body_seconds: how long all of a body is waited for.
+        image_bytes: how much of the bodies of images is held.
     """
 
-    def __init__(self, messages: Messages, accept: str | None) -> None:
+    def __init__(
+        self,
+        messages: Messages,
+        accept: str | None,
+        chunk_seconds: float = _CHUNK_SECONDS,
+        body_seconds: float = _BODY_SECONDS,
+        image_bytes: int = _IMAGE_BYTES,
+    ) -> None:
         self._messages, self._accept = messages, accept
+        self._chunk_seconds, self._body_seconds = chunk_seconds, body_seconds
         self._model: tuple[SharedCounter, KeyCounter] | None = None
-        self._images_at_once = asyncio.Semaphore(_IMAGES_AT_ONCE)
+        self._images_at_once, self._image_bytes = asyncio.Semaphore(_IMAGES_AT_ONCE), ByteRoom(image_bytes)
         self.asgi = Starlette(
             routes=[
                 Route("/ping", self._ping),
@@ -103,7 +119,8 @@ class CountingApp:
             raise HTTPException(406, f"nothing in the Accept header can be given; there is {', '.join(OFFERED)}")
         try:
             if is_image:
-                async with self._images_at_once:
+                size = _length(request, MAX_IMAGE_BYTES)
+                async with self._images_at_once, self._image_bytes.taken(MAX_IMAGE_BYTES if size is None else size):
                     return await self._count_image(request, shared, media_type)
             return await self._count_keys(request, keys, shared, media_type)
         except (UnreadableImage, BadLine) as error:
@@ -123,10 +140,8 @@ class CountingApp:
         return self._model
 
     async def _count_image(self, request: Request, shared: SharedCounter, media_type: str) -> Response:
-        data = bytearray()
-        async for chunk in _body(request, MAX_IMAGE_BYTES):
-            data += chunk
-        shares = await asyncio.wrap_future(shared.count(bytes(data)))
+        data = b"".join([chunk async for chunk in self._body(request, MAX_IMAGE_BYTES)])
+        shares = await asyncio.wrap_future(shared.count(data))
         card = shared.counter.card
         row = counted_row(None, None, shares, card.labels, datetime.now(UTC)) | {"model_id": shared.counter.model_id}
         return Response(render_image(row, media_type, card.labels), media_type=media_type)
@@ -134,7 +149,7 @@ class CountingApp:
     async def _count_keys(self, request: Request, keys: KeyCounter, shared: SharedCounter, media_type: str) -> Response:
         file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 # it is read until the answer has ended
         try:
-            async for chunk in _body(request, MAX_LINES_BYTES):
+            async for chunk in self._body(request, MAX_LINES_BYTES):
                 file.write(chunk)
             # All lines are looked at before one is counted: an answer that has begun cannot become a refusal.
             await run_in_threadpool(keys.open_buckets, read_lines(file))
@@ -163,23 +178,42 @@ class CountingApp:
         finally:
             file.close()
 
+    async def _body(self, request: Request, limit: int) -> AsyncIterator[bytes]:
+        _length(request, limit)
+        taken, chunks = 0, request.stream()
+        now = asyncio.get_running_loop().time
+        until = now() + self._body_seconds
+        while True:
+            try:
+                async with asyncio.timeout_at(min(now() + self._chunk_seconds, until)):
+                    chunk = await anext(chunks, None)
+            except TimeoutError:
+                said = f"the body did not come: {taken:,} bytes, and then no more in time"
+                raise HTTPException(408, said, {"connection": "close"}) from None
+            if chunk is None:
+                return
+            taken += len(chunk)
+            if taken > limit:
+                raise _too_large(limit)
+            yield chunk
+
     def _tell(self, error: Exception) -> str:
         line = str(error) if isinstance(error, ReconcileError) else f"unexpected {type(error).__name__}: {error}"
         self._messages.error(line)
         return line
 
 
-async def _body(request: Request, limit: int) -> AsyncIterator[bytes]:
+def _length(request: Request, limit: int) -> int | None:
+    """Bytes of the body, where the request says it."""
+    said = request.headers.get("content-length")
+    if said is not None and int(said) > limit:
+        raise _too_large(limit)
+    return None if said is None else int(said)
+
+
+def _too_large(limit: int) -> HTTPException:
     # uvicorn reads on and throws away what follows such an answer: many clients listen only when they have sent all.
-    too_large = HTTPException(413, f"the body is over the limit of {limit // 2**20} MB")
-    if int(request.headers.get("content-length") or 0) > limit:
-        raise too_large
-    taken = 0
-    async for chunk in request.stream():
-        taken += len(chunk)
-        if taken > limit:
-            raise too_large
-        yield chunk
+    return HTTPException(413, f"the body is over the limit of {limit // 2**20} MB")
 
 
 async def _refuse(_: Request, error: Exception) -> Response:

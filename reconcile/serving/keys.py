@@ -14,6 +14,7 @@ from reconcile.cores import fetches_in_flight
 from reconcile.count_rows import counted_row, uncounted_row
 from reconcile.errors import ReconcileError
 from reconcile.images import UnreadableImage, check_size
+from reconcile.serving.byte_room import ByteRoom
 from reconcile.serving.request_lines import BadLine
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ Row = dict[str, Any]
 """The columns of `store.COUNTS_SCHEMA`, and model_id."""
 _AHEAD = 1024
 """Rows of a request that may wait for one before them: an image that S3 is slow with should not hold up the others."""
+_IMAGE_BYTES = 512 * 2**20
+"""Of images that are fetched and not yet counted; each fetch that is under way has one more image at most."""
 
 
 class KeyCounter:
@@ -35,14 +38,17 @@ class KeyCounter:
         shared: the model.
         access: how S3 is reached.
         bucket: where images lie whose line names no bucket; empty for nowhere.
+        image_bytes: how much of images that are fetched and not yet counted is held.
     """
 
-    def __init__(self, shared: SharedCounter, access: S3Access, bucket: str) -> None:
+    def __init__(self, shared: SharedCounter, access: S3Access, bucket: str, image_bytes: int = _IMAGE_BYTES) -> None:
         self._shared, self._access, self._bucket = shared, access, bucket
         self._buckets: dict[str, Bucket] = {}
         self._lock = threading.Lock()
         self._fetchers = ThreadPoolExecutor(fetches_in_flight(), "fetch")
-        # Images that are fetched and not yet counted: memory depends on no request's length.
+        # Images that are fetched and not yet counted: memory depends on no request's length. Their number is limited
+        # for what small ones become when they are decoded.
+        self._bytes = ByteRoom(image_bytes)
         self._room = threading.Semaphore(2 * shared.counter.workers * shared.counter.batch_size)
 
     def open_buckets(self, lines: Iterable[RequestLine]) -> None:
@@ -107,9 +113,12 @@ class KeyCounter:
             answer.set_exception(error)
         else:
             self._room.acquire()
-            self._shared.count(data).add_done_callback(lambda counted: self._answer(line, counted, answer))
+            size = len(data)
+            self._bytes.take(size)
+            self._shared.count(data).add_done_callback(lambda counted: self._answer(line, size, counted, answer))
 
-    def _answer(self, line: RequestLine, counted: Future[Shares], answer: Future[Row]) -> None:
+    def _answer(self, line: RequestLine, size: int, counted: Future[Shares], answer: Future[Row]) -> None:
+        self._bytes.give_back(size)
         self._room.release()
         error = counted.exception()
         if error is None:

@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from reconcile.config import Settings
     from reconcile.messages import Messages
 
+_LAST_ANSWERS_SECONDS = 600
+"""After SIGTERM. A request with keys may take minutes, and SageMaker by default waits no longer for an answer."""
+
 
 def serve(settings: Settings, host: str, port: int, messages: Messages) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests that have begun are answered before it ends.
+    """Serve until SIGTERM or Ctrl-C; requests that have begun are answered before it ends, if ten minutes are enough.
 
     Args:
         settings: model, device, batch size; bucket and how to reach it, for requests that name keys.
@@ -43,7 +46,14 @@ def serve(settings: Settings, host: str, port: int, messages: Messages) -> None:
         raise UsageError(f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is {asked}; there is {', '.join(OFFERED)}")
     app = CountingApp(messages, accept)
     # uvicorn would tell of requests, and of failures with tracebacks; what is worth telling is told by `app`.
-    config = uvicorn.Config(app.asgi, log_config=None, log_level="critical", access_log=False, server_header=False)
+    config = uvicorn.Config(
+        app.asgi,
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS,
+    )
     server = uvicorn.Server(config)
     loaded: Future[None] = Future()
     with _listen(host, port) as listening:

@@ -159,6 +159,18 @@ def test_a_table_of_keys_and_etags(ending, access, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("unit", [1, 1000, 1_000_000])
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_time_may_be_a_number(ending, unit, missing, access, tmp_path):
+    times = [int(NOON.timestamp()) * unit, None if missing else 20260102]
+    table = pd.DataFrame({"key": ["a", "b"], "etag": ["1", "2"], "last_modified": times})
+    path = tmp_path / f"keys.{ending}"
+    table.to_parquet(path) if ending == "parquet" else table.to_csv(path, index=False)
+    found = listed(Keys(str(path), access, open_bucket("warehouse", access), tmp_path), "")
+    assert [one["modified"] for one in found] == [NOON, None if missing else NOON.replace(hour=0)]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

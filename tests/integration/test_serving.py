@@ -288,6 +288,19 @@ def test_sigterm_is_obeyed_when_what_has_begun_is_answered(grey_model, tmp_path)
     assert server.log.read_text().endswith("stopped; 1 images were counted in 1 batches\n")
 
 
+def test_one_half_sent_request_does_not_keep_the_server_from_ending(grey_model, tmp_path):
+    # As the server is, but for its patience.
+    patience = "from reconcile.serving import server; server._LAST_ANSWERS_SECONDS = 1"
+    command = [sys.executable, "-c", f"{patience}; from reconcile.cli import main; main()"]
+    server = Server(tmp_path, "--model", grey_model, command=command).wait_until_ready()
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\nhal")
+        server.ask("GET", "/ping")  # it has been heard
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(30) == 0
+    assert server.log.read_text().endswith("stopped; 0 images were counted in 0 batches\n")
+
+
 def test_what_cannot_serve_ends_with_one_line(grey_model, tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

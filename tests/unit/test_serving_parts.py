@@ -2,15 +2,23 @@
 
 import asyncio
 import json
+import threading
+from concurrent.futures import Future
 
 import pytest
 
+from reconcile.bucket import S3Access, open_bucket
 from reconcile.config import load_settings
+from reconcile.counter import load_counter
 from reconcile.errors import ReconcileError
 from reconcile.messages import Messages
 from reconcile.serving.app import CountingApp
+from reconcile.serving.byte_room import ByteRoom
 from reconcile.serving.choice import load_chosen
-from tests.conftest import write_grey_model
+from reconcile.serving.keys import KeyCounter
+from reconcile.serving.request_lines import RequestLine
+from reconcile.serving.shared_counter import SharedCounter
+from tests.conftest import grey_photo, write_grey_model
 
 
 def chosen(monkeypatch, folder, **settings):
@@ -41,6 +49,123 @@ def test_where_sagemaker_brought_no_model_the_shipped_one_is_taken(monkeypatch, 
         shipped,
         [f"there is no .onnx file in {tmp_path}, so the shipped model counts"],
     )
+
+
+def invocation(app, *chunks, length=None, stuck=False):
+    """Status, headers and JSON of the answer to an image that comes in chunks, or stops coming."""
+
+    async def ask():
+        sent, coming = [], [*chunks]
+
+        async def receive():
+            if not coming and stuck:
+                await asyncio.Event().wait()
+            return {"type": "http.request", "body": coming.pop(0), "more_body": bool(coming) or stuck}
+
+        async def send(message):
+            sent.append(message)
+
+        headers = [] if length is None else [(b"content-length", str(length).encode())]
+        scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": headers, "query_string": b""}
+        await app.asgi(scope, receive, send)
+        return sent[0]["status"], dict(sent[0]["headers"]), json.loads(sent[1]["body"])
+
+    return ask()
+
+
+@pytest.fixture(scope="module")
+def shared(grey_model):
+    """A model that counts on this machine."""
+    return SharedCounter(load_counter(grey_model, "cpu", print))
+
+
+@pytest.mark.parametrize("deadlines", [{"chunk_seconds": 0.05}, {"body_seconds": 0.05}])
+def test_a_body_that_does_not_come_is_waited_for_no_longer(shared, deadlines):
+    app = CountingApp(Messages("text"), None, **deadlines)
+    app.begin(shared, None)
+    status, headers, said = asyncio.run(invocation(app, b"hal", length=100_000, stuck=True))
+    assert (status, headers[b"connection"]) == (408, b"close")
+    assert said == {"error": "the body did not come: 3 bytes, and then no more in time"}
+    photo = grey_photo(4)
+    status, _, said = asyncio.run(invocation(app, photo[:100], photo[100:]))
+    assert (status, said["predicted_count"]) == (200, 4)
+
+
+class HeldBack:
+    """Counts when it is told to; `at_once` is the most bytes that it ever had to count."""
+
+    def __init__(self, shared, go):
+        self.counter, self._shared, self._go = shared.counter, shared, go
+        self._lock, self._held, self.at_once = threading.Lock(), 0, 0
+
+    def count(self, data):
+        counted = Future()
+        with self._lock:
+            self._held += len(data)
+            self.at_once = max(self.at_once, self._held)
+        threading.Thread(target=self._count, args=(data, counted), daemon=True).start()
+        return counted
+
+    def _count(self, data, counted):
+        self._go.wait()
+        shares = self._shared.count(data).result()
+        with self._lock:
+            self._held -= len(data)
+        counted.set_result(shares)
+
+
+def test_of_many_images_only_so_many_bytes_are_held(shared):
+    photo, go = grey_photo(5), threading.Event()
+    held = HeldBack(shared, go)
+    app = CountingApp(Messages("text"), None, image_bytes=3 * len(photo) + 1)
+    app.begin(held, None)
+
+    async def all_at_once():
+        asked = [asyncio.create_task(invocation(app, photo, length=len(photo))) for _ in range(10)]
+        # One that does not say how long it is may be larger than all of the room.
+        asked.append(asyncio.create_task(invocation(app, photo)))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        go.set()
+        return await asyncio.gather(*asked)
+
+    answers = asyncio.run(all_at_once())
+    assert [(status, said["predicted_count"]) for status, _, said in answers] == [(200, 5)] * 11
+    assert held.at_once == 3 * len(photo)
+
+
+@pytest.mark.parametrize("images", [0, 1, 3])
+def test_of_many_keys_only_so_many_bytes_are_held(shared, tmp_path, images):
+    photo, go = grey_photo(5), threading.Event()
+    held = HeldBack(shared, go)
+    (tmp_path / "1.jpg").write_bytes(photo)
+    [[stored]] = open_bucket(str(tmp_path), S3Access()).pages()
+    keys = KeyCounter(held, S3Access(), f"{tmp_path}/", image_bytes=images * len(photo) + 1)
+    threading.Timer(0.2, go.set).start()
+    lines = [RequestLine(key=stored.key, etag=stored.etag)] * 10
+    rows = [row for found in keys.rows(lines) for row in found]
+    assert [row["predicted_count"] for row in rows] == [5] * 10
+    assert held.at_once <= max(images, 1) * len(photo)
+
+
+def test_whoever_goes_while_they_wait_for_room_leaves_it_to_others():
+    async def scene():
+        room = ByteRoom(10)
+        async with room.taken(9):
+            gone = asyncio.create_task(enter(room, 5))
+            small = asyncio.create_task(enter(room, 1))
+            await asyncio.sleep(0)
+            assert not small.done()  # nobody is overtaken
+            gone.cancel()
+            await asyncio.wait_for(small, 10)
+        await asyncio.wait_for(enter(room, 10), 10)
+        await asyncio.wait_for(enter(room, 100), 10)
+
+    async def enter(room, size):
+        async with room.taken(size):
+            pass
+
+    asyncio.run(scene())
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/ping"), ("POST", "/invocations")])

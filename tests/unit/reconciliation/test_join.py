@@ -105,3 +105,18 @@ def test_a_part_that_cannot_be_read_is_one_line(tmp_path):
     (tmp_path / "part.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(ReconcileError, match=r"cannot read the counts in <out>: .*part\.parquet"):
         Night(tmp_path, LABELS, [str(tmp_path / "part.parquet")], [])
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_a_key_that_is_told_twice_the_photo_that_was_counted_is_taken(night_of, tmp_path, order):
+    """With no time, as a table of --keys may have it; the other is tried each night, and has changed each night."""
+    untimed = [stored("i/a.jpg", etag)._replace(modified=None) for etag in ("x", "y", "z")][::order]
+    again = {"reason": "the object changed", "try_again": True}
+    counts = [
+        count_row("i/a.jpg", None, "x", **again),
+        count_row("i/a.jpg", 3, "y"),
+        count_row("i/a.jpg", None, "z", **again),
+    ]
+    night = night_of(untimed, counts, [record_row("r/a.json", "a", 3)])
+    rows = reconciled(night, tmp_path)
+    assert rows[["image_key", "image_etag", "status"]].values.tolist() == [["i/a.jpg", "y", "match"]]
