@@ -3,7 +3,7 @@
     python -m benchmarks.scaling
 
 writes them into that page and prints them. Nothing is measured here: what they stand on is in
-scaling_figures.py. Of a figure that is not there yet, every cell that follows from it says so.
+scaling_figures.py.
 """
 
 from __future__ import annotations
@@ -14,22 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.scaling_figures import FIGURES, known
+from reconcile.cores import FETCHES_A_CORE, MOST_FETCHES
+from reconcile.counting import PART_ROWS, PART_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "SCALING.md"
-NOT_YET = "TO BE FILLED"
 NIGHT_SECONDS = 6 * 3600
 SCALES = {"1 warehouse": 388_861, "100 warehouses": 38_886_100, "175 million bins": 175_000_000}
-PART_ROWS = 1024  # reconcile.counting.PART_ROWS: so many rows a part, or fewer where ten seconds pass first
-FETCHES_A_CORE, MOST_FETCHES = 16, 256  # reconcile.counting.fetches_in_flight
 FLOPS_OF_RESNET50 = 4.089 / 3.664 * (224 / 160) ** 2  # torchvision's GFLOPS of ResNet50 and 34, at 224 px; ours has 160
 
 
 def figures() -> list[str]:
     """Every number that the other tables stand on."""
-    rows = [(one.what, NOT_YET if one.value is None else f"{one.value:,}", one.source) for one in FIGURES.values()]
+    rows = [(one.what, f"{one.value:,}", one.source) for one in FIGURES.values()]
     return table(("figure", "value", "source"), rows)
 
 
@@ -47,7 +46,7 @@ def requests() -> list[str]:
         "LIST of photos": lambda bins: f"{math.ceil(bins / known('page')):,}, {dollars(bins * listing)}",
         "one LIST after another takes": lambda bins: waiting(bins / known("page")),
         "an S3 Inventory of the photos instead": lambda bins: dollars(bins * known("inventory") / 1e6),
-        "reading it takes": lambda bins: measured("keys", bins / 1e6),
+        "reading it takes": lambda bins: lasting(bins / 1e6 * known("keys") / 3600),
     }
     rows = [(what, *(cell(bins) for bins in SCALES.values())) for what, cell in cells.items()]
     return table(("a night in which every photo is new", *SCALES), rows)
@@ -63,10 +62,10 @@ def machines() -> list[str]:
     rows = [("two cores without VNNI, measured", *counting((2 * plain, 2 * plain), None))]
     rows += [(f"EC2 {machine}", *counting(speed, machine)) for machine, speed in speeds.items()]
     for name, prices in (("serve", "ml."), ("ray", "")):
-        share = None if FIGURES[name].value is None else known(name) / (2 * plain)
+        share = known(name) / (2 * plain)
         for machine, (least, most) in speeds.items():
-            cells = None if share is None else counting((least * share, most * share), prices + machine)
-            rows.append((f"{'SageMaker' if prices else 'Ray on'} {prices}{machine}", *(cells or (NOT_YET,) * 4)))
+            cells = counting((least * share, most * share), prices + machine)
+            rows.append((f"{'SageMaker' if prices else 'Ray on'} {prices}{machine}", *cells))
     return table(("machine", "images/s of one", *SCALES), rows)
 
 
@@ -92,21 +91,22 @@ def joining() -> list[str]:
     one = (f"{known('join one')} s", f"{known('memory one'):.0f} MB", *disk_and_parts(SCALES["1 warehouse"]))
     rows = [("an `<out>` and a process for each warehouse", *one)]
     for name in ("100 warehouses", "175 million bins"):
-        join = (measured("join 20", SCALES[name] / 1e6), measured("memory 20", 1, " MB at 20 million"))
+        join = (lasting(SCALES[name] / 1e6 * known("join 20") / 3600), f"{known('memory 20'):,.0f} MB at 20 million")
         rows.append((f"one for all: {name}", *join, *disk_and_parts(SCALES[name])))
     return table(("", "each takes", "memory", "temporary disk", "its counts", "to bring them from S3"), rows)
 
 
 def disk_and_parts(bins: int) -> tuple[str, str, str]:
-    """Temporary disk; parts and bytes of counts; how long it takes to bring these from S3 one after another."""
-    parts = math.ceil(bins / PART_ROWS)
-    return measured("disk", bins / 1e6, " MB"), f"{parts:,} parts, {size(bins * known('count'))}", waiting(parts)
+    """Temporary disk; parts and bytes of counts; how long two cores take to bring these from S3.
 
-
-def measured(name: str, times: float, unit: str = " s") -> str:
-    """A cell that follows from a figure which may not be there yet."""
-    value = FIGURES[name].value
-    return NOT_YET if value is None else f"{value * times:,.0f}{unit}"
+    A part has as many rows as are counted in ten seconds, up to a number: few on two cores, as many as may be on 16.
+    """
+    fewest, most = (math.ceil(bins / rows) for rows in (PART_ROWS, 2 * known("plain") * PART_SECONDS))
+    at_once = 2 * FETCHES_A_CORE
+    bringing = between(
+        [lasting(fewest * known("fast") / at_once / 3600), lasting(most * known("slow") / at_once / 3600)]
+    )
+    return size(bins * known("disk")), f"{fewest:,} – {most:,} parts, {size(bins * known('count'))}", bringing
 
 
 def quiet() -> list[str]:
@@ -144,8 +144,10 @@ def waiting(requests: float) -> str:
 
 
 def lasting(hours: float) -> str:
-    """4 min, 5.1 h."""
-    return f"{hours:,.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"
+    """3 s (at least 1), 4 min, 5.1 h."""
+    if hours >= 1:
+        return f"{hours:,.1f} h"
+    return f"{hours * 60:.0f} min" if hours >= 1 / 60 or hours == 0 else f"{max(1, hours * 3600):.0f} s"
 
 
 def between(ends: list[str]) -> str:

@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     instance_count: int = Field(default=1, ge=1)
     sagemaker_options: Path | None = None
     ray_address: str | None = None
-    ray_gpus_per_actor: float | None = Field(default=None, gt=0)
+    ray_gpus_per_actor: float | None = Field(default=None, gt=0, le=1)
     limit: int | None = Field(default=None, ge=1)
     run_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     log_format: LogFormat = "text"

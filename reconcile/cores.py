@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
-FETCHES_A_CORE = 16
+FETCHES_A_CORE, MOST_FETCHES = 16, 256
 
 
 def available_cores(cgroup: Path = _CGROUP) -> int:
@@ -42,4 +42,4 @@ def fetches_in_flight() -> int:
     An object of S3 is some 20 ms under way, whoever asks, so that these bring about as many a second as a core can
     decode that does nothing else, as on a machine with a GPU. More would only wait for the decoders.
     """
-    return min(FETCHES_A_CORE * available_cores(), 256)
+    return min(FETCHES_A_CORE * available_cores(), MOST_FETCHES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sys
 import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -99,19 +98,11 @@ def _sagemaker(settings: Settings) -> str:
 
 
 def _ray(settings: Settings) -> str:
-    from reconcile.engines.ray_cluster import quiet
     from reconcile.engines.ray_engine import RayEngine
 
     warnings: list[str] = []
-    try:
-        engine = RayEngine(settings, warnings.append)
-        return "; ".join(
-            [f"{engine.size}, would count on {engine.device} with model {engine.model.model_id}", *warnings]
-        )
-    finally:
-        if ray := sys.modules.get("ray"):  # it may not be installed
-            with quiet():
-                ray.shutdown()
+    told = RayEngine(settings, warnings.append).check()
+    return "; ".join([told, *warnings])
 
 
 def _bucket(settings: Settings) -> Iterator[Finding]:

@@ -45,7 +45,9 @@ class Manifest:
     def age(self, now: datetime) -> str:
         """How old it is, in words."""
         hours = (now - self.created).total_seconds() / 3600
-        return f"{hours:.0f} hours old" if hours < 72 else f"{hours / 24:.0f} days old"
+        if hours < 72:
+            return f"{hours:.0f} hour{'' if round(hours) == 1 else 's'} old"
+        return f"{hours / 24:.0f} days old"
 
 
 def read_manifest(data: bytes, source: str) -> Manifest:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from reconcile.backlog import as_table
 from reconcile.bucket import StoredObject
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE = 50_000
 _BULK_SECONDS = 0.2
 """A listing that takes longer for a page is not kept waiting for another."""
-_LOOKS = 4
-"""How often all that is known is looked through for keys in any order, at most, for each time that they are as many."""
+_REST = 20
+"""How many times as long as the last look through all that is known took, none is made."""
 
 
 class Listing:
@@ -69,52 +68,52 @@ class Listing:
             parts.project(f"{column}, etag, try_again").insert_into(self._known)
             self._parts.update(new)
 
-    def new(self, pages: Iterable[Page], limit: int | None = None, *, in_order: bool) -> Iterator[list[StoredObject]]:
+    def new(self, pages: Iterable[Page], limit: int | None = None) -> Iterator[list[StoredObject]]:
         """Note what is listed, up to `limit`, and give back what is new.
 
+        To tell what is new, all that is known has to be looked through. The longer that takes, the longer a listing
+        goes on before it is done again.
+
         Args:
-            pages: of a listing, or of what stands for one.
+            pages: of a listing, or of what stands for one, in any order.
             limit: of objects.
-            in_order: keys rise. Then what is known of each stretch is found among its neighbours. Else all that is
-                known has to be looked through, which is done for the more keys at a time the more are known.
         """
         cursor = self._database.cursor()
-        least = 0 if in_order else len(cursor.table(self._known)) // _LOOKS
         start = end = 0
-        first = last = None
+        due = 0.0
         for page in _bulk(pages):
             table = page if limit is None else page.slice(0, limit - end)
             places = np.arange(end, end + len(table))
             cursor.register("page", table.append_column("position", pa.array(places)))
-            cursor.execute(
-                f"INSERT INTO {self._name} SELECT position, key, bin_of(key), size, etag, modified FROM page"
-            )
+            columns = "position, key, bin_of(key), size, etag, modified"
+            cursor.execute(f"INSERT INTO {self._name} SELECT {columns} FROM page")
             end += len(table)
             self._rows += len(table)
-            ends = pc.min_max(table["key"]).as_py()
-            first = ends["min"] if first is None else min(first, ends["min"])
-            last = ends["max"] if last is None else max(last, ends["max"])
-            if end - start >= least or end == limit:
-                yield from self._new_between(start, end, first, last)
-                start, first, last = end, None, None
+            if time.monotonic() >= due or end == limit:
+                looked = time.monotonic()
+                found = self._new_between(start, end)
+                now = time.monotonic()
+                start, due = end, now + _REST * (now - looked)
+                yield from _as_pages(found)
             if end == limit:
                 return
         if start < end:
-            yield from self._new_between(start, end, first, last)
+            yield from _as_pages(self._new_between(start, end))
 
-    def _new_between(self, start: int, end: int, first: str | None, last: str | None) -> Iterator[list[StoredObject]]:
-        """What is new of a stretch, in pages; one that is empty, where nothing is."""
-        stretch = {"start": start, "end": end, "first": first, "last": last}
-        found = self._database.cursor().sql(query(self._step), params=stretch).to_arrow_reader(_ROWS_AT_ONCE)
-        is_empty = True
-        for batch in found:
-            yield [StoredObject(*row) for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)]
-            is_empty = False
-        if is_empty:
-            yield []
+    def _new_between(self, start: int, end: int) -> pa.Table:
+        """What is new of a stretch."""
+        cursor = self._database.cursor()
+        return cursor.sql(query(self._step), params={"start": start, "end": end}).to_arrow_table()
 
     def __len__(self) -> int:
         return self._rows
+
+
+def _as_pages(found: pa.Table) -> Iterator[list[StoredObject]]:
+    """Pages of these; one that is empty, where there is nothing."""
+    for start in range(0, max(len(found), 1), _ROWS_AT_ONCE):
+        columns = (column.to_pylist() for column in found.slice(start, _ROWS_AT_ONCE).columns)
+        yield [StoredObject(*row) for row in zip(*columns, strict=True)]
 
 
 def of_bins(pages: Iterable[Page], wanted: set[str]) -> Iterator[pa.Table]:

@@ -33,10 +33,8 @@ class NightListing:
     """
 
     def __init__(self, settings: Settings, bucket: Bucket, work: Path, messages: Messages) -> None:
-        self._settings = settings
+        self._settings, self._bucket = settings, bucket
         self._told_by: Bucket | Keys = bucket
-        self.in_order = settings.keys is None
-        """Keys rise."""
         if settings.keys is not None:
             self._told_by = keys = Keys(settings.keys, s3_access(settings), bucket, work)
             messages.say(keys.in_words(), stage="list")
@@ -51,16 +49,29 @@ class NightListing:
         pages = self._told_by.pages(self._settings.records_prefix)
         return _only(pages, is_json=True) if _overlap(self._settings) else iter(pages)
 
+    def need_photos(self, backlog: Backlog) -> None:
+        """Wait for the first page of photos.
 
-def need_a_page(backlog: Backlog, bucket: Bucket, what: str, prefix: str) -> None:
-    """Wait for the first page of photos or records.
+        Raises:
+            ReconcileError: there is none.
+        """
+        self._need(backlog, "photos", self._settings.images_prefix, "is --images-prefix right?")
 
-    Raises:
-        ReconcileError: there is none.
-    """
-    if not backlog.has_a_page():
-        flag = "--images-prefix" if what == "photos" else "--records-prefix"
-        raise ReconcileError(f"there are no {what} under {bucket.url(prefix)}; is {flag} right?")
+    def need_records(self, backlog: Backlog) -> None:
+        """Wait for the first page of records.
+
+        Raises:
+            ReconcileError: there is none.
+        """
+        advice = (
+            "is --records-prefix right?" if self._settings.keys is None else "add them, or name a table with --records"
+        )
+        self._need(backlog, "records", self._settings.records_prefix, advice)
+
+    def _need(self, backlog: Backlog, what: str, prefix: str, advice: str) -> None:
+        if not backlog.has_a_page():
+            told = "there are" if self._settings.keys is None else f"--keys {self._settings.keys} names"
+            raise ReconcileError(f"{told} no {what} under {self._bucket.url(prefix)}; {advice}")
 
 
 def told(pages: Iterator[list[StoredObject]], what: str, messages: Messages) -> Iterator[list[StoredObject]]:

@@ -13,7 +13,7 @@ from reconcile.errors import ReconcileError
 from reconcile.finishing import finish
 from reconcile.interruption import Interrupted
 from reconcile.lock import locked
-from reconcile.night_listing import NightListing, need_a_page, told
+from reconcile.night_listing import NightListing, told
 from reconcile.places import Places, open_places, s3_access
 from reconcile.reconciliation import Night
 from reconcile.summary import Summary
@@ -115,19 +115,19 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
                 night.use_table_records(path, settings.records, settings.records_columns, only_of_images=is_limited)
             listing = NightListing(settings, places.bucket, work, messages)
             # Nothing is counted before it is sure that there are photos, and records to hold them against.
-            photos = night.new_images(listing.photos(), settings.limit, in_order=listing.in_order)
+            photos = night.new_images(listing.photos(), settings.limit)
             images.fill(told(photos, "photos", messages))
             if settings.records is None and not is_limited:
-                listed = night.new_records(listing.records(), only_of_images=False, in_order=listing.in_order)
+                listed = night.new_records(listing.records(), only_of_images=False)
                 records.fill(told(listed, "records", messages))
-                need_a_page(records, places.bucket, "records", settings.records_prefix)
-            need_a_page(images, places.bucket, "photos", settings.images_prefix)
+                listing.need_records(records)
+            listing.need_photos(images)
             taken = _count(settings, places, images, summary, messages)
             summary.images = night.image_count
             summary.already_counted = summary.images - taken
             if settings.records is None:
                 if is_limited:  # which records are wanted is known only now
-                    listed = night.new_records(listing.records(), only_of_images=True, in_order=listing.in_order)
+                    listed = night.new_records(listing.records(), only_of_images=True)
                     records.fill(told(listed, "records", messages))
                 _read_records(places, records, summary, messages)
                 night.use_json_records()

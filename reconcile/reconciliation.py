@@ -114,32 +114,26 @@ class Night:
         """A backlog that keeps what it holds in this database."""
         return Backlog(self._database, name)
 
-    def new_images(
-        self, pages: Iterable[Page], limit: int | None, *, in_order: bool = True
-    ) -> Iterator[list[StoredObject]]:
+    def new_images(self, pages: Iterable[Page], limit: int | None) -> Iterator[list[StoredObject]]:
         """Note the images that are listed, up to `limit`, and give back those that are not counted yet.
 
         Args:
             pages: of a listing, or of what stands for one.
             limit: of images, whether new or not.
-            in_order: their keys rise.
         """
-        return self._images.new(pages, limit, in_order=in_order)
+        return self._images.new(pages, limit)
 
-    def new_records(
-        self, pages: Iterable[Page], *, only_of_images: bool, in_order: bool = True
-    ) -> Iterator[list[StoredObject]]:
+    def new_records(self, pages: Iterable[Page], *, only_of_images: bool) -> Iterator[list[StoredObject]]:
         """Note the records that are listed and give back those that are not read yet.
 
         Args:
             pages: of a listing, or of what stands for one.
             only_of_images: leave out records of bins that have no image in this run.
-            in_order: their keys rise.
         """
         if only_of_images:
             found = self._database.cursor().execute("SELECT bin_id FROM listed_images").fetchall()
             pages = of_bins(pages, {name for (name,) in found})
-        return self._records.new(pages, in_order=in_order)
+        return self._records.new(pages)
 
     @property
     def image_count(self) -> int:

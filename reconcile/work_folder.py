@@ -1,4 +1,4 @@
-"""The folder in which one run works: thrown away at its end, and by the next run where it was killed."""
+"""Folders in which one run works: thrown away at its end, and by the next run where it was killed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,24 +26,47 @@ _FULL_WORDS = ("No space left on device", "Disk quota exceeded", "max_temp_direc
 
 @contextmanager
 def work_folder() -> Iterator[Path]:
-    """A folder in the system's place for temporary files (TMPDIR), for DuckDB's tables and what it spills.
+    """A `held_folder` in the system's place for temporary files (TMPDIR), for DuckDB's tables and what it spills.
+
+    Raises:
+        ReconcileError: it cannot be made, or there is no room left in it; what DuckDB raises within is one, too.
+    """
+    with ExitStack() as ended:
+        try:
+            folder = ended.enter_context(held_folder(Path(tempfile.gettempdir()), _PREFIX))
+        except OSError as error:
+            raise ReconcileError(f"no folder to work in: {error.strerror or error}; set TMPDIR to one") from None
+        with _explaining(folder):
+            yield folder
+
+
+@contextmanager
+def held_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """A new folder that goes at the end, and with it those of this prefix that killed runs left.
 
     The operating system lets go of a lock when its holder dies, however it dies: that is how a folder that a killed run
     left is told from one that is in use, on this machine or in another container of it.
 
     Raises:
-        ReconcileError: it cannot be made, or there is no room left in it; what DuckDB raises within is one, too.
+        OSError: it cannot be made.
     """
-    try:
-        for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-            _remove_if_left(left)
-        made = Path(tempfile.mkdtemp(prefix="reconcile-new-"))
-        held = _lock(made)
-        folder = made.rename(made.with_name(made.name.replace("reconcile-new-", _PREFIX)))
-    except OSError as error:
-        raise ReconcileError(f"no folder to work in: {error.strerror or error}; set TMPDIR to one") from None
+    for left in parent.glob(f"{prefix}*"):
+        _remove_if_left(left)
+    made = Path(tempfile.mkdtemp(prefix="reconcile-new-", dir=parent))
+    held = _lock(made)
+    folder = made.rename(made.with_name(made.name.replace("reconcile-new-", prefix)))
     try:
         yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+@contextmanager
+def _explaining(folder: Path) -> Iterator[None]:
+    """What DuckDB and the disk raise within is one line."""
+    try:
+        yield
     except (duckdb.Error, OSError, ReconcileError) as error:
         # A library that reads and writes may have been taken to fail at reading.
         cause = error.__context__ if isinstance(error, ReconcileError) else error
@@ -58,9 +81,6 @@ def work_folder() -> Iterator[Path]:
             detail = str(error).splitlines()[0][:300]
             raise ReconcileError(f"DuckDB: {detail} (it works in {folder.parent})") from None
         raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(held)
 
 
 def _is_full(error: BaseException) -> bool:

@@ -2,11 +2,6 @@
 -- An image is known by its key and etag; one that could not be fetched last time is tried again.
 SELECT listed.key, size, listed.etag, modified
 FROM listed_images AS listed
-ANTI JOIN (
-    -- Keys of a stretch are neighbours where they are listed in order, and so are most of a part's: much of the table need
-    -- not be looked at.
-    SELECT * FROM counted WHERE key BETWEEN $first AND $last
-) AS known
-    ON known.key = listed.key AND known.etag = listed.etag AND NOT known.try_again
+ANTI JOIN counted AS known ON known.key = listed.key AND known.etag = listed.etag AND NOT known.try_again
 WHERE position >= $start AND position < $end
 ORDER BY position

@@ -1,11 +1,6 @@
 -- A row: one listed record (of a stretch of the listing) that has not been read yet, known by its key and etag.
 SELECT listed.key, size, listed.etag, modified
 FROM listed_records AS listed
-ANTI JOIN (
-    -- Keys of a stretch are neighbours where they are listed in order, and so are most of a part's: much of the table need
-    -- not be looked at.
-    SELECT * FROM read_records WHERE key BETWEEN $first AND $last
-) AS known
-    ON known.key = listed.key AND known.etag = listed.etag AND NOT known.try_again
+ANTI JOIN read_records AS known ON known.key = listed.key AND known.etag = listed.etag AND NOT known.try_again
 WHERE position >= $start AND position < $end
 ORDER BY position

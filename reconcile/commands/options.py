@@ -60,7 +60,8 @@ RayAddress = Annotated[
     option("HOST:6379 of a Ray cluster (default: RAY_ADDRESS, else a Ray of this machine alone).", ELSEWHERE),
 ]
 RayGpusPerActor = Annotated[
-    float | None, option("Share of a GPU that each counting actor takes (default: 1; 0.5 puts two on one).", ELSEWHERE)
+    float | None,
+    option("Share of a GPU, at most 1, that each counting actor takes (default: 1; 0.5 puts two on one).", ELSEWHERE),
 ]
 Out = Annotated[
     str | None,

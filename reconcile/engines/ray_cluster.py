@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import signal
 import socket
 import sys
-from contextlib import contextmanager, redirect_stdout
+import tempfile
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconcile import __version__
 from reconcile.cores import available_cores
 from reconcile.errors import ReconcileError, UsageError
+from reconcile.work_folder import held_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _OWN = "local"
+_FOLDER = "reconcile-ray-"
+_LONGEST_PARENT = 16
+"""In characters. A socket's whole path has 103 at most (107 on Linux); folder, session and name of one have 87."""
 _ADDRESS_SECONDS = 10
 _CHECK_SECONDS = 120
 """A process of Ray's may have to be started on each machine, and to import onnxruntime there."""
@@ -44,14 +51,15 @@ class Cluster:
     """
 
     def __init__(self, address: str | None) -> None:
+        self._ended = ExitStack()
         self.address = address or os.environ.get("RAY_ADDRESS") or _OWN
         os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
         try:
             import ray
         except ImportError:
-            raise ReconcileError("--engine ray needs Ray: pip install 'reconcile-bins[ray]'") from None
+            raise ReconcileError("--engine ray needs Ray: in a checkout, pip install '.[ray]'") from None
         if self.address == _OWN:
-            own = {"num_cpus": available_cores(), "include_dashboard": False}
+            own = {"num_cpus": available_cores(), "include_dashboard": False, "_temp_dir": self._own_folder()}
         else:
             _check_address(self.address)
             own = {}
@@ -64,12 +72,18 @@ class Cluster:
                     **own,
                 )
             except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+                self._ended.close()
                 raise ReconcileError(f"no Ray cluster at {self.address}: {_first_line(error)}") from None
         try:
-            self._check_machines()
+            self.check_machines()
         except ReconcileError:
             self.close()
             raise
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is this machine alone, and ends with this process."""
+        return self.address == _OWN
 
     @property
     def machines(self) -> int:
@@ -92,6 +106,23 @@ class Cluster:
 
         with _own_signals(), quiet():
             ray.shutdown()
+        self._ended.close()
+
+    def _own_folder(self) -> str:
+        """Where a Ray of our own has its sockets, its logs, and what does not fit into memory.
+
+        Raises:
+            ReconcileError: it cannot be made.
+        """
+        parent = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+        if len(parent) > _LONGEST_PARENT:
+            parent = "/tmp"  # noqa: S108
+        try:
+            folder = self._ended.enter_context(held_folder(Path(parent), _FOLDER))
+        except OSError as error:
+            raise ReconcileError(f"no folder for Ray: {error.strerror or error}; set TMPDIR to one") from None
+        atexit.register(self.close)  # a run that fails before it counts closes nothing
+        return str(folder)
 
     def _resources(self, name: str) -> float:
         import ray
@@ -104,8 +135,12 @@ class Cluster:
         nodes: list[dict[str, Any]] = ray.nodes()
         return [node for node in nodes if node["Alive"] and ({"CPU", "GPU"} & set(node["Resources"]))]
 
-    def _check_machines(self) -> None:
-        """Ask each machine which reconcile it has."""
+    def check_machines(self) -> None:
+        """Ask each machine which reconcile it has.
+
+        Raises:
+            ReconcileError: one has another than this one, or none.
+        """
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 

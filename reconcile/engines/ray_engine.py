@@ -12,11 +12,13 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from reconcile import __version__
 from reconcile.channel import Channel, Stages
 from reconcile.counter import CPU_BATCH, GPU_BATCH
 from reconcile.counting import write_rows
 from reconcile.engines.ray_cluster import Cluster, quiet
 from reconcile.engines.ray_work import Source
+from reconcile.errors import ReconcileError
 from reconcile.model import default_model, read_model
 from reconcile.store import COUNTS_SCHEMA
 
@@ -43,20 +45,30 @@ class RayEngine:
 
     Args:
         settings: of the run; its bucket has to be reached from every machine, with credentials that are found there.
-        warn: called with one line where the cluster has no GPU yet.
+        warn: called with one line where the cluster has no GPU yet, or no room.
 
     Raises:
-        ReconcileError: no model, no cluster, or one whose machines have another reconcile.
+        ReconcileError: no model, no cluster, or one whose machines have another reconcile; no GPU, and none to come.
     """
 
     def __init__(self, settings: Settings, warn: Callable[[str], None]) -> None:
         if settings.model is not None:
             read_model(settings.model)  # said before a cluster is looked for
-        self._cluster = Cluster(settings.ray_address)
+        self._cluster, self._warn = Cluster(settings.ray_address), warn
         gpus, asked = self._cluster.gpus, settings.device
         self._device = ("cuda" if gpus else "cpu") if asked == "auto" else asked
         if self._device != "cpu" and not gpus:
+            if self._cluster.is_own:
+                self._cluster.close()
+                raise ReconcileError(
+                    f"--device {self._device}: this machine has no GPU that Ray sees; --ray-address names a cluster"
+                )
             warn(f"--device {self._device}: the Ray cluster has no GPU; the run waits until it has one")
+        if asked == "auto" and not gpus and not self._cluster.is_own:
+            warn(
+                "the Ray cluster has no GPU yet, so its CPUs count, with the model for CPUs; "
+                "--device cuda waits for GPUs, --device cpu is this choice without the warning"
+            )
         self._gpu_share = settings.ray_gpus_per_actor or 1
         self._batch_size = settings.batch_size or (CPU_BATCH if self._device == "cpu" else GPU_BATCH)
         self.model: CountModel = read_model(settings.model or default_model(self._device))
@@ -73,6 +85,13 @@ class RayEngine:
         what = f"{cluster.cpus} cores" if self._device == "cpu" else f"{cluster.gpus:g} GPUs, {cluster.cpus} cores"
         return f"Ray, {cluster.machines} machine{'s' if cluster.machines > 1 else ''} with {what}"
 
+    def check(self) -> str:
+        """What it would count with; the cluster is left."""
+        with quiet():
+            told = f"{self.size}, would count on {self.device} with model {self.model.model_id}"
+            self._cluster.close()
+        return told
+
     def take_up(self, bucket: Bucket, output: Output) -> None:
         """Nothing: what was counted was written from here."""
 
@@ -85,12 +104,12 @@ class RayEngine:
         complain: Callable[[str, str], None],
     ) -> Work:
         """Count on the cluster, and leave it."""
-        from reconcile.engines.ray_actors import Actors
+        from reconcile.engines.ray_actors import Actors, UnclearError
         from reconcile.engines.ray_flow import Flow
 
         card = self.model.card
-        actors = Actors(self._recipe(), self._room)
-        source = Source(bucket.location, bucket.access, card.input_size)
+        actors = Actors(self._recipe(), self._room, self._warn)
+        source = Source(bucket.location, bucket.access, card.input_size, __version__)
         flow = Flow(source, self._preparing, actors, card.labels)
         try:
             with quiet(), Stages() as stages:
@@ -101,6 +120,9 @@ class RayEngine:
                 stages.start("ray", 1, lambda _: flow.run(blocks, rows, stages), rows)
                 folder = f"counts/{self.model.model_id}"
                 return write_rows(rows, output, folder, COUNTS_SCHEMA, progress, complain)
+        except UnclearError:
+            self._cluster.check_machines()  # which may say it better
+            raise
         finally:
             with quiet():
                 actors.close()
@@ -128,7 +150,7 @@ class RayEngine:
         model = ray.put(self.model.path.read_bytes())
         blocks = 2 * needs.get("max_concurrency", 1)
         options = needs | {"max_restarts": 0, "scheduling_strategy": "SPREAD"}
-        return Recipe(options, (model, self._device, self._batch_size), blocks)
+        return Recipe(options, (__version__, model, self._device, self._batch_size), blocks)
 
     def _room(self) -> Room:
         """A task a core, and an actor a core, or as many as share the GPUs."""

@@ -13,8 +13,8 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from reconcile.channel import Stopped
 from reconcile.count_rows import counted_row, uncounted_row
+from reconcile.engines.ray_actors import explained
 from reconcile.engines.ray_work import prepare
-from reconcile.errors import ReconcileError
 
 if TYPE_CHECKING:
     from reconcile.bucket import StoredObject
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _WAIT_SECONDS = 0.1
 _RETRIES = 3
-"""Of a task whose process or machine was lost; made by Ray."""
+"""Of a task whose process or machine was lost, made by Ray; and of a block that was lost with an actor, made here."""
 
 
 @dataclass(eq=False)
@@ -34,6 +34,8 @@ class _Block:
     pixels: Any = None
     """Where its `Prepared` is, on some machine; Ray makes it again where that machine is lost."""
     node: str = ""
+    deaths: int = 0
+    """Of actors that it was under way to."""
 
 
 class Flow:
@@ -103,12 +105,14 @@ class Flow:
 
     def _hand_out(self) -> None:
         while self._waiting:
-            actor = self._actors.least_busy(self._waiting[0].node)
+            alone = self._waiting[0].deaths > 0  # it may have been what killed: no other block is to be blamed for it
+            actor = self._actors.least_busy(self._waiting[0].node, alone)
             if actor is None:
                 return
             block = self._waiting.popleft()
             counted = actor.handle.count.remote(block.pixels)
             actor.under_way.add(counted)
+            actor.alone = alone
             self._counting[counted] = block, actor
 
     def _prepared(self, told: Any, rows: Channel[list[dict[str, Any]]]) -> None:
@@ -116,35 +120,38 @@ class Flow:
         try:
             block.node = ray.get(told)
         except RayError as error:
-            self._lost(block, error, rows)
+            self._lost(block, "read", error, rows)
         else:
             self._waiting.append(block)
 
     def _counted(self, counted: Any, rows: Channel[list[dict[str, Any]]]) -> None:
         block, actor = self._counting.pop(counted)
         actor.under_way.remove(counted)
+        actor.alone = False
         try:
             found: Counted = ray.get(counted)
-        except RayActorError:
-            self._actors.bury(actor)
-            self._waiting.appendleft(block)
+        except RayActorError as error:
+            self._actors.died(actor, error)
+            block.deaths += 1
+            if block.deaths > _RETRIES:
+                self._lost(block, "count", error, rows)
+            else:
+                self._waiting.appendleft(block)
         except RayError as error:
-            self._lost(block, error, rows)
+            self._lost(block, "count", error, rows)
         else:
+            self._actors.has_counted(actor)
             rows.put(self._rows(block, found))
 
-    def _lost(self, block: _Block, error: RayError, rows: Channel[list[dict[str, Any]]]) -> None:
+    def _lost(self, block: _Block, what: str, error: RayError, rows: Channel[list[dict[str, Any]]]) -> None:
         """A block for which Ray has given up: its images are tried one by one, since it may be one that kills."""
-        if isinstance(error, RayTaskError):  # not lost: the work itself said that it cannot be done
-            cause = error.cause
-            if isinstance(cause, ReconcileError):
-                raise ReconcileError(str(cause)) from None
-            raise ReconcileError(f"the work failed on a machine of the cluster: {_last_line(error)}") from None
+        if isinstance(error, RayTaskError):
+            raise explained(error) from None
         if len(block.images) > 1:
             self._again += [_Block([stored]) for stored in block.images]
         else:
             [stored] = block.images
-            reason = f"the process or machine that was to read it was lost {_RETRIES + 1} times"
+            reason = f"the process or machine that was to {what} it was lost {_RETRIES + 1} times"
             rows.put([uncounted_row(stored.key, stored.etag, reason, try_again=True, now=datetime.now(UTC))])
 
     def _rows(self, block: _Block, found: Counted) -> list[dict[str, Any]]:
@@ -157,7 +164,3 @@ class Flow:
         for stored, shares in zip(counted, found.shares, strict=True):
             made.append(counted_row(stored.key, stored.etag, shares, self._labels, now))
         return made
-
-
-def _last_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1][:300]

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from reconcile import __version__
 from reconcile.bucket import FetchError, S3Access, open_bucket
 from reconcile.cores import FETCHES_A_CORE
 from reconcile.counter import load_counter
+from reconcile.errors import ReconcileError
 from reconcile.images import UnreadableImage, check_size, load_image
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ class Source(NamedTuple):
     access: S3Access
     size: int
     """S of the model's input uint8 [N, S, S, 3]."""
+    version: str
+    """Of reconcile, where the run was started."""
 
 
 class Failure(NamedTuple):
@@ -71,10 +75,11 @@ def prepare(source: Source, block: Sequence[StoredObject]) -> tuple[Prepared, st
         the images; and the id of the node that holds them.
 
     Raises:
-        ReconcileError: this machine has no credentials, does not see the folder, or S3 is down.
+        ReconcileError: this machine has another reconcile, no credentials, does not see the folder, or S3 is down.
     """
     import ray
 
+    _check_version(source.version)
     bucket = _bucket(source.location, source.access)
     pixels = np.empty((len(block), source.size, source.size, 3), dtype=np.uint8)
     number, failures = 0, []
@@ -85,6 +90,17 @@ def prepare(source: Source, block: Sequence[StoredObject]) -> tuple[Prepared, st
         except (FetchError, UnreadableImage) as error:
             failures.append(Failure(place, str(error), isinstance(error, FetchError)))
     return Prepared(pixels[:number], failures), ray.get_runtime_context().get_node_id()
+
+
+def _check_version(wanted: str) -> None:
+    """A machine may have joined after the run had asked all of them."""
+    import ray
+
+    if __version__ != wanted:
+        machine = ray.util.get_node_ip_address()
+        raise ReconcileError(
+            f"Ray's machine {machine} has reconcile {__version__}; it needs reconcile {wanted}, as here"
+        )
 
 
 def _fetched(bucket: Bucket, block: Sequence[StoredObject]) -> Iterator[Future[bytes]]:
@@ -120,14 +136,15 @@ class CountingActor:
         self._counter: Counter | None = None
         self._free: SimpleQueue[int] = SimpleQueue()
 
-    def load(self, model: bytes, device: str, batch_size: int | None) -> str:
+    def load(self, version: str, model: bytes, device: str, batch_size: int | None) -> str:
         """Load the model, and say on which node.
 
         Raises:
-            ReconcileError: the device does not load, or the model not onto it.
+            ReconcileError: this machine has not this version of reconcile, or cannot load the device or the model.
         """
         import ray
 
+        _check_version(version)
         with tempfile.TemporaryDirectory(prefix="reconcile-model-") as folder:
             path = Path(folder, "model.onnx")
             path.write_bytes(model)

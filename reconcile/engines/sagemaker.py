@@ -16,11 +16,11 @@ from reconcile.errors import ReconcileError, UsageError
 from reconcile.interruption import Interrupted
 from reconcile.model import default_model, read_model
 from reconcile.sagemaker import requests
-from reconcile.sagemaker.following import follow, goes_on, why_it_failed
+from reconcile.sagemaker.following import asking, follow, goes_on, why_it_failed
 from reconcile.sagemaker.ingestion import Ingestion
 from reconcile.sagemaker.key_shards import images_of_a_shard, write_shards
 from reconcile.sagemaker.model_archive import upload_model
-from reconcile.sagemaker.service import JobKind, SageMaker
+from reconcile.sagemaker.service import ENDED, ForbiddenError, JobKind, SageMaker
 from reconcile.sagemaker.transform_folder import TransformFolder, TransformJob, folders_of, new_job_name
 
 if TYPE_CHECKING:
@@ -96,18 +96,26 @@ class SageMakerEngine:
         return f"SageMaker answers; {where} would count with model {self._model.model_id}"
 
     def take_up(self, bucket: Bucket, output: Output) -> None:
-        """Bring in what jobs of earlier runs counted, waiting for those that still count."""
-        ours = (bucket.location, self._model.model_id, self._service.region)
+        """Bring in what jobs of earlier runs counted, waiting for those that still count with this run's model.
+
+        What another model counted is brought in, too, once its job has ended: for runs with that model, as `ingest`.
+        """
+        here = (bucket.location, self._service.region)
         for folder in folders_of(output):
             job = folder.read_job()
             if job is None or job.is_ingested:
                 self._clean_up(folder, job)
-            elif (job.bucket, job.model_id, job.region) != ours:
+            elif (job.bucket, job.region) != here:
                 self._messages.say(
                     f"{folder.name} counts {job.bucket} with model {job.model_id} in {job.region}: it is left alone"
                 )
-            elif self._service.describe(_KIND, folder.name) is None:
+            elif (described := self._service.describe(_KIND, folder.name)) is None:
                 self._clean_up(folder, job)  # the run ended before it had asked for the job
+            elif job.model_id != self._model.model_id and described["TransformJobStatus"] not in ENDED:
+                self._messages.say(
+                    f"{folder.name} still counts with another model, {job.model_id}: a run that finds it ended brings "
+                    "its counts in"
+                )
             else:
                 self._messages.say(f"{folder.name} was begun by an earlier run, and is taken up again")
                 with (
@@ -150,24 +158,17 @@ class SageMakerEngine:
             folder.name, bucket.location, self._model.model_id, self._service.region, images.total, shards
         )
         folder.write_job(job)
-        environment = requests.environment_of_server(self._settings, bucket.location, self._service.region)
-        try:
+        environment = requests.environment_of_server(self._settings, bucket, self._service.region)
+        with asking(self._service, _KIND, folder.name, self._messages, lambda: self._clean_up(folder, job)):
             model = requests.create_model(folder.name, self._machines, model_url, environment)
             self._service.create("Model", model)
             self._service.create("TransformJob", requests.create_transform_job(folder, self._machines))
-        except ReconcileError:
-            if self._service.describe(_KIND, folder.name) is None:
-                self._clean_up(folder, job)
-            raise
-        except KeyboardInterrupt:
-            self._messages.warn(goes_on(self._service, _KIND, folder.name))
-            raise
-        self._messages.say(
-            f"transform job {folder.name} is asked for: {images.total:,} photos in {shards:,} files, {self.size} of "
-            f"{self._machines.instance_type}; it takes some minutes to begin",
-            stage="sagemaker",
-            job=folder.name,
-        )
+            self._messages.say(
+                f"transform job {folder.name} is asked for: {images.total:,} photos in {shards:,} files, {self.size} "
+                f"of {self._machines.instance_type}; it takes some minutes to begin",
+                stage="sagemaker",
+                job=folder.name,
+            )
         return folder, job
 
     def _bring_in(
@@ -183,21 +184,32 @@ class SageMakerEngine:
         Returns:
             what was ingested, and why the job did not complete, if it did not.
         """
-        ingestion = Ingestion(folder, job, self._model, output, progress, complain)
+        labels = self._model.card.labels.names if job.model_id == self._model.model_id else None
+        ingestion = Ingestion(folder, job, labels, output, progress, complain)
         with self._telling_that_it_goes_on(folder, ingestion):
             try:
                 ended = follow(self._service, _KIND, folder.name, self._messages, ingestion.take_answered)
                 ingestion.take_answered()
             except ReconcileError:
                 if ingestion.is_refused:
-                    self._service.stop(_KIND, folder.name)
-                    self._clean_up(folder, job)
+                    self._give_up(folder, job)
                 raise
         problem = why_it_failed(self._service, _KIND, folder.name, ended)
         if problem is None:
             ingestion.take_unanswered()
         self._clean_up(folder, job)
         return ingestion, problem
+
+    def _give_up(self, folder: TransformFolder, job: TransformJob) -> None:
+        """End a job of which nothing is wanted; why is told by who calls, so that no trouble here may hide it."""
+        try:
+            self._service.stop(_KIND, folder.name)
+        except ReconcileError as error:
+            self._messages.warn(
+                f"{_KIND.words} {folder.name} could not be stopped: {error}; this stops it: "
+                f"{self._service.command_to_stop(_KIND, folder.name)}"
+            )
+        self._clean_up(folder, job)
 
     @contextmanager
     def _telling_that_it_goes_on(self, folder: TransformFolder, ingestion: Ingestion) -> Iterator[None]:
@@ -212,9 +224,16 @@ class SageMakerEngine:
             raise
 
     def _clean_up(self, folder: TransformFolder, job: TransformJob | None) -> None:
-        """Remove the model, keys and answers; what stays is tried again by the next run."""
+        """Remove keys, answers and model; what stays is tried again by the next run.
+
+        But for a model that may not be deleted: it costs nothing, and no night would ever tidy it up.
+        """
         try:
-            self._service.delete_model(folder.name)
-            folder.remove(job)
+            folder.empty(job)
+            try:
+                self._service.delete_model(folder.name)
+            except ForbiddenError as error:
+                self._messages.warn(f"the SageMaker model {folder.name} stays, for it may not be deleted: {error}")
+            folder.forget()
         except ReconcileError as error:
             self._messages.warn(f"{folder.name} could not be tidied up, which the next run tries again: {error}")

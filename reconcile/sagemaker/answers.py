@@ -12,9 +12,7 @@ from reconcile.count_rows import uncounted_row
 from reconcile.errors import ReconcileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from reconcile.model import CountModel
+    from collections.abc import Iterable, Iterator, Sequence
 
 NO_ANSWER = "SageMaker gave no answer for this photo; the next run tries it again"
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -57,13 +55,14 @@ def read_answers(lines: Iterable[bytes]) -> Iterator[tuple[int, Answer | None]]:
                 yield number, None
 
 
-def rows_of_shard(keys: bytes, answers: bytes, model: CountModel) -> list[dict[str, Any]]:
+def rows_of_shard(keys: bytes, answers: bytes, model_id: str, labels: Sequence[str] | None) -> list[dict[str, Any]]:
     """A row for each image of a shard: what was answered, or that nothing was.
 
     Args:
         keys: the shard's lines.
         answers: SageMaker's; empty where there are none.
-        model: what was to count.
+        model_id: of what was to count.
+        labels: of that model; None where it is not at hand, and its answers are taken as they are.
 
     Raises:
         ReconcileError: another model counted.
@@ -72,10 +71,10 @@ def rows_of_shard(keys: bytes, answers: bytes, model: CountModel) -> list[dict[s
     for _, answer in read_answers(answers.splitlines()):
         if answer is None:
             continue
-        if answer.model_id != model.model_id:
+        if answer.model_id != model_id:
             raise ReconcileError(
-                f"the container counted with the model {answer.model_id}, and this run is to count with "
-                f"{model.model_id}: see that its image sets no RECONCILE_MODEL, and is no older than this reconcile"
+                f"the container counted with the model {answer.model_id}, and was to count with "
+                f"{model_id}: see that its image sets no RECONCILE_MODEL, and is no older than this reconcile"
             )
         found[answer.image_key, answer.etag] = answer
     now = datetime.now(UTC)
@@ -83,16 +82,17 @@ def rows_of_shard(keys: bytes, answers: bytes, model: CountModel) -> list[dict[s
     for line in keys.splitlines():
         image = json.loads(line)
         answer = found.get((image["key"], image["etag"]))
-        if answer is not None and _fits(answer, model):
+        if answer is not None and _fits(answer, labels):
             rows.append(answer.row)
         else:
             rows.append(uncounted_row(image["key"], image["etag"], NO_ANSWER, True, now))
     return rows
 
 
-def _fits(answer: Answer, model: CountModel) -> bool:
-    """Whether it speaks of the model's labels."""
-    labels = model.card.labels.names
-    return answer.reason is not None or (
-        answer.predicted_label in labels and len(answer.probabilities or ()) == len(labels)
+def _fits(answer: Answer, labels: Sequence[str] | None) -> bool:
+    """Whether it speaks of the model's labels, as far as they are known."""
+    return (
+        answer.reason is not None
+        or labels is None
+        or (answer.predicted_label in labels and len(answer.probabilities or ()) == len(labels))
     )

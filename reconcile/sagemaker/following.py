@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from reconcile import interruption
 from reconcile.errors import ReconcileError
+from reconcile.sagemaker.service import COMPLETED, ENDED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from reconcile.messages import Messages
     from reconcile.sagemaker.service import JobKind, SageMaker
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 15.0
 """Between two looks; each pause is half as long again. Jobs take minutes to begin."""
-COMPLETED = "Completed"
-_ENDED = (COMPLETED, "Failed", "Stopped")
 
 
 def follow(
@@ -50,7 +50,7 @@ def follow(
             waited = time.monotonic() - started
             messages.say(f"{kind.words} {name}: {state}, after {waited:.0f} s", stage="sagemaker", state=state)
             told = state
-        if status in _ENDED:
+        if status in ENDED:
             return job
         look()
         _wait(pause)
@@ -63,6 +63,37 @@ def goes_on(service: SageMaker, kind: JobKind, name: str) -> str:
         f"{kind.words} {name} goes on at SageMaker; the same command takes it up again, and this stops it: "
         f"{service.command_to_stop(kind, name)}"
     )
+
+
+@contextmanager
+def asking(
+    service: SageMaker, kind: JobKind, name: str, messages: Messages, never_mind: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Around the request for a job: where it ends early, a job that there may be by then is told of.
+
+    Args:
+        service: that is asked.
+        kind: of job.
+        name: of the job.
+        messages: told.
+        never_mind: called after an error that left no job.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        messages.warn(goes_on(service, kind, name))
+        raise
+    except ReconcileError:
+        told = goes_on(service, kind, name)
+        try:
+            is_there = service.describe(kind, name) is not None
+        except ReconcileError:  # the first error is the one to tell
+            is_there, told = True, f"it may be that {told}"
+        if is_there:
+            messages.warn(told)
+        else:
+            never_mind()
+        raise
 
 
 def why_it_failed(service: SageMaker, kind: JobKind, name: str, job: dict[str, Any]) -> str | None:

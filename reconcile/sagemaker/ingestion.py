@@ -10,9 +10,8 @@ from reconcile.sagemaker.answers import rows_of_shard
 from reconcile.store import COUNTS_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from reconcile.model import CountModel
     from reconcile.sagemaker.transform_folder import TransformFolder, TransformJob
     from reconcile.store import Output
 
@@ -23,7 +22,7 @@ class Ingestion:
     Args:
         folder: where keys and answers are.
         job: of the folder.
-        model: what was to count.
+        labels: of the job's model; None where that model is not at hand.
         output: where the parts go.
         progress: called with the number of images just ingested.
         complain: called with key and reason of each image that was not counted.
@@ -33,12 +32,12 @@ class Ingestion:
         self,
         folder: TransformFolder,
         job: TransformJob,
-        model: CountModel,
+        labels: Sequence[str] | None,
         output: Output,
         progress: Callable[[int], None],
         complain: Callable[[str, str], None],
     ) -> None:
-        self._folder, self._job, self._model, self._output = folder, job, model, output
+        self._folder, self._job, self._labels, self._output = folder, job, labels, output
         self._progress, self._complain = progress, complain
         self._taken: set[int] = set()
         self.images = self.failed = 0
@@ -71,11 +70,11 @@ class Ingestion:
     def _take(self, shard: int, answer: bytes) -> None:
         keys = self._folder.read_shard(shard)
         try:
-            rows = rows_of_shard(keys, answer, self._model)
+            rows = rows_of_shard(keys, answer, self._job.model_id, self._labels)
         except ReconcileError:
             self.is_refused = True
             raise
-        folder = f"counts/{self._model.model_id}"
+        folder = f"counts/{self._job.model_id}"
         self._output.write_part(folder, COUNTS_SCHEMA, rows, self._job.part(shard))
         self._taken.add(shard)
         self.images += len(rows)

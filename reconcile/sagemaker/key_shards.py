@@ -45,4 +45,7 @@ def write_shards(images: Iterable[StoredObject], size: int, folder: TransformFol
 
 
 def _line(image: StoredObject) -> str:
-    return json.dumps({"key": image.key, "etag": image.etag, "size": image.size}) + "\n"
+    known: dict[str, str | int] = {"key": image.key, "etag": image.etag}
+    if image.size >= 0:  # else a file of keys does not tell it (`key_files.UNKNOWN_SIZE`)
+        known["size"] = image.size
+    return json.dumps(known) + "\n"

@@ -11,6 +11,7 @@ from reconcile.sagemaker.key_shards import CONTENT_TYPE
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from reconcile.bucket import Bucket
     from reconcile.config import Settings
     from reconcile.sagemaker.transform_folder import TransformFolder
 
@@ -69,7 +70,7 @@ def machines(settings: Settings) -> Machines:
         if not value
     ]
     if missing or not (settings.image_uri and settings.role and settings.instance_type):
-        raise UsageError(f"--engine sagemaker needs {', '.join(missing)} (docs/SAGEMAKER.md)")
+        raise UsageError(f"SageMaker needs {', '.join(missing)} (docs/SAGEMAKER.md)")
     if not settings.role.startswith("arn:"):
         raise UsageError(f"--role is the ARN of the role that SageMaker takes on: arn:aws:iam::…:role/{settings.role}")
     return Machines(
@@ -186,15 +187,16 @@ def create_training_job(
     return _merged(request, machines.options.get("CreateTrainingJob", {}))
 
 
-def environment_of_server(settings: Settings, bucket: str, region: str) -> dict[str, str]:
+def environment_of_server(settings: Settings, bucket: Bucket, region: str) -> dict[str, str]:
     """What the server has to be told of the run: its bucket and how to reach it, and how to count.
 
+    The endpoint is the one that is used here, which the environment of this machine may have named.
     The region is told in any case: in a container boto3 would not find it. A profile is of this machine, and no concern
     of a container that has a role.
     """
     told = {
-        "RECONCILE_BUCKET": bucket,
-        "RECONCILE_ENDPOINT_URL": settings.endpoint_url,
+        "RECONCILE_BUCKET": bucket.location,
+        "RECONCILE_ENDPOINT_URL": bucket.access.endpoint_url,
         "RECONCILE_REGION": region,
         "RECONCILE_NO_SIGN_REQUEST": "true" if settings.no_sign_request else None,
         "RECONCILE_DEVICE": None if settings.device == "auto" else settings.device,

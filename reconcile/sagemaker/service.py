@@ -21,7 +21,14 @@ _CONFIG = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard"
 _WORDS_AT_MOST = 600
 """Characters of a log that stand in one line of ours."""
 _LINES_OF_A_STREAM = 4
+COMPLETED = "Completed"
+ENDED = (COMPLETED, "Failed", "Stopped")
+"""What SageMaker calls the states of a job that does nothing any more."""
 _NOT_AUTHORIZED = re.compile(r"not authorized to perform: ([\w:-]+)")
+
+_DENIED = "AccessDenied"
+"""How the codes begin that say so."""
+_NOTHING = re.compile("could not find|requested resource not found", re.IGNORECASE)
 
 
 class JobKind(Enum):
@@ -55,7 +62,7 @@ class SageMaker:
             self._sagemaker = session.client("sagemaker", region_name=settings.region, config=_CONFIG)
             self._logs = session.client("logs", region_name=settings.region, config=_CONFIG)
         except botocore.exceptions.NoRegionError:
-            raise UsageError("--engine sagemaker needs a region: say --region, or set AWS_DEFAULT_REGION") from None
+            raise UsageError("SageMaker needs a region: say --region, or set AWS_DEFAULT_REGION") from None
         except ValueError as error:  # of an endpoint in the environment
             raise UsageError(str(error)) from None
         self._profile = settings.profile
@@ -90,18 +97,26 @@ class SageMaker:
             raise
 
     def stop(self, kind: JobKind, name: str) -> None:
-        """Have a job stopped, which takes SageMaker a while.
+        """Have a job stopped, which takes SageMaker a while; one that has ended, or is being stopped, is as wanted.
 
         Raises:
             ReconcileError: refused.
         """
-        self._call(f"Stop{kind.value}Job", {f"{kind.value}JobName": name})
+        job = self.describe(kind, name)
+        if job is None or job[f"{kind.value}JobStatus"] in (*ENDED, "Stopping"):
+            return
+        try:
+            self._call(f"Stop{kind.value}Job", {f"{kind.value}JobName": name})
+        except _Refused as error:
+            if not error.is_of_an_end:
+                raise
 
     def delete_model(self, name: str) -> None:
         """Delete a model, if it is there.
 
         Raises:
-            ReconcileError: refused.
+            ForbiddenError: the permission is missing.
+            ReconcileError: refused for another reason.
         """
         try:
             self._call("DeleteModel", {"ModelName": name})
@@ -145,7 +160,8 @@ class SageMaker:
         except botocore.exceptions.ParamValidationError as error:
             raise UsageError(f"{operation} cannot be asked for like this: {' '.join(str(error).split())}") from None
         except botocore.exceptions.ClientError as error:
-            raise _Refused(operation, error) from None
+            is_forbidden = _NOT_AUTHORIZED.search(str(error)) or error.response["Error"]["Code"].startswith(_DENIED)
+            raise (ForbiddenError if is_forbidden else _Refused)(operation, error) from None
         except botocore.exceptions.BotoCoreError as error:
             raise ReconcileError(f"SageMaker in {self.region} cannot be asked ({operation}): {error}") from None
         return answer
@@ -161,12 +177,21 @@ class _Refused(ReconcileError):
     @property
     def is_of_nothing(self) -> bool:
         """Whether what was asked for is not there; SageMaker has several ways to say so."""
-        return self.code.startswith("ResourceNotFound") or "could not find" in str(self).lower()
+        return self.code.startswith("ResourceNotFound") or _NOTHING.search(str(self)) is not None
+
+    @property
+    def is_of_an_end(self) -> bool:
+        """Whether a job was to be stopped that has ended meanwhile."""
+        return self.code == "ValidationException" and "in status" in str(self)
 
     @property
     def is_of_a_twin(self) -> bool:
         """Whether what was to be created is there already."""
         return self.code == "ResourceInUse" or "already exist" in str(self).lower()
+
+
+class ForbiddenError(_Refused):
+    """Nobody gave the permission, and to ask again is of no use."""
 
 
 def _explain(error: botocore.exceptions.ClientError) -> str:

@@ -3,7 +3,7 @@
 <out>/training.json                      which job it is; there before the job
 <out>/<job name>/recipe/                 the recipe, and the model that it starts from
 <out>/<job name>/output/model.tar.gz     what SageMaker makes of it
-<out>/checkpoints/                       by which the next job goes on where one was stopped
+<out>/checkpoints/<digest>/              by which the next job goes on where one on just this was stopped
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from reconcile.bucket import FetchError, S3Access, open_bucket
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.sagemaker import requests
-from reconcile.sagemaker.following import COMPLETED, follow, goes_on, why_it_failed
+from reconcile.sagemaker.following import asking, follow, goes_on, why_it_failed
 from reconcile.sagemaker.model_archive import unpack_models
-from reconcile.sagemaker.service import JobKind, SageMaker
+from reconcile.sagemaker.service import COMPLETED, JobKind, SageMaker
 from reconcile.sagemaker.transform_folder import new_job_name
 from reconcile.training.recipe import read_recipe, write_recipe
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _KIND = JobKind.TRAINING
 _STATE = "training.json"
-_ENDED_BADLY = ("Failed", "Stopping", "Stopped")
+_ENDED_BADLY = ("Failed", "Stopped")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class _Training:
     name: str
     region: str
     asked: str
-    """A digest of what was to be trained on what: other machines make it no other training."""
+    """A digest of what was to be trained on which photos: other machines make it no other training."""
 
 
 def train_on_sagemaker(
@@ -71,23 +71,25 @@ def train_on_sagemaker(
     for flag, location in (("--data", data), ("--validation", validation), ("--out", settings.out)):
         if location is not None and not location.startswith("s3://"):
             raise UsageError(f"{flag} has to be s3://…, where SageMaker can get at it, and is {location}")
+    for flag, location in (("--data", data), ("--validation", validation)):
+        if location is not None and f"{settings.out.rstrip('/')}/".startswith(f"{location.rstrip('/')}/"):
+            raise UsageError(f"--out lies in {flag}: what the training writes would be photos to train on")
     machines = requests.machines(settings)
     sent = _recipe_to_send(recipe)
     access = S3Access(settings.endpoint_url, settings.region, settings.profile)
     service, bucket = SageMaker(settings), open_bucket(settings.out, access)
-    asked = hashlib.sha256(json.dumps([data, validation]).encode())
-    for name in sorted(sent):
-        asked.update(sent[name])
-    training = _known(service, bucket, asked.hexdigest(), messages)
+    asked = _digest(sent, [data, validation], access)
+    training = _known(service, bucket, asked, messages)
     if training is None:
-        training = _Training(new_job_name(), service.region, asked.hexdigest())
+        training = _Training(new_job_name(), service.region, asked)
         for name, content in sent.items():
             bucket.put(f"{training.name}/recipe/{name}", content)
         bucket.put(_STATE, json.dumps(asdict(training), indent=2).encode())
         channels = {"train": data, "recipe": bucket.url(f"{training.name}/recipe/"), "validation": validation}
-        where = requests.TrainingPlaces(bucket.location, bucket.url("checkpoints"))
-        service.create("TrainingJob", requests.create_training_job(training.name, machines, channels, where))
-        messages.say(f"training job {training.name} is asked for, on {machines.instance_type}", job=training.name)
+        where = requests.TrainingPlaces(bucket.location, bucket.url(f"checkpoints/{asked[:16]}"))
+        with asking(service, _KIND, training.name, messages):
+            service.create("TrainingJob", requests.create_training_job(training.name, machines, channels, where))
+            messages.say(f"training job {training.name} is asked for, on {machines.instance_type}", job=training.name)
     try:
         job = follow(service, _KIND, training.name, messages)
     except (KeyboardInterrupt, ReconcileError):
@@ -115,6 +117,26 @@ def _recipe_to_send(recipe: Path) -> dict[str, bytes]:
         return {**sent, requests.RECIPE: path.read_bytes()}
 
 
+def _digest(sent: dict[str, bytes], photos: list[str | None], access: S3Access) -> str:
+    """Of all that makes it this training: recipe, start, and every photo there is now.
+
+    Raises:
+        ReconcileError: a place of photos cannot be listed, or has none.
+    """
+    asked = hashlib.sha256(json.dumps(photos).encode())
+    for name in sorted(sent):
+        asked.update(sent[name])
+    for location in filter(None, photos):
+        some = False
+        for page in open_bucket(location, access).pages():
+            for stored in page:
+                asked.update(json.dumps([stored.key, stored.etag]).encode())
+                some = True
+        if not some:
+            raise ReconcileError(f"there is nothing in {location}")
+    return asked.hexdigest()
+
+
 def _known(service: SageMaker, bucket: Bucket, asked: str, messages: Messages) -> _Training | None:
     """The job of an earlier call that is at work on just this, or has done it.
 
@@ -131,6 +153,8 @@ def _known(service: SageMaker, bucket: Bucket, asked: str, messages: Messages) -
     if training.region != service.region:
         raise ReconcileError(f"{bucket.location} has a training in {training.region}: say --region, or another --out")
     job = service.describe(_KIND, training.name)
+    if job is not None and job["TrainingJobStatus"] == "Stopping":  # its checkpoints are still written
+        job = follow(service, _KIND, training.name, messages)
     if job is None or job["TrainingJobStatus"] in _ENDED_BADLY:
         return None
     if training.asked != asked:

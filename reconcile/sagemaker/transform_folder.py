@@ -158,23 +158,29 @@ class TransformFolder:
         except FetchError as error:
             raise ReconcileError(f"{self._bucket.url(key)}: {error}") from None
 
-    def remove(self, job: TransformJob | None = None) -> None:
-        """Remove the folder: answers, then keys, and job.json last.
+    def empty(self, job: TransformJob | None) -> None:
+        """Remove answers, then keys.
 
         Args:
-            job: of the folder; from then on it is known as ingested, so that no later run takes a shard whose answer is
-                removed already for one that was never answered.
+            job: of the folder, if there is one; from then on it is known as ingested, so that no later run brings
+                anything in again, nor takes a shard whose answer is removed already for one that was never answered.
 
         Raises:
             ReconcileError: something cannot be removed; a later run tries again.
         """
-        last = f"{self._base}/job.json"
-        if job is not None:
+        if job is not None and not job.is_ingested:
             self.write_job(replace(job, is_ingested=True))
         for part in ("out/", "keys/"):
             pages = self._bucket.pages(f"{self._base}/{part}")
             delete_objects(self._bucket, [stored.key for page in pages for stored in page], lambda _: None)
-        self._bucket.delete(last)
+
+    def forget(self) -> None:
+        """Remove job.json, and with it the folder.
+
+        Raises:
+            ReconcileError: it cannot be removed; a later run tries again.
+        """
+        self._bucket.delete(f"{self._base}/job.json")
 
 
 def folders_of(output: Output) -> Iterator[TransformFolder]:

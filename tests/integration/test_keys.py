@@ -252,7 +252,7 @@ def test_keys_in_any_order_are_held_against_all_that_is_known(tmp_path):
     places = [n * 37 % 50 for n in range(50)]  # 40 known and 10 that are not, mixed
     rows = [{"key": f"i/{n}.jpg", "size": 1, "etag": "new" if n == 5 else "e", "modified": NOON} for n in places]
     pages = (pa.Table.from_pylist(rows[at : at + 7]) for at in range(0, 50, 7))
-    new = [stored for page in night.new_images(pages, None, in_order=False) for stored in page]
+    new = [stored for page in night.new_images(pages, None) for stored in page]
     assert sorted(stored.key for stored in new) == sorted(f"i/{n}.jpg" for n in (5, 7, *range(40, 50)))
     assert night.image_count == 50
     assert new[0] == StoredObject(new[0].key, 1, "e", NOON)

@@ -1,10 +1,12 @@
 """`--engine ray` on a real cluster of two nodes, each with a raylet and processes of its own on this machine."""
 
+import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +19,7 @@ from reconcile.bucket import S3Access, open_bucket
 from reconcile.config import load_settings
 from reconcile.counter import load_counter
 from reconcile.doctor import examine
-from reconcile.engines import ray_actors, ray_cluster, ray_flow
+from reconcile.engines import ray_actors, ray_cluster, ray_engine, ray_flow
 from reconcile.engines.local import LocalEngine
 from reconcile.engines.ray_engine import RayEngine
 from reconcile.errors import ReconcileError, UsageError
@@ -128,6 +130,7 @@ def test_doctor_looks_at_the_cluster(settings, cluster, tmp_path):
     good, text = finding()
     assert good, text
     assert text.startswith("Ray, 2 machines with 2 cores, would count on CPU with model ")
+    assert text.endswith("--device cpu is this choice without the warning")
     assert not ray.is_initialized()
     assert finding(ray_address="127.0.0.1:1") == (
         False, "no Ray cluster at 127.0.0.1:1: [Errno 111] Connection refused"
@@ -136,7 +139,7 @@ def test_doctor_looks_at_the_cluster(settings, cluster, tmp_path):
 
 def test_without_ray_there_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ReconcileError, match=r"needs Ray: pip install 'reconcile-bins\[ray\]'"):
+    with pytest.raises(ReconcileError, match=r"needs Ray: in a checkout, pip install '\.\[ray\]'"):
         ray_cluster.Cluster(None)
 
 
@@ -151,10 +154,86 @@ def test_a_cluster_that_is_not_there():
         ray_cluster.Cluster("127.0.0.1:1")
 
 
+@pytest.mark.parametrize("place", ["short", "much-too-long-for-the-path-of-a-socket"])
+def test_a_ray_of_its_own_leaves_nothing_behind(monkeypatch, place):
+    """Whether it ended or was killed; and the paths of its sockets have room."""
+    seen = []
+    with tempfile.TemporaryDirectory(prefix="r") as folder:  # tmp_path is too long for Ray
+        parent = Path(folder, place)
+        parent.mkdir()
+        (parent / "reconcile-ray-killed" / "session_1").mkdir(parents=True)
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
+        monkeypatch.setenv("RAY_TMPDIR", str(parent))
+        monkeypatch.setattr(ray_cluster, "_LONGEST_PARENT", len(str(Path(folder, "short"))))
+        monkeypatch.setattr("ray.init", lambda **how: seen.append(Path(how["_temp_dir"])))
+        monkeypatch.setattr(ray_cluster.Cluster, "check_machines", lambda _: None)
+        cluster = ray_cluster.Cluster(None)
+        [used] = seen
+        assert used.is_dir()
+        assert used.parent == (parent if place == "short" else Path("/tmp"))
+        assert (parent / "reconcile-ray-killed").exists() == (place != "short")
+        (used / "session_2").mkdir()
+        cluster.close()
+        assert not used.exists()
+
+
 def test_machines_with_another_version_are_named(cluster, monkeypatch):
     monkeypatch.setattr(ray_cluster, "__version__", "99.0")
     with pytest.raises(ReconcileError, match=r"Ray's machine \S+ has reconcile [\d.]+; it needs reconcile 99\.0"):
         ray_cluster.Cluster(cluster.address)
+
+
+@pytest.mark.parametrize("late", ["task", "actor"])
+def test_a_machine_that_joins_late_with_another_version_is_named(settings, grey_model, tmp_path, monkeypatch, late):
+    folder = write_bucket(tmp_path / "w", {"00": (3, None)})
+    engine = RayEngine(settings(model=grey_model, device="cpu"), print)
+    if late == "task":
+        monkeypatch.setattr(ray_engine, "__version__", "99.0")
+    else:
+        recipe = engine._recipe()
+        wrong = dataclasses.replace(recipe, load=("99.0", *recipe.load[1:]))
+        monkeypatch.setattr(engine, "_recipe", lambda: wrong)
+    with pytest.raises(
+        ReconcileError, match=r"^Ray's machine [\d.]+ has reconcile [\d.]+; it needs reconcile 99\.0, as here$"
+    ):
+        count(engine, folder, photos(folder, 1), tmp_path / "out")
+
+
+def test_a_machine_that_joins_late_with_no_reconcile_is_named(settings, grey_model, tmp_path, monkeypatch):
+    folder = write_bucket(tmp_path / "w", {"00": (3, None)})
+    engine = RayEngine(settings(model=grey_model, device="cpu"), print)
+
+    def prepare(source, block):
+        raise ModuleNotFoundError("No module named 'reconcile'")
+
+    def check_machines(self):
+        raise ReconcileError("Ray's machine 10.0.0.7 cannot import reconcile")
+
+    monkeypatch.setattr(ray_flow, "prepare", prepare)
+    with monkeypatch.context() as patch:
+        patch.setattr(ray_cluster.Cluster, "check_machines", check_machines)
+        with pytest.raises(ReconcileError, match=r"^Ray's machine 10.0.0.7 cannot import reconcile$"):
+            count(engine, folder, photos(folder, 1), tmp_path / "out")
+
+
+def test_a_ray_of_its_own_waits_for_no_gpu(grey_model, monkeypatch):
+    closed = []
+    own = SimpleNamespace(gpus=0.0, is_own=True, close=lambda: closed.append(True))
+    monkeypatch.setattr(ray_engine, "Cluster", lambda _: own)
+    settings = load_settings({"bucket": "b", "model": grey_model, "device": "cuda"}, alone=True)
+    with pytest.raises(ReconcileError, match=r"^--device cuda: this machine has no GPU that Ray sees"):
+        RayEngine(settings, print)
+    assert closed
+
+
+@pytest.mark.parametrize(("device", "is_own", "warned"), [("auto", False, 1), ("auto", True, 0), ("cpu", False, 0)])
+def test_auto_says_that_cpus_count_where_a_cluster_has_no_gpu(grey_model, monkeypatch, device, is_own, warned):
+    monkeypatch.setattr(ray_engine, "Cluster", lambda _: SimpleNamespace(gpus=0.0, is_own=is_own))
+    told = []
+    engine = RayEngine(load_settings({"bucket": "b", "model": grey_model, "device": device}, alone=True), told.append)
+    assert engine.device == "CPU"
+    assert len(told) == warned
+    assert all("no GPU yet, so its CPUs count" in line and "--device cuda waits for GPUs" in line for line in told)
 
 
 @needs_abid
@@ -187,7 +266,8 @@ def test_a_run_from_s3_that_is_stopped_and_goes_on(cluster, s3, grey_model, tmp_
     write_bucket(s3.root / "warehouse", {f"{n:05d}": (n % 7, 3) for n in range(BINS)})
     (s3.root / "warehouse" / "bin-images" / "00003.jpg").write_bytes(b"<html>")
     arguments = ["run", "--bucket", "warehouse", "--endpoint-url", s3.endpoint_url, "--model", grey_model]
-    arguments += ["--engine", "ray", "--ray-address", cluster.address, "--log-format", "json", "--out", "out"]
+    arguments += ["--engine", "ray", "--ray-address", cluster.address, "--device", "cpu"]
+    arguments += ["--log-format", "json", "--out", "out"]
     command = [str(word) for word in [SCRIPTS / "reconcile", *arguments]]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         said = ""

@@ -41,6 +41,7 @@ def test_every_option_of_run_can_come_from_the_environment(monkeypatch):
     [
         ({}, "--bucket is missing"),
         ({"bucket": "b", "batch_size": 0}, "--batch-size: .*greater than or equal to 1"),
+        ({"bucket": "b", "ray_gpus_per_actor": 2}, "--ray-gpus-per-actor: .*less than or equal to 1"),
         ({"bucket": "b", "limit": -3}, "--limit"),
         ({"bucket": "b", "device": "tpu"}, "--device: .*'cpu', 'cuda' or 'tensorrt'"),
         ({"bucket": "b", "max_unreadable": "150%"}, "--max-unreadable: expected a share such as 5% or 0.05"),

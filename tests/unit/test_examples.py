@@ -55,6 +55,17 @@ def test_what_is_run_on_a_ray_cluster_has_options_that_exist():
     for command in shown:
         flags = {word for word in shlex.split(command, comments=True) if word.startswith("--")}
         assert {"--engine", "--bucket", "--out"} <= flags <= known
+    # Whoever starts before the GPUs have joined must not choose the CPUs for that.
+    clusters_of_gpus = [
+        command for command in shown if "HEAD" not in command and "--engine ray --bucket" not in command
+    ]
+    assert len(clusters_of_gpus) == 3
+    assert all("--device cuda" in command for command in clusters_of_gpus)
+
+
+def test_a_night_that_is_done_but_alarms_starts_no_further_clusters():
+    kuberay, _, _ = ray_documents()
+    assert kuberay["spec"]["backoffLimit"] == 0
 
 
 def test_the_clusters_that_are_shown_are_of_one_image_and_count_on_no_head():

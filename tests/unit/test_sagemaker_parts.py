@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 import pytest
 from botocore.stub import Stubber
 
-from reconcile.bucket import StoredObject, open_bucket
+from reconcile.bucket import S3Access, StoredObject, open_bucket
 from reconcile.config import load_settings
 from reconcile.engines.choice import open_engine
 from reconcile.errors import ReconcileError, UsageError
+from reconcile.key_files import UNKNOWN_SIZE
 from reconcile.messages import Messages
 from reconcile.model import read_model
 from reconcile.sagemaker import requests
@@ -20,6 +21,7 @@ from reconcile.sagemaker.key_shards import images_of_a_shard, write_shards
 from reconcile.sagemaker.model_archive import unpack_models, upload_model
 from reconcile.sagemaker.service import JobKind, SageMaker
 from reconcile.sagemaker.transform_folder import TransformFolder
+from reconcile.serving.request_lines import RequestLine, read_lines
 from reconcile.store import Output
 
 GOOD = {
@@ -40,11 +42,11 @@ def opened(**changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"image_uri": None, "role": None}, "needs --image-uri, --role "),
+        ({"image_uri": None, "role": None}, "^SageMaker needs --image-uri, --role "),
         ({"role": "reconcile"}, "--role is the ARN"),
         ({"out": "nightly"}, "--out has to be s3://"),
         ({"bucket": "./photos"}, "is the folder ./photos"),
-        ({"region": None}, "needs a region"),
+        ({"region": None}, "^SageMaker needs a region"),
     ],
 )
 def test_what_is_missing_is_said_before_anything_is_done(changes, message, grey_model):
@@ -84,10 +86,13 @@ def test_the_shipped_model_that_suits_the_instances_is_taken(instance, precision
     assert opened(instance_type=instance).model.path.name == f"bin-counter-{precision}.onnx"
 
 
-def test_the_container_is_told_how_to_reach_the_photos():
+def test_the_container_is_told_how_to_reach_the_photos(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3.here:9000")
     settings = load_settings(GOOD | {"no_sign_request": True, "profile": "night", "device": "cuda"}, alone=True)
-    assert requests.environment_of_server(settings, "s3://bins", "eu-west-1") == {
+    bucket = open_bucket("bins", S3Access(no_sign_request=True))
+    assert requests.environment_of_server(settings, bucket, "eu-west-1") == {
         "RECONCILE_BUCKET": "s3://bins",
+        "RECONCILE_ENDPOINT_URL": "http://s3.here:9000",
         "RECONCILE_REGION": "eu-west-1",
         "RECONCILE_NO_SIGN_REQUEST": "true",
         "RECONCILE_DEVICE": "cuda",
@@ -108,6 +113,12 @@ def test_keys_come_back_from_shards_as_they_were(tmp_path):
     assert write_shards(images, 2, folder) == 2
     lines = (folder.read_shard(0) + folder.read_shard(1)).splitlines()
     assert [tuple(json.loads(line).values()) for line in lines] == [(i.key, i.etag, i.size) for i in images]
+
+
+def test_the_server_takes_a_key_whose_size_is_not_known(tmp_path):
+    folder = TransformFolder(Output(open_bucket(str(tmp_path), None)), "job")
+    write_shards([StoredObject("a.jpg", UNKNOWN_SIZE, "e", datetime.now(UTC))], 1, folder)
+    assert list(read_lines(io.BytesIO(folder.read_shard(0)))) == [RequestLine(key="a.jpg", etag="e", size=None)]
 
 
 def answer(key, model_id, **changes):
@@ -134,13 +145,14 @@ def test_each_key_of_a_shard_becomes_one_row_whatever_the_answer(grey_model):
             b"null\n[]\n\xff\n",
         ]
     )
-    rows = rows_of_shard(keys, answers, model)
+    labels = model.card.labels.names
+    rows = rows_of_shard(keys, answers, model.model_id, labels)
     assert [row["image_key"] for row in rows] == list("abcdefg")
     assert [row["reason"] for row in rows] == [NO_ANSWER, None, "broken", *[NO_ANSWER] * 4]
     assert [row["try_again"] for row in rows] == [True, False, False, *[True] * 4]
     assert rows[1]["predicted_count"] == 2
     with pytest.raises(ReconcileError, match="counted with the model other-1"):
-        rows_of_shard(keys, answers + answer("a", "other-1"), model)
+        rows_of_shard(keys, answers + answer("a", "other-1"), model.model_id, labels)
 
 
 def test_a_model_is_sent_once_and_is_whole(tmp_path, grey_model):
@@ -198,12 +210,41 @@ def test_what_was_created_already_is_taken_for_created(service, code, text):
     stub.assert_no_pending_responses()
 
 
+def test_a_job_that_ends_before_it_is_stopped_is_as_wanted(service):
+    sagemaker, stub = service
+    text = "The request was rejected because the transform job is in status {}."
+    stub.add_client_error("describe_transform_job", "ResourceNotFound", "")
+    sagemaker.stop(JobKind.TRANSFORM, "j")
+    for code in ("ValidationException", "AccessDeniedException"):
+        stub.add_response("describe_transform_job", described("InProgress"))
+        stub.add_client_error("stop_transform_job", code, text.format("Completed"))
+    sagemaker.stop(JobKind.TRANSFORM, "j")
+    with pytest.raises(ReconcileError, match="refuses StopTransformJob"):
+        sagemaker.stop(JobKind.TRANSFORM, "j")
+
+
+def described(status):
+    """A transform job."""
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://x"}}
+    return {
+        "TransformJobName": "j",
+        "TransformJobArn": "arn:aws:sagemaker:us-east-1:123456789012:transform-job/j",
+        "TransformJobStatus": status,
+        "ModelName": "j",
+        "TransformInput": {"DataSource": source},
+        "TransformResources": {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1},
+        "CreationTime": datetime.now(UTC),
+    }
+
+
 def test_a_job_that_is_not_there_is_none_and_any_other_refusal_an_error(service):
     sagemaker, stub = service
     stub.add_client_error("describe_transform_job", "ResourceNotFound", "")
     stub.add_client_error("describe_transform_job", "ValidationException", "Could not find requested job with name: j")
+    stub.add_client_error("describe_transform_job", "ValidationException", "Requested resource not found.")
+    stub.add_client_error("describe_training_job", "ValidationException", "Requested resource not found.")
     stub.add_client_error("describe_transform_job", "ThrottlingException", "Rate exceeded")
-    assert sagemaker.describe(JobKind.TRANSFORM, "j") is None
-    assert sagemaker.describe(JobKind.TRANSFORM, "j") is None
+    for kind in (JobKind.TRANSFORM, JobKind.TRANSFORM, JobKind.TRANSFORM, JobKind.TRAINING):
+        assert sagemaker.describe(kind, "j") is None
     with pytest.raises(ReconcileError, match="refuses DescribeTransformJob: Rate exceeded"):
         sagemaker.describe(JobKind.TRANSFORM, "j")

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -19,6 +19,12 @@ from reconcile.serving.keys import KeyCounter
 from reconcile.serving.request_lines import RequestLine
 from reconcile.serving.shared_counter import SharedCounter
 from tests.conftest import grey_photo, write_grey_model
+
+
+def run(coroutine):
+    """In a thread of its own: tests of pages, which come before, leave a loop running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 def chosen(monkeypatch, folder, **settings):
@@ -83,11 +89,11 @@ def shared(grey_model):
 def test_a_body_that_does_not_come_is_waited_for_no_longer(shared, deadlines):
     app = CountingApp(Messages("text"), None, **deadlines)
     app.begin(shared, None)
-    status, headers, said = asyncio.run(invocation(app, b"hal", length=100_000, stuck=True))
+    status, headers, said = run(invocation(app, b"hal", length=100_000, stuck=True))
     assert (status, headers[b"connection"]) == (408, b"close")
     assert said == {"error": "the body did not come: 3 bytes, and then no more in time"}
     photo = grey_photo(4)
-    status, _, said = asyncio.run(invocation(app, photo[:100], photo[100:]))
+    status, _, said = run(invocation(app, photo[:100], photo[100:]))
     assert (status, said["predicted_count"]) == (200, 4)
 
 
@@ -129,7 +135,7 @@ def test_of_many_images_only_so_many_bytes_are_held(shared):
         go.set()
         return await asyncio.gather(*asked)
 
-    answers = asyncio.run(all_at_once())
+    answers = run(all_at_once())
     assert [(status, said["predicted_count"]) for status, _, said in answers] == [(200, 5)] * 11
     assert held.at_once == 3 * len(photo)
 
@@ -165,7 +171,7 @@ def test_whoever_goes_while_they_wait_for_room_leaves_it_to_others():
         async with room.taken(size):
             pass
 
-    asyncio.run(scene())
+    run(scene())
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/ping"), ("POST", "/invocations")])
@@ -183,4 +189,4 @@ def test_without_a_model_there_is_nothing_to_ask(method, path):
         await CountingApp(Messages("text"), None).asgi(scope, receive, send)
         return sent[0]["status"], json.loads(sent[1]["body"])
 
-    assert asyncio.run(ask()) == (503, {"error": "the model is being loaded"})
+    assert run(ask()) == (503, {"error": "the model is being loaded"})

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import write_bucket
 from tests.integration.sagemaker.night import BINS, WITH_SAGEMAKER
-from tests.integration.sagemaker.transform_agent import REGION, TransformService
+from tests.integration.sagemaker.transform_stand_in import REGION, TransformService
 
 
 @pytest.fixture

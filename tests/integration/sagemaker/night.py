@@ -12,7 +12,7 @@ from reconcile.config import load_settings
 from reconcile.engines.choice import open_engine
 from reconcile.messages import Messages
 from reconcile.places import open_output, s3_access
-from tests.integration.sagemaker.transform_agent import REGION
+from tests.integration.sagemaker.transform_stand_in import REGION
 
 IMAGE, ROLE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/reconcile:1", "arn:aws:iam::123456789012:role/reconcile"
 WITH_SAGEMAKER = ("--engine", "sagemaker", "--image-uri", IMAGE, "--role", ROLE, "--instance-type", "ml.c5.xlarge")

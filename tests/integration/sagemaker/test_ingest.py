@@ -1,7 +1,6 @@
 """`reconcile ingest`: what a transform job counted that others started."""
 
 import json
-import time
 
 import pandas as pd
 
@@ -40,8 +39,7 @@ def test_what_a_job_of_others_counted_is_ingested_once(service, s3, grey_model):
         },
         TransformResources={"InstanceType": "ml.c5.xlarge", "InstanceCount": 1},
     )
-    while service.jobs[0].transform_job_status == "InProgress":
-        time.sleep(0.05)
+    service.wait()
     assert service.jobs[0].transform_job_status == "Completed"
     arguments = ("s3://results/theirs/out", "--out", "s3://results/nightly", "--endpoint-url", s3.endpoint_url)
     done = reconcile_from_scratch("ingest", *arguments)

@@ -12,7 +12,7 @@ from reconcile.doctor import examine
 from reconcile.resources import resource
 from tests.conftest import SCRIPTS, SHARED, last_line, needs_abid, reconcile
 from tests.integration.sagemaker.night import BINS, WITH_SAGEMAKER, Night, counts_in, left_in, summary_of
-from tests.integration.sagemaker.transform_agent import REGION
+from tests.integration.sagemaker.transform_stand_in import REGION
 
 
 @needs_abid
@@ -109,7 +109,7 @@ def test_doctor_asks_sagemaker_and_names_what_is_missing(service, s3, grey_model
         f"{Night(s3, grey_model).engine.model.model_id}",
     )
     assert sagemaker_finding(settings.model_copy(update={"role": None}))[1] == (
-        "--engine sagemaker needs --role (docs/SAGEMAKER.md)"
+        "SageMaker needs --role (docs/SAGEMAKER.md)"
     )
     assert service.jobs == []
 

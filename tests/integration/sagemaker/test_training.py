@@ -16,10 +16,12 @@ from reconcile.config import load_settings
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.messages import Messages
 from reconcile.model import read_model
+from reconcile.sagemaker import following
+from reconcile.sagemaker.service import SageMaker
 from reconcile.sagemaker.training_job import train_on_sagemaker
 from reconcile.training.recipe import read_recipe
 from tests.conftest import SCRIPTS, reconcile, write_grey_model
-from tests.integration.sagemaker.transform_agent import ACCOUNT, REGION, client, write_log
+from tests.integration.sagemaker.transform_stand_in import ACCOUNT, REGION, client, write_log
 
 RECIPE = """version = "ours-1"
 start_from = "../start/grey.onnx"
@@ -62,6 +64,8 @@ class TrainingService:
 def service(s3, moto_server, monkeypatch):
     urllib.request.urlopen(urllib.request.Request(f"{moto_server}/moto-api/reset", method="POST")).close()
     (s3.root / "results").mkdir()
+    (s3.root / "photos" / "labelled").mkdir(parents=True)
+    (s3.root / "photos" / "labelled" / "0.jpg").write_bytes(b"a photo")
     monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", moto_server)
     monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", moto_server)
     service = TrainingService(moto_server)
@@ -109,7 +113,7 @@ def test_interrupted_it_finds_its_job_again_and_brings_the_model(service, s3, co
     assert channels["train"] == "s3://photos/labelled/"
     for channel in channels:
         assert asked["Environment"][f"SM_CHANNEL_{channel.upper()}"] == f"/opt/ml/input/data/{channel}"
-    assert asked["CheckpointConfig"] == {"S3Uri": "s3://results/training/checkpoints"}
+    assert asked["CheckpointConfig"]["S3Uri"].startswith("s3://results/training/checkpoints/")
     sent = s3.root / channels["recipe"].removeprefix("s3://")
     recipe = read_recipe(sent / "recipe.toml")
     assert recipe.version == "ours-1"
@@ -125,7 +129,12 @@ def test_interrupted_it_finds_its_job_again_and_brings_the_model(service, s3, co
     assert len(service.jobs) == 1
 
 
-def train(s3, recipe):
+def put_photo(s3, name, content):
+    """In the bucket, as its listing shows at once."""
+    client("s3", s3.endpoint_url).put_object(Bucket="photos", Key=f"labelled/{name}", Body=content)
+
+
+def train(s3, recipe, data="s3://photos/labelled", log=None):
     """The same command in this process."""
     flags = {
         "out": "s3://results/training",
@@ -135,9 +144,9 @@ def train(s3, recipe):
         "region": REGION,
         "endpoint_url": s3.endpoint_url,
     }
-    messages = Messages("text", None, io.StringIO())
+    messages = Messages("text", None, log or io.StringIO())
     settings = load_settings(flags, alone=True, need_bucket=False)
-    return train_on_sagemaker("s3://photos/labelled", None, recipe, settings, None, messages)
+    return train_on_sagemaker(data, None, recipe, settings, None, messages)
 
 
 def test_why_it_failed_is_told_and_the_next_job_goes_on_from_its_checkpoints(service, s3, command, tmp_path):
@@ -147,14 +156,16 @@ def test_why_it_failed_is_told_and_the_next_job_goes_on_from_its_checkpoints(ser
 
     service.end = fail
     recipe = tmp_path / "recipes" / "ours.toml"
-    for _ in range(2):
+    for photo in ("0.jpg", "0.jpg", "1.jpg"):
+        put_photo(s3, photo, b"a photo")
         with pytest.raises(ReconcileError, match=r"AlgorithmError: exit code 1; CloudWatch has .*: no photos there; "):
             train(s3, recipe)
-    assert [asked["CheckpointConfig"]["S3Uri"] for asked in service.asked] == ["s3://results/training/checkpoints"] * 2
-    assert len({asked["TrainingJobName"] for asked in service.asked}) == 2
+    first, same, with_another_photo = (asked["CheckpointConfig"]["S3Uri"] for asked in service.asked)
+    assert first == same != with_another_photo
+    assert len({asked["TrainingJobName"] for asked in service.asked}) == 3
 
 
-def test_only_the_same_training_takes_up_a_job(service, s3, command, tmp_path):
+def test_only_the_same_training_takes_up_a_job(service, s3, command, tmp_path, monkeypatch):
     recipe = tmp_path / "recipes" / "ours.toml"
     train(s3, recipe)
     train(s3, recipe)
@@ -167,6 +178,42 @@ def test_only_the_same_training_takes_up_a_job(service, s3, command, tmp_path):
     job.training_job_status = "Completed"
     train(s3, recipe)
     assert len(service.jobs) == 2
+    # Another photo makes it another training, and so do other bytes of one that was there.
+    for photo in (b"another", b"another one"):
+        put_photo(s3, "1.jpg", photo)
+        train(s3, recipe)
+    assert len(service.jobs) == len({asked["CheckpointConfig"]["S3Uri"] for asked in service.asked}) == 4
+    # One that is being stopped still writes the checkpoints from which the next goes on.
+    job = service.jobs[-1]
+    job.training_job_status = "Stopping"
+    monkeypatch.setattr(following, "_wait", lambda _: setattr(job, "training_job_status", "Stopped"))
+    train(s3, recipe)
+    assert job.training_job_status == "Stopped"
+    assert len(service.jobs) == 5
+    assert service.asked[-1]["CheckpointConfig"] == service.asked[-2]["CheckpointConfig"]
+
+
+def test_interrupted_as_the_job_begins_it_tells_how_to_stop_it(service, s3, command, tmp_path, monkeypatch):
+    create, log = SageMaker.create, io.StringIO()
+
+    def create_and_die(*asked):
+        create(*asked)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SageMaker, "create", create_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        train(s3, tmp_path / "recipes" / "ours.toml", log=log)
+    [job] = service.jobs
+    assert f"aws sagemaker stop-training-job --training-job-name {job.training_job_name}" in log.getvalue()
+
+
+def test_photos_that_are_not_there_or_hold_the_output_are_no_job(service, s3, command, tmp_path):
+    recipe = tmp_path / "recipes" / "ours.toml"
+    with pytest.raises(ReconcileError, match="there is nothing in s3://photos/nowhere"):
+        train(s3, recipe, data="s3://photos/nowhere")
+    with pytest.raises(UsageError, match="--out lies in --data"):
+        train(s3, recipe, data="s3://results")
+    assert service.jobs == []
 
 
 def test_the_container_trains_after_the_recipe_that_was_sent(tmp_path, monkeypatch):

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 import boto3
 from moto.core.responses import ActionResult
-from moto.sagemaker.exceptions import ResourceInUseException
+from moto.sagemaker.exceptions import ResourceInUseException, SagemakerClientError, ValidationError
 from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 
@@ -54,6 +54,12 @@ class JobFailed(Exception):
     """The container, or what it was sent, is to blame; the message is the log's."""
 
 
+class AccessDenied(SagemakerClientError):
+    """A permission is missing."""
+
+    code = "AccessDeniedException"
+
+
 @dataclass
 class TransformService:
     """The jobs of one account, and how they are to go."""
@@ -68,6 +74,8 @@ class TransformService:
     """The name of an input object that the container refuses."""
     loses: str | None = None
     """The name of an input object whose answer is lost."""
+    forbids_deleting: bool = False
+    """Whether the permission to delete models is missing."""
     container: dict[str, str] = field(default_factory=dict)
     """What the image itself sets in its environment."""
     asked: list[str] = field(default_factory=list)
@@ -111,14 +119,33 @@ class TransformService:
 
         def stop_transform_job(response):
             job = self.backend.transform_jobs[response._get_param("TransformJobName")]
-            if job.transform_job_status == "InProgress":
-                job.transform_job_status = "Stopping"
-                self.may_work.set()
-                self.may_end.set()
+            if job.transform_job_status != "InProgress":
+                raise ValidationError(
+                    f"The request was rejected because the transform job is in status {job.transform_job_status}"
+                )
+            job.transform_job_status = "Stopping"
+            self.may_work.set()
+            self.may_end.set()
             return ActionResult({})
 
+        delete = SageMakerModelBackend.delete_model
+
+        def delete_model(backend, model_name):
+            if self.forbids_deleting:
+                raise AccessDenied(
+                    "User: arn:aws:iam::1:user/cron is not authorized to perform: sagemaker:DeleteModel on resource: "
+                    f"arn:aws:sagemaker:us-east-1:1:model/{model_name}"
+                )
+            delete(backend, model_name)
+
+        patch.setattr(SageMakerModelBackend, "delete_model", delete_model)
         patch.setattr(SageMakerModelBackend, "create_transform_job", create_transform_job)
         patch.setattr(SageMakerResponse, "stop_transform_job", stop_transform_job, raising=False)
+
+    def wait(self):
+        """Until every job has ended."""
+        while any(job.transform_job_status in ("InProgress", "Stopping") for job in self.jobs):
+            time.sleep(0.05)
 
     def _work(self, job):
         try:
