@@ -199,4 +199,9 @@ def _explain(error: botocore.exceptions.ClientError) -> str:
     missing = _NOT_AUTHORIZED.search(text)
     if missing:
         return f"the permission {missing[1]} is missing (docs/SAGEMAKER.md has them all): {text}"
+    if text.lstrip().startswith("<"):  # SageMaker speaks JSON
+        return (
+            "what answered is no SageMaker, but an S3 server perhaps: AWS_ENDPOINT_URL is for all services; "
+            "set AWS_ENDPOINT_URL_S3 instead, or say --endpoint-url"
+        )
     return f"{text} ({code})"

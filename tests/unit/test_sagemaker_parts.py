@@ -196,6 +196,15 @@ def test_a_missing_permission_is_named(service):
         sagemaker.create("Model", request)
 
 
+def test_an_s3_server_in_its_place_is_told_in_one_line(service):
+    sagemaker, stub = service
+    xml = '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InvalidArgument</Code></Error>'
+    stub.add_client_error("describe_transform_job", "400", xml)
+    with pytest.raises(ReconcileError, match=r"no SageMaker, .* set AWS_ENDPOINT_URL_S3 instead") as error:
+        sagemaker.describe(JobKind.TRANSFORM, "reconcile-1")
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("code", "text"),
     [
