@@ -24,8 +24,7 @@ COPY models models
 COPY reports reports
 COPY sql sql
 COPY reconcile reconcile
-RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/reconcile/bin/pip install --disable-pip-version-check --constraint constraints.txt ".[${EXTRAS}]"
+RUN /opt/reconcile/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt ".[${EXTRAS}]"
 
 FROM ${BASE}
 # SageMaker's documentation (Custom Inference Code with Hosting Services) says that it expects containers to run as root,
