@@ -56,7 +56,7 @@ def main(wanted: list[str]) -> None:
             parts: dict[str, Callable[[], list[str]]] = {
                 "throughput": lambda: throughput.measure(server, "sample", folder),
                 "feed": lambda: throughput.measure_feed(server, "larger", folder, INPUT_SIZE),
-                "ray": lambda: ray_overhead.measure(server, "sample", folder),
+                "ray": lambda: ray_overhead.measure(server, "larger", folder),
                 "records": lambda: records.measure(folder),
                 "large": lambda: records.measure_large(folder),
                 "keys": lambda: keys.measure(server, folder),

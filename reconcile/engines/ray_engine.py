@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from reconcile.model import CountModel
     from reconcile.store import Output
 
-BATCHES_A_BLOCK = 2
 _NAMES = {"cpu": "CPU", "cuda": "CUDA", "tensorrt": "TensorRT"}
 _DECODING_SHARE = 0.25
 """Of each core where CPUs count: as much is kept for tasks, and an actor gets the rest. So a core has one of each, and
@@ -129,8 +128,9 @@ class RayEngine:
             self._cluster.close()
 
     def _list(self, images: Backlog, blocks: Channel[list[StoredObject]]) -> None:
+        """Blocks of one batch: of two, whichever actor had the last one counted alone for twice as long."""
         waiting = iter(images)
-        while block := list(islice(waiting, BATCHES_A_BLOCK * self._batch_size)):
+        while block := list(islice(waiting, self._batch_size)):
             blocks.put(block)
 
     @property
