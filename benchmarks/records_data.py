@@ -19,6 +19,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from reconcile.bucket import PAGE, FetchError, StoredObject
+from reconcile.counting import PART_ROWS
 from reconcile.store import COUNTS_SCHEMA, ITEM_TYPE, RECORDS_SCHEMA
 
 if TYPE_CHECKING:
@@ -31,10 +32,8 @@ IMAGES, RECORDS = "bin-images/", "metadata/"
 _QUANTITIES = Path(__file__).resolve().parents[2] / "shared" / "abid" / "quantities.csv.gz"
 _SHARES = (0.025, 0.106, 0.198, 0.232, 0.207, 0.161, 0.039, 0.018, 0.009, 0.005)
 """Of the quantities 0 to 9, about as they are in that file."""
-_ROWS_A_PART = 1024
-"""As counting writes them."""
 _PRODUCTS = 20_000
-_ROWS_AT_ONCE = 200 * _ROWS_A_PART
+_ROWS_AT_ONCE = 25 * PART_ROWS
 _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -85,9 +84,9 @@ def make_night(folder: Path, rows: int, counter: Counter) -> None:
 
 
 def _write_parts(rows: pa.Table, folder: Path, turn: int, start: int) -> None:
-    for row in range(0, len(rows), _ROWS_A_PART):
+    for row in range(0, len(rows), PART_ROWS):
         path = folder / f"part-{turn}-{start + row:09d}.parquet"
-        pq.write_table(rows.slice(row, _ROWS_A_PART), path, compression="zstd")
+        pq.write_table(rows.slice(row, PART_ROWS), path, compression="zstd")
 
 
 def _bins(rows: int) -> tuple[pa.Array, np.ndarray]:

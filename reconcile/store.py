@@ -154,7 +154,7 @@ class Output:
         return [str(path) for path in paths.values()]
 
     def _bring_all(self, keys: Sequence[str], work: Path) -> None:
-        """Bring objects to `work`, many at a time: each is some 20 ms under way, and there may be thousands."""
+        """Bring objects to `work`, many at a time: each is 20 ms or more under way, and there may be thousands."""
         if not keys:
             return
         workers = min(fetches_in_flight(), len(keys))
