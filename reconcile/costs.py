@@ -38,7 +38,7 @@ def read_costs(path: Path, source: str, say: Callable[[str], None]) -> pa.Table:
         if isinstance(line, BadLine):
             say(f"{where}: {line.reason}; left out")
             continue
-        asin, cost = line.cells["asin"], _cost(line.cells.get("unit_cost", ""))
+        asin, cost = line.cells.get("asin", ""), _cost(line.cells.get("unit_cost", ""))
         if not asin or cost is None:
             say(f"{where}: no ASIN, or a unit cost that is no number; left out")
         elif costs.setdefault(asin, cost) != cost:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,16 @@ def open_database(work: Path) -> duckdb.DuckDBPyConnection:
     database.execute("SET enable_progress_bar = false")  # it goes to standard output, where results are expected
     database.execute(query("macros"))
     return database
+
+
+def literal_path(path: Path | str) -> str:
+    """A path as DuckDB's readers take it, which look for files of a pattern: * ? and [ mean themselves."""
+    return re.sub(r"[*?[]", r"[\g<0>]", str(path))
+
+
+def literal(text: str) -> str:
+    """A text as it stands in SQL."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def allow_for(database: duckdb.DuckDBPyConnection, bins: int) -> None:

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import codecs
 import gzip
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import pyarrow as pa
 
+from reconcile.database import literal, literal_path
 from reconcile.errors import ReconcileError, UsageError
+from reconcile.spreadsheet import BrokenRow, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 DEFAULT_COLUMNS = {"bin_id": "bin_id", "expected_quantity": "expected_quantity"}
 # Bin ids are often given as the photo's file name.
 _FILE_ENDING = r"\.(jpe?g|png|webp|tiff?|bmp|gif|json)$"
 _LONGEST_LINE = 16 * 1024 * 1024
+_ROWS_AT_ONCE = 50_000
+_CSV_SCHEMA = pa.schema([("line", pa.int64()), ("bin_id", pa.string()), ("expected_quantity", pa.string())])
+_LATIN = "reconcile-latin"
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
@@ -40,8 +47,8 @@ def load_table(
 ) -> None:
     """Make the table `source_rows`: every row of the file as text; nothing is checked yet.
 
-    It has source, line (as a person finds it: in a CSV the header is row 1), bin_id and quantity; a line of JSON Lines
-    that is no object has neither of the last two.
+    It has source, line (as a person finds it: in a CSV the header is row 1), bin_id and quantity. Of a line that cannot
+    be taken apart the last two are null; where a cell alone is missing, it is empty.
 
     Args:
         database: where the table is made.
@@ -58,14 +65,19 @@ def load_table(
     kind = table_format(source)
     try:
         if kind == "jsonl":
-            table = _lines(database, _as_utf8(path, work))
+            table, line = _lines(database, _as_utf8(path, work)), "row_number() OVER ()"
             pointers = {ours: "/" + column.replace("~", "~0").replace("/", "~1") for ours, column in wanted.items()}
-            texts = {ours: f"json_extract_string(text, {_literal(pointer)})" for ours, pointer in pointers.items()}
+            cells = {ours: f"json_extract_string(text, {literal(pointer)})" for ours, pointer in pointers.items()}
+            texts = {ours: f"CASE WHEN text IS NOT NULL THEN coalesce({cell}, '') END" for ours, cell in cells.items()}
+        elif kind == "parquet":
+            table, line = database.read_parquet(literal_path(path)), "row_number() OVER ()"
+            names = {ours: _find(column, table.columns, ours, source) for ours, column in wanted.items()}
+            texts = {ours: f"coalesce({_text(table, name)}, '')" for ours, name in names.items()}
         else:
-            table = database.read_parquet(str(path)) if kind == "parquet" else _csv(database, _as_utf8(path, work))
-            texts = {ours: _text(table, _find(column, table.columns, ours, source)) for ours, column in wanted.items()}
+            rows = database.from_arrow(_csv(_as_utf8(path, work), wanted, source))
+            table, line, texts = rows, "line", {ours: ours for ours in wanted}
         table.project(
-            f"{_literal(source)} AS source, row_number() OVER () + {int(kind == 'csv')} AS line, "
+            f"{literal(source)} AS source, {line} AS line, "
             f"regexp_replace({texts['bin_id']}, '{_FILE_ENDING}', '', 'i') AS bin_id, "
             f"{texts['expected_quantity']} AS quantity"
         ).create("source_rows")
@@ -74,9 +86,9 @@ def load_table(
 
 
 def _as_utf8(path: Path, work: Path) -> Path:
-    """A copy without compression, in UTF-8; what is no text in it becomes a replacement character.
+    """A copy without compression, in UTF-8; what is no UTF-8 in it is taken for Windows' Latin-1, byte by byte.
 
-    So a stray byte in the name of a product costs one letter of that name, and not the night.
+    That is what Excel writes in western countries; and a stray byte in the name of a product costs one letter of it.
     """
     copy = work / "records.txt"
     with path.open("rb") as raw:
@@ -87,7 +99,7 @@ def _as_utf8(path: Path, work: Path) -> Path:
     ):
         start = source.read(2)
         utf16 = start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # Excel's "Unicode text"
-        decoder = codecs.getincrementaldecoder("utf-16" if utf16 else "utf-8-sig")(errors="replace")
+        decoder = codecs.getincrementaldecoder("utf-16" if utf16 else "utf-8-sig")(errors=_LATIN)
         chunk = start
         while chunk:
             target.write(decoder.decode(chunk))
@@ -96,18 +108,43 @@ def _as_utf8(path: Path, work: Path) -> Path:
     return copy
 
 
-def _csv(database: duckdb.DuckDBPyConnection, path: Path) -> duckdb.DuckDBPyRelation:
-    """Quotes are not left to be guessed, and lines not to be split among threads: both go wrong without a word."""
-    return database.read_csv(
-        str(path), all_varchar=True, header=True, null_padding=True, strict_mode=False, parallel=False,
-        quotechar='"', escapechar='"', max_line_size=_LONGEST_LINE,
-    )  # fmt: skip
+def _csv(path: Path, wanted: Mapping[str, str], source: str) -> pa.RecordBatchReader:
+    """The rows of a CSV: a quote that is never closed costs its own line, where DuckDB's reader drops what follows."""
+    text = path.open(encoding="utf-8", newline="")
+    rows = enumerate(rows_of(text), start=1)
+    header = next((row for _, row in rows if not _is_empty(row)), [])
+    names = [name.strip() for name in (header.cells if isinstance(header, BrokenRow) else header)]
+    bin_id, quantity = (names.index(_find(wanted[ours], names, ours, source)) for ours in DEFAULT_COLUMNS)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        with text:
+            while some := list(islice(rows, _ROWS_AT_ONCE)):
+                found = [
+                    (number, *_cells(row, bin_id, quantity, len(names))) for number, row in some if not _is_empty(row)
+                ]
+                columns = list(zip(*found, strict=True)) or [()] * len(_CSV_SCHEMA)
+                yield pa.RecordBatch.from_arrays(list(map(pa.array, columns, _CSV_SCHEMA.types)), schema=_CSV_SCHEMA)
+
+    return pa.RecordBatchReader.from_batches(_CSV_SCHEMA, batches())
+
+
+def _is_empty(row: list[str] | BrokenRow) -> bool:
+    return not isinstance(row, BrokenRow) and not any(map(str.strip, row))
+
+
+def _cells(row: list[str] | BrokenRow, bin_id: int, quantity: int, columns: int) -> tuple[str | None, str | None]:
+    """Bin and quantity. Of a broken row too, where it seems to have all its cells: a name with an inch mark, say."""
+    if isinstance(row, BrokenRow):
+        if len(row.cells) != columns:
+            return None, None
+        row = row.cells
+    return row[bin_id] if bin_id < len(row) else "", row[quantity] if quantity < len(row) else ""
 
 
 def _lines(database: duckdb.DuckDBPyConnection, path: Path) -> duckdb.DuckDBPyRelation:
     """Each line of JSON Lines is taken as text first, so that a broken one stays a row: its text is null."""
     lines = database.read_csv(
-        str(path), columns={"text": "VARCHAR"}, header=False, delimiter="\x1f", quotechar="", escapechar="",
+        literal_path(path), columns={"text": "VARCHAR"}, header=False, delimiter="\x1f", quotechar="", escapechar="",
         max_line_size=_LONGEST_LINE, auto_detect=False, strict_mode=False, parallel=False,
     )  # fmt: skip
     return lines.project("CASE WHEN json_valid(text) THEN text END AS text")
@@ -126,9 +163,13 @@ def _find(column: str, available: Sequence[str], ours: str, source: str) -> str:
     for name in available:
         if name.lower() == column.lower():
             return name
-    has = ", ".join(available[:12])
+    has = ", ".join(available[:12]) or "no names at all"
     raise UsageError(f"{source} has no column {column!r}, but {has}; say which with --records-columns {ours}=COLUMN")
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _as_latin(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return error.object[error.start : error.end].decode("cp1252", errors="replace"), error.end
+
+
+codecs.register_error(_LATIN, _as_latin)

@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import re
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,13 @@ from reconcile.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+    from typing import TextIO
 
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _BLANK = r"\s\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff"
 _GUARDED = re.compile(rf"^'(?=[{_BLANK}]*[=+\-@＝＋－＠]|[\t\r\n])|(?<=[;\t\r\n])([{_BLANK}\"]*)'(?=[=+\-@＝＋－＠])")
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)[^\r\n]*(?:\r\n|\r|\n|$)', re.IGNORECASE)
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)', re.IGNORECASE)
+_SEPARATORS = ",;\t|"
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d{1,2}")
 
 
@@ -43,8 +46,9 @@ class BadLine:
 def read_lines(path: Path, called: str, required: Sequence[str]) -> list[Line | BadLine]:
     """Read a CSV file whose first line names its columns.
 
-    Commas, semicolons or tabs, also named by a first line `sep=;`; UTF-8 or UTF-16, with or without a byte order mark,
-    or Windows' Latin-1; column names in any case and order. Where a quote is never closed, only that line is lost.
+    Commas, semicolons, tabs or bars, also named by a first line `sep=;`; UTF-8 or UTF-16, with or without a byte order
+    mark, or Windows' Latin-1; column names in any case and order. Where a quote is never closed, only that line
+    is lost.
 
     Args:
         path: the file.
@@ -57,17 +61,11 @@ def read_lines(path: Path, called: str, required: Sequence[str]) -> list[Line | 
     Raises:
         UsageError: it cannot be read, is empty, or lacks a column.
     """
-    text = _text(path, called)
-    told = _SEPARATOR_LINE.match(text)  # Excel's own way to name the separator; it never shows this line
-    if told:
-        text = text[told.end() :]
-    header = next((line for line in io.StringIO(text, newline="") if line.strip()), "")
-    rows = enumerate(_rows(text, told[1] if told else max(",;\t", key=header.count)), start=1)
     names: list[str] = []
     lines: list[Line | BadLine] = []
-    for number, row in rows:
-        if isinstance(row, csv.Error):
-            lines.append(BadLine(number, str(row)))
+    for number, row in enumerate(rows_of(io.StringIO(_text(path, called), newline="")), start=1):
+        if isinstance(row, BrokenRow):
+            lines.append(BadLine(number, row.reason))
         elif not any(cell.strip() for cell in row):
             continue
         elif not names:
@@ -93,22 +91,53 @@ def number_of(text: str) -> float:
     return float(text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text)
 
 
-def _rows(text: str, delimiter: str) -> Iterator[list[str] | csv.Error]:
-    # Only line feeds and carriage returns end a line: str.splitlines would also cut names at a form feed or U+2028.
-    lines = list(io.StringIO(text, newline=""))
-    start = 0
-    while start < len(lines):
-        reader = csv.reader(map(lines.__getitem__, range(start, len(lines))), delimiter=delimiter, strict=True)
-        taken = 0
+@dataclass(frozen=True)
+class BrokenRow:
+    """A line whose quotes are not closed, or stand where they should not."""
+
+    reason: str
+    cells: list[str]
+    """What it may mean."""
+
+
+def rows_of(text: TextIO) -> Iterator[list[str] | BrokenRow]:
+    """The cells of each line, the one with the names and empty ones included.
+
+    Args:
+        text: opened with `newline=""`: only line feeds and carriage returns end a line. It is read as far as it is
+            needed, so that it may be of any length.
+    """
+    first = next(text, "")
+    told = _SEPARATOR_LINE.match(first)  # Excel's own way to name the separator; it never shows this line
+    ahead = [] if told else [first]
+    while ahead and ahead[-1] and not ahead[-1].strip():
+        ahead.append(next(text, ""))
+    delimiter = told[1] if told else max(_SEPARATORS, key=ahead[-1].count)
+    again, taken = deque(ahead), list[str]()
+
+    def lines() -> Iterator[str]:
+        while line := again.popleft() if again else next(text, ""):
+            taken.append(line)
+            yield line
+
+    while True:
         try:
-            for row in reader:
+            for row in csv.reader(lines(), delimiter=delimiter, strict=True):
+                taken.clear()
                 yield row
-                taken = reader.line_num
-        except csv.Error as error:
-            yield error
-        else:
             return
-        start += taken + 1
+        except csv.Error as error:  # all lines but the first that this row took up are rows of their own
+            broken, *others = taken
+            again.extendleft(reversed(others))
+            taken.clear()
+            yield BrokenRow(str(error), _guessed(broken, delimiter))
+
+
+def _guessed(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])
+    except csv.Error:  # a cell that is too long
+        return []
 
 
 def unguarded(cell: str) -> str:

@@ -16,6 +16,7 @@ SELECT
     CAST(NULL AS STRUCT(asin VARCHAR, "name" VARCHAR, quantity BIGINT)[]) AS items,
     CAST(NULL AS VARCHAR) AS note,
     CASE
+        WHEN bin_id IS NULL AND quantity IS NULL THEN 'row ' || line || ' cannot be taken apart'
         WHEN bin_id IS NULL THEN 'no bin id in row ' || line
         WHEN coalesce(quantity, '') = '' THEN 'the expected quantity is missing'
         WHEN number IS NULL THEN 'the expected quantity is no number: ' || left(quantity, 40)

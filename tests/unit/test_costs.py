@@ -44,6 +44,12 @@ def test_a_bad_line_is_told_by_its_number_and_the_rest_is_taken(tmp_path, line):
     assert told.endswith("left out")
 
 
+def test_a_line_that_ends_before_the_asin_is_told(tmp_path):
+    costs, [told] = costs_of(tmp_path, "unit_cost,asin\n5\n1,B1\n")
+    assert costs == {"B1": 1}
+    assert "line 2: no ASIN" in told
+
+
 def test_of_two_costs_the_first_holds_and_the_other_is_told(tmp_path):
     costs, said = costs_of(tmp_path, "asin,unit_cost\nB1,1\nB1,1.0\nB1,2\n")
     assert costs == {"B1": 1}

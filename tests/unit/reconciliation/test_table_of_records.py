@@ -61,15 +61,79 @@ def test_records_from_a_table(night_of, tmp_path, kind):
         "bin_id;expected_quantity\r\n00001;2\r\n",
         "bin_id,expected_quantity\n00001,2,more,than,the,header\n",
         "bin_id,expected_quantity,name\n00001,2,caf\xe9\n".encode("latin-1"),
+        'bin_id,expected_quantity,name\n00001,2,"5" pipe"\n',
+        "sep=|\nbin_id|expected_quantity\n00001|2\n",
         "bin_id\texpected_quantity\r\n00001\t2\r\n".encode("utf-16"),
     ],
-    ids=["late quote", "newline", "quotes", "semicolons", "long row", "latin-1", "utf-16"],
+    ids=[
+        "late quote",
+        "newline",
+        "quotes",
+        "semicolons",
+        "long row",
+        "latin-1",
+        "inch marks",
+        "named separator",
+        "utf-16",
+    ],
 )
 def test_tables_as_spreadsheets_write_them(night_of, tmp_path, data):
     (tmp_path / "stock.csv").write_bytes(data if isinstance(data, bytes) else data.encode())
     night = night_of([], [], [])
     night.use_table_records(tmp_path / "stock.csv", "stock.csv", {}, only_of_images=False)
     assert reconciled(night, tmp_path).loc["00001", "expected_quantity"] == 2
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ['X,9,"never closed', 'X,9,"6"" pipe', 'X,9,"6\\" pipe"', '"never closed,X,9'],
+    ids=["last", "6", "6b", "first"],
+)
+@pytest.mark.parametrize("others", [5, 60_000])
+def test_a_quote_that_is_never_closed_costs_no_other_row(night_of, tmp_path, broken, others):
+    good = [f"b{number},{number % 7},item" for number in range(2 * others)]
+    lines = ["bin_id,expected_quantity,name", *good[:others], broken, *good[others:], broken]
+    (tmp_path / "stock.csv").write_text("\n".join(lines))
+    night = night_of([], [], [])
+    night.use_table_records(tmp_path / "stock.csv", "stock.csv", {}, only_of_images=False)
+    rows = reconciled(night, tmp_path).reset_index(drop=True)
+    assert set(rows["bin_id"].dropna()) - {"X"} == {f"b{number}" for number in range(2 * others)}
+    told = rows[rows["bin_id"].isna()]
+    if broken.startswith("X"):
+        assert (rows["bin_id"] == "X").sum() == 1
+        assert told.empty
+    else:
+        assert set(told["reason"]) == {
+            f"row {others + 2} cannot be taken apart",
+            f"row {2 * others + 3} cannot be taken apart",
+        }
+
+
+def test_a_row_is_named_as_a_spreadsheet_numbers_it(night_of, tmp_path):
+    (tmp_path / "stock.csv").write_text('bin_id,expected_quantity,name\n\n1,2,"two\nlines"\n\n,,\n2,three,x\n,4,x\n')
+    night = night_of([], [], [])
+    night.use_table_records(tmp_path / "stock.csv", "stock.csv", {}, only_of_images=False)
+    rows = reconciled(night, tmp_path).reset_index(drop=True)
+    assert sorted(rows["reason"].str.extract(r"in (row \d+)", expand=False).dropna()) == ["row 7"]
+    assert set(rows["record_key"]) == {"stock.csv row 3", "stock.csv row 6", "stock.csv row 7"}
+
+
+def test_ids_in_the_code_page_of_windows_stay_apart(night_of, tmp_path):
+    (tmp_path / "stock.csv").write_bytes("bin_id;St\xfcck\n\xc4-1;1\n\xd6-1;2\n".encode("cp1252"))
+    night = night_of([], [], [])
+    night.use_table_records(
+        tmp_path / "stock.csv", "stock.csv", {"expected_quantity": "St\xfcck"}, only_of_images=False
+    )
+    rows = reconciled(night, tmp_path)
+    assert dict(rows["expected_quantity"]) == {"\xc4-1": 1, "\xd6-1": 2}
+
+
+def test_a_name_that_looks_like_a_pattern_is_the_name_of_one_file(night_of, tmp_path):
+    for name, quantity in (("stock[1].parquet", 2), ("stock1.parquet", 5)):
+        pd.DataFrame({"bin_id": ["a"], "expected_quantity": [quantity]}).to_parquet(tmp_path / name)
+    night = night_of([], [], [])
+    night.use_table_records(tmp_path / "stock[1].parquet", "stock[1].parquet", {}, only_of_images=False)
+    assert reconciled(night, tmp_path).loc["a", "expected_quantity"] == 2
 
 
 def test_ids_that_pandas_made_floats_of_are_whole_numbers_again(night_of, tmp_path):
