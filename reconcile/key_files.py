@@ -64,12 +64,13 @@ def read_key_file(path: Path, source: str, columns: Sequence[str] = (), *, encod
 
 def _rows(path: Path, source: str, columns: Sequence[str]) -> Iterator[pa.Table]:
     """Rows with our names of the columns, whatever their types."""
-    if path.name.endswith(".parquet"):
+    name = path.name.lower()
+    if name.endswith(".parquet"):
         with pq.ParquetFile(path) as file:
             wanted = _find(file.schema_arrow.names, source)
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(wanted)):
                 yield pa.table(batch).rename_columns([wanted[name] for name in batch.schema.names])
-    elif path.name.endswith(".orc"):
+    elif name.endswith(".orc"):
         from pyarrow import orc
 
         stripes = orc.ORCFile(path)

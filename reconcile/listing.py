@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from reconcile.backlog import as_table
 from reconcile.bucket import StoredObject
+from reconcile.database import literal_path
 from reconcile.records import bin_id
 from reconcile.resources import query
 
@@ -64,7 +65,7 @@ class Listing:
         """
         new = [path for path in paths if path not in self._parts]
         if new:
-            parts = self._database.read_parquet(new)
+            parts = self._database.read_parquet([literal_path(path) for path in new])
             parts.project(f"{column}, etag, try_again").insert_into(self._known)
             self._parts.update(new)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconcile.database import literal, literal_path
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -48,9 +50,10 @@ class Partitions:
             return
         self._database.execute("SET preserve_insertion_order = false")
         for name in self._tables:
+            there = literal(str(self._folder / name))
             self._database.execute(f"""
                 COPY (SELECT *, hash({_BIN_OF[name]}) % {self.count} AS part FROM {name})
-                TO '{self._folder / name}' (FORMAT parquet, PARTITION_BY (part), ROW_GROUP_SIZE {_ROW_GROUP})
+                TO {there} (FORMAT parquet, PARTITION_BY (part), ROW_GROUP_SIZE {_ROW_GROUP})
             """)
         self._database.execute("SET preserve_insertion_order = true")
 
@@ -59,9 +62,10 @@ class Partitions:
         if self.count == 1:
             return
         for name in self._tables:
-            files = self._folder / name / f"part={number}" / "*.parquet"
-            there = f"FROM read_parquet('{files}', hive_partitioning = false)"
-            text = there if any(files.parent.glob("*.parquet")) else f"FROM memory.main.{name} LIMIT 0"
+            folder = self._folder / name / f"part={number}"
+            files = literal(f"{literal_path(folder)}/*.parquet")
+            there = f"FROM read_parquet({files}, hive_partitioning = false)"
+            text = there if any(folder.glob("*.parquet")) else f"FROM memory.main.{name} LIMIT 0"
             # A temporary view goes before a table of its name.
             self._database.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {text}")
         for name, (of, text) in _KEYS_OF.items():

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from reconcile.backlog import Backlog
 from reconcile.costs import COSTS_SCHEMA
-from reconcile.database import allow_for, open_database
+from reconcile.database import allow_for, literal, literal_path, open_database
 from reconcile.errors import ReconcileError
 from reconcile.judging import JUDGED_FROM, JUDGED_SCHEMA, matrix
 from reconcile.listing import Listing, of_bins
@@ -108,7 +108,8 @@ class Night:
         # An empty table of the same columns stands in while there is no part to read.
         empty = self._work / f"{name}.empty.parquet"
         pq.write_table(schema.empty_table(), empty)
-        self._database.read_parquet([str(empty), *paths]).create_view(name, replace=True)
+        found = [literal_path(path) for path in (str(empty), *paths)]
+        self._database.read_parquet(found).create_view(name, replace=True)
 
     def backlog(self, name: str) -> Backlog:
         """A backlog that keeps what it holds in this database."""
@@ -239,10 +240,9 @@ class Night:
 
     def _show(self, name: str, files: str) -> None:
         """Make a view of Parquet files in the work folder."""
+        there = literal(f"{literal_path(self._work)}/{files}")
         numbered = "file_row_number = true" if name.endswith("_part") else "file_row_number = false"
-        self._database.execute(
-            f"CREATE OR REPLACE TEMP VIEW {name} AS FROM read_parquet('{self._work / files}', {numbered})"
-        )
+        self._database.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS FROM read_parquet({there}, {numbered})")
 
     def _mix(self, judge: Judge) -> NDArray[np.float64] | None:
         found = self._database.sql(query("compared"), params={"most": _ENOUGH_FOR_A_MIX}).to_arrow_table()

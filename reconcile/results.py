@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
-from reconcile.database import allow_for, open_database
+from reconcile.database import allow_for, literal_path, open_database
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.resources import query
 
@@ -53,7 +53,7 @@ class Results:
         self._labels = labels
         self._database = open_database(work)
         try:
-            rows = self._database.read_parquet(str(reconciled))
+            rows = self._database.read_parquet(literal_path(reconciled))
             rows.create_view("reconciled")
             allow_for(self._database, len(rows))
         except duckdb.Error as error:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from reconcile.database import open_database
+from reconcile.database import literal_path, open_database
 from reconcile.error_learning import Recounts
 from reconcile.errors import ReconcileError
 from reconcile.expectation import expected_number
@@ -280,7 +280,7 @@ def _database(paths: Sequence[str], work: Path) -> Iterator[duckdb.DuckDBPyConne
     pq.write_table(VERDICTS_SCHEMA.empty_table(), empty)
     with open_database(work) as database:
         try:
-            database.read_parquet([str(empty), *paths]).create("verdicts")
+            database.read_parquet([literal_path(path) for path in (str(empty), *paths)]).create("verdicts")
         except duckdb.Error as error:
             detail = str(error).splitlines()[0][:300]
             raise ReconcileError(f"cannot read the verdicts: {detail}") from None

@@ -17,6 +17,6 @@ FROM record_parts AS part
 SEMI JOIN listed_records AS listed ON listed.key = part.record_key AND listed.etag = part.etag
 ANTI JOIN several ON several.bin_id = part.bin_id
 UNION ALL
-SELECT bin_id, first(items ORDER BY record_key) AS items
+SELECT bin_id, first(items ORDER BY try_again, record_key) AS items
 FROM latest
 GROUP BY bin_id
