@@ -214,5 +214,6 @@ class Stages:
         until = time.monotonic() + _PATIENCE_SECONDS
         for thread in self._threads:
             thread.join(max(until - time.monotonic(), 0))
-        if self._error is not None and self._error is not error:
+        both_stopped = isinstance(self._error, KeyboardInterrupt) and isinstance(error, KeyboardInterrupt)
+        if self._error is not None and self._error is not error and not both_stopped:  # `error` knows what was done
             raise self._error

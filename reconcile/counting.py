@@ -257,7 +257,7 @@ def write_rows(
             for found in rows.left():
                 parts.add(found)
             parts.write()
-            if isinstance(stop, Stopped):
+            if isinstance(stop, Stopped) and not interruption.is_requested():
                 raise
             raise Interrupted(parts.written) from None
         parts.write()

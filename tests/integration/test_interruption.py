@@ -83,6 +83,28 @@ def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(out, grey_m
     night.close()
 
 
+def test_a_stop_that_a_request_to_s3_hears_first_says_what_is_kept(grey_model, tmp_path, s3, monkeypatch):
+    write_bucket(s3.root / "w", {f"{n:05d}": (1, 1) for n in range(300)})
+    bucket = open_bucket("w", S3Access(s3.endpoint_url))
+    output = Output(open_bucket(str(tmp_path / "out"), S3Access(), create=True))
+    counter = load_counter(grey_model, "cpu", pytest.fail, 16)
+    night = Night(tmp_path, counter.card.labels, [], [])
+    backlog = night.backlog("images")
+    backlog.fill(bucket.pages("bin-images/"))
+
+    def ask(_done):
+        told_to_stop.setattr(interruption, "_requested", True)
+        for thread in threading.enumerate():  # each hears of it with its next request
+            if thread.name.startswith("fetch"):
+                thread.join(60)
+
+    with pytest.raises(Interrupted) as stopped, monkeypatch.context() as told_to_stop:
+        count_images(bucket, backlog, counter, output, ask, pytest.fail)
+    assert 0 < stopped.value.kept < 300
+    backlog.close()
+    night.close()
+
+
 def test_an_interruption_keeps_batches_that_wait_to_be_written(grey_model, tmp_path, monkeypatch):
     folder = open_bucket(str(write_bucket(tmp_path / "w", {f"{n:05d}": (1, 1) for n in range(300)})), S3Access())
     output = Output(open_bucket(str(tmp_path / "out"), S3Access(), create=True))
