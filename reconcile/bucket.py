@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+_BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]+")
 PAGE = 1000
 """Objects that are listed at a time, as S3 has it."""
 
@@ -31,12 +33,23 @@ class S3Access:
     no_sign_request: bool = False
 
     def __post_init__(self) -> None:
-        """Raise UsageError for an endpoint, from wherever it comes, that must not stand in a log."""
+        """Raise UsageError for an endpoint, from wherever it comes, that is none or must not stand in a log."""
         if self.endpoint_url is not None and holds_secrets(self.endpoint_url):
             raise UsageError(f"the S3 endpoint {WITH_SECRETS}")
+        if self.endpoint_url is not None and not is_web_address(self.endpoint_url):
+            raise UsageError(f"the S3 endpoint {self.endpoint_url!r} is no address: {WEB_ADDRESS}")
 
 
 WITH_SECRETS = "holds credentials, which would show in logs; set AWS_ACCESS_KEY_ID and the like"
+
+
+WEB_ADDRESS = "expected http://HOST:PORT or https://HOST"
+
+
+def is_web_address(url: str) -> bool:
+    """Whether it can be asked for anything."""
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def holds_secrets(url: str) -> bool:
@@ -154,6 +167,7 @@ def open_bucket(location: str, access: S3Access, *, create: bool = False) -> Buc
         create: make the folder if it is not there.
 
     Raises:
+        UsageError: no bucket can have that name.
         ReconcileError: no such folder, or no credentials.
     """
     if is_folder(location):
@@ -165,7 +179,12 @@ def open_bucket(location: str, access: S3Access, *, create: bool = False) -> Buc
     name, _, prefix = location.removeprefix("s3://").partition("/")
     if not name:
         raise ReconcileError(f"{location!r} names no bucket")
-    return S3Bucket(name, prefix.strip("/"), access)
+    if not _BUCKET_NAME.fullmatch(name):
+        raise UsageError(f"{name!r} can be no bucket's name: letters, digits, dots, hyphens and underscores alone")
+    prefix = prefix.strip("/")
+    if any(part in ("", ".", "..") for part in prefix.split("/")) and prefix:
+        raise UsageError(f"{location}: a folder of a bucket with an empty name, or named . or .., cannot be used")
+    return S3Bucket(name, prefix, access)
 
 
 def bring_file(location: str, access: S3Access, work: Path) -> Path:

@@ -65,7 +65,7 @@ def main() -> NoReturn:
         code = 0
     except SystemExit as end:
         code = int(end.code or 0)
-    except Exception as error:
+    except BaseException as error:  # a library in Rust that panics raises no Exception
         code, line = explain(error, stopped=interruption.is_requested())
         print(f"reconcile: {line}", file=sys.stderr)
     _leave(code)

@@ -7,7 +7,6 @@ import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -18,7 +17,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from reconcile.bucket import WITH_SECRETS, holds_secrets
+from reconcile.bucket import WEB_ADDRESS, WITH_SECRETS, holds_secrets, is_web_address
 from reconcile.errors import DEBUG, UsageError
 
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
@@ -88,9 +87,8 @@ class Settings(BaseSettings):
     def _plain_url(cls, url: str | None) -> str | None:
         if url is None:
             return None
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("expected http://HOST:PORT or https://HOST")
+        if not is_web_address(url):
+            raise ValueError(WEB_ADDRESS)
         if holds_secrets(url):
             raise ValueError(WITH_SECRETS)
         return url

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -57,9 +58,9 @@ class Folder:
             return
         with os.scandir(folder) as entries:
             # A folder sorts as its name with a slash, so that keys rise as they do in S3.
-            ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name + ("/" if entry.is_dir() else "")))
+            ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name + ("/" if _is_folder(entry) else "")))
         for entry in ordered:
-            if entry.is_dir():
+            if _is_folder(entry):
                 yield from self._walk(Path(entry.path), partial=partial, above=(*above, real))
             elif entry.name.endswith(_PARTIAL) == partial:
                 with suppress(FileNotFoundError):  # it has gone since
@@ -77,6 +78,8 @@ class Folder:
     def get(self, key: str, etag: str | None = None) -> bytes:
         """The bytes of a file."""
         try:
+            if not stat.S_ISREG((self._path / key).stat().st_mode):  # of a named pipe nothing may ever come
+                raise FetchError("it is no file, but a pipe, a device or a folder")
             with (self._path / key).open("rb") as file:
                 if etag is not None and _etag(os.fstat(file.fileno())) != etag:
                     raise FetchError("the file changed between listing and reading; the next run takes the new one")
@@ -96,7 +99,7 @@ class Folder:
         except FileNotFoundError:
             raise FetchError("there is no such file (any more)") from None
         except OSError as error:
-            raise FetchError(f"cannot be copied: {error.strerror}") from None
+            raise FetchError(f"cannot be copied: {error.strerror or error}") from None
 
     def put(self, key: str, data: bytes | Path) -> None:
         """Write beside, then rename; what has its name is on the disk, also after a power cut."""
@@ -188,6 +191,13 @@ class Folder:
     def url(self, key: str) -> str:
         """Its path."""
         return str(self._path / key)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads round in a circle is no folder; fetching it will say so
+        return False
 
 
 def _told(key: str, status: os.stat_result) -> StoredObject:

@@ -86,9 +86,20 @@ class S3Bucket:
         """Objects under `prefix`."""
         listing = _Listing(prefix)
         try:
-            yield from _without_markers(iter(lambda: self._ask(listing.next_page, patient=True), None), prefix)
+            pages = iter(lambda: self._ask(listing.next_page, patient=True), None)
+            yield from _without_markers(pages, prefix, self._is_there)
         except REQUEST_ERRORS as error:
             raise ReconcileError(self._explain(error, "list")) from None
+
+    def _is_there(self, key: str) -> bool:
+        """Whether there is an object of just this name; one that may not be asked for is taken to be there."""
+        try:
+            self._ask(lambda connection: obstore.head(connection.reading, key), patient=True)
+        except FileNotFoundError:
+            return False
+        except (ValueError, PermissionDeniedError, UnauthenticatedError):  # obstore has no word for it, or no leave
+            return True
+        return True
 
     def get(self, key: str, etag: str | None = None) -> bytes:
         """The bytes of an object."""
@@ -243,7 +254,7 @@ def _whole(connection: S3Connection, key: str, etag: str | None) -> bytes:
 
 def _to_file(connection: S3Connection, key: str, path: Path) -> None:
     try:
-        chunks: Iterable[Any] = obstore.get(connection.reading, key).stream(min_chunk_size=_CHUNK_BYTES)
+        chunks: Iterable[Any] = obstore.get(connection.bringing, key).stream(min_chunk_size=_CHUNK_BYTES)
     except ValueError:  # a key that obstore has no word for
         chunks = connection.boto.get_object(Bucket=connection.name, Key=connection.base + key)["Body"].iter_chunks(
             _CHUNK_BYTES
@@ -322,16 +333,19 @@ def _boto_pages(connection: S3Connection, prefix: str, behind: str) -> Iterator[
         ]
 
 
-def _without_markers(pages: Iterable[list[StoredObject]], prefix: str) -> Iterator[list[StoredObject]]:
+def _without_markers(
+    pages: Iterable[list[StoredObject]], prefix: str, is_there: Callable[[str], bool]
+) -> Iterator[list[StoredObject]]:
     """Leave out what the AWS console writes to show an empty folder: an object of 0 bytes with a slash at its end.
 
-    obstore drops that slash. What is left has 0 bytes and is the prefix itself, or a folder of the object that follows.
+    obstore drops that slash. What is left has 0 bytes and is the prefix itself, or a folder of the object that follows;
+    or there is no object of that name.
     """
     held: StoredObject | None = None
     for page in pages:
         kept: list[StoredObject] = []
         for stored in page:
-            if held is not None and not stored.key.startswith(held.key.rstrip("/") + "/"):
+            if held is not None and not stored.key.startswith(held.key + "/") and is_there(held.key):
                 kept.append(held)
             held = None
             if stored.size == 0 and (stored.key.endswith("/") or stored.key == prefix.rstrip("/")):
@@ -342,7 +356,7 @@ def _without_markers(pages: Iterable[list[StoredObject]], prefix: str) -> Iterat
                 kept.append(stored)
         if kept:
             yield kept
-    if held is not None:
+    if held is not None and is_there(held.key):
         yield [held]
 
 

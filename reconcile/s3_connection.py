@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _CONNECT_SECONDS = 5
 SILENCE_SECONDS = 10
 """After which a server that sends nothing is given up and asked again."""
+_WHOLE_FILE = timedelta(days=1)
+"""For a table of records, say: as long as something comes, it may take its time."""
 _SILENCE_WHILE_WRITING_SECONDS = 30
 """The same while a part of up to 5 MB goes there."""
 _QUICK_RETRIES = 3
@@ -40,6 +42,7 @@ class S3Connection:
         self._session = open_session(access)
         self._credentials = None if access.no_sign_request else _credentials(name, self._session)
         self.reading = self._store(SILENCE_SECONDS, retries=0)
+        self.bringing = self._store(SILENCE_SECONDS, retries=0, whole=_WHOLE_FILE)
         self.writing = self._store(_SILENCE_WHILE_WRITING_SECONDS, retries=0)
         self.writing_in_parts = self._store(_SILENCE_WHILE_WRITING_SECONDS, retries=_QUICK_RETRIES)
 
@@ -69,7 +72,7 @@ class S3Connection:
         """The one that was named, or what boto3 finds."""
         return self._access.region or self._session.region_name or "us-east-1"
 
-    def _store(self, silence: float, retries: int) -> S3Store:
+    def _store(self, silence: float, retries: int, whole: timedelta | None = None) -> S3Store:
         endpoint = self._access.endpoint_url
         # obstore takes no None for an endpoint.
         return S3Store(
@@ -85,7 +88,7 @@ class S3Connection:
                 "allow_http": bool(endpoint and endpoint.startswith("http://")),
                 "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
                 "read_timeout": timedelta(seconds=silence),
-                "timeout": timedelta(seconds=BUDGET_SECONDS),
+                "timeout": whole or timedelta(seconds=BUDGET_SECONDS),
             },
             retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=BUDGET_SECONDS)},
         )

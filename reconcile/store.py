@@ -174,7 +174,7 @@ class Output:
         if not path.exists():  # parts never change
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                path.write_bytes(self.bucket.get(key))
+                self.bucket.bring(key, path)
             except FetchError as error:
                 raise ReconcileError(f"{self.bucket.url(key)}: {error}") from None
         return path

@@ -23,7 +23,7 @@ def telling_of_a_stop(messages: Messages) -> Iterator[None]:
     """Typer would end without a word; and an error after a signal is told as what it is."""
     try:
         yield
-    except (Exception, KeyboardInterrupt) as error:
+    except BaseException as error:  # a library in Rust that panics raises no Exception
         code, line = explain(error, stopped=isinstance(error, KeyboardInterrupt))
         messages.error(line)
         raise typer.Exit(code) from None

@@ -11,6 +11,7 @@ import re
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -126,6 +127,16 @@ def stalled(exchange: Exchange) -> None:
     exchange.handler.wfile.flush()
     exchange.proxy.ended.wait()
     exchange.hang_up()
+
+
+def slow(exchange: Exchange) -> None:
+    """Some bytes every tenth of a second, for two seconds."""
+    status, headers, body = exchange.upstream()
+    exchange.send_headers(status, headers, len(body))
+    for place in range(20):
+        exchange.handler.wfile.write(body[place * len(body) // 20 : (place + 1) * len(body) // 20])
+        exchange.handler.wfile.flush()
+        time.sleep(0.1)
 
 
 def silent(exchange: Exchange) -> None:

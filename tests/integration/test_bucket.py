@@ -13,6 +13,7 @@ from reconcile import retries
 from reconcile.bucket import FetchError, S3Access, bring_file, is_folder, open_bucket
 from reconcile.errors import ReconcileError
 from reconcile.folder import Folder
+from tests.conftest import reconcile
 
 ODD_NAMES = [
     "a b.jpg",
@@ -183,6 +184,22 @@ def test_what_is_wrong_with_a_bucket_is_said_in_one_line(s3, monkeypatch):
     assert "no AWS credentials found for s3://here; set AWS_ACCESS_KEY_ID" in complaint("here", access)
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "bucket", "told"),
+    [
+        ("localhost:9000", "bins", "the S3 endpoint 'localhost:9000' is no address: expected http://HOST:PORT"),
+        ("http://127.0.0.1:1", "my bins", "'my bins' can be no bucket's name"),
+        ("http://127.0.0.1:1", "s3://bins/x//y", "a folder of a bucket with an empty name"),
+    ],
+)
+def test_an_address_that_is_none_is_said_in_one_line(endpoint, bucket, told, grey_model, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    done = reconcile("run", "--bucket", bucket, "--model", grey_model, "--out", "./out")
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert told in line
+
+
 @pytest.mark.parametrize("no_sign_request", [True, False])
 def test_amazons_own_s3_needs_no_endpoint(no_sign_request):
     bucket = open_bucket("s3://some-bucket/prefix", S3Access(region="eu-west-1", no_sign_request=no_sign_request))
@@ -231,8 +248,8 @@ def test_markers_of_folders_are_left_out_where_all_keys_are_plain(moto):
 
     client = boto3.client("s3", endpoint_url=moto.endpoint_url, region_name="us-east-1")
     client.create_bucket(Bucket="plain")
-    for key, body in (("p/", b""), ("p/1.jpg", b"1"), ("p/sub/", b""), ("p/sub/2.jpg", b"2"), ("p/zero.jpg", b"")):
-        client.put_object(Bucket="plain", Key=key, Body=body)
+    for key in ("p/", "p/1.jpg", "p/nothing-in-it/", "p/sub/", "p/sub/2.jpg", "p/zero.jpg", "p/zzz-nor-in-it/"):
+        client.put_object(Bucket="plain", Key=key, Body=b"photo" if key.endswith(("1.jpg", "2.jpg")) else b"")
     pages = open_bucket("plain", moto).pages("p/")
     assert [stored.key for page in pages for stored in page] == ["p/1.jpg", "p/sub/2.jpg", "p/zero.jpg"]
 
@@ -242,13 +259,15 @@ def test_every_file_of_a_folder_is_listed_and_says_why_it_cannot_be_read(tmp_pat
     (folder / "sub").mkdir(parents=True)
     (folder / "sub" / "loop").symlink_to(folder)
     (folder / "dangling.jpg").symlink_to("nowhere")
+    (folder / "circle.jpg").symlink_to("circle.jpg")
+    os.mkfifo(folder / "pipe.jpg")
     for name in ("a.jpg", "a-b.jpg", "tab\there.jpg", "x#1", "sub/c.jpg", "sub-d.jpg"):
         (folder / name).write_bytes(b"photo")
     Path(os.fsdecode(bytes(folder) + b"/latin-\xff.jpg")).write_bytes(b"photo")
     bucket = open_bucket(str(folder), S3Access())
     keys = [stored.key for page in bucket.pages() for stored in page]
     readable = ["a-b.jpg", "a.jpg", "sub-d.jpg", "sub/c.jpg", "tab\there.jpg", "x#1"]
-    assert keys == sorted([*readable, "dangling.jpg", "latin-\\xff.jpg"])
+    assert keys == sorted([*readable, "circle.jpg", "dangling.jpg", "latin-\\xff.jpg", "pipe.jpg"])
     assert {bucket.get(key) for key in readable} == {b"photo"}
     for key, reason in (("dangling.jpg", "the link leads nowhere"), ("latin-\\xff.jpg", "name is not UTF-8")):
         with pytest.raises(FetchError, match=reason):
