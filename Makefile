@@ -34,8 +34,8 @@ lock: ## renew constraints.txt from the ranges in pyproject.toml
 	.venv-lock/bin/pip freeze --exclude-editable >> constraints.txt
 	rm -rf .venv-lock
 
-clean: ## remove .venv and what runs left behind
-	rm -rf $(VENV) .venv-lock reconcile-demo reconcile-out dist .pytest_cache .mypy_cache .ruff_cache
+clean: ## remove .venv and what tools left behind; results of runs stay
+	rm -rf $(VENV) .venv-lock dist .pytest_cache .mypy_cache .ruff_cache
 
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)

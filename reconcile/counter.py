@@ -125,7 +125,17 @@ def load_counter(
     """
     if path is not None and not path.is_file():  # said before a device is looked for
         raise ReconcileError(f"there is no model file {path}")
-    device = choose_device(device, warn)
+    chosen = choose_device(device, warn)
+    if device == "auto" and chosen != "cpu":
+        try:
+            return _load(path, chosen, batch_size, cores)
+        except ReconcileError as error:  # its libraries load, but the driver is too old, say, or shows no GPU
+            warn(f"counting on the CPU: there is a GPU, but it cannot be used: {error}")
+            chosen = "cpu"
+    return _load(path, chosen, batch_size, cores)
+
+
+def _load(path: Path | None, device: str, batch_size: int | None, cores: int | None) -> Counter:
     model = read_model(path or default_model(device))
     batch_size = batch_size or (CPU_BATCH if device == "cpu" else GPU_BATCH)
     shape = (batch_size, model.card.input_size, model.card.input_size, 3)

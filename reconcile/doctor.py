@@ -79,7 +79,8 @@ def _versions() -> Iterator[str]:
 def _providers() -> str:
     import onnxruntime
 
-    return ", ".join(name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers())
+    names = [name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()]
+    return f"onnxruntime is built for {', '.join(names)}"
 
 
 def _model(settings: Settings) -> str:
@@ -111,24 +112,28 @@ def _bucket(settings: Settings) -> Iterator[Finding]:
     except ReconcileError as error:
         yield Finding("bucket", False, str(error))
         return
-    if settings.keys is not None:
-        yield _look("keys", lambda: _keys(settings, bucket))
-    yield _look("photos", lambda: _listed(bucket, settings.images_prefix, "--images-prefix"))
-    if settings.records is None:
-        yield _look("records", lambda: _listed(bucket, settings.records_prefix, "--records-prefix"))
-
-
-def _listed(bucket: Bucket, prefix: str, flag: str) -> str:
-    page = next(bucket.pages(prefix), [])
-    if not page:
-        raise ReconcileError(f"nothing under {bucket.url(prefix)}; is {flag} right?")
-    data = bucket.get(page[0].key)
-    return f"{bucket.url(prefix)} can be listed, and {page[0].key} read ({len(data):,} bytes)"
-
-
-def _keys(settings: Settings, bucket: Bucket) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        return Keys(str(settings.keys), s3_access(settings), bucket, Path(folder)).in_words()
+        told_by: Bucket | Keys = bucket
+        if settings.keys is not None:  # then nothing is listed, and nobody has to be allowed to
+            try:
+                told_by = Keys(settings.keys, s3_access(settings), bucket, Path(folder))
+            except ReconcileError as error:
+                yield Finding("keys", False, str(error))
+                return
+            yield Finding("keys", True, told_by.in_words())
+        yield _look("photos", lambda: _first(bucket, told_by, settings.images_prefix, "--images-prefix"))
+        if settings.records is None:
+            yield _look("records", lambda: _first(bucket, told_by, settings.records_prefix, "--records-prefix"))
+
+
+def _first(bucket: Bucket, told_by: Bucket | Keys, prefix: str, flag: str) -> str:
+    page = next((page for page in told_by.pages(prefix) if len(page)), None)
+    if page is None:
+        raise ReconcileError(f"nothing under {bucket.url(prefix)}; is {flag} right?")
+    key = page[0].key if isinstance(page, list) else page["key"][0].as_py()
+    data = bucket.get(key)
+    what = "can be listed" if told_by is bucket else "has keys"
+    return f"{bucket.url(prefix)} {what}, and {key} can be read ({len(data):,} bytes)"
 
 
 def _table(settings: Settings, source: str) -> str:

@@ -59,15 +59,15 @@ def open_output(settings: Settings, *, create: bool = False) -> Output:
         create: make the folder if it is not there, as a run does.
     """
     access = S3Access(settings.endpoint_url, settings.region, settings.profile)
-    return Output(open_bucket(_as_folder(settings.out), access, create=create))
+    return Output(open_bucket(as_folder(settings.out), access, create=create))
 
 
 def output_folder(settings: Settings) -> Path | None:
     """The folder that <out> names, whether or not it is there; None where <out> is on S3."""
-    location = _as_folder(settings.out)
+    location = as_folder(settings.out)
     return Path(location).expanduser().resolve() if is_folder(location) else None
 
 
-def _as_folder(out: str) -> str:
+def as_folder(out: str) -> str:
     """A bare word is a folder here: nobody's first --out is the name of a bucket."""
     return out if "/" in out or out.startswith((".", "~")) else f"./{out}"

@@ -84,7 +84,7 @@ def render_report(
 def _import_command(summary: Summary) -> str:
     """What to type once the marks have been exported."""
     words = ["reconcile", "verdicts", "import", f"verdicts-{summary.run_id}.csv"]
-    for name in ("out", "endpoint_url"):
+    for name in ("out", "endpoint_url", "region", "profile"):
         if summary.parameters.get(name):
             words += [f"--{name.replace('_', '-')}", str(summary.parameters[name])]
     return shlex.join(words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,16 +21,23 @@ MOST_SHOWN = 500
 """Bins; with more photos the page would not open at once."""
 _THUMBNAIL_PIXELS = 256
 _FETCHERS = 16
+_LONGEST_NUMBER = 20
+"""Digits."""
 
 
 def queue_rows(queue: list[dict[str, Any]], labels: CountLabels, bucket: Bucket | None) -> list[dict[str, Any]]:
-    """Add to each row of sql/recount_queue.sql its `photo` and its `bars`.
+    """Add to each row of sql/recount_queue.sql its `photo`, its `bars` and its `bin_order`.
 
     The photo is a data URL; None where that very photo, the one that was counted, is not there any more.
     """
     photos = [None] * len(queue) if bucket is None else _photos(bucket, queue)
     return [
-        row | {"photo": photo, "bars": _bars(labels, row["probabilities"], row["expected_quantity"])}
+        row
+        | {
+            "photo": photo,
+            "bars": _bars(labels, row["probabilities"], row["expected_quantity"]),
+            "bin_order": _in_order(row["bin_id"]),
+        }
         for row, photo in zip(queue, photos, strict=True)
     ]
 
@@ -60,6 +68,11 @@ def _photo(bucket: Bucket, row: dict[str, Any]) -> str | None:
     except (FetchError, UnreadableImage, ReconcileError):  # a report without photos is better than none
         return None
     return "data:image/webp;base64," + base64.b64encode(webp).decode()
+
+
+def _in_order(bin_id: str) -> str:
+    """What bins are sorted by: their numbers as numbers, so that A-9 comes before A-10."""
+    return re.sub(r"[0-9]+", lambda found: found[0].zfill(_LONGEST_NUMBER), bin_id)
 
 
 def _bars(labels: CountLabels, probabilities: list[float], expected_quantity: int) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,7 @@ class S3Connection:
     @property
     def region(self) -> str:
         """The one that was named, or what boto3 finds."""
-        return self._access.region or self._session.region_name or "us-east-1"
+        return self._session.region_name or "us-east-1"
 
     def _store(self, silence: float, retries: int, whole: timedelta | None = None) -> S3Store:
         endpoint = self._access.endpoint_url
@@ -100,8 +101,9 @@ def open_session(access: S3Access) -> Any:
     Raises:
         ReconcileError: there is no such profile.
     """
+    region = access.region or os.environ.get("AWS_REGION")  # which the AWS CLI heeds, and boto3 does not
     try:
-        return boto3.Session(profile_name=access.profile)
+        return boto3.Session(profile_name=access.profile, region_name=region)
     except botocore.exceptions.BotoCoreError as error:
         raise ReconcileError(f"AWS profile: {error}") from None
 

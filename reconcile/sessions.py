@@ -45,7 +45,11 @@ def open_sessions(
         gpus = max(1, gpu_count(load_driver()))
         choices = [gpu_providers(device, gpu, shape, engine_folder(model_id)) for gpu in range(gpus)]
     try:
-        sessions = [ort.InferenceSession(str(path), options, providers=providers) for providers in choices]
+        # Without its fallback it says why a GPU cannot be used, instead of printing that and taking the CPU.
+        sessions = [
+            ort.InferenceSession(str(path), options, providers=providers, enable_fallback=False)
+            for providers in choices
+        ]
     except Exception as error:  # onnxruntime raises a class of its own for each kind of trouble
         raise ReconcileError(f"{path} cannot be loaded: {str(error).splitlines()[0][:300]}") from None
     wanted = {"cpu": CPU, "cuda": CUDA, "tensorrt": TENSORRT}[device]

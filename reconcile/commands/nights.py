@@ -143,9 +143,18 @@ def prune(
         if not yes:
             if not sys.stdin.isatty():
                 raise UsageError("nothing was removed: there is nobody to ask; say --yes, or --dry-run")
-            if not typer.confirm(f"Remove {old.in_words} from {output.location}?"):
+            if not _agrees(f"Remove {old.in_words} from {output.location}?"):
                 raise ReconcileError("nothing was removed")
         print(f"{remove_old(output, keep, old, messages).in_words} removed from {output.location}")
+
+
+def _agrees(question: str) -> bool:
+    try:
+        return typer.confirm(question)
+    except typer.Abort:  # Ctrl-C, or the end of the input
+        if interruption.is_requested():
+            raise KeyboardInterrupt from None
+        return False
 
 
 def doctor(

@@ -35,10 +35,10 @@ def ingest(
     flags = {"out": out, "endpoint_url": endpoint_url, "region": region, "profile": profile}
     settings = load_settings(flags, need_bucket=False)
     from reconcile.bucket import open_bucket
-    from reconcile.places import open_output, s3_access
+    from reconcile.places import as_folder, open_output, s3_access
     from reconcile.sagemaker.foreign_answers import ingest_answers
 
-    taken = ingest_answers(open_bucket(source, s3_access(settings)), open_output(settings, create=True))
+    taken = ingest_answers(open_bucket(as_folder(source), s3_access(settings)), open_output(settings, create=True))
     for problem in taken.bad:
         print(f"reconcile: {printable(problem)}", file=sys.stderr)
     if taken.more_bad:

@@ -57,12 +57,12 @@ class SageMaker:
     """
 
     def __init__(self, settings: Settings) -> None:
-        session = open_session(S3Access(profile=settings.profile))
+        session = open_session(S3Access(profile=settings.profile, region=settings.region))
         try:
-            self._sagemaker = session.client("sagemaker", region_name=settings.region, config=_CONFIG)
-            self._logs = session.client("logs", region_name=settings.region, config=_CONFIG)
+            self._sagemaker = session.client("sagemaker", config=_CONFIG)
+            self._logs = session.client("logs", config=_CONFIG)
         except botocore.exceptions.NoRegionError:
-            raise UsageError("SageMaker needs a region: say --region, or set AWS_DEFAULT_REGION") from None
+            raise UsageError("SageMaker needs a region: say --region, or set AWS_REGION") from None
         except ValueError as error:  # of an endpoint in the environment
             raise UsageError(str(error)) from None
         self._profile = settings.profile

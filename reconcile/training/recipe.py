@@ -99,6 +99,4 @@ def write_recipe(recipe: Recipe, path: Path, comment: str) -> None:
 
 
 def _toml(value: str | float | list[str]) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else f"{value:.6g}"
+    return json.dumps(value, ensure_ascii=False)  # TOML writes these as JSON does, and no digit is lost

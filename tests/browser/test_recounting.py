@@ -11,7 +11,8 @@ from playwright.sync_api import expect
 from reconcile.labels import CountLabels
 from tests.conftest import reconcile, write_bucket, write_grey_model
 
-BINS = {f"B-{n:03d}": (n % 7, (n * 3 + n // 7) % 7) for n in range(60)} | {"=1+1": (1, 5), "00012": (2, 6)}
+BINS = {f"B-{n:03d}": (n % 7, (n * 3 + n // 7) % 7) for n in range(58)}
+BINS |= {"=1+1": (1, 5), "00012": (2, 6), "C-9": (3, 4), "C-10": (5, 1)}
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,9 @@ def test_sorts_by_numbers_as_numbers(page):
     sort_by(page, "p wrong")
     shares = [int(text.rstrip("%")) for text in column(page, 5)]
     assert shares in (sorted(shares), sorted(shares, reverse=True))
+    sort_by(page, "bin")
+    bins = page.locator("#queue-table .bin-id").all_inner_texts()
+    assert bins == ["00012", "=1+1", *(f"B-{n:03d}" for n in range(58)), "C-9", "C-10"]
     sort_by(page, "#")
     assert column(page, 0) == [str(n) for n in range(1, 63)]
 

@@ -206,6 +206,14 @@ def test_amazons_own_s3_needs_no_endpoint(no_sign_request):
     assert bucket.location == "s3://some-bucket/prefix"
 
 
+def test_the_region_comes_from_where_the_aws_cli_takes_it(monkeypatch):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
+    assert open_bucket("b", S3Access(no_sign_request=True)).access.region == "us-west-2"
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    assert open_bucket("b", S3Access(no_sign_request=True)).access.region == "eu-central-1"
+    assert open_bucket("b", S3Access(no_sign_request=True, region="eu-west-1")).access.region == "eu-west-1"
+
+
 def test_a_server_that_wants_signatures_says_so(s3):
     (s3.root / "private").mkdir()
     with pytest.raises(ReconcileError, match="unsigned requests are refused; drop --no-sign-request"):

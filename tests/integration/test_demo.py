@@ -9,6 +9,7 @@ from reconcile import demo
 from reconcile.resources import resource
 from reconcile.sample import write_sample_bucket
 from tests.conftest import reconcile, reconcile_from_scratch, write_bucket
+from tests.integration.faulty_proxy import Rule, faulty_proxy, refused
 
 needs_model = pytest.mark.skipif(not list(resource("models").glob("*.onnx")), reason="no model is shipped")
 
@@ -73,7 +74,7 @@ def test_doctor_finds_all_well(s3, grey_model, tmp_path):
     assert set(screen(done).values()) == {"ok"}
     assert set(screen(done)) == {"reconcile", "libraries", "providers", "model", "photos", "records", "output"}
     assert "grey.onnx, version grey, labels 0,1,2,3,4,5,6+, 32 px; counts on CPU" in done.stdout
-    assert "bin-images/1.jpg read" in done.stdout
+    assert "bin-images/1.jpg can be read" in done.stdout
     assert f"{tmp_path}/out is not there yet; it can be made in {tmp_path}" in done.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"s3"}, "nothing is left behind"
 
@@ -104,6 +105,18 @@ def test_doctor_looks_into_the_table_of_records(grey_model, tmp_path):
     assert done.returncode == 1
     assert "FAIL  records    stock.csv has no column 'bin_id'" in done.stdout
     assert reconcile(*arguments, "--records-columns", "bin_id=loc").returncode == 0
+
+
+def test_doctor_lists_nothing_where_keys_are_given(s3, grey_model, tmp_path):
+    write_bucket(s3.root / "w", {"1": (1, 1)})
+    (tmp_path / "keys.csv").write_text("key,etag\nbin-images/1.jpg,e\nmetadata/1.json,e\n")
+    with faulty_proxy(s3.endpoint_url, Rule(r"GET /w/?\?", refused(403, "AccessDenied"))) as proxy:
+        arguments = ["doctor", "--bucket", "w", "--endpoint-url", proxy.url, "--model", grey_model, "--out", "out"]
+        assert reconcile(*arguments).returncode == 1
+        done = reconcile(*arguments, "--keys", tmp_path / "keys.csv")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "bin-images/1.jpg can be read" in done.stdout
+    assert "metadata/1.json can be read" in done.stdout
 
 
 def test_doctor_without_a_bucket_still_tells_of_the_rest(grey_model):

@@ -134,13 +134,13 @@ def test_on_s3_the_same_goes(out, s3):
     }
 
 
-@pytest.mark.parametrize("answer", ["n", "y"])
+@pytest.mark.parametrize("answer", ["n", "y", "ctrl-d"])
 def test_a_person_is_asked(out, answer):
     before = files(out)
     ours, theirs = pty.openpty()
     command = [str(SCRIPTS / "reconcile"), "prune", "--keep", "2", "--out", str(out)]
     process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    os.write(ours, f"{answer}\n".encode())
+    os.write(ours, {"ctrl-d": b"\x04"}.get(answer, f"{answer}\n".encode()))
     said, told = process.communicate(timeout=60)
     for end in (ours, theirs):
         os.close(end)

@@ -33,9 +33,10 @@ def gpus(monkeypatch):
     asked = []
     real = sessions.ort.InferenceSession
 
-    def open_session(path, options, providers):
+    def open_session(path, options, providers, enable_fallback=True):
         if providers == [devices.CPU]:
             return real(path, options, providers=providers)
+        assert not enable_fallback
         asked.append(providers)
         return FakeSession(providers, asked.provider or providers[0][0])
 
@@ -65,6 +66,17 @@ def test_a_silent_fallback_is_noticed(gpus, grey_model, device):
     gpus.provider = devices.CPU
     with pytest.raises(ReconcileError, match=f"--device {device}: onnxruntime fell back to CPUExecutionProvider"):
         load_counter(grey_model, device, pytest.fail)
+
+
+def test_auto_counts_on_the_cpu_where_cuda_loads_and_does_not_work(gpus, grey_model, monkeypatch):
+    gpus.provider = devices.CPU
+    monkeypatch.setattr(devices, "_has_nvidia_device", lambda: True)
+    said = []
+    counter = load_counter(grey_model, "auto", said.append)
+    assert counter.provider == devices.CPU
+    assert len(gpus) == 3  # they were tried
+    [line] = said
+    assert line.startswith("counting on the CPU: there is a GPU, but it cannot be used: ")
 
 
 def test_tensorrt_is_told_the_one_shape_it_will_see_and_keeps_its_engines(tmp_path):

@@ -111,6 +111,7 @@ def test_the_temperature_that_was_put_in_is_found():
 def test_a_recipe_comes_back_as_it_was_written(tmp_path):
     stages = [Stage(size=96, epochs=2, learning_rate=1.25e-3), Stage(size=160, epochs=1, learning_rate=5e-4)]
     recipe = Recipe(version="a.1", stages=stages, stitched=0.2, batch_size=32, start_from="old.onnx", labels=["1", "2"])
+    recipe = recipe.model_copy(update={"seed": 20261124, "weight_decay": 0.0123456789, "label_sigma": 1e-7})
     write_recipe(recipe, tmp_path / "recipe.toml", "Two\nlines")
     assert (tmp_path / "recipe.toml").read_text().startswith("# Two\n# lines\n")
     assert read_recipe(tmp_path / "recipe.toml") == recipe

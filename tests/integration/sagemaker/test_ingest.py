@@ -66,7 +66,7 @@ def test_lines_that_are_no_answers_are_named_and_the_rest_is_taken(tmp_path):
     row |= {"reason": None, "try_again": False, "counted_at": "2026-11-24T02:15:00Z", "model_id": "theirs-1"}
     lines = [json.dumps(row), "", "[[0.1, 0.9]]", json.dumps(row | {"model_id": "../elsewhere"}), json.dumps(row)]
     (tmp_path / "answers" / "x.jsonl.out").write_text("\n".join(lines))
-    done = reconcile("ingest", tmp_path / "answers", "--out", tmp_path / "out")
+    done = reconcile("ingest", "answers", "--out", "out")
     assert done.returncode == 1
     assert [line.partition("x.jsonl.out, ")[2] for line in done.stderr.splitlines()] == [
         "line 3: this is no answer of reconcile serve to a key",
