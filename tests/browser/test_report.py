@@ -56,7 +56,7 @@ def report(folder, grey_model, tmp_path_factory):
     """The second of two reports of that warehouse, and its summary."""
     out = tmp_path_factory.mktemp("out")
     make_report(folder, grey_model, out, "first")
-    path = make_report(folder, grey_model, out, "second", "--where", r"(?P<shelf>^.)0*(?P<place>\d?)")
+    path = make_report(folder, grey_model, out, "second", "--where", r"(?P<aisle>aisle-\d+)?(?P<shelf>^.)0*(?P<place>\d?)")
     return path, json.loads((path.parent / "summary.json").read_text())
 
 
@@ -161,6 +161,7 @@ def test_earlier_runs_and_places_are_told(page):
     text = page.locator("#where").inner_text()
     assert "By shelf" in text
     assert "By place" in text
+    assert "The pattern found no aisle in any bin's id, nor in its photo's key. They look like" in text
     products = rows_of(page, "products-table")
     assert {row[0] for row in products} >= {"B0TEST", "B0Y"}
 
