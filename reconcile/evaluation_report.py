@@ -282,7 +282,9 @@ def _calibration(evaluation: Evaluation) -> Section:
             (
                 "calibration error",
                 f"how far probability and share of right counts are apart on average, over {len(found.bins)} ranges of "
-                "equal width (Guo et al. 2017); 0% is best",
+                f"equal width (Guo et al. 2017); 0% is best, but with so few photos even true probabilities would be "
+                f"{percent(found.by_chance)} apart on average (all labels), and in 95 of 100 cases at most "
+                f"{percent(found.by_chance_at_most)} (Bröcker and Smith 2007)",
             ),
             (
                 "mean of −ln P",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CALIBRATION_BINS = 15
 """As in Guo et al. 2017, section 5."""
+_DRAWS = 500
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class Calibration:
     """Whether a probability of 70 % means right in 70 of 100 photos."""
 
     expected_error: float
+    by_chance: float
+    """What `expected_error` would be on average if all probabilities were true: chance alone, with so few photos."""
+    by_chance_at_most: float
+    """In 95 of 100 cases."""
     negative_log_likelihood: float
     brier: float
     bins: tuple[ReliabilityBin, ...]
@@ -90,6 +95,26 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
     return sum(gaps) / sum(found.photos for found in bins)
 
 
+def error_by_chance(largest: NDArray[np.float64]) -> tuple[float, float]:
+    """What the expected calibration error of honest probabilities would be on these photos.
+
+    Whether each photo is right is drawn anew, 500 times, with the probability that the model gives: consistency
+    resampling (Bröcker and Smith 2007, Increasing the Reliability of Reliability Diagrams, Wea. Forecasting
+    22:651-661).
+
+    Args:
+        largest: the largest probability of each photo, float64 [N].
+
+    Returns:
+        mean and 95th percentile.
+    """
+    random = np.random.default_rng(0)
+    drawn = [
+        expected_calibration_error(reliability(largest, random.random(len(largest)) < largest)) for _ in range(_DRAWS)
+    ]
+    return float(np.mean(drawn)), float(np.quantile(drawn, 0.95))
+
+
 def negative_log_likelihood(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
     """Mean of −ln P(label on record), in nats.
 
@@ -135,9 +160,13 @@ def coverage(largest: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[Co
 
 def calibration_of(shares: NDArray[np.float64], truth: NDArray[np.int64]) -> Calibration:
     """All of it, from probabilities, float64 [N, labels], and the places of the labels on record, int64 [N]."""
-    bins = reliability(shares.max(axis=1), shares.argmax(axis=1) == truth)
+    largest = shares.max(axis=1)
+    bins = reliability(largest, shares.argmax(axis=1) == truth)
+    by_chance, by_chance_at_most = error_by_chance(largest)
     return Calibration(
         expected_error=expected_calibration_error(bins),
+        by_chance=by_chance,
+        by_chance_at_most=by_chance_at_most,
         negative_log_likelihood=negative_log_likelihood(shares, truth),
         brier=brier_score(shares, truth),
         bins=bins,

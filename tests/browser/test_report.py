@@ -56,7 +56,9 @@ def report(folder, grey_model, tmp_path_factory):
     """The second of two reports of that warehouse, and its summary."""
     out = tmp_path_factory.mktemp("out")
     make_report(folder, grey_model, out, "first")
-    path = make_report(folder, grey_model, out, "second", "--where", r"(?P<aisle>aisle-\d+)?(?P<shelf>^.)0*(?P<place>\d?)")
+    path = make_report(
+        folder, grey_model, out, "second", "--where", r"(?P<aisle>aisle-\d+)?(?P<shelf>^.)0*(?P<place>\d?)"
+    )
     return path, json.loads((path.parent / "summary.json").read_text())
 
 

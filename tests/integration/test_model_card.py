@@ -88,6 +88,8 @@ def tables(found):
         "",
         f"Expected calibration error {calibration['expected_error']:.3f} (15 bins of equal width); mean −ln P "
         f"{calibration['negative_log_likelihood']:.3f}; Brier score {calibration['brier']:.3f}.",
+        f"With as many photos true probabilities would have a calibration error of {calibration['by_chance']:.3f} on "
+        f"average, and at most {calibration['by_chance_at_most']:.3f} in 95 of 100 cases.",
     ]
     return "\n".join(lines)
 

@@ -11,7 +11,7 @@ from reconcile.errors import ReconcileError
 from reconcile.estimate import bootstrap, wilson
 from reconcile.evaluation import evaluate, restrict
 from reconcile.labels import CountLabels
-from reconcile.reliability import brier_score, coverage, negative_log_likelihood
+from reconcile.reliability import brier_score, coverage, error_by_chance, negative_log_likelihood
 
 SEVEN = CountLabels(("0", "1", "2", "3", "4", "5", "6+"))
 
@@ -113,6 +113,15 @@ def test_a_model_that_says_what_it_does_is_calibrated():
     assert honest.calibration.expected_error == pytest.approx(0)
     wrong = evaluate(sure(*[1] * 10), [2] * 10, SEVEN, [None] * 10, seed=1)
     assert wrong.calibration.expected_error == pytest.approx(0.9)
+
+
+def test_so_few_photos_are_off_by_chance_alone():
+    """The share of heads among n throws is off by √(1/4n) √(2/π) on average, by 1.96 √(1/4n) at most in 95 of 100."""
+    for throws in (100, 2500):
+        spread = (1 / (4 * throws)) ** 0.5
+        mean, most = error_by_chance(np.full(throws, 0.5))
+        assert mean == pytest.approx(spread * (2 / np.pi) ** 0.5, rel=0.1)
+        assert most == pytest.approx(1.96 * spread, rel=0.1)
 
 
 def test_accuracy_at_each_coverage_agrees_with_taking_the_best_photos_one_by_one(many, found):
