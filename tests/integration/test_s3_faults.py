@@ -162,8 +162,8 @@ def test_a_bucket_that_is_down_ends_the_run_and_keeps_what_was_counted(
     ):
         night(proxy.url, "a")
     asked = {request for request in proxy.requests if request.startswith("GET /warehouse/bin-images")}
-    # Sixteen were given up, while others were on their way, and some that took their place.
-    assert len(asked) <= before + 16 + 3 * at_once < 400
+    # Sixteen were given up in a row, while others were on their way, and some that took their place.
+    assert len(asked) < 300
     kept = counted_keys(tmp_path / "out" / "counts")
     assert len(set(kept)) == len(kept) >= before - 2 * 32  # two batches were not full
 

@@ -89,7 +89,7 @@ def test_tables_as_spreadsheets_write_them(night_of, tmp_path, data):
     ['X,9,"never closed', 'X,9,"6"" pipe', 'X,9,"6\\" pipe"', '"never closed,X,9'],
     ids=["last", "6", "6b", "first"],
 )
-@pytest.mark.parametrize("others", [5, 60_000])
+@pytest.mark.parametrize("others", [5, 3_000])
 def test_a_quote_that_is_never_closed_costs_no_other_row(night_of, tmp_path, broken, others):
     good = [f"b{number},{number % 7},item" for number in range(2 * others)]
     lines = ["bin_id,expected_quantity,name", *good[:others], broken, *good[others:], broken]
