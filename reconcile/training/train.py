@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
@@ -18,15 +18,15 @@ from reconcile import interruption, labelled
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.messages import Messages
 from reconcile.training import checkpoint
-from reconcile.training.augment import CROP_MARGIN, augment, stitch
+from reconcile.training.augment import CROP_MARGIN
 from reconcile.training.average import averaged
+from reconcile.training.batches import Step, draw_batch, order_of_epoch
 from reconcile.training.calibrate import fit_temperature, negative_log_likelihood
 from reconcile.training.data import Arrays, TrainingData, label_indices, load_arrays, read_training_data
 from reconcile.training.metrics import EpochMetrics, Metrics
 from reconcile.training.network import CountNetwork, predict_logits
 from reconcile.training.place import Place, join
 from reconcile.training.start import START_IMAGES, start_from
-from reconcile.training.targets import soft_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -243,12 +243,11 @@ class _Training:
         """One pass over all images. What is random in a step depends on the seed and the step's place only."""
         progress = self.progress
         started = time.monotonic() - progress.seconds
-        order = np.random.default_rng([self.recipe.seed, progress.stage, progress.epoch]).permutation(
-            len(images.counts)
-        )
+        order = order_of_epoch(images, self.recipe, progress.stage, progress.epoch)
         self.module.train()
         while progress.step < self.steps_of_an_epoch(len(order)):
-            batch, targets = self._batch(images, order, stage.size)
+            step = Step(progress.stage, progress.epoch, progress.step)
+            batch, targets = draw_batch(images, order, step, self.recipe, self.place)
             with torch.autocast(self.place.device.type, dtype=self.autocast, enabled=self.autocast is not None):
                 logits = self.module(batch)
             loss = functional.cross_entropy(logits.float(), targets)
@@ -271,42 +270,6 @@ class _Training:
                 f"the loss is no number any more after epoch {progress.epoch + 1} at {stage.size} px: "
                 f"the learning rate of {stage.learning_rate:g} is too high"
             )
-
-    def _batch(self, images: Arrays, order: NDArray[np.int64], size: int) -> tuple[Tensor, Tensor]:
-        """What this process takes of the next batch: float [N, size, size, 3] and targets [N, labels]."""
-        progress, place = self.progress, self.place
-        seed = [self.recipe.seed, progress.stage, progress.epoch, progress.step]
-        rng = np.random.default_rng(seed)
-        # Every process draws the whole batch, so that they agree, and takes its part of it.
-        chosen = np.sort(order[progress.step * self.recipe.batch_size :][: self.recipe.batch_size])
-        partners = np.full(len(chosen), -1)
-        pairs = int(len(chosen) * self.recipe.stitched)
-        if pairs:
-            few = self._few_items(images.counts)
-            first, second = few[rng.integers(len(few), size=(2, pairs))]
-            sums = images.counts[first] + images.counts[second]
-            fits = np.array([self.labels.index_of(int(total)) is not None for total in sums])
-            places = rng.choice(len(chosen), pairs, replace=False)[fits]
-            chosen[places], partners[places] = first[fits], second[fits]
-        upright = bool(rng.random() < 0.3)
-        torch.manual_seed(int(rng.integers(2**62)) + place.rank)
-        chosen, partners = chosen[place.rank :: place.processes], partners[place.rank :: place.processes]
-        pixels = torch.from_numpy(images.pixels[chosen]).to(place.device)
-        counts = images.counts[chosen]
-        (stitched,) = np.nonzero(partners >= 0)
-        if len(stitched):
-            seconds = partners[stitched]
-            where = torch.from_numpy(stitched).to(place.device)
-            others = torch.from_numpy(images.pixels[seconds]).to(place.device)
-            pixels[where] = stitch(pixels[where], others, upright=upright)
-            counts[stitched] += images.counts[seconds]
-        targets = soft_targets(torch.from_numpy(counts), self.labels, self.recipe.label_sigma)
-        return augment(pixels, size, self.recipe.erased), targets.to(place.device)
-
-    def _few_items(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Images with so few items, but some, that two of them stay within the labels: their places."""
-        few = np.flatnonzero((counts > 0) & (counts <= self.labels.values[-1] // 2))
-        return few if len(few) else np.arange(len(counts))
 
     def _validate(self, held_out: Arrays, stage: Stage, number: int) -> EpochMetrics:
         """How likely the held-out labels are, by the weights as they are and by their average; keeps the best.
