@@ -17,6 +17,17 @@ _MEAN = (123.675, 116.28, 103.53)
 _DEVIATION = (58.395, 57.12, 57.375)
 
 
+class _Mean(nn.Module):
+    """What torchvision's adaptive pooling computes here.
+
+    That one is exported with a gather over single numbers behind it, and there OpenVINO computed other means.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Mean over the image: [N, C, H, W] → [N, C, 1, 1]."""
+        return features.mean(dim=(2, 3), keepdim=True)
+
+
 class CountNetwork(nn.Module):
     """ResNet34 with casting, scaling and layout inside, so that they are exported with it."""
 
@@ -26,6 +37,7 @@ class CountNetwork(nn.Module):
     def __init__(self, labels: int) -> None:
         super().__init__()
         self.resnet = resnet34(num_classes=labels)
+        self.resnet.avgpool = _Mean()
         self.register_buffer("mean", torch.tensor(_MEAN), persistent=False)
         self.register_buffer("deviation", torch.tensor(_DEVIATION), persistent=False)
 
