@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from reconcile import matrix_tiles
 from reconcile.calibration import calibrated
+from reconcile.cores import available_cores
 from reconcile.cuda_driver import load_driver, pin
-from reconcile.devices import CPU, choose_device
+from reconcile.devices import CPU, CUDA, TENSORRT, choose_device
 from reconcile.errors import ReconcileError
 from reconcile.model import default_model, read_model
-from reconcile.sessions import INPUT, OUTPUT, open_sessions
+from reconcile.sessions import INPUT, OUTPUT, open_cpu_sessions, open_gpu_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     from reconcile.model import CountModel, ModelCard
 
+    Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
 CPU_BATCH, GPU_BATCH = 32, 128
 """Images at a time. On a CPU more is not faster; a GPU is only busy with many."""
 
@@ -30,34 +34,38 @@ CPU_BATCH, GPU_BATCH = 32, 128
 class Counter:
     """A loaded count model, to be used by as many threads as it has workers.
 
-    A CPU session is used by one thread. A GPU session is used by two: while one's batch is computed, the other's is on
-    its way there. GPU batches are always of one shape, since both providers prepare themselves for each new one; they
-    lie in pinned memory and are bound to the session (I/O binding). That part was written from onnxruntime's
-    documentation and tried out with a session of the CPU; it was not run on a GPU.
+    GPU batches are always of one shape, since both providers prepare themselves for each new one; they lie in pinned
+    memory. That part was written from onnxruntime's documentation and tried out with a session of the CPU; it was not
+    run on a GPU.
+
+    Args:
+        model: what it counts with.
+        provider: an execution provider of onnxruntime, or `matrix_tiles.OPENVINO`.
+        runs: uint8 [N, S, S, 3] → logits, float32 [N, labels]; each for a thread of its own.
+        batch_size: the most images that `count` takes at once.
     """
 
-    def __init__(self, model: CountModel, sessions: list[ort.InferenceSession], batch_size: int) -> None:
+    def __init__(self, model: CountModel, provider: str, runs: list[Run], batch_size: int) -> None:
         card = model.card
         self.model, self.card, self.path, self.model_id = model, card, model.path, model.model_id
-        self.batch_size = batch_size
-        """The most images that `count` takes at once."""
-        self.provider: str = sessions[0].get_providers()[0]
+        self.provider, self.batch_size = provider, batch_size
         self._taught = None if card.taught is None else np.array(card.taught, dtype=np.float32)
-        self._runs: list[Callable[[NDArray[np.uint8]], NDArray[np.float32]]]
-        if self.provider == CPU:
-            self._runs = [partial(_run, session) for session in sessions]
-        else:
-            self._runs = [BoundSession(session, card, self.new_batch()) for session in sessions for _ in range(2)]
-        self.workers = len(self._runs)
+        self._runs = runs
+        self.workers = len(runs)
         """How many threads may call `count` at once, each with a number of its own."""
+
+    @property
+    def device(self) -> str:
+        """What counts, in words."""
+        if self.provider == matrix_tiles.OPENVINO:
+            return f"CPU ({self.provider})"
+        return self.provider.removesuffix("ExecutionProvider")
 
     def new_batch(self) -> NDArray[np.uint8]:
         """Memory for a batch, uint8 [batch_size, S, S, 3], to be used again and again; pinned where a GPU counts."""
         size = self.card.input_size
-        batch = np.zeros((self.batch_size, size, size, 3), dtype=np.uint8)
-        if self.provider != CPU:
-            pin(load_driver(), batch)
-        return batch
+        shape = (self.batch_size, size, size, 3)
+        return _pinned(shape) if self.provider in (CUDA, TENSORRT) else np.zeros(shape, dtype=np.uint8)
 
     def count(self, batch: NDArray[np.uint8], worker: int = 0) -> NDArray[np.float32]:
         """Calibrated probabilities of each count label.
@@ -70,6 +78,12 @@ class Counter:
             float32 [N, labels], rows summing to 1.
         """
         return calibrated(self._runs[worker](batch), self.card.temperature, self._taught)
+
+
+def _pinned(shape: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    batch = np.zeros(shape, dtype=np.uint8)
+    pin(load_driver(), batch)
+    return batch
 
 
 def _run(session: ort.InferenceSession, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -116,7 +130,7 @@ def load_counter(
     Args:
         path: an ONNX file made by `reconcile export`; None for the shipped one that suits the device.
         device: auto, cpu, cuda or tensorrt; `auto` takes CUDA where it loads, and the CPU otherwise.
-        warn: called with one line where `auto` finds a GPU and cannot use it.
+        warn: called with one line where `auto` finds a GPU and cannot use it, or a CPU could count faster than it does.
         batch_size: images at a time; None for what suits the device.
         cores: how many a CPU may keep busy; None for all that this process may use.
 
@@ -126,25 +140,44 @@ def load_counter(
     if path is not None and not path.is_file():  # said before a device is looked for
         raise ReconcileError(f"there is no model file {path}")
     chosen = choose_device(device, warn)
-    if device == "auto" and chosen != "cpu":
+    if chosen != "cpu":
         try:
-            return _load(path, chosen, batch_size, cores)
+            return _on_gpus(read_model(path or default_model(chosen)), chosen, batch_size or GPU_BATCH)
         except ReconcileError as error:  # its libraries load, but the driver is too old, say, or shows no GPU
+            if device != "auto":
+                raise
             warn(f"counting on the CPU: there is a GPU, but it cannot be used: {error}")
-            chosen = "cpu"
-    return _load(path, chosen, batch_size, cores)
+    return _on_cpu(read_model(path or default_model("cpu")), cores or available_cores(), batch_size or CPU_BATCH, warn)
 
 
-def _load(path: Path | None, device: str, batch_size: int | None, cores: int | None) -> Counter:
-    model = read_model(path or default_model(device))
-    batch_size = batch_size or (CPU_BATCH if device == "cpu" else GPU_BATCH)
+def _on_gpus(model: CountModel, device: str, batch_size: int) -> Counter:
+    """A GPU session is used by two threads: while one's batch is computed, the other's is on its way there."""
     shape = (batch_size, model.card.input_size, model.card.input_size, 3)
-    counter = Counter(model, open_sessions(model.path, model.model_id, device, shape, cores), batch_size)
-    _try_out(counter)
-    return counter
+    sessions = open_gpu_sessions(model.path, model.model_id, device, shape)
+    runs: list[Run] = [BoundSession(session, model.card, _pinned(shape)) for session in sessions for _ in range(2)]
+    return _tried_out(Counter(model, sessions[0].get_providers()[0], runs, batch_size))
 
 
-def _try_out(counter: Counter) -> None:
+def _on_cpu(model: CountModel, cores: int, batch_size: int, warn: Callable[[str], None]) -> Counter:
+    """Each session is used by one thread."""
+    [first] = open_cpu_sessions(model.path, 1)
+    plain = _tried_out(Counter(model, CPU, [partial(_run, first)], batch_size))
+    if matrix_tiles.are_usable():
+        try:
+            tiled = matrix_tiles.open_requests(model.path, cores, batch_size)
+            if matrix_tiles.are_alike(tiled[0], partial(_run, first), model.card.input_size):
+                return _tried_out(Counter(model, matrix_tiles.OPENVINO, tiled, batch_size))
+            why = "it counts this model otherwise"
+        except Exception as error:  # whatever it is, onnxruntime can count
+            why = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        warn(f"counting by onnxruntime and not by OpenVINO, which is faster on this CPU: {why}")
+    if cores == 1:
+        return plain
+    runs: list[Run] = [partial(_run, session) for session in [first, *open_cpu_sessions(model.path, cores - 1)]]
+    return _tried_out(Counter(model, CPU, runs, batch_size))
+
+
+def _tried_out(counter: Counter) -> Counter:
     """Count a blank image: a file whose graph and card disagree should not get as far as the first photo.
 
     Every worker does, so that a GPU has prepared itself before the clock of a run starts.
@@ -153,7 +186,8 @@ def _try_out(counter: Counter) -> None:
     for worker in range(counter.workers):
         try:
             shares = counter.count(np.zeros((1, size, size, 3), dtype=np.uint8), worker)
-        except Exception as error:  # onnxruntime raises a class of its own for each kind of trouble
+        except Exception as error:  # each library raises its own for each kind of trouble
             raise ReconcileError(f"{counter.path} does not count: {str(error).splitlines()[0][:300]}") from None
         if shares.shape != (1, labels) or not np.isfinite(shares).all():
             raise ReconcileError(f"{counter.path} gives {shares.shape[-1]} numbers an image for its {labels} labels")
+    return counter

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from reconcile.bucket import Bucket
     from reconcile.config import Settings
 
-_LIBRARIES = ("onnxruntime-gpu", "onnxruntime", "duckdb", "obstore", "simplejpeg")
+_LIBRARIES = ("onnxruntime-gpu", "onnxruntime", "openvino", "duckdb", "obstore", "simplejpeg")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _versions() -> Iterator[str]:
     for library in _LIBRARIES:
         try:
             yield f"{library} {version(library)}"
-        except ModuleNotFoundError:  # onnxruntime comes under one of two names
+        except ModuleNotFoundError:  # onnxruntime comes under one of two names, OpenVINO not everywhere
             continue
 
 
@@ -87,7 +87,7 @@ def _model(settings: Settings) -> str:
     warnings: list[str] = []
     counter = load_counter(settings.model, settings.device, warnings.append, settings.batch_size)
     card = counter.card
-    used = f"counts on {counter.provider.removesuffix('ExecutionProvider')} with {counter.workers} thread(s)"
+    used = f"counts on {counter.device} with {counter.workers} thread(s)"
     what = f"{counter.path.name}, version {card.version}, labels {','.join(card.labels.names)}, {card.input_size} px"
     return "; ".join([what, used, *warnings])
 

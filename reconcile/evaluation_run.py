@@ -123,7 +123,7 @@ def run_evaluation(
         reconcile_version=__version__,
         model_file=counter.path.name,
         model_id=counter.model_id,
-        provider=counter.provider.removesuffix("ExecutionProvider"),
+        provider=counter.device,
         data=str(data),
         fold=fold,
         data_fingerprint=fingerprint(images),

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from reconcile.cores import available_cores
 from reconcile.cuda_driver import gpu_count, load_driver
 from reconcile.devices import CPU, CUDA, TENSORRT
 from reconcile.errors import ReconcileError
@@ -19,44 +18,55 @@ _SILENT = 4  # onnxruntime's severity "fatal": what fails here is told in our ow
 Provider = str | tuple[str, dict[str, str]]
 
 
-def open_sessions(
-    path: Path, model_id: str, device: str, shape: tuple[int, int, int, int], cores: int | None = None
+def open_cpu_sessions(path: Path, number: int) -> list[ort.InferenceSession]:
+    """Single-threaded sessions, one for each core: two of one thread each count faster than one of two.
+
+    Args:
+        path: the ONNX file.
+        number: of sessions.
+
+    Raises:
+        ReconcileError: it cannot be loaded.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return [_open(path, options, [CPU]) for _ in range(number)]
+
+
+def open_gpu_sessions(
+    path: Path, model_id: str, device: str, shape: tuple[int, int, int, int]
 ) -> list[ort.InferenceSession]:
-    """One single-threaded session for each core, or one session for each GPU.
+    """One session for each GPU.
 
     Args:
         path: the ONNX file.
         model_id: names its weights.
-        device: cpu, cuda or tensorrt.
-        shape: of every batch that a GPU is given, [N, S, S, 3].
-        cores: None for all that this process may use.
+        device: cuda or tensorrt.
+        shape: of every batch, [N, S, S, 3].
 
     Raises:
         ReconcileError: it cannot be loaded, or not onto that device.
     """
-    options = ort.SessionOptions()
-    options.log_severity_level = _SILENT
-    if device == "cpu":
-        # Two sessions of one thread each count faster than one of two.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        choices: list[list[Provider]] = [[CPU]] * (cores or available_cores())
-    else:
-        gpus = max(1, gpu_count(load_driver()))
-        choices = [gpu_providers(device, gpu, shape, engine_folder(model_id)) for gpu in range(gpus)]
-    try:
-        # Without its fallback it says why a GPU cannot be used, instead of printing that and taking the CPU.
-        sessions = [
-            ort.InferenceSession(str(path), options, providers=providers, enable_fallback=False)
-            for providers in choices
-        ]
-    except Exception as error:  # onnxruntime raises a class of its own for each kind of trouble
-        raise ReconcileError(f"{path} cannot be loaded: {str(error).splitlines()[0][:300]}") from None
-    wanted = {"cpu": CPU, "cuda": CUDA, "tensorrt": TENSORRT}[device]
+    gpus = max(1, gpu_count(load_driver()))
+    sessions = [
+        _open(path, ort.SessionOptions(), gpu_providers(device, gpu, shape, engine_folder(model_id)))
+        for gpu in range(gpus)
+    ]
+    wanted = {"cuda": CUDA, "tensorrt": TENSORRT}[device]
     for session in sessions:
         if session.get_providers()[0] != wanted:
             raise ReconcileError(f"--device {device}: onnxruntime fell back to {session.get_providers()[0]}")
     return sessions
+
+
+def _open(path: Path, options: ort.SessionOptions, providers: list[Provider]) -> ort.InferenceSession:
+    options.log_severity_level = _SILENT
+    try:
+        # Without its fallback it says why a GPU cannot be used, instead of printing that and taking the CPU.
+        return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=False)
+    except Exception as error:  # onnxruntime raises a class of its own for each kind of trouble
+        raise ReconcileError(f"{path} cannot be loaded: {str(error).splitlines()[0][:300]}") from None
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -66,13 +76,8 @@ def read_metadata(path: Path) -> dict[str, str]:
         ReconcileError: it is no ONNX file.
     """
     options = ort.SessionOptions()
-    options.log_severity_level = _SILENT
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        session = ort.InferenceSession(str(path), options, providers=[CPU])
-    except Exception as error:  # as above
-        raise ReconcileError(f"{path} cannot be loaded: {str(error).splitlines()[0][:300]}") from None
-    found: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    found: dict[str, str] = _open(path, options, [CPU]).get_modelmeta().custom_metadata_map
     return found
 
 

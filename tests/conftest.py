@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.request
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ ACCESS_KEY, SECRET_KEY = "TESTACCESSKEY00", "test-secret-key-that-is-long"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "abid"
 SCRIPTS = Path(sys.executable).parent
 
+needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO has no wheel for this machine")
 needs_abid = pytest.mark.skipif(
     not SHARED.is_dir(), reason=f"the photos of the Amazon Bin Image Dataset are not in {SHARED}"
 )

@@ -30,8 +30,8 @@ class LocalEngine:
 
     @property
     def device(self) -> str:
-        """The execution provider of onnxruntime."""
-        return self._counter.provider.removesuffix("ExecutionProvider")
+        """What counts, in words."""
+        return self._counter.device
 
     @property
     def size(self) -> str:

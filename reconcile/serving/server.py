@@ -83,8 +83,7 @@ def _load(
         access = S3Access(settings.endpoint_url, settings.region, settings.profile, settings.no_sign_request)
         shared = SharedCounter(counter)
         app.begin(shared, KeyCounter(shared, access, settings.bucket))
-        device = counter.provider.removesuffix("ExecutionProvider")
-        messages.say(f"ready: counting with {counter.model_id} on {device} ({counter.path})")
+        messages.say(f"ready: counting with {counter.model_id} on {counter.device} ({counter.path})")
         loaded.set_result(None)
     except Exception as error:  # whatever it is, the thread that serves tells it
         loaded.set_exception(error)

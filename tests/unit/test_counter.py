@@ -4,16 +4,21 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from reconcile import matrix_tiles
 from reconcile.calibration import softmax
 from reconcile.counter import BoundSession, load_counter
 from reconcile.errors import ReconcileError
 from reconcile.labels import CountLabels
-from tests.conftest import LABELS, write_grey_model
+from tests.conftest import LABELS, needs_openvino, write_grey_model
 
 
-def test_counts_a_batch_of_any_size(grey_model):
+@pytest.mark.parametrize(
+    ("tiles", "provider"), [(False, "CPUExecutionProvider"), pytest.param(True, "OpenVINO", marks=needs_openvino)]
+)
+def test_counts_a_batch_of_any_size(grey_model, monkeypatch, tiles, provider):
+    monkeypatch.setattr(matrix_tiles, "are_usable", lambda: tiles)
     counter = load_counter(grey_model, "cpu", pytest.fail)
-    assert (counter.card.labels, counter.card.input_size, counter.provider) == (LABELS, 32, "CPUExecutionProvider")
+    assert (counter.card.labels, counter.card.input_size, counter.provider) == (LABELS, 32, provider)
     for counts in ([3], [0, 1, 2, 3, 4, 5, 6], [5] * 40):
         batch = np.stack([np.full((32, 32, 3), 40 * count, dtype=np.uint8) for count in counts])
         probabilities = counter.count(batch)

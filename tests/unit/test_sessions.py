@@ -4,16 +4,20 @@ import re
 
 import pytest
 
-from reconcile import devices, sessions
+from reconcile import counter as counter_module
+from reconcile import devices, matrix_tiles, sessions
 from reconcile.counter import load_counter
 from reconcile.errors import ReconcileError
 from reconcile.sessions import engine_folder, gpu_providers
+from tests.conftest import needs_openvino
 
 SHAPE = (128, 160, 160, 3)
 
 
-def test_one_session_a_core(grey_model, monkeypatch):
-    monkeypatch.setattr(sessions, "available_cores", lambda: 3)
+@pytest.mark.parametrize("tiles", [False, pytest.param(True, marks=needs_openvino)])
+def test_one_session_a_core(grey_model, monkeypatch, tiles):
+    monkeypatch.setattr(matrix_tiles, "are_usable", lambda: tiles)
+    monkeypatch.setattr(counter_module, "available_cores", lambda: 3)
     assert load_counter(grey_model, "cpu", pytest.fail).workers == 3
 
 
@@ -52,7 +56,7 @@ def gpus(monkeypatch):
 
 @pytest.mark.parametrize(("device", "provider"), [("cuda", devices.CUDA), ("tensorrt", devices.TENSORRT)])
 def test_every_gpu_gets_a_session_of_its_own(gpus, grey_model, device, provider):
-    opened = sessions.open_sessions(grey_model, "id", device, SHAPE)
+    opened = sessions.open_gpu_sessions(grey_model, "id", device, SHAPE)
     assert len(opened) == 3
     assert [providers[0][0] for providers in gpus] == [provider] * 3
     assert [[options["device_id"] for _, options in providers[:-1]] for providers in gpus] == [
@@ -70,6 +74,7 @@ def test_a_silent_fallback_is_noticed(gpus, grey_model, device):
 
 def test_auto_counts_on_the_cpu_where_cuda_loads_and_does_not_work(gpus, grey_model, monkeypatch):
     gpus.provider = devices.CPU
+    monkeypatch.setattr(matrix_tiles, "are_usable", lambda: False)
     monkeypatch.setattr(devices, "_has_nvidia_device", lambda: True)
     said = []
     counter = load_counter(grey_model, "auto", said.append)
