@@ -54,7 +54,7 @@ def main(wanted: list[str]) -> None:
         copy_bucket(sample, folder / "s3" / "larger", FEED_COPIES)
         with serve(folder / "s3") as server:
             parts: dict[str, Callable[[], list[str]]] = {
-                "throughput": lambda: throughput.measure(server, "sample", folder),
+                "throughput": lambda: throughput.measure(server, "larger", folder),
                 "feed": lambda: throughput.measure_feed(server, "larger", folder, INPUT_SIZE),
                 "ray": lambda: ray_overhead.measure(server, "larger", folder),
                 "records": lambda: records.measure(folder),

