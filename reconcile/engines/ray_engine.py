@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from reconcile.config import Settings
     from reconcile.counting import Work
     from reconcile.engines.ray_actors import Recipe, Room
+    from reconcile.engines.ray_flow import Flow
     from reconcile.model import CountModel
     from reconcile.store import Output
 
@@ -37,6 +38,10 @@ _NAMES = {"cpu": "CPU", "cuda": "CUDA", "tensorrt": "TensorRT"}
 _DECODING_SHARE = 0.25
 """Of each core where CPUs count: as much is kept for tasks, and an actor gets the rest. So a core has one of each, and
 actors never leave the tasks that they wait for without a place."""
+_BLOCK_SECONDS, _MOST_BATCHES = 0.5, 2
+"""A block is what an actor counts in about so long, one batch at least. Of longer ones whichever actor had the last
+counted alone for too long: 1.21 times the time without Ray with two batches of 0.8 s each, 1.07 with one. Of shorter
+ones actors wait too often: 1.2 times with one batch of 0.15 s, about as long as without Ray with two."""
 
 
 class RayEngine:
@@ -115,7 +120,7 @@ class RayEngine:
                 stages.on_stop(images.stop)
                 blocks: Channel[list[StoredObject]] = Channel(stages, 4, 1)
                 rows: Channel[list[dict[str, Any]]] = Channel(stages, 64, 1)
-                stages.start("list", 1, lambda _: self._list(images, blocks), blocks)
+                stages.start("list", 1, lambda _: self._list(images, blocks, flow), blocks)
                 stages.start("ray", 1, lambda _: flow.run(blocks, rows, stages), rows)
                 folder = f"counts/{self.model.model_id}"
                 return write_rows(rows, output, folder, COUNTS_SCHEMA, progress, complain)
@@ -127,10 +132,9 @@ class RayEngine:
                 actors.close()
             self._cluster.close()
 
-    def _list(self, images: Backlog, blocks: Channel[list[StoredObject]]) -> None:
-        """Blocks of one batch: of two, whichever actor had the last one counted alone for twice as long."""
+    def _list(self, images: Backlog, blocks: Channel[list[StoredObject]], flow: Flow) -> None:
         waiting = iter(images)
-        while block := list(islice(waiting, self._batch_size)):
+        while block := list(islice(waiting, block_size(self._batch_size, flow.seconds_an_image))):
             blocks.put(block)
 
     @property
@@ -158,3 +162,16 @@ class RayEngine:
 
         cores = self._cluster.cpus
         return Room(cores if self._device == "cpu" else int(self._cluster.gpus / self._gpu_share + 1e-6), cores)
+
+
+def block_size(batch_size: int, seconds_an_image: float | None) -> int:
+    """How many images travel together: whole batches.
+
+    Args:
+        batch_size: images that an actor counts at a time.
+        seconds_an_image: that it takes; None where that is not known yet.
+    """
+    if seconds_an_image is None:
+        return batch_size
+    batches = int(_BLOCK_SECONDS / (batch_size * max(seconds_an_image, 1e-6)))
+    return batch_size * min(max(batches, 1), _MOST_BATCHES)

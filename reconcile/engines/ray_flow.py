@@ -59,6 +59,8 @@ class Flow:
         self._preparing: dict[Any, _Block] = {}
         self._waiting: deque[_Block] = deque()
         self._counting: dict[Any, tuple[_Block, Actor]] = {}
+        self.seconds_an_image: float | None = None
+        """That an actor took for the last block; None until one is counted."""
 
     def run(self, blocks: Channel[list[StoredObject]], rows: Channel[list[dict[str, Any]]], stages: Stages) -> None:
         """Take blocks until there are no more, and put the rows of each.
@@ -141,6 +143,8 @@ class Flow:
             self._lost(block, "count", error, rows)
         else:
             self._actors.has_counted(actor)
+            if len(found.shares):
+                self.seconds_an_image = found.seconds / len(found.shares)
             rows.put(self._rows(block, found))
 
     def _lost(self, block: _Block, what: str, error: RayError, rows: Channel[list[dict[str, Any]]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -66,6 +67,8 @@ class Counted(NamedTuple):
     shares: NDArray[np.float32]
     """[n, labels]: of those that did not fail."""
     failures: list[Failure]
+    seconds: float
+    """How long counting took."""
 
 
 def prepare(source: Source, block: Sequence[StoredObject]) -> tuple[Prepared, str]:
@@ -163,11 +166,13 @@ class CountingActor:
         assert self._counter is not None
         size, pixels = self._counter.batch_size, prepared.pixels
         worker = self._free.get()
+        started = time.perf_counter()
         try:
             shares = [
                 self._counter.count(pixels[start : start + size], worker) for start in range(0, len(pixels), size)
             ]
         finally:
             self._free.put(worker)
+        seconds = time.perf_counter() - started
         labels = len(self._counter.card.labels.names)
-        return Counted(np.concatenate([np.empty((0, labels), np.float32), *shares]), prepared.failures)
+        return Counted(np.concatenate([np.empty((0, labels), np.float32), *shares]), prepared.failures, seconds)

@@ -10,6 +10,7 @@ from ray.exceptions import RayActorError
 from reconcile.bucket import StoredObject
 from reconcile.engines import ray_actors, ray_flow
 from reconcile.engines.ray_actors import Actors, Recipe, Room
+from reconcile.engines.ray_engine import block_size
 from reconcile.engines.ray_flow import Flow
 from reconcile.engines.ray_work import Counted
 from reconcile.errors import ReconcileError
@@ -35,7 +36,7 @@ class Handle:
             self.is_dead = True
             raise RayActorError
         self.under_way.remove(images)
-        return Counted(np.full((len(images), 2), 0.5, np.float32), [])
+        return Counted(np.full((len(images), 2), 0.5, np.float32), [], 0.1)
 
 
 class FakeRay:
@@ -146,3 +147,11 @@ def test_a_run_that_gets_no_actor_says_so_once(monkeypatch):
     assert len(told) == 1
     tend(1362)
     assert len(told) == 2
+
+
+def test_a_block_is_half_a_second_of_counting_but_one_or_two_batches():
+    assert block_size(32, None) == 32  # nothing is known yet
+    assert block_size(32, 1 / 40) == 32
+    assert block_size(32, 1 / 200) == 64
+    assert block_size(128, 1 / 10_000) == 256
+    assert block_size(128, 0.0) == 256
