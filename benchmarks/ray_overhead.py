@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from benchmarks.machine import Server
     from reconcile.engines.engine import Engine
 
-ROUNDS = 3
+ROUNDS = 5
 STARTED = 0.15
 """Of the photos. The clock starts when so many are counted: by then the actors have loaded their models."""
 

@@ -46,7 +46,7 @@ FIGURES = {
     "keys": Figure(9.9, "seconds a million keys of an S3 Inventory, the most", KEYS),
     "keys cpu": Figure(4.6, "CPU seconds of that, the most", KEYS),
     "serve": Figure(79, "images/s of `reconcile serve` by keys, where `run` has 81", SERVE),
-    "ray": Figure(76, "images/s with `--engine ray`", f"{RESULTS}, Ray on one machine: 81 / 1.07"),
+    "ray": Figure(76, "images/s with `--engine ray`", f"{README}, On a Ray cluster: 81 / 1.07"),
     "get": Figure(0.4, "$ a million GET", S3_PRICES),
     "list": Figure(5.0, "$ a million LIST or PUT", S3_PRICES),
     "inventory": Figure(0.0025, "$ a million objects in an S3 Inventory", S3_PRICES),
