@@ -10,6 +10,7 @@ pytest.importorskip("torchvision", reason="the extra `train` is not installed")
 
 import onnx
 
+from reconcile import matrix_tiles
 from reconcile.calibration import calibrated, softmax
 from reconcile.counter import load_counter
 from reconcile.errors import ReconcileError
@@ -23,7 +24,14 @@ from tests.conftest import reconcile, reconcile_from_scratch
 from tests.integration.training.recipes import ONE_EPOCH
 
 
+@pytest.fixture
+def no_tiles(monkeypatch):
+    """OpenVINO is not asked: of a network that has hardly been trained it need not say what onnxruntime says."""
+    monkeypatch.setattr(matrix_tiles, "are_usable", lambda: False)
+
+
 @pytest.mark.parametrize("precision", list(Precision))
+@pytest.mark.usefixtures("no_tiles")
 def test_an_exported_model_counts(exported, precision):
     files, said = exported
     assert any(line.startswith(f"{precision} against torch on 20 held-out photos: the same count in") for line in said)
@@ -99,6 +107,7 @@ def test_an_export_from_other_photos_is_refused(trained, photos, tmp_path):
     assert not (tmp_path / "m.onnx").exists()
 
 
+@pytest.mark.usefixtures("no_tiles")
 @pytest.mark.parametrize(("precision", "apart"), [("fp32", 0.001), ("fp16", 0.02), ("int8", 0.15)])
 def test_a_network_that_starts_from_an_exported_model_answers_as_it(exported, photos, precision, apart):
     files, _ = exported
