@@ -55,14 +55,15 @@ def locked(output: Output, run_id: str | None, warn: Callable[[str], None]) -> I
     """
     keeper = _Keeper(output, _Owner.of_this_process(run_id), warn)
     try:
-        keeper.take()
-        yield
-        keeper.hush()
-    except BaseException:
+        try:
+            keeper.take()
+            yield
+            keeper.hush()
+        finally:
+            keeper.end()
+    except BaseException:  # also what the signal raises that comes while the work ends for another reason
         if keeper.lost is None:
             raise
-    finally:
-        keeper.end()
     if keeper.lost is not None:  # which is what the main thread was interrupted for, whether or not it heard
         interruption.withdraw()
         raise ReconcileError(keeper.lost)

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -20,13 +19,14 @@ from reconcile.errors import ReconcileError
 from reconcile.lock import locked
 from reconcile.store import Output
 from tests.conftest import SCRIPTS, last_line, reconcile, write_bucket
+from tests.forked import forking
 
 
 @pytest.fixture(params=["folder", "moto", "rclone"])
-def output(request, tmp_path):
-    """<out> in a folder, on S3, and on an S3 server that ignores conditions."""
+def place(request, tmp_path):
+    """Where <out> is: a folder, S3, or an S3 server that ignores conditions."""
     if request.param == "folder":
-        return Output(open_bucket(str(tmp_path / "out"), S3Access(), create=True))
+        return str(tmp_path / "out"), S3Access()
     if request.param == "moto":
         import boto3
 
@@ -37,7 +37,12 @@ def output(request, tmp_path):
         server = request.getfixturevalue("s3")
         (server.root / "results").mkdir()
         access = S3Access(endpoint_url=server.endpoint_url)
-    return Output(open_bucket("s3://results/nightly", access))
+    return "s3://results/nightly", access
+
+
+@pytest.fixture
+def output(place):
+    return Output(open_bucket(*place, create=True))
 
 
 def keys(output):
@@ -94,29 +99,53 @@ def test_a_lock_that_says_nothing_holds_until_it_was_silent_for_long(output, mon
         assert json.loads(output.bucket.read("run.lock")[1])["run_id"] == "n"
 
 
-@pytest.fixture
-def heeding_signals():
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+def lose(place, environment, foreign, told):
+    """In a process of its own, since a signal stops it: lose <out> until that is noticed, and tell what came of it."""
+    os.environ.update(environment)
+    output = Output(open_bucket(*place))
+    lock.HEARTBEAT_SECONDS = 0.01
     interruption.listen()
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-def test_who_was_taken_for_dead_and_was_not_stops_and_leaves_the_lock_alone(output, monkeypatch, heeding_signals):
-    foreign = owner(output, host="far")
-    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
-
-    def work():
-        with locked(output, "n", pytest.fail):
+    try:
+        with locked(output, "n", print):
             while True:  # a heartbeat may be under way, and on a server without conditions it still lands
                 output.bucket.put("run.lock", foreign)
                 threading.Event().wait(0.2)
+    except ReconcileError as error:
+        told.put((str(error), interruption.is_requested()))
 
-    with pytest.raises(ReconcileError, match=r"^lost \S+(out|nightly) to run other \(host far, "):
-        work()
+
+def test_who_was_taken_for_dead_and_was_not_stops_and_leaves_the_lock_alone(place, output):
+    foreign = owner(output, host="far")
+    told = forking().SimpleQueue()
+    process = forking().Process(target=lose, args=(place, dict(os.environ), foreign, told))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0, "what it said is above"
+    error, is_requested = told.get()
+    assert re.match(r"lost \S+(out|nightly) to run other \(host far, ", error)
+    assert not is_requested, "or it would be told as a Ctrl-C"
     assert output.bucket.read("run.lock")[1] == foreign
-    assert not interruption.is_requested(), "or it would be told as a Ctrl-C"
+
+
+def test_a_loss_that_is_told_while_the_work_fails_is_what_is_told(output, monkeypatch):
+    """The signal then comes where nothing waits for it."""
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
+    lost = threading.Event()
+    monkeypatch.setattr(interruption, "request", lost.set)
+    foreign = owner(output, host="far")
+
+    def joined(thread, seconds):
+        raise KeyboardInterrupt
+
+    def work():
+        with locked(output, "n", print):
+            while not lost.wait(0.2):
+                output.bucket.put("run.lock", foreign)
+            monkeypatch.setattr(threading.Thread, "join", joined)
+            raise ValueError("the work failed")
+
+    with pytest.raises(ReconcileError, match=r"^lost \S+ to run other"):
+        work()
 
 
 class Delegate:
@@ -150,7 +179,7 @@ class Meeting(Delegate):
         return self._bucket.replace(*arguments)
 
 
-@pytest.mark.parametrize("output", ["folder", "moto"], indirect=True)
+@pytest.mark.parametrize("place", ["folder", "moto"], indirect=True)
 @pytest.mark.parametrize("is_there", [False, True])
 def test_of_several_at_once_one_gets_it(output, is_there, monkeypatch):
     if is_there:
@@ -193,7 +222,7 @@ class Flaky(Delegate):
         return done
 
 
-@pytest.mark.parametrize("output", ["folder"], indirect=True)
+@pytest.mark.parametrize("place", ["folder"], indirect=True)
 def test_a_heartbeat_that_fails_is_tried_again_and_ends_nothing(output, monkeypatch):
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
     flaky, told = Flaky(output.bucket), []
@@ -213,7 +242,7 @@ def test_a_heartbeat_that_fails_is_tried_again_and_ends_nothing(output, monkeypa
     assert keys(output) == []
 
 
-@pytest.mark.parametrize("output", ["folder", "moto"], indirect=True)
+@pytest.mark.parametrize("place", ["folder", "moto"], indirect=True)
 def test_a_dead_process_of_this_machine_is_replaced_at_once(output):
     ended = subprocess.Popen(["true"])
     unburied = subprocess.Popen(["true"])
