@@ -32,23 +32,33 @@ class _Night(NamedTuple):
     """From the first request to the last Parquet part of counts."""
     whole: float
     """Until reconciled.parquet lies there: counting, reading records, joining."""
+    photos: int
 
 
-def measure(server: Server, bucket: str, folder: Path) -> list[str]:
-    """Against the script, in turns, and against the limit that each stage alone sets."""
+def measure(server: Server, bucket: str, for_script: str, folder: Path) -> list[str]:
+    """Against the script, in turns, and against the limit that each stage alone sets.
+
+    Args:
+        server: of S3.
+        bucket: what reconcile counts.
+        for_script: what the script counts: fewer of the same photos, which it is busy with for longer all the same.
+        folder: for outputs.
+    """
     counter = load_counter(None, "cpu", print)
     size, cores = counter.card.input_size, available_cores()
     ours: list[_Night] = []
     theirs: list[float] = []
     costs = []
     for number in range(ROUNDS):
-        theirs.append(_peer(server, bucket, size))
+        rate, script_photos = _peer(server, for_script, size)
+        theirs.append(rate)
         ours.append(_night(server, bucket, folder / f"out-{number}"))
         costs.append(stages.measure(server, bucket, counter))
         print(f"round {number + 1}: script {theirs[-1]:.0f}/s, reconcile {ours[-1].counting:.0f}/s", flush=True)
     counting = [night.counting for night in ours]
     return [
-        f"Model {counter.path.name}, {size} px, batches of {counter.batch_size}; {ROUNDS} rounds in turns.",
+        f"Model {counter.path.name}, {size} px, batches of {counter.batch_size}; {ROUNDS} rounds in turns, over "
+        f"{ours[0].photos:,} photos, and {script_photos:,} of them by the script.",
         "",
         "| | median | lowest – highest |",
         "| --- | --- | --- |",
@@ -82,7 +92,8 @@ def measure_feed(server: Server, bucket: str, folder: Path, size: int) -> list[s
     cores = available_cores()
     rates, costs = [], []
     for number in range(ROUNDS):
-        rates.append(_night(server, bucket, folder / f"feed-{number}", "--model", model).counting)
+        night = _night(server, bucket, folder / f"feed-{number}", "--model", model)
+        rates.append(night.counting)
         costs.append(stages.measure(server, bucket, counter))
         print(f"round {number + 1}: fed {rates[-1]:.0f}/s", flush=True)
     a_core = statistics.median(
@@ -91,7 +102,8 @@ def measure_feed(server: Server, bucket: str, folder: Path, size: int) -> list[s
     )
     most = H100_TERAFLOPS * 1000 / (RESNET34_GIGAFLOPS_AT_224 * (size / 224) ** 2)
     return [
-        f"The same with a model that returns zeros, {size} px, the S3 server still on the same cores; {ROUNDS} rounds.",
+        f"The same with a model that returns zeros, {size} px, the S3 server still on the same cores; {ROUNDS} rounds "
+        f"of {night.photos:,} photos.",
         "",
         "| | median | lowest – highest |",
         "| --- | --- | --- |",
@@ -134,11 +146,11 @@ def _night(server: Server, bucket: str, out: Path, *more: object) -> _Night:
     summary = json.loads((out / "runs/bench/summary.json").read_text())
     seconds = summary["seconds"]
     whole = seconds["count"] + seconds["records"] + seconds["reconcile"]
-    return _Night(summary["images_per_second"], summary["images"] / whole)
+    return _Night(summary["images_per_second"], summary["images"] / whole, summary["images"])
 
 
-def _peer(server: Server, bucket: str, size: int) -> float:
-    """Images a second of the script, from its first request to its last count."""
+def _peer(server: Server, bucket: str, size: int) -> tuple[float, int]:
+    """Images a second of the script, from its first request to its last count; and how many these were."""
     command = [sys.executable, "-m", "benchmarks.peer", server.endpoint, bucket, str(size)]
     images, seconds = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    return int(images) / float(seconds)
+    return int(images) / float(seconds), int(images)

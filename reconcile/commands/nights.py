@@ -223,7 +223,9 @@ def _run(settings: Settings, notice: str | None = None, warnings: Iterable[str] 
         warnings: told in the log.
     """
     from reconcile.pipeline import new_run_id, run
+    from reconcile.scheduling import take_turns_as_a_batch_job
 
+    take_turns_as_a_batch_job()
     run_id = settings.run_id or new_run_id()
     messages = Messages(settings.log_format, run_id)
     for warning in warnings:

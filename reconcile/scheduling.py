@@ -1,0 +1,26 @@
+"""How the threads of a night take turns: on cores, and at Python's own lock."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+
+_LOCK_SECONDS = 0.001
+
+
+def take_turns_as_a_batch_job() -> None:
+    """Long turns on cores, for this process and those it starts; short waits for Python's lock.
+
+    Fetching, decoding and the model share the cores, and whoever is pushed aside finds cold caches afterwards. With
+    Linux's policy SCHED_BATCH, which any process may take, a thread that wakes up pushes nobody aside (sched(7)).
+    Where somebody chose another policy than the usual one for us, it stays.
+
+    A decoder that comes back from libjpeg needs Python's lock for a moment only, but by default waits up to 5 ms for
+    whoever has it (`sys.setswitchinterval`).
+    """
+    sys.setswitchinterval(_LOCK_SECONDS)
+    if hasattr(os, "SCHED_BATCH"):
+        with suppress(OSError):  # a sandbox may forbid it
+            if os.sched_getscheduler(0) == os.SCHED_OTHER:
+                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
