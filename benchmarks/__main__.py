@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import keys, ray_overhead, records, small_things, throughput
 from benchmarks.machine import copy_bucket, description, draw_bucket, serve
+from reconcile.scheduling import take_turns_as_a_batch_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,7 @@ def main(wanted: list[str]) -> None:
         for bucket, copies in COPIES.items():
             copy_bucket(sample, folder / "s3" / bucket, copies)
         with serve(folder / "s3") as server:
+            take_turns_as_a_batch_job()  # as `reconcile run` does: stages, and what it is held against, do so too
             parts: dict[str, Callable[[], list[str]]] = {
                 "throughput": lambda: throughput.measure(server, "night", "larger", folder),
                 "feed": lambda: throughput.measure_feed(server, "night", folder, INPUT_SIZE),

@@ -15,7 +15,6 @@ from reconcile.config import load_settings
 from reconcile.counter import load_counter
 from reconcile.engines.local import LocalEngine
 from reconcile.engines.ray_engine import RayEngine
-from reconcile.scheduling import take_turns_as_a_batch_job
 from reconcile.store import Output
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ class _Night(NamedTuple):
 
 def measure(server: Server, bucket: str, folder: Path) -> list[str]:
     """Both engines past their start, and how long a run with Ray takes until then."""
-    take_turns_as_a_batch_job()  # as `reconcile run` does
     settings = load_settings({"bucket": bucket, "engine": "ray", "device": "cpu"}, alone=True)
     alone, with_ray, starts = [], [], []
     for number in range(ROUNDS):
