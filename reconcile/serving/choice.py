@@ -32,6 +32,16 @@ def load_chosen(settings: Settings, warn: Callable[[str], None]) -> Counter:
         ReconcileError: no such file, none of ours, several to choose from, or a device that does not load.
     """
     device = choose_device(settings.device, warn)
+    try:
+        return _load(settings, device, warn)
+    except ReconcileError as error:  # the GPU's libraries load, but the driver is too old, say
+        if settings.device != "auto" or device == "cpu":
+            raise
+        warn(f"counting on the CPU: there is a GPU, but it cannot be used: {error}")
+        return _load(settings, "cpu", warn)
+
+
+def _load(settings: Settings, device: str, warn: Callable[[str], None]) -> Counter:
     path = settings.model or _brought(Path(os.environ.get("SM_MODEL_DIR") or _SAGEMAKER_MODEL), device, warn)
     return load_counter(path, device, warn, settings.batch_size)
 

@@ -12,6 +12,7 @@ from reconcile.config import load_settings
 from reconcile.counter import load_counter
 from reconcile.errors import ReconcileError
 from reconcile.messages import Messages
+from reconcile.serving import choice
 from reconcile.serving.app import CountingApp
 from reconcile.serving.byte_room import ByteRoom
 from reconcile.serving.choice import load_chosen
@@ -45,6 +46,18 @@ def test_of_the_models_that_sagemaker_brought_the_one_for_the_device_is_taken(mo
         chosen(monkeypatch, tmp_path)
     (tmp_path / "bin-counter-fp16.onnx").unlink()
     assert chosen(monkeypatch, tmp_path) == ("other", [])
+
+
+def test_a_server_that_was_not_told_to_use_a_gpu_counts_on_the_cpu_where_it_cannot(monkeypatch, tmp_path):
+    """The GPU's libraries load, say, and its driver is too old for them."""
+    for precision in ("fp16", "int8"):
+        write_grey_model(tmp_path / f"ours-{precision}.onnx", version=precision)
+    monkeypatch.setattr(choice, "choose_device", lambda *_: "cuda")
+    version, [warning] = chosen(monkeypatch, tmp_path, device="auto")
+    assert version == "int8"
+    assert warning.startswith("counting on the CPU: there is a GPU, but it cannot be used: --device cuda: ")
+    with pytest.raises(ReconcileError, match=r"^--device cuda: "):
+        chosen(monkeypatch, tmp_path, device="cuda")
 
 
 def test_where_sagemaker_brought_no_model_the_shipped_one_is_taken(monkeypatch, tmp_path):
