@@ -165,11 +165,11 @@ def _on_cpu(model: CountModel, cores: int, batch_size: int, warn: Callable[[str]
     if matrix_tiles.are_usable():
         try:
             tiled = matrix_tiles.open_requests(model.path, cores, batch_size)
-            if matrix_tiles.are_alike(tiled[0], partial(_run, first), model.card.input_size):
+            if matrix_tiles.are_alike(tiled[0], partial(_run, first), model.card.input_size, batch_size):
                 return _tried_out(Counter(model, matrix_tiles.OPENVINO, tiled, batch_size))
             why = "it counts this model otherwise"
         except Exception as error:  # whatever it is, onnxruntime can count
-            why = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+            why = matrix_tiles.reason(error)
         warn(f"counting by onnxruntime and not by OpenVINO, which is faster on this CPU: {why}")
     if cores == 1:
         return plain

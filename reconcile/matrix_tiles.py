@@ -92,18 +92,29 @@ def _infer(request: Any, batch_size: int, batch: NDArray[np.uint8]) -> NDArray[n
     return logits[:number]
 
 
-def are_alike(tiled: Run, plain: Run, size: int) -> bool:
+def reason(error: Exception) -> str:
+    """What went wrong, in a line; OpenVINO first names the places in its source where it noticed."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith(("Exception from ", "Check '"))]
+    return " ".join(told)[:300] or type(error).__name__
+
+
+def are_alike(tiled: Run, plain: Run, size: int, batch_size: int) -> bool:
     """Whether OpenVINO and onnxruntime say the same of a few images of coloured patches.
 
-    Not every graph that `reconcile run --model` may be given is one that OpenVINO computes as it is meant.
+    Not every graph that `reconcile run --model` may be given is one that OpenVINO computes as it is meant. It prepares
+    itself for each number of images at a time, so it is asked for a whole batch, as the night will.
 
     Args:
         tiled: uint8 [N, S, S, 3] → logits, float32 [N, labels], by OpenVINO.
         plain: the same by onnxruntime.
         size: S.
+        batch_size: images at a time.
     """
     colours = np.random.default_rng(0).integers(0, 256, (_TRIED, _PATCHES, _PATCHES, 3), dtype=np.uint8)
     side = -(-size // _PATCHES)
     images = np.ascontiguousarray(colours.repeat(side, axis=1).repeat(side, axis=2)[:, :size, :size])
-    ours, theirs = (np.concatenate([run(image[None]) for image in images]) for run in (tiled, plain))
+    theirs = plain(images)
+    ours = tiled(np.resize(images, (batch_size, *images.shape[1:])))  # the same images over and over
+    theirs = np.resize(theirs, (batch_size, theirs.shape[1]))
     return bool(np.abs(ours - theirs).mean() <= _ALIKE * theirs.std())

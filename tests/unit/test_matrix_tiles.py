@@ -79,14 +79,23 @@ def counted_by_onnxruntime(model, said):
     return counter.count(np.full((1, 32, 32, 3), 80, dtype=np.uint8), worker=1).argmax() == 2
 
 
-def test_what_openvino_would_count_otherwise_is_counted_by_onnxruntime(grey_model, monkeypatch, tiled):
+@pytest.mark.parametrize("at_least", [1, 32])
+def test_what_openvino_would_count_otherwise_is_counted_by_onnxruntime(grey_model, monkeypatch, tiled, at_least):
     [run] = matrix_tiles.open_requests(grey_model, 1, 32)
-    monkeypatch.setattr(matrix_tiles, "open_requests", lambda *_: [lambda batch: run(batch)[:, ::-1]])
+    wrong = lambda batch: run(batch)[:, :: -1 if len(batch) >= at_least else 1]  # noqa: E731
+    monkeypatch.setattr(matrix_tiles, "open_requests", lambda *_: [wrong])
     said = []
     assert counted_by_onnxruntime(grey_model, said)
     assert said == [
         "counting by onnxruntime and not by OpenVINO, which is faster on this CPU: it counts this model otherwise"
     ]
+
+
+def test_why_openvino_cannot_count_a_model_is_said_in_a_line(tmp_path):
+    with pytest.raises(Exception, match="Could not open") as told:
+        matrix_tiles.open_requests(tmp_path / "gone.onnx", 1, 32)
+    assert matrix_tiles.reason(told.value).startswith("FrontEnd API failed with GeneralFailure: onnx: Could not open")
+    assert matrix_tiles.reason(MemoryError()) == "MemoryError"
 
 
 def test_trouble_with_openvino_does_not_end_a_run_that_onnxruntime_can_do(grey_model, monkeypatch, tiled):
@@ -106,3 +115,23 @@ def test_each_core_has_a_stream_of_its_own_and_odd_batches_are_padded(grey_model
         counts = np.arange(number) % 7
         batch = np.stack([np.full((32, 32, 3), 40 * count, dtype=np.uint8) for count in counts])
         assert counter.count(batch, number % 3).argmax(axis=1).tolist() == counts.tolist()
+
+
+def test_openvino_is_asked_for_few_different_numbers_of_images(grey_model, monkeypatch, tiled):
+    """Each takes it a while, and memory for good."""
+    asked = set()
+    infer = matrix_tiles._infer
+
+    def watched(request, batch_size, batch):
+        class Watched:
+            def infer(self, inputs, **options):
+                asked.update(len(images) for images in inputs.values())
+                return request.infer(inputs, **options)
+
+        return infer(Watched(), batch_size, batch)
+
+    monkeypatch.setattr(matrix_tiles, "_infer", watched)
+    counter = load_counter(grey_model, "cpu", pytest.fail, batch_size=12, cores=1)
+    for number in range(1, 13):
+        counter.count(np.zeros((number, 32, 32, 3), dtype=np.uint8))
+    assert asked == {1, 2, 4, 8, 12}
