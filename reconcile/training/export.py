@@ -156,17 +156,17 @@ def check_bound(precision: Precision, shares: NDArray[np.float32], reference: ND
     """
     bound = BOUNDS[precision]
     difference = float(np.abs(shares - reference).max())
-    agreement = float((shares.argmax(axis=1) == reference.argmax(axis=1)).mean())
+    photos, otherwise = len(shares), int((shares.argmax(axis=1) != reference.argmax(axis=1)).sum())
     line = (
-        f"{precision} against torch on {len(shares)} held-out photos: the same count in {agreement:.1%}, "
+        f"{precision} against torch on {photos} held-out photos: the same count in {1 - otherwise / photos:.1%}, "
         f"probabilities at most {difference:.4f} apart"
     )
     # Of few photos, one or two that are counted otherwise are no sign of anything: two standard errors are granted.
-    error = math.sqrt(bound.agreement * (1 - bound.agreement) / len(shares))
-    least = min(bound.agreement - 2 * error, 1 - 1 / len(shares))
+    error = math.sqrt(bound.agreement * (1 - bound.agreement) / photos)
+    allowed = max(1, math.floor(photos * (1 - bound.agreement + 2 * error)))
     # `not <=` and not `>`: NaN breaks every bound.
-    if not (difference <= bound.difference and agreement >= least):
-        raise ReconcileError(f"{line}; allowed are {least:.1%} and {bound.difference}")
+    if not (difference <= bound.difference and otherwise <= allowed):
+        raise ReconcileError(f"{line}; allowed are {1 - allowed / photos:.1%} and {bound.difference}")
     return line
 
 
