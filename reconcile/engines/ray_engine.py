@@ -38,10 +38,11 @@ _NAMES = {"cpu": "CPU", "cuda": "CUDA", "tensorrt": "TensorRT"}
 _DECODING_SHARE = 0.25
 """Of each core where CPUs count: as much is kept for tasks, and an actor gets the rest. So a core has one of each, and
 actors never leave the tasks that they wait for without a place."""
-_BLOCK_SECONDS, _MOST_BATCHES = 0.5, 2
-"""A block is what an actor counts in about so long, one batch at least. Of longer ones whichever actor had the last
-counted alone for too long: 1.21 times the time without Ray with two batches of 0.8 s each, 1.07 with one. Of shorter
-ones actors seem to wait too often: 1.2 times with one batch of 0.15 s, 0.97 with two, by medians of 4 noisy rounds."""
+_BLOCK_SECONDS, _MOST_BATCHES = 0.25, 2
+"""A block is what an actor counts in about so long, one batch at least. Of longer ones cores are idle more often, and
+whoever has the last counts alone: 1.21 times the time without Ray with two batches of 0.8 s each, 1.07 with one; 1.17
+with two of 0.15 s (1.19 with four), 1.11 with one. Of shorter ones actors seem to wait too often: with AMX, where a
+batch takes 0.11 s on a quiet core, 1.2 times with one and 0.97 with two, by medians of 4 noisy rounds."""
 
 
 class RayEngine:

@@ -152,6 +152,7 @@ def test_a_run_that_gets_no_actor_says_so_once(monkeypatch):
 def test_a_block_is_half_a_second_of_counting_but_one_or_two_batches():
     assert block_size(32, None) == 32  # nothing is known yet
     assert block_size(32, 1 / 40) == 32
-    assert block_size(32, 1 / 200) == 64
+    assert block_size(32, 1 / 200) == 32
+    assert block_size(32, 1 / 300) == 64
     assert block_size(128, 1 / 10_000) == 256
     assert block_size(128, 0.0) == 256
