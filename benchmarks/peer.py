@@ -3,7 +3,8 @@
     python -m benchmarks.peer ENDPOINT BUCKET SIZE
 
 It uses both cores as its authors would: two loader workers that fetch and decode, torch's own threads for the network.
-It counts every image under bin-images/ and prints how many, and the seconds from the first request to the last count.
+It counts every image under bin-images/ and prints how many, and the seconds from the first image asked for to the last
+count.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ def main() -> None:
     """Count a bucket and print images and seconds."""
     endpoint, bucket, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
     network = resnet34(num_classes=7).eval()
-    started = time.perf_counter()
     images = BucketImages(endpoint, bucket, size)
+    started = time.perf_counter()
     counts = []
     with torch.inference_mode():
         for batch in DataLoader(images, batch_size=32, num_workers=2):

@@ -8,7 +8,7 @@ RESULTS = "measured: [RESULTS.md](../benchmarks/RESULTS.md)"
 LARGE = f"{RESULTS}, Twenty million bins, beside other work"
 KEYS = f"{RESULTS}, Keys from an inventory, beside other work"
 SERVE = "from processor time: 23.0 ms an image (22.7 to 23.3), 22.5 in `run`; 400 of `night`, beside other work"
-README = "measured: [README](../README.md)"
+ELSEWHERE = "measured: [OTHER_MACHINES.md](../benchmarks/OTHER_MACHINES.md)"
 S3_PRICES = "[S3 pricing](https://aws.amazon.com/s3/pricing/) ¹"
 EC2_PRICES = "[EC2 pricing](https://aws.amazon.com/ec2/pricing/on-demand/) ¹"
 SAGEMAKER_PRICES = "[SageMaker pricing](https://aws.amazon.com/sagemaker/pricing/) ¹"
@@ -30,13 +30,13 @@ FIGURES = {
     "photo": Figure(68_616, "bytes a photo", "mean of the 338 photos of ABID that we have in their own bytes"),
     "record": Figure(2_010, "bytes a JSON record", "mean of 1,401 records of ABID"),
     "count": Figure(48, "bytes a row of a counts part", "drawn counts of `benchmarks/records_data.py`, 8,192 a part"),
-    "plain": Figure(40.5, "images/s a core, int8 without VNNI", f"{README}, How fast: 81 on two cores"),
-    "vnni": Figure(98.5, "images/s a core, int8 with VNNI", f"{README}, How fast: 197 on two cores, earlier version"),
-    "feed": Figure(693, "images/s that a core can feed to a GPU", f"{RESULTS}, What a host can feed to a GPU"),
+    "plain": Figure(40.5, "images/s a core, int8 without VNNI", f"{ELSEWHERE}: 81 on two cores"),
+    "vnni": Figure(98.5, "images/s a core, int8 with VNNI", f"{ELSEWHERE}: 197 on two cores, earlier version"),
+    "feed": Figure(693, "images/s that a core can feed to a GPU", f"{ELSEWHERE}, EPYC with AVX2; 1,381 in RESULTS.md"),
     "t4": Figure(1_198, "ResNet50 at 224 px on a T4, images/s", f"[NVIDIA]({NVIDIA}), PyTorch, mixed precision"),
     "t4 most": Figure(6_112, "the same, the most", MLPERF.format("v0.7") + ", 48,897.8 on eight"),
     "l4 most": Figure(12_882, "the same on an L4, the most", MLPERF.format("v3.1")),
-    "record cpu": Figure(0.42, "CPU ms a JSON record", f"{RESULTS}, Counting on a CPU (with the server's share)"),
+    "record cpu": Figure(0.42, "CPU ms a JSON record", f"{ELSEWHERE}, EPYC with AVX2 (with the server's share)"),
     "join": Figure(19.9, "seconds a million bins, to report", f"{RESULTS}, Records at scale: 79.6 for four million"),
     "join one": Figure(9.3, "seconds, 388,861 bins, to report", f"{RESULTS}, Records at scale"),
     "memory one": Figure(825, "MB at the most, 388,861 bins", f"{RESULTS}, Records at scale"),
@@ -46,7 +46,7 @@ FIGURES = {
     "keys": Figure(9.9, "seconds a million keys of an S3 Inventory, the most", KEYS),
     "keys cpu": Figure(4.6, "CPU seconds of that, the most", KEYS),
     "serve": Figure(79, "images/s of `reconcile serve` by keys, where `run` has 81", SERVE),
-    "ray": Figure(76, "images/s with `--engine ray`", f"{README}, On a Ray cluster: 81 / 1.07"),
+    "ray": Figure(76, "images/s with `--engine ray`", f"{ELSEWHERE}: 81 / 1.07"),
     "get": Figure(0.4, "$ a million GET", S3_PRICES),
     "list": Figure(5.0, "$ a million LIST or PUT", S3_PRICES),
     "inventory": Figure(0.0025, "$ a million objects in an S3 Inventory", S3_PRICES),

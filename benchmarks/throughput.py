@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from benchmarks import stages
 from benchmarks.machine import row, run_reconcile
 from benchmarks.zero_model import write_zero_model
+from reconcile.bucket import S3Access, open_bucket
 from reconcile.cores import available_cores
 from reconcile.counter import load_counter
 
@@ -44,7 +45,7 @@ def measure(server: Server, bucket: str, for_script: str, folder: Path) -> list[
         for_script: what the script counts: fewer of the same photos, which it is busy with for longer all the same.
         folder: for outputs.
     """
-    counter = load_counter(None, "cpu", print)
+    counter, keys = load_counter(None, "cpu", print), _keys(server, bucket, folder)
     size, cores = counter.card.input_size, available_cores()
     ours: list[_Night] = []
     theirs: list[float] = []
@@ -52,13 +53,14 @@ def measure(server: Server, bucket: str, for_script: str, folder: Path) -> list[
     for number in range(ROUNDS):
         rate, script_photos = _peer(server, for_script, size)
         theirs.append(rate)
-        ours.append(_night(server, bucket, folder / f"out-{number}"))
+        ours.append(_night(server, bucket, folder / f"out-{number}", keys))
         costs.append(stages.measure(server, bucket, counter))
         print(f"round {number + 1}: script {theirs[-1]:.0f}/s, reconcile {ours[-1].counting:.0f}/s", flush=True)
     counting = [night.counting for night in ours]
     return [
         f"Model {counter.path.name}, {size} px, batches of {counter.batch_size}; {ROUNDS} rounds in turns, over "
-        f"{ours[0].photos:,} photos, and {script_photos:,} of them by the script.",
+        f"{ours[0].photos:,} photos, and {script_photos:,} of them by the script. "
+        "Neither lists them meanwhile (`--keys`).",
         "",
         "| | median | lowest – highest |",
         "| --- | --- | --- |",
@@ -88,11 +90,11 @@ def measure_feed(server: Server, bucket: str, folder: Path, size: int) -> list[s
     """The same with a model that does nothing: how fast the host could feed a GPU."""
     model = folder / "zeros.onnx"
     write_zero_model(model, size)
-    counter = load_counter(model, "cpu", print)
+    counter, keys = load_counter(model, "cpu", print), _keys(server, bucket, folder)
     cores = available_cores()
     rates, costs = [], []
     for number in range(ROUNDS):
-        night = _night(server, bucket, folder / f"feed-{number}", "--model", model)
+        night = _night(server, bucket, folder / f"feed-{number}", keys, "--model", model)
         rates.append(night.counting)
         costs.append(stages.measure(server, bucket, counter))
         print(f"round {number + 1}: fed {rates[-1]:.0f}/s", flush=True)
@@ -138,9 +140,24 @@ def _table(costs: list[stages.Costs], cores: int) -> list[str]:
     ]
 
 
-def _night(server: Server, bucket: str, out: Path, *more: object) -> _Night:
+def _keys(server: Server, bucket: str, folder: Path) -> Path:
+    """What is in a bucket, for `--keys`.
+
+    rclone looks through all objects for every page of a listing, which would take it as long as serving the photos.
+    """
+    path = folder / f"{bucket}.csv"
+    listed = open_bucket(f"s3://{bucket}", S3Access(endpoint_url=server.endpoint))
+    with path.open("w") as file:
+        print("key,etag,size,last_modified", file=file)
+        for page in listed.pages():
+            for stored in page:
+                print(stored.key, stored.etag, stored.size, stored.modified.isoformat(), sep=",", file=file)
+    return path
+
+
+def _night(server: Server, bucket: str, out: Path, keys: Path, *more: object) -> _Night:
     run_reconcile(
-        "run", "--bucket", bucket, "--endpoint-url", server.endpoint, "--out", out, "--device", "cpu",
+        "run", "--bucket", bucket, "--keys", keys, "--endpoint-url", server.endpoint, "--out", out, "--device", "cpu",
         "--run-id", "bench", "--max-unreadable", "100%", *more,
     )  # fmt: skip
     summary = json.loads((out / "runs/bench/summary.json").read_text())
@@ -150,7 +167,7 @@ def _night(server: Server, bucket: str, out: Path, *more: object) -> _Night:
 
 
 def _peer(server: Server, bucket: str, size: int) -> tuple[float, int]:
-    """Images a second of the script, from its first request to its last count; and how many these were."""
+    """Images a second of the script, from the first it asks for to its last count; and how many these were."""
     command = [sys.executable, "-m", "benchmarks.peer", server.endpoint, bucket, str(size)]
     images, seconds = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return int(images) / float(seconds), int(images)
