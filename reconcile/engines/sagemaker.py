@@ -201,15 +201,23 @@ class SageMakerEngine:
         return ingestion, problem
 
     def _give_up(self, folder: TransformFolder, job: TransformJob) -> None:
-        """End a job of which nothing is wanted; why is told by who calls, so that no trouble here may hide it."""
+        """End a job of which nothing is wanted; why is told by who calls, so that no trouble here may hide it.
+
+        A job that is being stopped still writes answers, so it is tidied up once it has ended. Where that is not
+        waited for, the next run finds the job, refuses it again and tidies up.
+        """
         try:
             self._service.stop(_KIND, folder.name)
+            follow(self._service, _KIND, folder.name, self._messages)
         except ReconcileError as error:
             self._messages.warn(
-                f"{_KIND.words} {folder.name} could not be stopped: {error}; this stops it: "
+                f"{_KIND.words} {folder.name} was not seen to stop: {error}; this stops it: "
                 f"{self._service.command_to_stop(_KIND, folder.name)}"
             )
-        self._clean_up(folder, job)
+        except KeyboardInterrupt:
+            pass  # the refusal ends this process as well
+        else:
+            self._clean_up(folder, job)
 
     @contextmanager
     def _telling_that_it_goes_on(self, folder: TransformFolder, ingestion: Ingestion) -> Iterator[None]:

@@ -81,7 +81,8 @@ def test_counts_of_another_model_are_refused(service, s3, grey_model, tmp_path):
     with pytest.raises(ReconcileError, match=r"the container counted with the model other-.* was to count with grey-"):
         Night(s3, grey_model).count()
     assert not list((s3.root / "results").rglob("*.parquet"))
-    assert service.jobs[0].transform_job_status in ("Stopping", "Stopped")
+    service.wait()
+    assert service.jobs[0].transform_job_status == "Stopped"
     assert left_in(s3) == []
 
 

@@ -159,8 +159,16 @@ class TransformService:
             write_log(self.moto_url, LOG_GROUP, stream, str(error))
             status, reason = "Failed", "ClientError: See job logs for more information"
         if job.transform_job_status == "Stopping":
+            self._answer_late(job)
             status = "Stopped"
         job.failure_reason, job.transform_job_status = reason, status
+
+    def _answer_late(self, job):
+        """What was in flight when the job was stopped is still written."""
+        time.sleep(0.2)
+        target = urlsplit(job.transform_output["S3OutputPath"])
+        key = f"{target.path.strip('/')}/in-flight.jsonl.out"
+        self.client("s3").put_object(Bucket=target.netloc, Key=key, Body=b"")
 
     def _transform(self, job):
         s3 = self.client("s3")
