@@ -61,13 +61,13 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr] # a log in ASCII loses a letter, not the run
     try:
-        app()
-        code = 0
+        code = app(standalone_mode=False) or 0  # else typer tells of wrong usage in a box of five lines
     except SystemExit as end:
         code = int(end.code or 0)
     except BaseException as error:  # a library in Rust that panics raises no Exception
         code, line = explain(error, stopped=interruption.is_requested())
-        print(f"reconcile: {line}", file=sys.stderr)
+        if line:
+            print(f"reconcile: {line}", file=sys.stderr)
     _leave(code)
 
 

@@ -30,11 +30,25 @@ def telling_of_a_stop(messages: Messages) -> Iterator[None]:
 
 
 def explain(error: BaseException, *, stopped: bool) -> tuple[int, str]:
-    """Exit code and line; what nobody thought of can be looked into with RECONCILE_DEBUG=1."""
+    """Exit code and line, which is empty where all has been said.
+
+    What nobody thought of can be looked into with RECONCILE_DEBUG=1.
+    """
     if stopped:
         return INTERRUPTED, "interrupted; what was done is kept, run the same command again to go on"
     if isinstance(error, ReconcileError):
         return USAGE if isinstance(error, UsageError) else FAILED, " ".join(str(error).split())
+    if isinstance(error, typer.TyperException):
+        return USAGE, _wrong_usage(error)
     if os.environ.get(DEBUG):
         raise error
     return FAILED, " ".join(f"unexpected {type(error).__name__}: {error} (set {DEBUG}=1 to see where)".split())
+
+
+def _wrong_usage(error: typer.TyperException) -> str:
+    """What typer says of an option or argument; nothing where it has printed the help itself."""
+    told = " ".join(getattr(error, "format_message", error.__str__)().split())
+    context: typer.Context | None = getattr(error, "ctx", None)
+    if not told or context is None:
+        return told
+    return f"{told if told[-1] in '.?!' else told + '.'} Try: {context.command_path} --help"

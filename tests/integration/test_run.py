@@ -280,10 +280,30 @@ def test_variables_that_are_no_setting_are_told(warehouse, grey_model, monkeypat
     assert last_line(done.stderr) == "reconcile: RECONCILE_IMAGE_PREFIX is no setting; RECONCILE_IMAGES_PREFIX is"
 
 
-def test_a_wrong_flag_is_wrong_usage():
-    done = reconcile("run", "--buket", "x")
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (
+            ["run", "--buket", "x"],
+            "No such option: --buket (Possible options: --bucket, --keys, --out). Try: reconcile run",
+        ),
+        (["run", "--limit", "few"], "Invalid value for '--limit': Input should be a valid integer"),
+        (["report"], "Missing argument 'RUN'. Try: reconcile report --help"),
+        (["verdicts", "imprt"], "No such command 'imprt'. Did you mean 'import'? Try: reconcile verdicts --help"),
+    ],
+)
+def test_wrong_usage_ends_in_one_line(typed, said):
+    done = reconcile(*typed)
     assert done.returncode == 2
-    assert "--buket" in done.stderr
+    assert done.stderr.startswith(f"reconcile: {said}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_command_alone_shows_its_help():
+    done = reconcile("verdicts")
+    assert done.returncode == 2
+    assert "import" in done.stdout
+    assert done.stderr == ""
 
 
 def test_json_logs_are_one_object_a_line_and_so_is_the_result(warehouse, grey_model):
