@@ -17,7 +17,7 @@ import boto3
 import pandas as pd
 import pytest
 
-from reconcile import counting, retries, s3, s3_connection
+from reconcile import counting, retries, s3_connection, s3_listing
 from reconcile.bucket import FetchError, S3Access, bring_file, open_bucket
 from reconcile.config import load_settings
 from reconcile.errors import ReconcileError
@@ -226,7 +226,7 @@ def test_a_listing_of_fifty_pages_neither_loses_nor_doubles_a_key_whatever_happe
 @pytest.mark.parametrize("odd", [[], [("p/5//odd.jpg", 9)]], ids=["obstore", "boto3"])
 def test_empty_objects_and_markers_of_folders_survive_faults_in_a_listing(odd, page_size, monkeypatch):
     """obstore does not tell whether a key ended in a slash, and so what has to come behind it."""
-    monkeypatch.setattr(s3, "PAGE", page_size)
+    monkeypatch.setattr(s3_listing, "PAGE", page_size)
     markers = ["p/", "p/2/", "p/6/"]
     empty = ["p/0", "p/2-0", "p/2.0", "p/3", "p/4", "p/6!", "p/7", "p/9"]
     full = ["p/1", "p/2-1", "p/2/x.jpg", "p/5", "p/6-1", "p/6.1", "p/6/x.jpg", "p/8"]
