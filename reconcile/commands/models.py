@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from reconcile import interruption
 from reconcile.commands import options
 from reconcile.commands.endings import INTERRUPTED, telling_of_a_stop
 from reconcile.errors import ReconcileError, UsageError
@@ -101,6 +102,7 @@ def train(
             return
         print(f"best checkpoint: {best}")
         if export_to:
+            interruption.check()  # somebody may have asked while the last checkpoint was written
             files = {kept: export_to / f"bin-counter-{kept}.onnx" for kept in (Precision.INT8, Precision.FP16)}
             export(best, data, files, messages.say, validation=validation, cache=cache)
 

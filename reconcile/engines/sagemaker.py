@@ -190,9 +190,9 @@ class SageMakerEngine:
             try:
                 ended = follow(self._service, _KIND, folder.name, self._messages, ingestion.take_answered)
                 ingestion.take_answered()
-            except ReconcileError:
+            except ReconcileError as error:
                 if ingestion.is_refused:
-                    self._give_up(folder, job)
+                    self._give_up(folder, job, error)
                 raise
         problem = why_it_failed(self._service, _KIND, folder.name, ended)
         if problem is None:
@@ -200,22 +200,21 @@ class SageMakerEngine:
         self._clean_up(folder, job)
         return ingestion, problem
 
-    def _give_up(self, folder: TransformFolder, job: TransformJob) -> None:
+    def _give_up(self, folder: TransformFolder, job: TransformJob, refusal: ReconcileError) -> None:
         """End a job of which nothing is wanted; why is told by who calls, so that no trouble here may hide it.
 
         A job that is being stopped still writes answers, so it is tidied up once it has ended. Where that is not
         waited for, the next run finds the job, refuses it again and tidies up.
         """
+        this_stops_it = f"this stops it: {self._service.command_to_stop(_KIND, folder.name)}"
         try:
             self._service.stop(_KIND, folder.name)
             follow(self._service, _KIND, folder.name, self._messages)
         except ReconcileError as error:
-            self._messages.warn(
-                f"{_KIND.words} {folder.name} was not seen to stop: {error}; this stops it: "
-                f"{self._service.command_to_stop(_KIND, folder.name)}"
-            )
+            self._messages.warn(f"{_KIND.words} {folder.name} was not seen to stop: {error}; {this_stops_it}")
         except KeyboardInterrupt:
-            pass  # the refusal ends this process as well
+            self._messages.warn(f"{refusal}; whether its job stops was not waited for; {this_stops_it}")
+            raise
         else:
             self._clean_up(folder, job)
 

@@ -3,9 +3,7 @@
 import csv
 import os
 import shutil
-import signal
 import subprocess
-import time
 
 import pytest
 
@@ -16,6 +14,7 @@ from reconcile.resources import resource
 from reconcile.training.recipe import read_recipe
 from tests.conftest import SCRIPTS, reconcile, reconcile_from_scratch
 from tests.integration.training.recipes import ONE_EPOCH, RECIPE
+from tests.integration.training.stopped import run_stopped
 
 
 def test_two_processes_train_together_and_go_on_together(photos, tmp_path):
@@ -23,25 +22,35 @@ def test_two_processes_train_together_and_go_on_together(photos, tmp_path):
     start_from = f'start_from = "{resource("models", "bin-counter-int8.onnx")}"'
     recipe = RECIPE.format(first=1).replace("batch_size = 8", f"batch_size = 8\n{start_from}")
     (tmp_path / "recipe.toml").write_text(recipe)
-    command = [SCRIPTS / "torchrun", "--nproc-per-node", "2", "--no-python", SCRIPTS / "reconcile"]
-    command += ["train", "--data", photos, "--recipe", "recipe.toml", "--out", "t"]
-    together = {"cwd": tmp_path, "text": True, "env": os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, **together)
-    while not (tmp_path / "t" / "last.pt").exists() and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    _, told = process.communicate(timeout=120)
-    assert told.count("held out; 2 x cpu") == 1
-    assert "interrupted; what was done is kept" in told
+    torchrun = [SCRIPTS / "torchrun", "--nproc-per-node", "2"]
+    arguments = ["train", "--data", photos, "--recipe", "recipe.toml", "--out", "t"]
+    environment = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    stopped = run_stopped(1, arguments, tmp_path, torchrun, **environment)
+    assert stopped.stderr.count("held out; 2 x cpu") == 1
+    assert "interrupted; what was done is kept" in stopped.stderr
 
     alone = reconcile("train", "--data", photos, "--recipe", "recipe.toml", "--out", "t", cwd=tmp_path)
     assert alone.returncode == 2
     assert "was made by 2 process(es), not 1" in alone.stderr
-    done = subprocess.run(command, capture_output=True, timeout=300, check=False, **together)
+    command = [*torchrun, "--no-python", SCRIPTS / "reconcile", *arguments]
+    everywhere = {"cwd": tmp_path, "env": os.environ | environment}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **everywhere)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("best checkpoint") == 1
     rows = list(csv.DictReader((tmp_path / "t" / "metrics.csv").open()))
     assert [(row["size"], row["epoch"]) for row in rows] == [("32", "1"), ("40", "1")]
+
+
+def test_a_stop_that_comes_with_the_last_checkpoint_is_heard_before_the_export(photos, tmp_path):
+    (tmp_path / "recipe.toml").write_text(ONE_EPOCH)
+    command = ["train", "--data", photos, "--recipe", "recipe.toml", "--out", "t"]
+    stopped = run_stopped(1, command, tmp_path, SM_MODEL_DIR=str(tmp_path / "model"))
+    assert stopped.returncode == 130, stopped.stderr
+    assert "interrupted; what was done is kept" in stopped.stderr
+    assert not (tmp_path / "model").exists()
+    done = reconcile(*command, cwd=tmp_path, env=os.environ | {"SM_MODEL_DIR": str(tmp_path / "model")})
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "model" / "bin-counter-int8.onnx").exists()
 
 
 def test_sagemaker_says_where_by_its_environment(photos, tmp_path):

@@ -1,10 +1,7 @@
 """Training and going on with it, as people do from the command line."""
 
 import csv
-import os
-import signal
 import subprocess
-import time
 
 import pytest
 
@@ -15,6 +12,7 @@ import torch
 
 from tests.conftest import SCRIPTS, last_line, reconcile
 from tests.integration.training.recipes import ONE_EPOCH, RECIPE
+from tests.integration.training.stopped import run_stopped
 
 
 def last_weights(folder):
@@ -51,15 +49,9 @@ def test_a_finished_training_trains_no_more(trained, photos):
 def test_a_stopped_training_ends_where_an_undisturbed_one_does(trained, photos, tmp_path):
     folder, _ = trained
     command = ["train", "--data", photos, "--recipe", folder / "recipe.toml", "--out", "t"]
-    process = subprocess.Popen(
-        [SCRIPTS / "reconcile", *command], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ
-    )
-    while not (tmp_path / "t" / "last.pt").exists() and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 130, told
-    assert last_line(told).startswith("reconcile: interrupted; what was done is kept")
+    stopped = run_stopped(1, command, tmp_path)
+    assert stopped.returncode == 130, stopped.stderr
+    assert last_line(stopped.stderr).startswith("reconcile: interrupted; what was done is kept")
     assert len(list(csv.DictReader((tmp_path / "t" / "metrics.csv").open()))) < 3
 
     done = reconcile(*command, cwd=tmp_path)
