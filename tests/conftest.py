@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from reconcile.images import PREPROCESSING
 from reconcile.labels import CountLabels
 from reconcile.model import ModelCard
 from tests.forked import run_forked
+from tests.told import wait_for
 
 # Several tests run at once: more threads than cores would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -170,29 +170,24 @@ class S3Server:
     process: subprocess.Popen[bytes]
 
     def notice_changes(self) -> None:
-        """Make it look again at folders that a test changed behind its back (it forgets them on SIGHUP)."""
+        """Make it look again at folders that a test changed behind its back: it forgets them soon after SIGHUP."""
         self.process.send_signal(signal.SIGHUP)
-        time.sleep(0.1)
+        time.sleep(0.5)
 
 
 @pytest.fixture(scope="session")
-def s3_server_of():
+def s3_server_of(tmp_path_factory):
     """Starts `rclone serve s3` on a folder; all of them end with the tests."""
     processes = []
 
     def start(root: Path) -> S3Server:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        command = [SCRIPTS / "rclone", "serve", "s3", root, "--addr", f"127.0.0.1:{port}"]
+        log = tmp_path_factory.mktemp("rclone") / "log"
+        command = [SCRIPTS / "rclone", "serve", "s3", root, "--addr", "127.0.0.1:0"]
         command += ["--auth-key", f"{ACCESS_KEY},{SECRET_KEY}"]
-        processes.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
-        for _ in range(200):
-            with socket.socket() as client:
-                if client.connect_ex(("127.0.0.1", port)) == 0:
-                    return S3Server(root, f"http://127.0.0.1:{port}", processes[-1])
-            time.sleep(0.05)
-        raise RuntimeError("rclone did not start")
+        with log.open("w") as file:
+            processes.append(subprocess.Popen(command, stderr=file))
+        endpoint_url = wait_for(r"\[(http://127\.0\.0\.1:\d+)/\]", log, processes[-1])[1]
+        return S3Server(root, endpoint_url, processes[-1])
 
     yield start
     for process in processes:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.conftest import ACCESS_KEY, SCRIPTS, SECRET_KEY
+from tests.told import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,15 +52,14 @@ class Server:
         with self.log.open("w") as log:
             line = [*command, "serve", *(str(argument) for argument in arguments)]
             self.process = subprocess.Popen(line, cwd=folder, env=environment, stderr=log)
-        while not (told := re.search(r"listening on \S+:(\d+),", self.log.read_text())):
-            assert self.process.poll() is None, self.log.read_text()
-        self.port = int(told[1])
+        self.port = int(wait_for(r"listening on \S+:(\d+),", self.log, self.process)[1])
 
     def wait_until_ready(self) -> Server:
         """Until /ping says so; before, it says that it is not."""
         while (answer := self.ask("GET", "/ping")).status != 200:
             assert answer.status == 503
             assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.02)
         return self
 
     def connect(self) -> http.client.HTTPConnection:

@@ -248,6 +248,7 @@ def test_everything_can_be_done_by_keyboard_alone(page):
     assert len(column(page, 0)) == 10
     tab_to("th *, th")
     page.keyboard.press("Enter")
+    expect(page.locator("#queue-table thead th").first).to_have_attribute("aria-sort", "descending")
     ranks = [int(text) for text in column(page, 0)]
     assert ranks == sorted(ranks, reverse=True)
     tab_to(".enlarge")
@@ -350,20 +351,21 @@ def test_500_bins_open_with_little_work_for_the_browser(browser, grey_model, tmp
     arguments = ["--bucket", folder, "--model", grey_model, "--out", tmp_path / "out", "--run-id", "r"]
     done = reconcile("run", *arguments, "--capacity", "510")
     assert done.returncode == 0, done.stderr
+    # Some second of sorting: it takes longer where others keep the machine busy, as opening the page does. Before and
+    # after, since others begin and end.
+    sort = """() => {
+        const begun = performance.now()
+        for (let i = 0; i < 40; i++) Float64Array.from({length: 2e5}, (_, k) => (k * 7919) % 200003).sort()
+        return (performance.now() - begun) / 1000
+    }"""
     page = browser.new_page()
+    sorting = page.evaluate(sort)
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable")  # it counts from here on
     page.goto(f"file://{tmp_path / 'out/runs/r/report.html'}")
     page.locator(".dt-info", has_text="of 500 bins").wait_for()
     metrics = {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}
-    # Some second of sorting: it takes longer where others keep the machine busy, as opening the page does.
-    sorting = page.evaluate(
-        """() => {
-            const begun = performance.now()
-            for (let i = 0; i < 40; i++) Float64Array.from({length: 2e5}, (_, k) => (k * 7919) % 200003).sort()
-            return (performance.now() - begun) / 1000
-        }"""
-    )
+    sorting = max(sorting, page.evaluate(sort))
     assert 0 < metrics["ScriptDuration"] < sorting
     assert "recount.csv has all 510" in page.locator("#queue .hint").first.inner_text()
     page.close()

@@ -9,7 +9,7 @@ import threading
 import pandas as pd
 import pytest
 
-from reconcile import interruption
+from reconcile import counting, interruption
 from reconcile.bucket import S3Access, open_bucket
 from reconcile.counter import load_counter
 from reconcile.counting import count_images
@@ -65,12 +65,12 @@ def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(out, grey_m
             raise KeyboardInterrupt(counted)
 
     counted_so_far = []
+    others = set(threading.enumerate())
     backlog.fill(listing_that_does_not_end())
     with pytest.raises(Interrupted) as stopped, monkeypatch.context() as told_to_stop:
         count_images(folder, backlog, counter, output, interrupt, pytest.fail)
-    assert not [
-        thread for thread in threading.enumerate() if thread.name.startswith(("fetch", "decode", "count", "list-0"))
-    ]
+    left = {thread.name for thread in set(threading.enumerate()) - others}
+    assert not [name for name in left if name.startswith(("fetch", "decode", "count", "list-0"))]
     released.set()
     backlog.close()
     kept = pd.concat(pd.read_parquet(part) for part in output.local_parts(f"counts/{counter.model_id}", tmp_path))
@@ -83,7 +83,14 @@ def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(out, grey_m
     night.close()
 
 
-def test_a_stop_that_a_request_to_s3_hears_first_says_what_is_kept(grey_model, tmp_path, s3, monkeypatch):
+@pytest.fixture
+def few_at_once(monkeypatch):
+    """However many cores there are, most photos are still to be fetched when the first are counted."""
+    monkeypatch.setattr(counting, "fetches_in_flight", lambda: 4)
+    monkeypatch.setattr(counting, "available_cores", lambda: 2)
+
+
+def test_a_stop_that_a_request_to_s3_hears_first_says_what_is_kept(grey_model, tmp_path, s3, monkeypatch, few_at_once):
     write_bucket(s3.root / "w", {f"{n:05d}": (1, 1) for n in range(300)})
     bucket = open_bucket("w", S3Access(s3.endpoint_url))
     output = Output(open_bucket(str(tmp_path / "out"), S3Access(), create=True))
@@ -92,7 +99,17 @@ def test_a_stop_that_a_request_to_s3_hears_first_says_what_is_kept(grey_model, t
     backlog = night.backlog("images")
     backlog.fill(bucket.pages("bin-images/"))
 
+    check, heard = interruption.check, set()
+
+    def listen():
+        try:
+            check()
+        except KeyboardInterrupt:
+            heard.add(threading.current_thread().name)
+            raise
+
     def ask(_done):
+        told_to_stop.setattr(interruption, "check", listen)
         told_to_stop.setattr(interruption, "_requested", True)
         for thread in threading.enumerate():  # each hears of it with its next request
             if thread.name.startswith("fetch"):
@@ -101,11 +118,12 @@ def test_a_stop_that_a_request_to_s3_hears_first_says_what_is_kept(grey_model, t
     with pytest.raises(Interrupted) as stopped, monkeypatch.context() as told_to_stop:
         count_images(bucket, backlog, counter, output, ask, pytest.fail)
     assert 0 < stopped.value.kept < 300
+    assert any(name.startswith("fetch") for name in heard)
     backlog.close()
     night.close()
 
 
-def test_an_interruption_keeps_batches_that_wait_to_be_written(grey_model, tmp_path, monkeypatch):
+def test_an_interruption_keeps_batches_that_wait_to_be_written(grey_model, tmp_path, monkeypatch, few_at_once):
     folder = open_bucket(str(write_bucket(tmp_path / "w", {f"{n:05d}": (1, 1) for n in range(300)})), S3Access())
     output = Output(open_bucket(str(tmp_path / "out"), S3Access(), create=True))
     counter = load_counter(grey_model, "cpu", pytest.fail, 16)

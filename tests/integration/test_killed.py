@@ -126,7 +126,7 @@ def test_who_is_asked_to_stop_while_writing_a_part_writes_it_once(run, tmp_path)
     code, log = run("out", r"os.remove .*/counts/.*partial", 3, deadly=signal.SIGTERM)
     assert code == 130, log
     rows = parts(tmp_path / "out" / "counts")
-    assert 3 * PART_ROWS <= len(rows) < PHOTOS
+    assert 3 * PART_ROWS <= len(rows) <= PHOTOS  # on many cores, all may have been counted by then
     assert rows["image_key"].is_unique
     said = rf"warning: stopped with {len(rows)} of (at least )?[\d,]+ photos counted and kept\n"
     assert re.search(said, log), log

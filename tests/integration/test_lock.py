@@ -109,6 +109,7 @@ def lose(place, environment, foreign, told):
         with locked(output, "n", print):
             while True:  # a heartbeat may be under way, and on a server without conditions it still lands
                 output.bucket.put("run.lock", foreign)
+                interruption.check()  # `put` may have heard the signal first, and leaves it to whoever checks
                 threading.Event().wait(0.2)
     except ReconcileError as error:
         told.put((str(error), interruption.is_requested()))
@@ -120,6 +121,8 @@ def test_who_was_taken_for_dead_and_was_not_stops_and_leaves_the_lock_alone(plac
     process = forking().Process(target=lose, args=(place, dict(os.environ), foreign, told))
     process.start()
     process.join(60)
+    process.kill()
+    process.join()
     assert process.exitcode == 0, "what it said is above"
     error, is_requested = told.get()
     assert re.match(r"lost \S+(out|nightly) to run other \(host far, ", error)
@@ -235,6 +238,8 @@ def test_a_heartbeat_that_fails_is_tried_again_and_ends_nothing(output, monkeypa
             while flaky.beaten.acquire(blocking=False):
                 pass
             assert flaky.beaten.acquire(timeout=30)
+            while flaky.failed.acquire(blocking=False):
+                pass
         output.bucket.delete("run.lock")  # by hand
         while output.bucket.read("run.lock") is None:
             pass
@@ -304,10 +309,11 @@ def test_a_second_run_ends_at_once_and_the_next_after_a_kill_takes_over(waiting,
 def test_a_run_that_lost_its_lock_says_so_in_one_line(waiting, tmp_path):
     eager = "from reconcile import lock; lock.HEARTBEAT_SECONDS = 0.1; from reconcile.cli import main; main()"
     process = waiting("first", sys.executable, "-c", eager)
-    path = tmp_path / "out" / "run.lock"
+    path, bucket = tmp_path / "out" / "run.lock", open_bucket(str(tmp_path / "out"), S3Access())
     taken = json.loads(path.read_text()) | {"token": "another", "run_id": "second", "host": "far"}
-    (tmp_path / "taken").write_text(json.dumps(taken))
-    (tmp_path / "taken").rename(path)
+    # A heartbeat that is under way would write over a file that was put there without a condition.
+    while not bucket.replace("run.lock", json.dumps(taken).encode(), bucket.read("run.lock")[0].etag):
+        pass
     _, told = process.communicate(timeout=30)
     assert process.returncode == 1
     assert told.count("\n") == 1

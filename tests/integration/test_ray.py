@@ -302,6 +302,10 @@ def test_a_node_that_is_killed_halfway_takes_nothing_along(cluster, settings, ni
             super().loaded(loading)
             ready.append(len(self._ready))
 
+        def least_busy(self, node, alone):
+            # Or the first to be ready might count everything before the second is.
+            return super().least_busy(node, alone) if 2 in ready else None
+
         def bury(self, actor):
             buried.add(actor.node)
             super().bury(actor)
@@ -311,7 +315,7 @@ def test_a_node_that_is_killed_halfway_takes_nothing_along(cluster, settings, ni
     def progress(number):
         nonlocal done
         done += number
-        if done >= PHOTOS / 4 and 2 in ready and cluster.second is not None:
+        if done >= PHOTOS / 4 and cluster.second is not None:
             second, cluster.second = cluster.second, None
             cluster.cluster.remove_node(second, allow_graceful=False)
 

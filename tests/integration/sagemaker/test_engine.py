@@ -86,6 +86,30 @@ def test_counts_of_another_model_are_refused(service, s3, grey_model, tmp_path):
     assert left_in(s3) == []
 
 
+def test_who_does_not_wait_for_a_refused_job_to_end_is_told_how_to_stop_it(
+    service, s3, grey_model, tmp_path, monkeypatch
+):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    write_grey_model(tmp_path / "other.onnx", version="other")
+    service.container["RECONCILE_MODEL"] = str(tmp_path / "other.onnx")
+    service.may_end.clear()
+    night = Night(s3, grey_model)
+    stop = SageMaker.stop
+    monkeypatch.setattr(SageMaker, "stop", interrupt)
+    with pytest.raises(Interrupted):
+        night.count()
+    monkeypatch.setattr(SageMaker, "stop", stop)
+    told = night.log.getvalue()
+    assert "the container counted with the model other-" in told
+    assert "this stops it: aws sagemaker stop-transform-job --transform-job-name reconcile-" in told
+    with pytest.raises(ReconcileError, match="the container counted with the model other-"):
+        Night(s3, grey_model).take_up()
+    service.wait()
+    assert left_in(s3) == []
+
+
 def test_a_job_of_another_model_that_has_ended_is_refused_once(service, s3, grey_model, tmp_path, monkeypatch):
     write_grey_model(tmp_path / "other.onnx", version="other")
     service.container["RECONCILE_MODEL"] = str(tmp_path / "other.onnx")
