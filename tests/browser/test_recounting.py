@@ -103,7 +103,7 @@ def test_filters_by_direction_status_and_marks(page, run):
         assert len(column(page, 2)) == totals[status] > 0
         badges = page.locator("#queue-table tbody .badge").all_inner_texts()
         assert len(badges) == totals[status], "one for each bin"
-        assert all(text.startswith("if wrong, " if status == "match" else f"{status}: ") for text in badges)
+        assert all(text.startswith("if wrong, " if status == "match" else f"{status}, likely ") for text in badges)
     page.get_by_label("Status").select_option("")
     row_of(page, "B-005").get_by_role("button", name="record right").click()
     page.locator("#filter-marked").select_option("yes")
