@@ -55,7 +55,7 @@ LONGEST_FIRST = [
     "integration/test_ray.py",
     "integration/test_night.py",
     "integration/test_model_card.py",
-    "integration/test_s3_faults.py",
+    "integration/s3_faults/test_reading.py",
     "integration/training/test_training.py",
     "integration/verdicts/test_recounting.py",
     "browser/test_evaluation.py",

@@ -10,7 +10,7 @@ from reconcile import demo
 from reconcile.resources import resource
 from reconcile.sample import write_sample_bucket
 from tests.conftest import reconcile, reconcile_from_scratch, write_bucket
-from tests.integration.faulty_proxy import Rule, faulty_proxy, refused
+from tests.integration.s3_faults.faulty_proxy import Rule, faulty_proxy, refused
 
 needs_model = pytest.mark.skipif(not list(resource("models").glob("*.onnx")), reason="no model is shipped")
 

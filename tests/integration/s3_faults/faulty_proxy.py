@@ -230,3 +230,16 @@ def faulty_proxy(server: Server, *rules: Rule) -> Iterator[FaultyProxy]:
         finally:
             proxy.ended.set()
             listener.shutdown()
+
+
+PASSING = {
+    "internal error": refused(500, "InternalError"),
+    "slow down": refused(503, "SlowDown"),
+    "too many": refused(429, "TooManyRequests"),
+    "reset": reset,
+    "reset in the middle": reset_in_the_middle,
+    "half a body": half_a_body,
+    "stalled": stalled,
+    "silent": silent,
+}
+"""What is worth asking again."""
