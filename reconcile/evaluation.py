@@ -168,7 +168,7 @@ def evaluate(
             SaidLabel(name, said, wilson(right, said))
             for name, said, right in zip(labels.names, matrix.sum(axis=0).tolist(), matrix.diagonal(), strict=True)
         ),
-        calibration=calibration_of(shares, truth),
+        calibration=calibration_of(shares, truth, np.random.default_rng(seed)),
         coverage=coverage(shares.max(axis=1), best == truth),
         origins=_origins(errors, [value for value, kept in zip(squashed, covered, strict=True) if kept], rng),
     )

@@ -256,6 +256,7 @@ def _said(evaluation: Evaluation) -> Section:
 
 def _calibration(evaluation: Evaluation) -> Section:
     found = evaluation.calibration
+    without = found.without_chance
     labels = len(evaluation.labels)
     errors = [(protocol.name, percent(protocol.calibration_error)) for protocol in evaluation.protocols]
     rows = tuple(
@@ -285,6 +286,18 @@ def _calibration(evaluation: Evaluation) -> Section:
                 f"equal width (Guo et al. 2017); 0% is best, but with so few photos even true probabilities would be "
                 f"{percent(found.by_chance)} apart on average (all labels), and in 95 of 100 cases at most "
                 f"{percent(found.by_chance_at_most)} (Bröcker and Smith 2007)",
+            ),
+            *(
+                [
+                    (
+                        "without chance",
+                        f"{percent(without.value)} ({percents(without)}), root mean square over the same ranges after "
+                        "what chance adds is taken off (Kumar et al. 2019): probabilities that are true have 0% of it "
+                        "on average, however few the photos",
+                    )
+                ]
+                if without is not None
+                else []
             ),
             (
                 "mean of −ln P",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reconcile.estimate import Estimate, wilson
+from reconcile.estimate import RESAMPLES, Estimate, wilson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +41,8 @@ class Calibration:
     """What `expected_error` would be on average if all probabilities were true: chance alone, with so few photos."""
     by_chance_at_most: float
     """In 95 of 100 cases."""
+    without_chance: Estimate | None
+    """Root mean square of the error, free of what chance adds to it; None where no bin has two photos."""
     negative_log_likelihood: float
     brier: float
     bins: tuple[ReliabilityBin, ...]
@@ -115,6 +117,46 @@ def error_by_chance(largest: NDArray[np.float64]) -> tuple[float, float]:
     return float(np.mean(drawn)), float(np.quantile(drawn, 0.95))
 
 
+def error_without_chance(bins: Sequence[ReliabilityBin], rng: np.random.Generator) -> Estimate | None:
+    """Root mean square of accuracy − mean probability over the bins, estimated without bias, and its 95 % interval.
+
+    `expected_calibration_error` takes what differs by chance for error, the more so the fewer photos there are. The
+    mean square does not: of each bin's square, accuracy · (1 − accuracy) / (photos − 1) is taken off, which is what
+    chance adds to it on average (Bröcker 2012, Estimating Reliability and Resolution of Probability Forecasts, Climate
+    Dynamics 39:655-667; Kumar et al. 2019, Verified Uncertainty Calibration, definition 4.1). An expected calibration
+    error is never larger than the root of the mean square over the same bins.
+
+    Args:
+        bins: of one evaluation; those of a single photo say nothing of chance and are left out.
+        rng: draws the resamples of the interval, a pivotal bootstrap (Efron and Tibshirani 1993, An Introduction to the
+            Bootstrap, section 13.4) in which every bin keeps its mean probability.
+
+    Returns:
+        three numbers of at least 0: a mean square that comes out below 0 is taken for 0. None where no bin has two
+        photos.
+    """
+    used = [(row.photos, row.accuracy.value, row.probability) for row in bins if row.photos > 1 and row.accuracy]
+    if not used:
+        return None
+    photos, accuracy, probability = (np.array(column, dtype=np.float64) for column in zip(*used, strict=True))
+    number = int(photos.sum())
+
+    def squared(photos: NDArray[np.float64], accuracy: NDArray[np.float64]) -> NDArray[np.float64]:
+        by_chance = accuracy * (1 - accuracy) / np.maximum(photos - 1, 1)
+        squares: NDArray[np.float64] = (photos / number * (np.square(accuracy - probability) - by_chance)).sum(axis=-1)
+        return squares
+
+    found = float(squared(photos, accuracy))
+    drawn = rng.multinomial(number, photos / number, size=RESAMPLES)  # [resamples, bins]
+    rights = rng.binomial(drawn, accuracy)
+    again = squared(drawn.astype(np.float64), rights / np.maximum(drawn, 1))
+    # What is resampled is as far off as the bins are, chance included.
+    strays = again - float((photos / number * np.square(accuracy - probability)).sum())
+    low, high = np.percentile(strays, [2.5, 97.5])
+    value, lowest, highest = (float(np.sqrt(max(0.0, square))) for square in (found, found - high, found - low))
+    return Estimate(value, lowest, highest)
+
+
 def negative_log_likelihood(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
     """Mean of −ln P(label on record), in nats.
 
@@ -158,7 +200,7 @@ def coverage(largest: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[Co
     return tuple(points)
 
 
-def calibration_of(shares: NDArray[np.float64], truth: NDArray[np.int64]) -> Calibration:
+def calibration_of(shares: NDArray[np.float64], truth: NDArray[np.int64], rng: np.random.Generator) -> Calibration:
     """All of it, from probabilities, float64 [N, labels], and the places of the labels on record, int64 [N]."""
     largest = shares.max(axis=1)
     bins = reliability(largest, shares.argmax(axis=1) == truth)
@@ -167,6 +209,7 @@ def calibration_of(shares: NDArray[np.float64], truth: NDArray[np.int64]) -> Cal
         expected_error=expected_calibration_error(bins),
         by_chance=by_chance,
         by_chance_at_most=by_chance_at_most,
+        without_chance=error_without_chance(bins, rng),
         negative_log_likelihood=negative_log_likelihood(shares, truth),
         brier=brier_score(shares, truth),
         bins=bins,

@@ -11,7 +11,14 @@ from reconcile.errors import ReconcileError
 from reconcile.estimate import bootstrap, wilson
 from reconcile.evaluation import evaluate, restrict
 from reconcile.labels import CountLabels
-from reconcile.reliability import brier_score, coverage, error_by_chance, negative_log_likelihood
+from reconcile.reliability import (
+    brier_score,
+    coverage,
+    error_by_chance,
+    error_without_chance,
+    negative_log_likelihood,
+    reliability,
+)
 
 SEVEN = CountLabels(("0", "1", "2", "3", "4", "5", "6+"))
 
@@ -122,6 +129,24 @@ def test_so_few_photos_are_off_by_chance_alone():
         mean, most = error_by_chance(np.full(throws, 0.5))
         assert mean == pytest.approx(spread * (2 / np.pi) ** 0.5, rel=0.1)
         assert most == pytest.approx(1.96 * spread, rel=0.1)
+
+
+@pytest.mark.parametrize("stray", [0.0, 0.05, 0.2])
+def test_the_error_without_chance_is_the_models_own(stray):
+    """Two hundred times 300 photos, each right a bit less often than is said: that bit comes out, and 0 of none."""
+    rng = np.random.default_rng(0)
+    said = rng.uniform(0.3, 0.9, 300)
+    found = [
+        error_without_chance(reliability(said, rng.random(300) < said - stray), rng) for _ in range(200)
+    ]  # fmt: skip
+    assert np.median([one.value for one in found]) == pytest.approx(stray, abs=0.01)
+    assert np.mean([one.low <= stray <= one.high for one in found]) >= 0.93
+    # What is told beside it is mostly chance: so many photos of true probabilities are 7 points off.
+    assert error_by_chance(said)[0] > 0.05
+
+
+def test_one_photo_says_nothing_of_calibration_without_chance():
+    assert evaluate(sure(1), [1], SEVEN, [None], seed=1).calibration.without_chance is None
 
 
 def test_accuracy_at_each_coverage_agrees_with_taking_the_best_photos_one_by_one(many, found):
