@@ -184,7 +184,7 @@ def _without_chance(found: Calibration) -> tuple[tuple[str, str], ...]:
         return ()
     meaning = (
         f"{percent(error.value)} ({percents(error)}), root mean square over the same ranges after what chance adds is "
-        "taken off (Kumar et al. 2019): of true probabilities it is 0% on average, however few the photos"
+        "taken off (Kumar et al. 2019): its square is 0 on average where probabilities are true, however few the photos"
     )
     return (("without chance", meaning),)
 
