@@ -15,6 +15,7 @@ from reconcile.config import load_settings
 from reconcile.messages import Messages
 from reconcile.pipeline import run_over
 from reconcile.places import open_places
+from reconcile.scheduling import take_turns_as_a_batch_job
 
 
 def main(folder: Path, form: str) -> None:
@@ -27,6 +28,7 @@ def main(folder: Path, form: str) -> None:
     flags = {"bucket": f"{folder}/", "out": str(folder / "out"), "device": "cpu", "max_unreadable": "100%"}
     if form == "table":
         flags["records"] = str(folder / "records.csv")
+    take_turns_as_a_batch_job()
     settings = load_settings(flags, alone=True)
     messages = Messages("text")
     places = open_places(settings, messages)._replace(bucket=Listing(folder))

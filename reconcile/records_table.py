@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import gzip
-from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -117,19 +116,28 @@ def _csv(path: Path, wanted: Mapping[str, str], source: str) -> pa.RecordBatchRe
     bin_id, quantity = (names.index(_find(wanted[ours], names, ours, source)) for ours in DEFAULT_COLUMNS)
 
     def batches() -> Iterator[pa.RecordBatch]:
+        # Rows are not kept: Python would look through so many lists again and again for those it can free.
+        lines, bins, quantities = list[int](), list[str | None](), list[str | None]()
         with text:
-            while some := list(islice(rows, _ROWS_AT_ONCE)):
-                found = [
-                    (number, *_cells(row, bin_id, quantity, len(names))) for number, row in some if not _is_empty(row)
-                ]
-                columns = list(zip(*found, strict=True)) or [()] * len(_CSV_SCHEMA)
-                yield pa.RecordBatch.from_arrays(list(map(pa.array, columns, _CSV_SCHEMA.types)), schema=_CSV_SCHEMA)
+            for line, row in rows:
+                if _is_empty(row):
+                    continue
+                bin_cell, quantity_cell = _cells(row, bin_id, quantity, len(names))
+                lines.append(line)
+                bins.append(bin_cell)
+                quantities.append(quantity_cell)
+                if len(lines) == _ROWS_AT_ONCE:
+                    yield pa.record_batch([lines, bins, quantities], schema=_CSV_SCHEMA)
+                    lines, bins, quantities = [], [], []
+        yield pa.record_batch([lines, bins, quantities], schema=_CSV_SCHEMA)
 
     return pa.RecordBatchReader.from_batches(_CSV_SCHEMA, batches())
 
 
 def _is_empty(row: list[str] | BrokenRow) -> bool:
-    return not isinstance(row, BrokenRow) and not any(map(str.strip, row))
+    if isinstance(row, BrokenRow):
+        return False
+    return not (row and row[0].strip()) and not any(map(str.strip, row))
 
 
 def _cells(row: list[str] | BrokenRow, bin_id: int, quantity: int, columns: int) -> tuple[str | None, str | None]:
