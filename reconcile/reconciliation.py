@@ -37,6 +37,10 @@ BINS_AT_ONCE = 1_000_000
 _ROWS_AT_ONCE = 50_000
 _ENOUGH_FOR_A_MIX = 100_000
 """Bins; tonight's mix of counts is estimated from no more."""
+_ITEMS_AT = "(file_index::BIGINT << 32) | file_row_number"
+"""A row of the record parts. Items are heavier than all the rest: until the rows are put together they stay where they
+are, and one number says where."""
+_ITEMS = "SELECT items_at, items FROM record_parts"
 
 
 class Night:
@@ -82,7 +86,7 @@ class Night:
             ReconcileError: one of them cannot be read.
         """
         self._use("counts", counts, COUNTS_SCHEMA)
-        self._use("record_parts", records, RECORDS_SCHEMA)
+        self._use("record_parts", records, RECORDS_SCHEMA, f"*, {_ITEMS_AT} AS items_at")
         with _named("counts", "delete that file and run again"):
             self._images.know("image_key", counts)
         with _named("record parts", "delete that file and run again"):
@@ -103,13 +107,13 @@ class Night:
         self._has_costs = len(costs) > 0
         self._database.register("unit_costs", costs)
 
-    def _use(self, name: str, paths: Sequence[str], schema: pa.Schema) -> None:
+    def _use(self, name: str, paths: Sequence[str], schema: pa.Schema, columns: str = "*") -> None:
         """Make a view of Parquet parts; they stay where they are."""
         # An empty table of the same columns stands in while there is no part to read.
         empty = self._work / f"{name}.empty.parquet"
         pq.write_table(schema.empty_table(), empty)
         found = [literal_path(path) for path in (str(empty), *paths)]
-        self._database.read_parquet(found).create_view(name, replace=True)
+        self._database.read_parquet(found).project(columns).create_view(name, replace=True)
 
     def backlog(self, name: str) -> Backlog:
         """A backlog that keeps what it holds in this database."""
@@ -144,7 +148,7 @@ class Night:
     def use_json_records(self) -> None:
         """The records are the JSON objects that were listed."""
         self._records_tables, self._records_text = ("listed_records", "record_parts"), query("records_from_json")
-        self._records_twice, self._items_text = ("read_twice", "recorded_twice"), query("items")
+        self._records_twice, self._items_text = ("read_twice", "recorded_twice"), _ITEMS
 
     def use_table_records(self, path: Path, source: str, columns: Mapping[str, str], *, only_of_images: bool) -> None:
         """The records are the rows of a table.
@@ -158,7 +162,7 @@ class Night:
         load_table(self._database, path, source, columns, self._work)
         wanted = "SELECT t.* FROM t SEMI JOIN listed_images USING (bin_id)" if only_of_images else "FROM t"
         self._records_tables = ("source_rows",)
-        self._records_twice, self._items_text = ("recorded_twice",), "SELECT bin_id, items FROM all_records LIMIT 0"
+        self._records_twice, self._items_text = ("recorded_twice",), f"{_ITEMS} LIMIT 0"
         self._records_text = f"WITH t AS ({query('records_from_table')}) {wanted}"
 
     def reconcile(self, destination: Path, judge: Judge, rank_by: str) -> NDArray[np.float64] | None:
@@ -183,12 +187,11 @@ class Night:
         self._show("joined", "joined-*.parquet")
         mix = self._mix(judge)
         for number in range(parts.count):
-            if parts.count > 1:
-                parts.show(number)
-                self._put_aside(*self._records_twice)
+            parts.show(number)
             self._judge(number, judge, mix)
             if parts.count > 1:
-                self._keep(f"weighed-{number}", query("weighed"))
+                with self._sides_as_written():
+                    self._keep(f"weighed-{number}", query("weighed"))
                 for name in ("joined", "judged"):
                     (self._work / f"{name}-{number}.parquet").unlink()
         if parts.count > 1:
@@ -197,7 +200,8 @@ class Night:
             self._database.execute("CREATE OR REPLACE TEMP VIEW weighed AS " + query("weighed"))
         allow_for(self._database, bins)
         ranking = self._label_parameters() | {"rank_by": rank_by}
-        self._database.sql(query("ranked"), params=ranking).write_parquet(str(destination), compression="zstd")
+        with self._sides_as_written():
+            self._database.sql(query("ranked"), params=ranking).write_parquet(str(destination), compression="zstd")
         return mix
 
     def _join(self, number: int) -> None:
@@ -220,7 +224,7 @@ class Night:
         judged = self._work / f"judged-{number}.parquet"
         with (
             pq.ParquetFile(self._work / f"joined-{number}.parquet") as source,
-            pq.ParquetWriter(judged, JUDGED_SCHEMA) as writer,
+            pq.ParquetWriter(judged, JUDGED_SCHEMA, compression="none", use_dictionary=False) as writer,
         ):
             for batch in source.iter_batches(_ROWS_AT_ONCE, columns=JUDGED_FROM):
                 writer.write_batch(judge.judge(batch, mix))
@@ -228,7 +232,7 @@ class Night:
             self._show(f"{name}_part", f"{name}-{number}.parquet")
         self._database.execute("CREATE OR REPLACE TEMP VIEW items AS " + self._items_text)
         # Without costs, items are not looked at for them.
-        costs = query("bin_costs") if self._has_costs else "SELECT '' AS bin_id, 0.0::DOUBLE AS unit_cost LIMIT 0"
+        costs = query("bin_costs") if self._has_costs else "SELECT 0 AS items_at, 0.0::DOUBLE AS unit_cost LIMIT 0"
         self._database.execute("CREATE OR REPLACE TEMP TABLE bin_costs AS " + costs)
 
     def _keep(self, name: str, text: str, parameters: dict[str, bool | int] | None = None) -> None:
@@ -237,6 +241,15 @@ class Night:
         self._database.execute("SET preserve_insertion_order = false")
         self._database.sql(text, params=parameters).write_parquet(str(self._work / f"{name}.parquet"))
         self._database.execute("SET preserve_insertion_order = true")
+
+    @contextmanager
+    def _sides_as_written(self) -> Iterator[None]:
+        """Have joins keep in memory what stands on their right. DuckDB would take the items, which are fewer rows."""
+        self._database.execute("SET disabled_optimizers = 'build_side_probe_side'")
+        try:
+            yield
+        finally:
+            self._database.execute("RESET disabled_optimizers")
 
     def _show(self, name: str, files: str) -> None:
         """Make a view of Parquet files in the work folder."""

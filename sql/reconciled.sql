@@ -18,7 +18,8 @@ WITH joined AS (
         i.reason AS image_reason,
         r.reason AS record_reason,
         i.image_key IS NOT NULL AND NOT i.is_current AS is_older_photo,
-        r.record_key IS NOT NULL AS has_record
+        r.record_key IS NOT NULL AS has_record,
+        r.items_at
     FROM images AS i
     FULL OUTER JOIN records AS r ON i.bin_id = r.bin_id AND i.is_current
 )
@@ -54,7 +55,8 @@ SELECT
     END AS reason,
     joined.note,
     photographed_at,
-    recounted.true_count AS recounted_count
+    recounted.true_count AS recounted_count,
+    items_at
 FROM joined
 -- A verdict holds for this very photo, and while the record is the one that was doubted, or what was found.
 LEFT JOIN (SELECT bin_id, image_etag, expected_quantity, true_count FROM latest_verdicts) AS recounted

@@ -1,12 +1,13 @@
 -- A row: one bin that has a record. Several records of one bin that agree are one; several that disagree are invalid.
--- A record without a bin id stays a row of its own. Few bins have several records: only these are put together. Items are left
--- to items.sql.
+-- A record without a bin id stays a row of its own. Few bins have several records: only these are put together.
+--   items_at  where its items are; of several records, those of the first that is sound
 SELECT
     bin_id,
     record_key,
     CASE WHEN reason IS NULL THEN expected_quantity END AS expected_quantity,
     note,
-    reason
+    reason,
+    items_at
 FROM all_records
 ANTI JOIN recorded_twice USING (bin_id)
 UNION ALL
@@ -22,10 +23,11 @@ SELECT
         WHEN count(DISTINCT expected_quantity) > 1
             THEN count(*) || ' records for this bin disagree: ' || string_agg(DISTINCT expected_quantity::VARCHAR, ', ' ORDER BY expected_quantity::VARCHAR)
         ELSE min(reason)
-    END AS reason
+    END AS reason,
+    first(items_at ORDER BY reason IS NOT NULL, record_key) AS items_at
 FROM (
     -- A table given by --keys may say a key twice, with an etag that is no more. Whichever could be read was there.
-    SELECT DISTINCT ON (record_key) * EXCLUDE (items)
+    SELECT DISTINCT ON (record_key) *
     FROM all_records
     SEMI JOIN recorded_twice USING (bin_id)
     ORDER BY record_key, reason IS NOT NULL, reason

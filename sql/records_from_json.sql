@@ -13,7 +13,7 @@ SELECT
     listed.bin_id,
     listed.key AS record_key,
     latest.expected_quantity,
-    latest.items,
+    latest.items_at,
     latest.note,
     CASE WHEN latest.record_key IS NULL THEN 'the record was not read' ELSE latest.reason END AS reason
 FROM listed_records AS listed

@@ -13,7 +13,7 @@ SELECT
     bin_id,
     source || ' row ' || line AS record_key,
     CASE WHEN number >= 0 AND number = floor(number) AND number <= 9007199254740992 THEN number::BIGINT END AS expected_quantity,
-    CAST(NULL AS STRUCT(asin VARCHAR, "name" VARCHAR, quantity BIGINT)[]) AS items,
+    CAST(NULL AS BIGINT) AS items_at,
     CAST(NULL AS VARCHAR) AS note,
     CASE
         WHEN bin_id IS NULL AND quantity IS NULL THEN 'row ' || line || ' cannot be taken apart'

@@ -4,7 +4,7 @@
 --   is_queued   it has a count and a record, and nobody has recounted it since
 --   value_off   expected items off times what an item of this bin costs on average; null where no cost is known
 SELECT
-    bin.* EXCLUDE (file_row_number) REPLACE (
+    bin.* EXCLUDE (file_row_number, items_at) REPLACE (
         CASE
             WHEN status NOT IN ('match', 'short', 'over') THEN status
             WHEN recounted_count IS NOT NULL AND recounted_count < expected_quantity THEN 'short'
@@ -23,5 +23,5 @@ FROM items
 RIGHT JOIN (
     -- The two files have the same rows in the same order.
     FROM joined_part JOIN judged_part USING (file_row_number)
-) AS bin ON items.bin_id = bin.bin_id AND bin.record_key IS NOT NULL
-LEFT JOIN bin_costs ON bin_costs.bin_id = bin.bin_id
+) AS bin ON items.items_at = bin.items_at
+LEFT JOIN bin_costs ON bin_costs.items_at = bin.items_at

@@ -50,5 +50,8 @@ class LocalEngine:
         progress: Callable[[int], None],
         complain: Callable[[str, str], None],
     ) -> Work:
-        """Count in threads of this process."""
-        return count_images(bucket, images, self._counter, output, progress, complain)
+        """Count in threads of this process. What they took is free afterwards, for the join."""
+        try:
+            return count_images(bucket, images, self._counter, output, progress, complain)
+        finally:
+            self._counter.close()

@@ -36,12 +36,12 @@ def test_every_status_keeps_its_place_among_the_problems(night_of, tmp_path):
 
 def test_products_of_discrepant_bins(night_of, tmp_path):
     items = [{"asin": "B1", "name": "Soap", "quantity": 2}, {"asin": "B2", "name": None, "quantity": None}]
-    records = [record_row("r/1.json", "1", 4, items=items), record_row("r/2.json", "2", 1, items=items[:1]),
+    records = [record_row("r/1.json", "1", 4, items=items), record_row("r/2.json", "2", 1, items=2 * items[:1]),
                record_row("r/3.json", "3", 3, items=items)]  # fmt: skip
     night = night_of(
         [stored(f"i/{n}.jpg") for n in (1, 2, 3)], [count_row(f"i/{n}.jpg", 3) for n in (1, 2, 3)], records
     )
     reconciled(night, tmp_path)
     products = table(tmp_path, "items_by_asin", most=10).set_index("asin")
-    assert products.loc["B1", ["bins", "items_on_record", "short_bins", "over_bins"]].tolist() == [3, 6, 1, 1]
+    assert products.loc["B1", ["bins", "items_on_record", "short_bins", "over_bins"]].tolist() == [3, 8, 1, 1]
     assert products.loc["B2", "bins"] == 2

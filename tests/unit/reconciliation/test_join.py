@@ -87,6 +87,28 @@ def test_several_records_of_one_bin(night_of, tmp_path):
     assert rows.loc["2", "reason"].startswith("2 records for this bin disagree")
 
 
+def test_each_row_has_the_items_of_its_own_record(night_of, tmp_path):
+    def of(asin):
+        return [{"asin": asin, "name": asin, "quantity": 1}]
+
+    records = [
+        record_row("r/1.json", "1", 1, items=of("changed since"), etag="old"),
+        record_row("r/1.json", "1", 1, items=of("as it is")),
+        record_row("r/2.json", "2", None, items=None, reason="not JSON"),
+        record_row("s/2.json", "2", 1, items=of("of the sound one")),
+        record_row("r/3.json", "3", 1, items=None),
+        record_row("r/4.json", "4", 1, items=of("without a photo")),
+    ]
+    photos = [stored("i/1.jpg", day=2), stored("i/older/1.jpg"), stored("i/2.jpg"), stored("i/3.jpg")]
+    night = night_of(photos, [count_row(photo.key, 1) for photo in photos], records)
+    rows = reconciled(night, tmp_path).dropna(subset="items").fillna({"image_key": "no photo"})
+    assert {row.image_key: row.items[0]["asin"] for row in rows.itertuples()} == {
+        "i/1.jpg": "as it is",
+        "i/2.jpg": "of the sound one",
+        "no photo": "without a photo",
+    }
+
+
 def test_an_unsure_photo_gives_way_to_the_record_and_keeps_its_own_word(night_of, tmp_path):
     night = night_of(
         [stored("i/sure.jpg"), stored("i/unsure.jpg")],
