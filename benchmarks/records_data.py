@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
@@ -183,10 +184,10 @@ class Listing:
         with pq.ParquetFile(self._path) as file:
             days = [_NOON, _NOON + timedelta(days=1)]
             for batch in file.iter_batches(PAGE):
+                found = batch.filter(pc.starts_with(batch["key"], prefix))
                 page = [
                     StoredObject(key, 50_000, _etag(key), days[day])
-                    for key, day in zip(batch["key"].to_pylist(), batch["days"].to_pylist(), strict=True)
-                    if key.startswith(prefix)
+                    for key, day in zip(found["key"].to_pylist(), found["days"].to_pylist(), strict=True)
                 ]
                 if page:
                     yield page

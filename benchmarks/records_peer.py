@@ -2,7 +2,7 @@
 
 It reads the listing, the counts and the records of `records_data.make_night`, joins them, corrects for the night's mix
 of counts, computes p_wrong, ranks, and writes reconciled.parquet, recount.csv, summary.json and report.html (the first
-hundred bins and the tables; no charts) to FOLDER/peer. Prints the seconds from the first page of the listing to the
+hundred bins, the tables and the charts) to FOLDER/peer. Prints the seconds from the first page of the listing to the
 last file.
 """
 
@@ -13,8 +13,10 @@ import sys
 import time
 from pathlib import Path
 
+import altair as alt
 import numpy as np
 import pandas as pd
+import vl_convert
 
 from benchmarks.records_data import Listing
 
@@ -27,9 +29,7 @@ CAPACITY = 100
 
 def read(folder: Path, form: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One row an image, one row a bin with a record."""
-    objects = [stored for page in Listing(folder).pages("bin-images/") for stored in page]
-    listed = pd.DataFrame(objects, columns=["key", "size", "etag", "modified"])
-    listed = listed.rename(columns={"key": "image_key"})
+    listed = listing(folder, "bin-images/").rename(columns={"key": "image_key"})
     counts = pd.read_parquet(next((folder / "out" / "counts").iterdir()))
     counts = counts.sort_values("counted_at").drop_duplicates(["image_key", "etag"], keep="last")
     images = listed.merge(counts, on=["image_key", "etag"], how="left")
@@ -39,13 +39,21 @@ def read(folder: Path, form: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     if form == "json":
         records = pd.read_parquet(folder / "out" / "records").sort_values("read_at")
         records = records.drop_duplicates("bin_id", keep="last").rename(columns={"reason": "record_reason"})
-        return images, records[["bin_id", "record_key", "expected_quantity", "items", "note", "record_reason"]]
+        records = records[["bin_id", "record_key", "etag", "expected_quantity", "items", "note", "record_reason"]]
+        known = listing(folder, "metadata/").rename(columns={"key": "record_key"})[["record_key", "etag"]]
+        return images, known.merge(records, on=["record_key", "etag"]).drop(columns="etag")
     records = pd.read_csv(folder / "records.csv", dtype=str)
     number = pd.to_numeric(records["expected_quantity"], errors="coerce")
     valid = number.notna() & (number >= 0) & (number == number.round())
     records["expected_quantity"] = number.where(valid).astype("Int64")
     records["record_reason"] = np.where(valid, None, "the expected quantity is no number")
     return images, records.drop_duplicates("bin_id")
+
+
+def listing(folder: Path, prefix: str) -> pd.DataFrame:
+    """One row an object."""
+    objects = [stored for page in Listing(folder).pages(prefix) for stored in page]
+    return pd.DataFrame(objects, columns=["key", "size", "etag", "modified"])
 
 
 def join(images: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
@@ -182,6 +190,19 @@ def products(rows: pd.DataFrame) -> pd.DataFrame:
     return found.sort_values("excess", ascending=False).head(20)
 
 
+def charts(found: dict[str, pd.DataFrame]) -> list[str]:
+    """Accuracy, reliability and coverage, as SVG."""
+    accuracy = alt.Chart(found["accuracy"].reset_index()).encode(x="on_record:N")
+    certain = found["reliability"].eval("agrees = agreeing / photos")
+    surest = found["coverage"].eval("agrees = agreeing / photos")
+    drawn = (
+        accuracy.mark_bar().encode(y="accuracy:Q") + accuracy.mark_rule().encode(y="low:Q", y2="high:Q"),
+        alt.Chart(certain).mark_line(point=True).encode(x="probability:Q", y="agrees:Q"),
+        alt.Chart(surest).mark_line().encode(x="photos:Q", y="agrees:Q"),
+    )
+    return [vl_convert.vegalite_to_svg(chart.to_json()) for chart in drawn]
+
+
 def main(folder: Path, form: str) -> None:
     """All of it."""
     prior = np.array(json.loads((folder / "prior.json").read_text()))
@@ -204,7 +225,8 @@ def main(folder: Path, form: str) -> None:
         "expected_wrong_in_queue": queue["p_wrong"].sum(),
     }
     (out / "summary.json").write_text(json.dumps(summary))
-    sections = [queue.to_html(index=False)] + [f"<h2>{name}</h2>{table.to_html()}" for name, table in found.items()]
+    sections = [queue.to_html(index=False), *charts(found)]
+    sections += [f"<h2>{name}</h2>{table.to_html()}" for name, table in found.items()]
     (out / "report.html").write_text("<!doctype html><title>Recount</title>" + "".join(sections))
     print(time.perf_counter() - started)
 
