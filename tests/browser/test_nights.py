@@ -1,0 +1,62 @@
+"""What the report says of nights in which little is left to recount, or nothing can be known: in a real Chromium."""
+
+import shutil
+
+import pytest
+
+from reconcile.labels import CountLabels
+from tests.conftest import reconcile, write_bucket, write_grey_model
+
+
+@pytest.fixture(scope="module")
+def small_night(grey_model, tmp_path_factory):
+    """A run over three bins: the arguments that made it, and <out>; no test changes either."""
+    base = tmp_path_factory.mktemp("small")
+    folder = write_bucket(base / "w", {"a": (1, 1), "b": (2, 4), "c": (3, 3)})
+    arguments = ["run", "--bucket", folder, "--model", grey_model]
+    done = reconcile(*arguments, "--out", base / "out", "--run-id", "one")
+    assert done.returncode == 0, done.stderr
+    return arguments, base / "out"
+
+
+@pytest.mark.parametrize(
+    ("capacity", "recounted", "words"),
+    [
+        ("100", 0, "Recount the first 3 bins of the queue"),
+        ("100", 1, "Recount the first 2 bins of the queue"),
+        ("1", 0, "Recount the first 1 bins of the queue"),
+        ("100", 3, "3 records were held against a photo, and all of these bins have been recounted."),
+    ],
+)
+def test_the_first_sentence_speaks_of_the_bins_that_are_left(
+    open_page, small_night, tmp_path, capacity, recounted, words
+):
+    arguments, out = small_night
+    shutil.copytree(out, tmp_path / "out")
+    lines = [f"{bin_id},one,3\n" for bin_id in ("b", "a", "c")[:recounted]]
+    (tmp_path / "v.csv").write_text("bin_id,run_id,true_count\n" + "".join(lines))
+    assert reconcile("verdicts", "import", "v.csv", "--out", "out").returncode == 0
+    done = reconcile(*arguments, "--out", "out", "--capacity", capacity, "--run-id", "two")
+    page = open_page(tmp_path / "out/runs/two/report.html")
+    assert words in " ".join(page.locator(".lead").inner_text().split())
+    left = min(int(capacity), 3 - recounted)
+    assert page.locator("#queue-table tbody tr").count() == left
+    if left:
+        assert f"of the first {left}" in done.stdout
+        tiles = page.locator("#overview .tile").all_inner_texts()
+        assert any(text.startswith(f"of the first {left} to recount") for text in tiles)
+    if recounted:
+        assert f"From what was assumed and {recounted} recount" in page.locator(".recounts").inner_text()
+
+
+def test_records_that_no_label_reaches_are_told(open_page, tmp_path):
+    write_grey_model(tmp_path / "closed.onnx", labels=CountLabels(("0", "1", "2", "3", "4", "5", "6")))
+    folder = write_bucket(tmp_path / "w", {f"{n}": (2, 10 + n) for n in range(9)})
+    done = reconcile("run", "--bucket", folder, "--model", "closed.onnx", "--out", "out", "--run-id", "r")
+    assert done.returncode == 0, done.stderr
+    page = open_page(tmp_path / "out/runs/r/report.html")
+    assert "none of them is a number that the model counts up to" in page.locator(".lead").inner_text()
+    assert page.locator("#queue-table tbody tr").count() == 9
+    assert page.locator("#queue-table .badge.short").count() == 9, "only the status: nothing is known of them if wrong"
+    rows = page.locator("#accuracy-table tbody tr").all_inner_texts()
+    assert [row.split()[0] for row in rows] == ["more", "all"]

@@ -1,0 +1,140 @@
+"""How the command answers: one line for what ends it, usage, help, and logs for people and for machines."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from tests.conftest import SCRIPTS, last_line, reconcile, reconcile_from_scratch, write_bucket
+
+
+@pytest.fixture
+def warehouse(tmp_path):
+    """A bucket of three bins, one of them short."""
+    return write_bucket(tmp_path / "warehouse", {"1": (1, 1), "2": (3, 5), "3": (2, 2)})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--bucket", "./nowhere"], 1, "no such folder"),
+        (["--bucket", "nobodys", "--endpoint-url", "http://127.0.0.1:1"], 1, "no answer"),
+        (["--bucket", "./w", "--model", "none.onnx"], 1, "there is no model file none.onnx"),
+        (["--bucket", "./w", "--out", "/proc/nowhere"], 1, "/proc/nowhere"),
+        (["--bucket", "./w", "--images-prefix", "none/"], 1, "no photos under"),
+        (["--bucket", "./w", "--records-prefix", "none/"], 1, "no records under"),
+        (["--bucket", "./w", "--out", "w/bin-images/out"], 2, "--out lies in"),
+        (["--bucket", "b", "--endpoint-url", "localhost:9000"], 2, "--endpoint-url"),
+        (["--bucket", "./w", "--records", "broken.parquet"], 1, "broken.parquet cannot be read"),
+        (["--bucket", "./w", "--records", "s3://stock.csv"], 1, "names a bucket, and no object"),
+        (["--bucket", "./w", "--records", "none.csv"], 1, "there is no file none.csv"),
+        (["--bucket", "./w", "--records", "stock.xlsx"], 2, "expected a file ending in"),
+        (["--bucket", "./w", "--records", "stock.csv"], 2, "no column 'bin_id'"),
+        (["--bucket", "./w", "--run-id", "done"], 1, "run done is finished already"),
+        (["--bucket", "./w", "--batch-size", "0"], 2, "--batch-size"),
+        (["--bucket", "./w", "--device", "tpu"], 2, "--device"),
+        ([], 2, "--bucket is missing"),
+    ],
+)
+def test_what_ends_a_run_ends_it_in_one_line(grey_model, tmp_path, arguments, code, message):
+    write_bucket(tmp_path / "w", {"1": (1, 1)})
+    (tmp_path / "stock.csv").write_text("location,qty\n")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1")
+    (tmp_path / "out" / "runs" / "done").mkdir(parents=True)
+    (tmp_path / "out" / "runs" / "done" / "summary.json").write_text("{}")
+    defaults = ["--model", grey_model] if "--model" not in arguments else []
+    defaults += ["--out", "out"] if "--out" not in arguments else []
+    done = reconcile("run", *arguments, *defaults)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    last = last_line(done.stderr)
+    assert last.startswith("reconcile: ")
+    assert message in last
+    assert not (tmp_path / "out" / "counts").exists()
+
+
+def test_what_ends_a_run_is_json_too_where_json_was_asked_for(warehouse, grey_model):
+    arguments = ["run", "--bucket", warehouse, "--model", grey_model, "--out", "o", "--log-format", "json"]
+    said = {1: "no photos", 2: "--batch-size", 4: "alarm"}
+    for more, code in ((["--images-prefix", "none/"], 1), (["--batch-size", "0"], 2), (["--alarm", "1%"], 4)):
+        done = reconcile(*arguments, *more)
+        assert done.returncode == code
+        last = [json.loads(line) for line in done.stderr.splitlines()][-1]
+        assert last["level"] == "error"
+        assert said[code] in last["message"]
+
+
+def test_a_log_in_ascii_does_not_end_a_run(warehouse, grey_model):
+    done = reconcile_from_scratch(
+        "run",
+        "--bucket",
+        warehouse,
+        "--model",
+        grey_model,
+        "--out",
+        "ö",
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_variables_that_are_no_setting_are_told(warehouse, grey_model, monkeypatch):
+    monkeypatch.setenv("RECONCILE_SERVICE_HOST", "10.0.0.1")
+    arguments = ["run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--images-prefix", "none/"]
+    done = reconcile(*arguments)
+    assert "warning: RECONCILE_SERVICE_HOST is set in the environment, and is no setting of reconcile" in done.stderr
+    assert "10.0.0.1" not in done.stderr
+    monkeypatch.setenv("RECONCILE_IMAGE_PREFIX", "none/")
+    done = reconcile(*arguments)
+    assert done.returncode == 2
+    assert last_line(done.stderr) == "reconcile: RECONCILE_IMAGE_PREFIX is no setting; RECONCILE_IMAGES_PREFIX is"
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (
+            ["run", "--buket", "x"],
+            "No such option: --buket (Possible options: --bucket, --keys, --out). Try: reconcile run",
+        ),
+        (["run", "--limit", "few"], "Invalid value for '--limit': Input should be a valid integer"),
+        (["report"], "Missing argument 'RUN'. Try: reconcile report --help"),
+        (["verdicts", "imprt"], "No such command 'imprt'. Did you mean 'import'? Try: reconcile verdicts --help"),
+    ],
+)
+def test_wrong_usage_ends_in_one_line(typed, said):
+    done = reconcile(*typed)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"reconcile: {said}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_command_alone_shows_its_help():
+    done = reconcile("verdicts")
+    assert done.returncode == 2
+    assert "import" in done.stdout
+    assert done.stderr == ""
+
+
+def test_json_logs_are_one_object_a_line_and_so_is_the_result(warehouse, grey_model):
+    done = reconcile(
+        "run", "--bucket", warehouse, "--model", grey_model, "--out", "o", "--log-format", "json", "--run-id", "n1"
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["bins"] == "3"
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert {line["run_id"] for line in lines} == {"n1"}
+    assert [line.get("counted") for line in lines if line.get("stage") == "count"] == [3]
+    timed = [line["stage"] for line in lines if line.get("seconds", -1) >= 0]
+    assert sorted(timed[:2]) + timed[2:] == ["list", "list", "count", "records", "reconcile", "report"]
+
+
+def test_memory_heavy_libraries_are_not_loaded_for_help():
+    heavy = ("duckdb", "pandas", "onnxruntime", "boto3", "torch")
+    code = f"import sys, reconcile.cli; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([str(SCRIPTS / "python"), "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    helped = reconcile_from_scratch("--help")
+    assert helped.returncode == 0
+    assert all(command in helped.stdout for command in ("run", "demo", "doctor", "train", "export"))
