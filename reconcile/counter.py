@@ -80,7 +80,7 @@ class Counter:
         return calibrated(self._runs[worker](batch), self.card.temperature, self._taught)
 
     def close(self) -> None:
-        """Let go of its sessions, which take 50 MB each on a CPU, and more once they have counted. It counts no more."""
+        """Let go of its sessions, which take 50 MB each on a CPU and more once they have counted. It counts no more."""
         self._runs.clear()
 
 

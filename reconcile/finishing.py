@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from reconcile.places import Places
     from reconcile.reconciliation import Night
 
+_FEW = 0.1
+"""Of the bins that photos and records could have in common."""
+
 
 def finish(
     settings: Settings,
@@ -47,6 +50,7 @@ def finish(
         with _timed(summary, "reconcile"):
             results.write_recount_list(work / "recount.csv", summary.run_id, settings.capacity)
             _sum_up(settings, results, errors, summary)
+            _warn_of_strangers(results, summary, messages)
             unknown = results.without_value() if settings.rank_by == "value" else 0
             if unknown:
                 messages.warn(
@@ -98,9 +102,23 @@ def _sum_up(settings: Settings, results: Results, errors: LearnedErrors, summary
         summary.record_accuracy = expected.accuracy.as_dict()
     summary.judge(settings.max_unreadable, settings.alarm)
     if summary.exit_code == EXIT_FAILED:
-        photo, record = results.table("unmatched").iloc[0]
-        records = f"records such as {record}" if isinstance(record, str) else "no records at all"
-        summary.exit_reason = f"{summary.exit_reason}: photos such as {photo}, {records}"
+        summary.exit_reason = f"{summary.exit_reason}: {_unmatched(results)}"
+
+
+def _warn_of_strangers(results: Results, summary: Summary, messages: Messages) -> None:
+    """Say so where hardly any photo and record are of the same bin: the few may be so by chance."""
+    alone = min(summary.totals["no_record"], summary.totals["no_image"])
+    if 0 < summary.compared < _FEW * (summary.compared + alone):
+        messages.warn(
+            f"only {summary.compared:,} bins have a photo and a record; do the ids agree? {_unmatched(results)}"
+        )
+
+
+def _unmatched(results: Results) -> str:
+    """A photo without a record and a record without a photo, side by side."""
+    photo, record = results.table("unmatched").iloc[0]
+    records = f"records such as {record}" if isinstance(record, str) else "no records at all"
+    return f"photos such as {photo}, {records}"
 
 
 @contextmanager

@@ -82,7 +82,7 @@ class Folder:
                 raise FetchError("it is no file, but a pipe, a device or a folder")
             with (self._path / key).open("rb") as file:
                 if etag is not None and _etag(os.fstat(file.fileno())) != etag:
-                    raise FetchError("the file changed between listing and reading; the next run takes the new one")
+                    raise FetchError("the file changed between listing and reading; the next listing has the new one")
                 return file.read()
         except FileNotFoundError:
             if "\\x" in key:

@@ -55,7 +55,7 @@ class NightListing:
         Raises:
             ReconcileError: there is none.
         """
-        self._need(backlog, "photos", self._settings.images_prefix, "is --images-prefix right?")
+        self._need(backlog, "photos", self._settings.images_prefix, "are --bucket and --images-prefix right?")
 
     def need_records(self, backlog: Backlog) -> None:
         """Wait for the first page of records.

@@ -120,8 +120,9 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
             if settings.records is None and not is_limited:
                 listed = night.new_records(listing.records(), only_of_images=False)
                 records.fill(told(listed, "records", messages))
-                listing.need_records(records)
             listing.need_photos(images)
+            if settings.records is None and not is_limited:
+                listing.need_records(records)
             taken = _count(settings, places, images, summary, messages)
             summary.images = night.image_count
             summary.already_counted = summary.images - taken
@@ -131,6 +132,8 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
                     records.fill(told(listed, "records", messages))
                 _read_records(places, records, summary, messages)
                 night.use_json_records()
+            else:
+                _name_invalid_rows(night, settings.records, messages)
             night.use_parts(output.local_parts(counts_folder, work), output.local_parts("records", work))
             finish(settings, places, night, verdicts, work, summary, messages)
         finally:
@@ -148,7 +151,7 @@ def _count(settings: Settings, places: Places, images: Backlog, summary: Summary
     ):
         counted = places.engine.count(places.bucket, images, places.output, advance, complain)
     summary.counted, summary.seconds["count"] = counted.objects - counted.failed, round(counted.seconds, 2)
-    if counted.objects:
+    if summary.counted:
         summary.images_per_second = round(counted.objects / counted.seconds, 1)
     messages.say(
         f"{summary.counted:,} images counted in {counted.seconds:.1f} s, {counted.failed:,} could not be read",
@@ -174,6 +177,19 @@ def _read_records(places: Places, records: Backlog, summary: Summary, messages: 
         read=read.objects,
         invalid=read.failed,
         seconds=summary.seconds["records"],
+    )
+
+
+def _name_invalid_rows(night: Night, table: str, messages: Messages) -> None:
+    """Say how many records a table has, and which of its rows are none."""
+    invalid = 0
+    with messages.naming("rows", "records") as complain:
+        for key, reason in night.invalid_rows():
+            complain(key, reason)
+            invalid += 1
+    rows = night.table_rows
+    messages.say(
+        f"{rows:,} records in {table}, {invalid:,} of them invalid", stage="records", read=rows, invalid=invalid
     )
 
 

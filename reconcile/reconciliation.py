@@ -165,6 +165,19 @@ class Night:
         self._records_twice, self._items_text = ("recorded_twice",), f"{_ITEMS} LIMIT 0"
         self._records_text = f"WITH t AS ({query('records_from_table')}) {wanted}"
 
+    @property
+    def table_rows(self) -> int:
+        """How many rows the table of records has."""
+        return len(self._database.table("source_rows"))
+
+    def invalid_rows(self) -> Iterator[tuple[str, str]]:
+        """The rows of the table of records that are no record: which, as a person finds it, and why."""
+        found = self._database.execute(
+            f"SELECT record_key, reason FROM ({self._records_text}) WHERE reason IS NOT NULL"
+        )
+        while rows := found.fetchmany(_ROWS_AT_ONCE):
+            yield from rows
+
     def reconcile(self, destination: Path, judge: Judge, rank_by: str) -> NDArray[np.float64] | None:
         """Join, judge and rank; write reconciled.parquet to `destination`.
 

@@ -70,6 +70,11 @@ class Retries:
         """Of the request that was given up last."""
 
     @property
+    def has_answered(self) -> bool:
+        """Whether any request was answered yet."""
+        return self._answered > 0
+
+    @property
     def is_hopeless(self) -> bool:
         """Whether so many requests in a row were given up that S3, and no object, must be the cause."""
         return self._given_up >= GIVEN_UP_IN_A_ROW

@@ -208,6 +208,8 @@ class S3Bucket:
         if "body error" in text:
             return f"cannot {verb} {where}: the connection broke off or went silent in the middle of an answer"
         if "error sending request" in text or "HTTP error" in text:
+            if self._retries.has_answered:
+                return f"cannot {verb} {where}: no answer any more; is S3 up, and the network?"
             return f"cannot {verb} {where}: no answer; check --endpoint-url, --region and the network"
         return f"cannot {verb} {where}: {_without_body(text)[:300]}"
 
@@ -249,7 +251,7 @@ def _whole(connection: S3Connection, key: str, etag: str | None) -> bytes:
         answer = connection.boto.get_object(Bucket=connection.name, Key=connection.base + key)
         found, read = answer["ETag"], answer["Body"].read
     if etag is not None and plain_etag(found) != etag:
-        raise FetchError("the object changed between listing and fetching; the next run takes the new one")
+        raise FetchError("the object changed between listing and fetching; the next listing has the new one")
     return bytes(read())
 
 

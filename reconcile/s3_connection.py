@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -113,5 +114,6 @@ def _credentials(name: str, session: Any) -> Boto3CredentialProvider:
         return Boto3CredentialProvider(session, ttl=_CREDENTIALS_TTL)
     except (ValueError, botocore.exceptions.BotoCoreError) as error:
         hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, use --profile, or --no-sign-request"
+        hint += f" (for the folder of that name say ./{name})" if Path(name).is_dir() else ""
         detail = "" if isinstance(error, ValueError) else f" ({error})"
         raise ReconcileError(f"no AWS credentials found for s3://{name}{detail}; {hint}") from None

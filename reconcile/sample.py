@@ -52,6 +52,8 @@ def write_sample_bucket(folder: Path, bins: int = 200) -> Sample:
         count = rng.choices(range(10), weights=(3, 16, 18, 18, 14, 11, 7, 5, 3, 2))[0]
         if number in _OVER:
             count = max(count, 2)  # so that leaving out half of the items leaves something out
+        if number in _SHORT:
+            count = min(count, 5)  # of 6 and more, a photo does not tell how many
         kinds = rng.sample(catalogue, min(max(count, 1), rng.randint(1, 3)))
         items = [rng.choice(kinds) for _ in range(count)]
         photo = _jpeg(draw_bin(rng, items))

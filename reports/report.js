@@ -105,7 +105,9 @@ function show(row, mark) {
 function listenForMarks(rows, marks, table) {
   const tell = () => {
     const counted = [...marks.values()].filter((mark) => mark.count !== undefined).length;
-    document.getElementById("marked").textContent = `${counted} of ${rows.length} marked`;
+    const notes = marks.size - counted;
+    const left = notes ? `; ${notes} with a note and no count, not exported` : "";
+    document.getElementById("marked").textContent = `${counted} of ${rows.length} marked${left}`;
     document.getElementById("export").disabled = counted === 0;
   };
   // A note is kept without a count, too: it may be written first.

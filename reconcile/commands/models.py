@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from reconcile.commands.endings import INTERRUPTED, telling_of_a_stop
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.messages import Messages
 from reconcile.precision import Precision
+
+if TYPE_CHECKING:
+    from reconcile.training.recipe import Recipe
 
 FROM_SAGEMAKER = "Environment variables are those that SageMaker sets."
 
@@ -88,7 +91,7 @@ def train(
     recipe = recipe or _sent_recipe() or resource("models", "recipe.toml")
     read = read_recipe(recipe)
     messages = Messages("text")
-    start = recipe.parent / read.start_from if read.start_from else None
+    start = _start(recipe, read)
     if out is None and _SAGEMAKER_CHECKPOINTS.is_dir():
         # What lies there is copied to S3 all the time, which is no place for a cache.
         out, cache = _SAGEMAKER_CHECKPOINTS, cache or Path(gettempdir(), "reconcile-cache")
@@ -105,6 +108,20 @@ def train(
             interruption.check()  # somebody may have asked while the last checkpoint was written
             files = {kept: export_to / f"bin-counter-{kept}.onnx" for kept in (Precision.INT8, Precision.FP16)}
             export(best, data, files, messages.say, validation=validation, cache=cache)
+
+
+def _start(recipe: Path, read: Recipe) -> Path | None:
+    """The model that a recipe starts from.
+
+    Raises:
+        UsageError: it is not there, which is better said before an hour of reading photos.
+    """
+    if not read.start_from:
+        return None
+    start = recipe.parent / read.start_from
+    if not start.is_file():
+        raise UsageError(f"{recipe}: start_from: there is no {start.absolute()}; the path is seen from the recipe")
+    return start
 
 
 def tune(
@@ -125,7 +142,7 @@ def tune(
 
     recipe = recipe or resource("models", "recipe.toml")
     read = read_recipe(recipe)
-    start = recipe.parent / read.start_from if read.start_from else None
+    start = _start(recipe, read)
     messages = Messages("text")
     with telling_of_a_stop(messages):
         best = tune(data, read, out, trials, messages, validation=validation, start=start)

@@ -243,7 +243,7 @@ def _run(settings: Settings, notice: str | None = None, warnings: Iterable[str] 
     width = max(map(len, lines))
     text = "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
     try:
-        print(json.dumps(lines) if settings.log_format == "json" else text, flush=True)
+        print(json.dumps(summary.as_dict()) if settings.log_format == "json" else text, flush=True)
     except OSError as error:
         messages.warn(f"the numbers cannot be printed: {error.strerror}; they are in summary.json")
     if summary.exit_reason:

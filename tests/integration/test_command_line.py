@@ -23,6 +23,7 @@ def warehouse(tmp_path):
         (["--bucket", "./w", "--model", "none.onnx"], 1, "there is no model file none.onnx"),
         (["--bucket", "./w", "--out", "/proc/nowhere"], 1, "/proc/nowhere"),
         (["--bucket", "./w", "--images-prefix", "none/"], 1, "no photos under"),
+        (["--bucket", "./w/metadata"], 1, "are --bucket and --images-prefix right?"),
         (["--bucket", "./w", "--records-prefix", "none/"], 1, "no records under"),
         (["--bucket", "./w", "--out", "w/bin-images/out"], 2, "--out lies in"),
         (["--bucket", "b", "--endpoint-url", "localhost:9000"], 2, "--endpoint-url"),
@@ -122,7 +123,7 @@ def test_json_logs_are_one_object_a_line_and_so_is_the_result(warehouse, grey_mo
         "run", "--bucket", warehouse, "--model", grey_model, "--out", "o", "--log-format", "json", "--run-id", "n1"
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["bins"] == "3"
+    assert json.loads(done.stdout)["bins"] == 3
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert {line["run_id"] for line in lines} == {"n1"}
     assert [line.get("counted") for line in lines if line.get("stage") == "count"] == [3]

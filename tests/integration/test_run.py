@@ -166,6 +166,26 @@ def test_ids_that_never_meet_are_a_failure_and_no_quiet_night(warehouse, grey_mo
     assert "Nothing could be compared" in report.read_text()
 
 
+def test_ids_that_hardly_meet_are_told(grey_model, tmp_path):
+    bucket = write_bucket(tmp_path / "w", {f"{n:05d}": (1, None) for n in range(1, 21)})
+    (tmp_path / "excel.csv").write_text(
+        "bin_id,expected_quantity\n00007,1\n" + "".join(f"{n},1\n" for n in range(1, 21))
+    )
+    done = reconcile("run", "--bucket", bucket, "--model", grey_model, "--out", "out", "--records", "excel.csv")
+    assert done.returncode == 0, done.stderr
+    said = "only 1 bins have a photo and a record; do the ids agree? photos such as 00001, records such as 1"
+    assert f"warning: {said}\n" in done.stderr
+
+
+def test_rows_of_a_table_that_are_no_record_are_named(warehouse, grey_model, tmp_path):
+    (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n00001,2\n00002,many\n,4\n00003,1\n")
+    done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "stock.csv")
+    assert done.returncode == 0, done.stderr
+    assert "warning: stock.csv row 3: the expected quantity is no number: many\n" in done.stderr
+    assert "warning: stock.csv row 4: no bin id in row 4\n" in done.stderr
+    assert "4 records in stock.csv, 2 of them invalid\n" in done.stderr
+
+
 def test_the_endpoint_may_come_from_the_environment_as_with_the_aws_cli(s3, warehouse, grey_model):
     done = reconcile(
         "run",
