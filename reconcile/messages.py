@@ -130,6 +130,7 @@ class _Lines:
     def __init__(self, messages: Messages, what: str, workload: Workload, fields: dict[str, Any]) -> None:
         self._messages, self._what, self._workload, self._fields = messages, what, workload, fields
         self._done, self._started = 0, time.monotonic()
+        self._told = -1
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
 
@@ -148,10 +149,13 @@ class _Lines:
             self.tell()
 
     def tell(self) -> None:
-        """How many are done, how fast, and how long it will take."""
+        """How many are done, how fast, and how long it will take; or that nothing goes on, as where S3 is down."""
         rate = self._done / max(time.monotonic() - self._started, 1e-9)
         total = f"{self._workload.total:,}" if self._workload.is_complete else f"at least {self._workload.total:,}"
         left = f", about {_duration((self._workload.total - self._done) / rate)} left" if rate else ""
+        if self._done == self._told:
+            left = "; nothing since the last line"
+        self._told = self._done
         self._messages.say(
             f"{self._what}: {self._done:,} of {total}, {rate:.0f}/s{left}",
             done=self._done,

@@ -24,7 +24,7 @@ def clock(monkeypatch):
 
 
 def counting(clock, log_format):
-    """Ten images a second; after 30 s the listing is still going on, after 60 s it is not."""
+    """Ten images a second; after 30 s the listing is still going on, after 60 s it is not, and then nothing is."""
     stream = io.StringIO()
     workload = SimpleNamespace(total=400, is_complete=False)
     with Messages(log_format, "r1", stream).progress("counting", workload) as advance:
@@ -35,6 +35,8 @@ def counting(clock, log_format):
         workload.total, workload.is_complete = 1000, True
         advance(300)
         advance.tell()
+        clock.seconds += 30
+        advance.tell()
     return stream.getvalue().splitlines()
 
 
@@ -43,6 +45,7 @@ def test_plain_lines_say_how_far_it_is(clock):
     assert [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ ", "", line) for line in lines] == [
         "counting: 300 of at least 400, 10/s, about 10 s left",
         "counting: 600 of 1,000, 10/s, about 40 s left",
+        "counting: 600 of 1,000, 7/s; nothing since the last line",
     ]
 
 
@@ -62,7 +65,7 @@ def test_a_line_comes_every_thirty_seconds_also_when_nothing_gets_done(monkeypat
 
 
 def test_the_same_as_json(clock):
-    first, second = (json.loads(line) for line in counting(clock, "json"))
+    first, second, _ = (json.loads(line) for line in counting(clock, "json"))
     assert first["run_id"] == second["run_id"] == "r1"
     assert (second["done"], second["total"], second["per_second"]) == (600, 1000, 10.0)
 
