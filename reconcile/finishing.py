@@ -109,9 +109,9 @@ def _warn_of_strangers(results: Results, summary: Summary, messages: Messages) -
     """Say so where hardly any photo and record are of the same bin: the few may be so by chance."""
     alone = min(summary.totals["no_record"], summary.totals["no_image"])
     if 0 < summary.compared < _FEW * (summary.compared + alone):
-        messages.warn(
-            f"only {summary.compared:,} bins have a photo and a record; do the ids agree? {_unmatched(results)}"
-        )
+        bins = "bin" if summary.compared == 1 else "bins"
+        said = f"only {summary.compared:,} {bins} could be compared; do the ids of photos and records agree?"
+        messages.warn(f"{said} {_unmatched(results)}")
 
 
 def _unmatched(results: Results) -> str:

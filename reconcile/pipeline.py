@@ -181,7 +181,7 @@ def _read_records(places: Places, records: Backlog, summary: Summary, messages: 
 
 
 def _name_invalid_rows(night: Night, table: str, messages: Messages) -> None:
-    """Say how many records a table has, and which of its rows are none."""
+    """Say how many records were taken from a table, and which of its rows are none."""
     invalid = 0
     with messages.naming("rows", "records") as complain:
         for key, reason in night.invalid_rows():
@@ -189,7 +189,7 @@ def _name_invalid_rows(night: Night, table: str, messages: Messages) -> None:
             invalid += 1
     rows = night.table_rows
     messages.say(
-        f"{rows:,} records in {table}, {invalid:,} of them invalid", stage="records", read=rows, invalid=invalid
+        f"{rows:,} records taken from {table}, {invalid:,} of them invalid", stage="records", read=rows, invalid=invalid
     )
 
 

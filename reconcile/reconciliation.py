@@ -167,11 +167,11 @@ class Night:
 
     @property
     def table_rows(self) -> int:
-        """How many rows the table of records has."""
-        return len(self._database.table("source_rows"))
+        """How many rows of the table of records are taken."""
+        return len(self._database.sql(self._records_text))
 
     def invalid_rows(self) -> Iterator[tuple[str, str]]:
-        """The rows of the table of records that are no record: which, as a person finds it, and why."""
+        """Those of them that are no record: which, as a person finds it, and why."""
         found = self._database.execute(
             f"SELECT record_key, reason FROM ({self._records_text}) WHERE reason IS NOT NULL"
         )

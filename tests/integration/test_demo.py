@@ -62,6 +62,13 @@ def test_the_sample_is_the_same_every_time(tmp_path):
     assert [(tmp_path / "a" / file).stat().st_mtime_ns for file in files] == made, "what was recounted stays so"
 
 
+def test_what_is_wrong_on_purpose_is_wrong_where_a_photo_can_show_it(tmp_path):
+    write_sample_bucket(tmp_path, 120)
+    records = {number: json.loads((tmp_path / f"metadata/{number:05d}.json").read_text()) for number in range(10, 16)}
+    # Two or three more than there are: of 9 and more, it could be 6 or more that there are.
+    assert all(record["EXPECTED_QUANTITY"] <= 8 for record in records.values())
+
+
 def screen(done):
     return {line.split()[1]: line.split()[0] for line in done.stdout.splitlines()}
 
@@ -129,9 +136,12 @@ def test_doctor_without_a_bucket_still_tells_of_the_rest(grey_model):
     assert set(screen(done)) == {"reconcile", "libraries", "providers", "model", "bucket", "output"}
 
 
-def test_doctor_without_credentials(grey_model, monkeypatch):
+def test_doctor_without_credentials(grey_model, tmp_path, monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     done = reconcile("doctor", "--bucket", "w", "--model", grey_model)
     assert done.returncode == 1
     assert "FAIL  bucket     no AWS credentials found for s3://w; set AWS_ACCESS_KEY_ID" in done.stdout
+    (tmp_path / "photos").mkdir()
+    done = reconcile("doctor", "--bucket", "photos", "--model", grey_model)
+    assert "(for the folder of that name say ./photos)" in done.stdout

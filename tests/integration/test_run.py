@@ -173,8 +173,8 @@ def test_ids_that_hardly_meet_are_told(grey_model, tmp_path):
     )
     done = reconcile("run", "--bucket", bucket, "--model", grey_model, "--out", "out", "--records", "excel.csv")
     assert done.returncode == 0, done.stderr
-    said = "only 1 bins have a photo and a record; do the ids agree? photos such as 00001, records such as 1"
-    assert f"warning: {said}\n" in done.stderr
+    said = "only 1 bin could be compared; do the ids of photos and records agree?"
+    assert f"warning: {said} photos such as 00001, records such as 1\n" in done.stderr
 
 
 def test_rows_of_a_table_that_are_no_record_are_named(warehouse, grey_model, tmp_path):
@@ -183,7 +183,10 @@ def test_rows_of_a_table_that_are_no_record_are_named(warehouse, grey_model, tmp
     assert done.returncode == 0, done.stderr
     assert "warning: stock.csv row 3: the expected quantity is no number: many\n" in done.stderr
     assert "warning: stock.csv row 4: no bin id in row 4\n" in done.stderr
-    assert "4 records in stock.csv, 2 of them invalid\n" in done.stderr
+    assert "4 records taken from stock.csv, 2 of them invalid\n" in done.stderr
+    limited = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "few", "--records", "stock.csv",
+                        "--limit", 1)  # fmt: skip
+    assert "1 records taken from stock.csv, 0 of them invalid\n" in limited.stderr, "those of other bins are not asked"
 
 
 def test_the_endpoint_may_come_from_the_environment_as_with_the_aws_cli(s3, warehouse, grey_model):

@@ -92,3 +92,12 @@ def test_a_run_that_s3_keeps_waiting_is_interrupted_at_once(warehouse, grey_mode
         _, told = process.communicate(timeout=25)  # S3's own patience is longer
     assert process.returncode == 130
     assert last_line(told).startswith("reconcile: interrupted; what was done is kept")
+
+
+def test_a_server_that_answered_and_falls_silent_is_not_taken_for_a_wrong_address(warehouse, monkeypatch):
+    monkeypatch.setattr(retries, "BUDGET_SECONDS", 0.2)
+    with faulty_proxy(warehouse.endpoint_url) as proxy:
+        bucket = open_bucket("warehouse", S3Access(proxy.url))
+        assert sum(map(len, bucket.pages("bin-images/"))) == 40
+    with pytest.raises(ReconcileError, match=r"cannot write .*: no answer any more; is S3 up, and the network\?"):
+        bucket.put("report.html", b"too late")
