@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,9 +14,6 @@ from reconcile.commands.endings import INTERRUPTED, telling_of_a_stop
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.messages import Messages
 from reconcile.precision import Precision
-
-if TYPE_CHECKING:
-    from reconcile.training.recipe import Recipe
 
 FROM_SAGEMAKER = "Environment variables are those that SageMaker sets."
 
@@ -91,13 +88,15 @@ def train(
     recipe = recipe or _sent_recipe() or resource("models", "recipe.toml")
     read = read_recipe(recipe)
     messages = Messages("text")
-    start = _start(recipe, read)
     if out is None and _SAGEMAKER_CHECKPOINTS.is_dir():
         # What lies there is copied to S3 all the time, which is no place for a cache.
         out, cache = _SAGEMAKER_CHECKPOINTS, cache or Path(gettempdir(), "reconcile-cache")
     out = out or Path("training")
+    from reconcile.training.checkpoint import LAST
     from reconcile.training.export import export
     from reconcile.training.train import train
+
+    start = None if resume and (out / LAST).exists() else _start(recipe, read.start_from)
 
     with telling_of_a_stop(messages):
         best = train(data, read, out, messages, validation=validation, start=start, cache=cache, resume=resume)
@@ -110,15 +109,15 @@ def train(
             export(best, data, files, messages.say, validation=validation, cache=cache)
 
 
-def _start(recipe: Path, read: Recipe) -> Path | None:
-    """The model that a recipe starts from.
+def _start(recipe: Path, start_from: str | None) -> Path | None:
+    """The model that a recipe starts from. A training that goes on needs none: its checkpoint has been further.
 
     Raises:
         UsageError: it is not there, which is better said before an hour of reading photos.
     """
-    if not read.start_from:
+    if not start_from:
         return None
-    start = recipe.parent / read.start_from
+    start = recipe.parent / start_from
     if not start.is_file():
         raise UsageError(f"{recipe}: start_from: there is no {start.absolute()}; the path is seen from the recipe")
     return start
@@ -142,7 +141,7 @@ def tune(
 
     recipe = recipe or resource("models", "recipe.toml")
     read = read_recipe(recipe)
-    start = _start(recipe, read)
+    start = _start(recipe, read.start_from)
     messages = Messages("text")
     with telling_of_a_stop(messages):
         best = tune(data, read, out, trials, messages, validation=validation, start=start)

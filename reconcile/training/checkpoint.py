@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from reconcile.training.recipe import Recipe
 
+LAST = "last.pt"
+"""The checkpoint that a training goes on from."""
+
 
 def save(state: dict[str, Any], recipe: Recipe, data_fingerprint: str, path: Path) -> None:
     """Write beside, then rename."""

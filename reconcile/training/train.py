@@ -159,7 +159,7 @@ class _Training:
         self.recipe, self.place, self.cache = recipe, place, cache
         self.data_fingerprint = data_fingerprint
         self.labels = recipe.count_labels
-        self.last, self.best = out / "last.pt", out / "best.pt"
+        self.last, self.best = out / checkpoint.LAST, out / "best.pt"
         self.network = CountNetwork(len(self.labels.names)).to(place.device).to(memory_format=torch.channels_last)
         self.module: nn.Module = self.network
         """The network, or what keeps it the same in several processes."""

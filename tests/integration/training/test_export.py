@@ -142,6 +142,9 @@ def test_a_recipe_may_start_from_an_exported_model_with_other_labels(exported, p
     (tmp_path / "recipe.toml").write_text(ONE_EPOCH.replace('"3+"]', '"3", "4"]\nstart_from = "int8.onnx"'))
     done = reconcile("train", "--data", photos, "--recipe", "recipe.toml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    (tmp_path / "int8.onnx").unlink()
+    done = reconcile("train", "--data", photos, "--recipe", "recipe.toml", "--export-to", "models", cwd=tmp_path)
+    assert done.returncode == 0, "it goes on from its own checkpoint: " + done.stderr
     (tmp_path / "int8.onnx").write_bytes(b"no model")
     done = reconcile("train", "--data", photos, "--recipe", "recipe.toml", "--no-resume", cwd=tmp_path)
     assert done.returncode == 1
