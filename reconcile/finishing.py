@@ -16,7 +16,7 @@ from reconcile.judging import Judge
 from reconcile.report import render_report
 from reconcile.results import Results
 from reconcile.summary import EXIT_FAILED, Summary
-from reconcile.verdicts import last_recounts, recounts_for
+from reconcile.verdicts import last_recounts, latest_verdicts, recounts_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,14 +73,15 @@ def _judge(
 ) -> LearnedErrors:
     """Learn from the recounts so far, then judge and rank every bin."""
     card = places.engine.model.card
-    recounts = recounts_for(card.labels, verdicts, work)
+    latest = latest_verdicts(verdicts, work)
+    recounts = recounts_for(card.labels, latest)
     errors = learn_errors(ErrorModel(rate=settings.record_error_rate), recounts, card.labels)
     judge = Judge(card.labels, card.class_prior, errors, settings.tolerance)
     mix = night.reconcile(work / "reconciled.parquet", judge, settings.rank_by)
     summary.mix = None if mix is None else [round(float(share), 5) for share in mix]
     summary.class_prior = list(card.class_prior)
     summary.learned_from = 0 if recounts is None else len(recounts.found)
-    found = last_recounts(summary.bucket, verdicts, work)
+    found = last_recounts(summary.bucket, latest)
     summary.recounts = None if found is None else found.as_dict()
     return errors
 
@@ -107,7 +108,8 @@ def _sum_up(settings: Settings, results: Results, errors: LearnedErrors, summary
 
 def _warn_of_strangers(results: Results, summary: Summary, messages: Messages) -> None:
     """Say so where hardly any photo and record are of the same bin: the few may be so by chance."""
-    alone = min(summary.totals["no_record"], summary.totals["no_image"])
+    # With --limit, records of other bins were not taken.
+    alone = summary.without_record if summary.is_limited else min(summary.without_record, summary.totals["no_image"])
     if 0 < summary.compared < _FEW * (summary.compared + alone):
         bins = "bin" if summary.compared == 1 else "bins"
         said = f"only {summary.compared:,} {bins} could be compared; do the ids of photos and records agree?"
@@ -115,10 +117,9 @@ def _warn_of_strangers(results: Results, summary: Summary, messages: Messages) -
 
 
 def _unmatched(results: Results) -> str:
-    """A photo without a record and a record without a photo, side by side."""
+    """A photo without a record and a record without a photo, side by side; of records, there may be none to show."""
     photo, record = results.table("unmatched").iloc[0]
-    records = f"records such as {record}" if isinstance(record, str) else "no records at all"
-    return f"photos such as {photo}, {records}"
+    return f"photos such as {photo}" + (f", records such as {record}" if isinstance(record, str) else " have no record")
 
 
 @contextmanager

@@ -209,7 +209,7 @@ class S3Bucket:
             return f"cannot {verb} {where}: the connection broke off or went silent in the middle of an answer"
         if "error sending request" in text or "HTTP error" in text:
             if self._retries.has_answered:
-                return f"cannot {verb} {where}: no answer any more; is S3 up, and the network?"
+                return f"cannot {verb} {where}: no answer this time; is S3 up, and the network?"
             return f"cannot {verb} {where}: no answer; check --endpoint-url, --region and the network"
         return f"cannot {verb} {where}: {_without_body(text)[:300]}"
 

@@ -49,7 +49,7 @@ class Summary:
     totals: dict[str, int] = field(default_factory=dict)
     """Rows of each status; they add up to `rows`."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Wall-clock time of each stage."""
+    """Wall-clock time of each stage; of records, what it took beyond counting, beside which they are read."""
     images_per_second: float | None = None
     """Of the images counted in this run; None where there were none."""
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Summary:
     bins: int = 0
     """Different bin ids; `rows` also counts older photos of the same bin."""
     older_photos: int = 0
-    """Photos of bins that have a newer one; they are among those without a record of their own."""
+    """Photos that could be read, of bins that have a newer one; their status is no_record, too."""
     photos_counted: int = 0
     """Photos with a count, from this run or before."""
     queued: int = 0
@@ -116,6 +116,16 @@ class Summary:
         return sum(self.totals[status] for status in ("match", "short", "over"))
 
     @property
+    def without_record(self) -> int:
+        """Photos of bins that have no record; older photos of a bin are not held against one."""
+        return self.totals["no_record"] - self.older_photos
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether records of other bins than those photographed were left out."""
+        return "limit" in self.parameters
+
+    @property
     def discrepant(self) -> int:
         """Bins whose count and record differ."""
         return self.totals["short"] + self.totals["over"]
@@ -131,9 +141,7 @@ class Summary:
         if unreadable > max_unreadable * self.images + _ROUNDING:
             self.exit_code = EXIT_UNREADABLE
             self.exit_reason = f"{unreadable} of {self.images} images were unreadable, more than {max_unreadable:.1%}"
-        elif (
-            self.compared == 0 and self.totals["no_record"] and (self.totals["no_image"] or "limit" in self.parameters)
-        ):
+        elif self.compared == 0 and self.without_record and (self.totals["no_image"] or self.is_limited):
             self.exit_code = EXIT_FAILED
             self.exit_reason = "no photo and record are of the same bin"
         elif alarm is not None and self.discrepant and self.discrepant >= alarm * self.compared - _ROUNDING:

@@ -29,7 +29,7 @@ from reconcile.store import RUN_ID_FORM, VERDICTS_SCHEMA
 from reconcile.verdict_file import read_verdict_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -230,16 +230,31 @@ def verdict_csv(output: Output, work: Path) -> tuple[int, bytes]:
     return len(table), codecs.BOM_UTF8 + table.to_csv(index=False).encode()
 
 
-def recounts_for(labels: CountLabels, paths: Sequence[str], work: Path) -> Recounts | None:
+def latest_verdicts(paths: Sequence[str], work: Path) -> list[dict[str, Any]]:
+    """The last verdict on each photo, as rows of sql/latest_verdicts.sql.
+
+    Args:
+        paths: the Parquet parts of verdicts.
+        work: a folder for DuckDB.
+
+    Raises:
+        ReconcileError: one of them cannot be read.
+    """
+    if not paths:
+        return []
+    with _database(paths, work) as database:
+        found: list[dict[str, Any]] = database.table("latest_verdicts").to_arrow_table().to_pylist()
+    return found
+
+
+def recounts_for(labels: CountLabels, latest: Sequence[Mapping[str, Any]]) -> Recounts | None:
     """What the error model can learn from: the last verdict on each photo, as far as these labels go.
 
     Args:
         labels: of the model in use; verdicts on what another set of labels said are left out.
-        paths: the Parquet parts of verdicts.
-        work: a folder for DuckDB.
+        latest: verdicts.
     """
-    table = _latest(paths, work)
-    rows = [row for row in table.to_pylist() if tuple(row["labels"]) == labels.names]
+    rows = [row for row in latest if tuple(row["labels"]) == labels.names]
     places = [(labels.index_of(row["expected_quantity"]), labels.index_of(row["true_count"])) for row in rows]
     kept = [place for place, (expected, found) in enumerate(places) if expected is not None and found is not None]
     if not kept:
@@ -249,10 +264,9 @@ def recounts_for(labels: CountLabels, paths: Sequence[str], work: Path) -> Recou
     return Recounts(probabilities, expected, found)
 
 
-def last_recounts(bucket: str, paths: Sequence[str], work: Path) -> RecountsFound | None:
+def last_recounts(bucket: str, latest: Sequence[Mapping[str, Any]]) -> RecountsFound | None:
     """What was found in the queue of the last run over `bucket` that was recounted; None if none was."""
-    found = _latest(paths, work).to_pylist()
-    rows = [row for row in found if row["p_wrong"] is not None and row["bucket"] == bucket]
+    rows = [row for row in latest if row["p_wrong"] is not None and row["bucket"] == bucket]
     if not rows:
         return None
     newest = max(rows, key=lambda row: (row["run_started_at"], row["run_id"]))["run_id"]
@@ -266,11 +280,6 @@ def last_recounts(bucket: str, paths: Sequence[str], work: Path) -> RecountsFoun
         by_label += labels.index_of(row["true_count"]) != labels.index_of(row["expected_quantity"])
     ends = round(expected.low), round(expected.high)
     return RecountsFound(newest, len(rows), len(wrong), by_label, expected.value, *ends)
-
-
-def _latest(paths: Sequence[str], work: Path) -> pa.Table:
-    with _database(paths, work) as database:
-        return database.table("latest_verdicts").to_arrow_table()
 
 
 @contextmanager

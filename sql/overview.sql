@@ -1,13 +1,13 @@
 -- A row, the only one: how much of what there is in this night.
 --   photos_counted  photos that the model could count
---   older_photos    photos of bins that have a newer one, which is the one that is compared
+--   older_photos    photos of bins that have a newer one, which is the one that is compared; those that could be read
 --   queued          bins that a recount could tell something of
 --   agreeing        covered bins of which photo and record give the same label
 --   covered         compared bins whose record the model's labels reach: of the others a photo says nothing
 SELECT
     count(DISTINCT bin_id) AS bins,
     count(*) FILTER (predicted_count IS NOT NULL) AS photos_counted,
-    count(*) FILTER (is_older_photo) AS older_photos,
+    count(*) FILTER (is_older_photo AND status = 'no_record') AS older_photos,
     count(*) FILTER (recount_rank IS NOT NULL) AS queued,
     count(*) FILTER (status IN ('match', 'short', 'over') AND p_wrong IS NOT NULL) AS covered,
     count(*) FILTER (difference = 0 AND p_wrong IS NOT NULL) AS agreeing

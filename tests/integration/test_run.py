@@ -177,16 +177,44 @@ def test_ids_that_hardly_meet_are_told(grey_model, tmp_path):
     assert f"warning: {said} photos such as 00001, records such as 1\n" in done.stderr
 
 
+def test_ids_that_hardly_meet_are_told_of_a_first_try_too(grey_model, tmp_path):
+    bucket = write_bucket(tmp_path / "w", {f"{n:05d}": (1, None) for n in range(1, 21)})
+    (tmp_path / "excel.csv").write_text(
+        "bin_id,expected_quantity\n00007,1\n" + "".join(f"{n},1\n" for n in range(1, 21))
+    )
+    arguments = ["--bucket", bucket, "--model", grey_model, "--out", "out", "--records", "excel.csv"]
+    done = reconcile("run", *arguments, "--limit", 15)
+    assert done.returncode == 0, done.stderr
+    said = "only 1 bin could be compared; do the ids of photos and records agree? photos such as 00001 have no record"
+    assert f"warning: {said}\n" in done.stderr
+
+
+def test_older_photos_are_no_photos_without_a_record(grey_model, tmp_path):
+    bucket = write_bucket(tmp_path / "w", {"A1": (1, 1)} | {f"B{n}": (None, 1) for n in range(9)})
+    for age in range(1, 12):
+        older = bucket / "bin-images" / str(age)
+        older.mkdir()
+        (older / "A1.jpg").write_bytes(grey_photo(2) if age > 1 else b"damaged")
+        os.utime(older / "A1.jpg", (0, 10**9 - age))
+    done = reconcile("run", "--bucket", bucket, "--model", grey_model, "--out", "out", "--max-unreadable", "100%")
+    assert done.returncode == 0, done.stderr
+    assert "do the ids" not in done.stderr
+    summary, rows = results(tmp_path / "out")
+    assert (rows["status"] == "no_record").sum() == summary["older_photos"] == 10
+    [report] = (tmp_path / "out").rglob("report.html")
+    assert re.search(r"photos without a record</dt>\s*<dd[^>]*>0</dd>\s*<dd[^>]*>and 10 older ones", report.read_text())
+
+
 def test_rows_of_a_table_that_are_no_record_are_named(warehouse, grey_model, tmp_path):
     (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n00001,2\n00002,many\n,4\n00003,1\n")
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "stock.csv")
     assert done.returncode == 0, done.stderr
     assert "warning: stock.csv row 3: the expected quantity is no number: many\n" in done.stderr
     assert "warning: stock.csv row 4: no bin id in row 4\n" in done.stderr
-    assert "4 records taken from stock.csv, 2 of them invalid\n" in done.stderr
+    assert "4 rows taken from stock.csv, 2 of them no record\n" in done.stderr
     limited = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "few", "--records", "stock.csv",
                         "--limit", 1)  # fmt: skip
-    assert "1 records taken from stock.csv, 0 of them invalid\n" in limited.stderr, "those of other bins are not asked"
+    assert "1 rows taken from stock.csv, 0 of them no record\n" in limited.stderr, "those of other bins are not asked"
 
 
 def test_the_endpoint_may_come_from_the_environment_as_with_the_aws_cli(s3, warehouse, grey_model):
@@ -231,7 +259,7 @@ def test_a_first_try_where_no_record_is_found_fails_in_one_line(warehouse, grey_
     done = reconcile("run", *arguments, "--limit", 3)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    assert "no photo and record are of the same bin: photos such as 00001, no records at all" in last
+    assert "no photo and record are of the same bin: photos such as 00001 have no record" in last
 
 
 def test_value_without_known_costs_is_said(warehouse, grey_model, tmp_path):

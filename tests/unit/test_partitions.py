@@ -65,7 +65,8 @@ def written(tmp_path_factory):
     for name, rows, schema in (
         ("counts", counts, COUNTS_SCHEMA), ("records", records, RECORDS_SCHEMA), ("verdicts", verdicts, VERDICTS_SCHEMA)
     ):  # fmt: skip
-        pq.write_table(pa.Table.from_pylist(rows, schema), folder / f"{name}.parquet")
+        for number in range(3):
+            pq.write_table(pa.Table.from_pylist(rows[number::3], schema), folder / f"{name}-{number}.parquet")
     stock = pd.DataFrame(
         {"bin_id": [*bins[:-9], " 00007 ", ""], "expected_quantity": [number % 8 for number in range(BINS - 7)]}
     )
@@ -76,8 +77,11 @@ def written(tmp_path_factory):
 def night_of(written, work, bins_at_once: int, form: str, rank_by: str) -> pd.DataFrame:
     folder, images, record_keys = written
     work.mkdir()
-    night = Night(work, LABELS, [str(folder / "counts.parquet")], [str(folder / "records.parquet")], bins_at_once)
-    night.use_verdicts([str(folder / "verdicts.parquet")])
+    counts, records, verdicts = (
+        [str(path) for path in sorted(folder.glob(f"{name}-*.parquet"))] for name in ("counts", "records", "verdicts")
+    )
+    night = Night(work, LABELS, counts, records, bins_at_once)
+    night.use_verdicts(verdicts)
     costs = [{"asin": f"B{number}", "unit_cost": 1.0 + number} for number in range(5)]
     night.use_costs(pa.Table.from_pylist(costs, COSTS_SCHEMA))
     list(night.new_images([images], None))

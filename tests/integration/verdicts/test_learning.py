@@ -11,7 +11,7 @@ from reconcile.discrepancy import ErrorModel, p_wrong, truth_given_photo_and_rec
 from reconcile.error_learning import learn_errors
 from reconcile.label_shift import under_another_mix
 from reconcile.labels import CountLabels
-from reconcile.verdicts import last_recounts, recounts_for
+from reconcile.verdicts import last_recounts, latest_verdicts, recounts_for
 from tests.conftest import reconcile, write_bucket
 from tests.integration.verdicts.shelf import fill_in, queue, results, taken
 
@@ -69,9 +69,10 @@ def test_what_a_night_with_another_mix_teaches_is_what_it_was_judged_by(tmp_path
     assert taken("v.csv").startswith("1,200 verdicts taken")
 
     parts = [str(path) for path in (tmp_path / "out" / "verdicts").iterdir()]
-    learned = learn_errors(ErrorModel(0.03), recounts_for(labels, parts, tmp_path), labels)
+    latest = latest_verdicts(parts, tmp_path)
+    learned = learn_errors(ErrorModel(0.03), recounts_for(labels, latest), labels)
     actual = (record != truth).mean()
     assert learned.model.rate == pytest.approx(actual, rel=0.25)
-    last = last_recounts("b", parts, tmp_path)
+    last = last_recounts("b", latest)
     assert (last.recounted, last.wrong) == (1200, (record != truth)[first].sum())
-    assert last_recounts("another bucket", parts, tmp_path) is None
+    assert last_recounts("another bucket", latest) is None

@@ -17,14 +17,18 @@ def night_of(tmp_path):
     opened = []
 
     def build(images: list[StoredObject], counts: list[dict], records: list[dict]) -> Night:
-        counts_part, records_part = tmp_path / "counts.parquet", tmp_path / "records.parquet"
+        counts_part = tmp_path / "counts.parquet"
         pq.write_table(pa.Table.from_pylist(counts, COUNTS_SCHEMA), counts_part)
-        pq.write_table(pa.Table.from_pylist(records, RECORDS_SCHEMA), records_part)
-        night = Night(tmp_path, LABELS, [str(counts_part)], [str(records_part)])
+        # One after the other in two parts, so that a row's number says nothing without its file's.
+        record_parts = [tmp_path / f"records-{number}.parquet" for number in range(2)]
+        for number, part in enumerate(record_parts):
+            pq.write_table(pa.Table.from_pylist(records[number::2], RECORDS_SCHEMA), part)
+        night = Night(tmp_path, LABELS, [str(counts_part)], [str(part) for part in record_parts])
         opened.append(night)
         for _ in night.new_images([images], None):
             pass
-        for _ in night.new_records([[stored(row["record_key"]) for row in records]], only_of_images=False):
+        listed = [stored(key) for key in dict.fromkeys(row["record_key"] for row in records)]
+        for _ in night.new_records([listed], only_of_images=False):
             pass
         night.use_json_records()
         return night
