@@ -20,7 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from reconcile.bucket import PAGE, FetchError, StoredObject
-from reconcile.counting import PART_ROWS
+from reconcile.part_writing import PART_ROWS
 from reconcile.store import COUNTS_SCHEMA, ITEM_TYPE, RECORDS_SCHEMA
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.scaling_figures import FIGURES, known
 from reconcile.cores import FETCHES_A_CORE, MOST_FETCHES
-from reconcile.counting import PART_ROWS, PART_SECONDS
+from reconcile.part_writing import PART_ROWS, PART_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from reconcile.bucket import S3Access, open_bucket
@@ -41,6 +41,10 @@ class Costs:
     """The model, with all its sessions at work at once, as in a run."""
     record: float
     """Fetching and reading the record, the server's part included."""
+
+    def mean_with(self, other: Costs) -> Costs:
+        """Of two measurements, the mean of each stage."""
+        return Costs(*((one + two) / 2 for one, two in zip(astuple(self), astuple(other), strict=True)))
 
     def limit(self, cores: int, *, records: bool) -> float:
         """Images a second that `cores` cannot exceed.

@@ -61,8 +61,12 @@ def check() -> None:
 def postponed() -> Iterator[None]:
     """Within, a signal is only remembered, for a caller who asks when it suits; a second Ctrl-C stops at once.
 
-    A second SIGTERM does not: whoever starts several processes may pass it on twice.
+    A second SIGTERM does not: whoever starts several processes may pass it on twice. In another thread than the main
+    one there is nothing to postpone: signals never come there.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def remember(number: int, _: object) -> None:

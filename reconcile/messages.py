@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rich.progress import Progress
+
     from reconcile.config import LogFormat
 
 LINE_EVERY_SECONDS = 30.0
@@ -40,6 +42,7 @@ class Messages:
         self._json = log_format == "json"
         self._run_id = run_id
         self._own_stream = stream
+        self._shown: Progress | None = None
 
     @property
     def _stream(self) -> TextIO:
@@ -98,18 +101,53 @@ class Messages:
         yield name
         more = 0 if self._json else named - NAMED_IN_TEXT
         if more > 0:
-            self.warn(f"{more:,} more {what} could not be read; reconciled.parquet says of each why")
+            self.warn(f"{more:,} more {what} could not be read; reconciled.parquet says why")
 
     @contextmanager
     def progress(self, what: str, workload: Workload, **fields: Any) -> Iterator[Advance]:
         """Show how far `what` has come; the object yielded is called with the number of things just done."""
         if not self._json and self._stream.isatty():
-            with _bar(what, workload) as advance:
-                yield advance
+            with self._bars() as bars:
+                yield _bar(bars, what, workload)
         else:
             lines = _Lines(self, what, workload, fields)
             with lines:
                 yield lines
+
+    @contextmanager
+    def _bars(self) -> Iterator[Progress]:
+        """What shows bars; a terminal has room for one such thing, and it for several bars."""
+        if self._shown is not None:
+            yield self._shown
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True)) as self._shown:
+            try:
+                yield self._shown
+            finally:
+                self._shown = None
+
+
+def _bar(bars: Progress, what: str, workload: Workload) -> Advance:
+    started, finished = time.monotonic(), 0
+    task = bars.add_task(what, total=None, rate="")
+
+    def advance(done: int) -> None:
+        nonlocal finished
+        finished += done
+        rate = f"{finished / max(time.monotonic() - started, 1e-9):.0f}/s"
+        bars.update(task, completed=finished, total=workload.total, rate=rate)
+
+    return advance
 
 
 def printable(text: str) -> str:
@@ -163,30 +201,6 @@ class _Lines:
             per_second=round(rate, 1),
             **self._fields,
         )
-
-
-@contextmanager
-def _bar(what: str, workload: Workload) -> Iterator[Advance]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    started = time.monotonic()
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(what, total=None, rate="")
-
-        def advance(done: int) -> None:
-            finished = progress.tasks[0].completed + done
-            rate = f"{finished / max(time.monotonic() - started, 1e-9):.0f}/s"
-            progress.update(task, completed=finished, total=workload.total, rate=rate)
-
-        yield advance
 
 
 def _duration(seconds: float) -> str:

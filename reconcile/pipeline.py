@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from reconcile.bucket import bring_file
 from reconcile.costs import read_costs
-from reconcile.counting import read_records
 from reconcile.errors import ReconcileError
 from reconcile.finishing import finish
 from reconcile.interruption import Interrupted
@@ -16,6 +16,7 @@ from reconcile.lock import locked
 from reconcile.night_listing import NightListing, told
 from reconcile.places import Places, open_places, s3_access
 from reconcile.reconciliation import Night
+from reconcile.record_reading import RecordReading
 from reconcile.summary import Summary
 from reconcile.verdicts import FOLDER
 from reconcile.work_folder import work_folder
@@ -123,14 +124,17 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
             listing.need_photos(images)
             if settings.records is None and not is_limited:
                 listing.need_records(records)
-            taken = _count(settings, places, images, summary, messages)
+            reading = _reading_records(places, records, summary, messages)
+            with reading if settings.records is None and not is_limited else nullcontext():
+                taken = _count(settings, places, images, summary, messages)
             summary.images = night.image_count
             summary.already_counted = summary.images - taken
             if settings.records is None:
                 if is_limited:  # which records are wanted is known only now
                     listed = night.new_records(listing.records(), only_of_images=True)
                     records.fill(told(listed, "records", messages))
-                _read_records(places, records, summary, messages)
+                    with _reading_records(places, records, summary, messages):
+                        pass
                 night.use_json_records()
             else:
                 _name_invalid_rows(night, settings.records, messages)
@@ -145,11 +149,14 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
 def _count(settings: Settings, places: Places, images: Backlog, summary: Summary, messages: Messages) -> int:
     """Count, and say how many images were taken, unreadable ones included."""
     with (
-        _telling_of_a_stop("photos counted", "count", images, messages),
         messages.naming("photos", "count") as complain,
         messages.progress("counting", images, stage="count") as advance,
     ):
-        counted = places.engine.count(places.bucket, images, places.output, advance, complain)
+        try:
+            counted = places.engine.count(places.bucket, images, places.output, advance, complain)
+        except Interrupted as stop:
+            _tell_of_a_stop("photos counted", "count", images, stop.kept, messages)
+            raise
     summary.counted, summary.seconds["count"] = counted.objects - counted.failed, round(counted.seconds, 2)
     if summary.counted:
         summary.images_per_second = round(counted.objects / counted.seconds, 1)
@@ -163,25 +170,35 @@ def _count(settings: Settings, places: Places, images: Backlog, summary: Summary
     return counted.objects
 
 
-def _read_records(places: Places, records: Backlog, summary: Summary, messages: Messages) -> None:
+@contextmanager
+def _reading_records(places: Places, records: Backlog, summary: Summary, messages: Messages) -> Iterator[None]:
+    """Read records while something else is done; at its end, wait for the rest."""
     with (
-        _telling_of_a_stop("records read", "records", records, messages),
         messages.naming("records", "records") as complain,
         messages.progress("reading records", records, stage="records") as advance,
     ):
-        read = read_records(places.bucket, records, places.output, advance, complain)
-    summary.seconds["records"] = round(read.seconds, 2)
+        reading = RecordReading(places.bucket, records, places.output, advance, complain)
+        try:
+            yield
+            waited = time.monotonic()
+            read = reading.wait()
+        except BaseException:
+            kept = reading.stop()
+            if kept is not None:
+                _tell_of_a_stop("records read", "records", records, kept, messages)
+            raise
+    summary.seconds["records"] = round(time.monotonic() - waited, 2)
     messages.say(
         f"{read.objects:,} new records read in {read.seconds:.1f} s, {read.failed:,} of them invalid",
         stage="records",
         read=read.objects,
         invalid=read.failed,
-        seconds=summary.seconds["records"],
+        seconds=round(read.seconds, 2),
     )
 
 
 def _name_invalid_rows(night: Night, table: str, messages: Messages) -> None:
-    """Say how many records were taken from a table, and which of its rows are none."""
+    """Say how many rows were taken from a table, and which of them are no record; several of a bin are for the join."""
     invalid = 0
     with messages.naming("rows", "records") as complain:
         for key, reason in night.invalid_rows():
@@ -189,15 +206,10 @@ def _name_invalid_rows(night: Night, table: str, messages: Messages) -> None:
             invalid += 1
     rows = night.table_rows
     messages.say(
-        f"{rows:,} records taken from {table}, {invalid:,} of them invalid", stage="records", read=rows, invalid=invalid
+        f"{rows:,} rows taken from {table}, {invalid:,} of them no record", stage="records", read=rows, invalid=invalid
     )
 
 
-@contextmanager
-def _telling_of_a_stop(what: str, stage: str, backlog: Backlog, messages: Messages) -> Iterator[None]:
-    try:
-        yield
-    except Interrupted as stop:
-        total = f"{backlog.total:,}" if backlog.is_complete else f"at least {backlog.total:,}"
-        messages.warn(f"stopped with {stop.kept:,} of {total} {what} and kept", stage=stage, kept=stop.kept)
-        raise
+def _tell_of_a_stop(what: str, stage: str, backlog: Backlog, kept: int, messages: Messages) -> None:
+    total = f"{backlog.total:,}" if backlog.is_complete else f"at least {backlog.total:,}"
+    messages.warn(f"stopped with {kept:,} of {total} {what} and kept", stage=stage, kept=kept)

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
     from reconcile.backlog import Backlog
     from reconcile.bucket import Bucket
-    from reconcile.counting import Work
     from reconcile.model import CountModel
+    from reconcile.part_writing import Work
     from reconcile.store import Output
 
 

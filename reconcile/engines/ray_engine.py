@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from reconcile import __version__
 from reconcile.channel import Channel, Stages
 from reconcile.counter import CPU_BATCH, GPU_BATCH
-from reconcile.counting import write_rows
 from reconcile.engines.ray_cluster import Cluster, quiet
 from reconcile.engines.ray_work import Source
 from reconcile.errors import ReconcileError
 from reconcile.model import default_model, read_model
+from reconcile.part_writing import write_rows
 from reconcile.store import COUNTS_SCHEMA
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from reconcile.backlog import Backlog
     from reconcile.bucket import Bucket, StoredObject
     from reconcile.config import Settings
-    from reconcile.counting import Work
     from reconcile.engines.ray_actors import Recipe, Room
     from reconcile.engines.ray_flow import Flow
     from reconcile.model import CountModel
+    from reconcile.part_writing import Work
     from reconcile.store import Output
 
 _NAMES = {"cpu": "CPU", "cuda": "CUDA", "tensorrt": "TensorRT"}

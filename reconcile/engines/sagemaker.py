@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconcile.bucket import is_folder
-from reconcile.counting import Work
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.interruption import Interrupted
 from reconcile.model import default_model, read_model
+from reconcile.part_writing import Work
 from reconcile.sagemaker import requests
 from reconcile.sagemaker.following import asking, follow, goes_on, why_it_failed
 from reconcile.sagemaker.ingestion import Ingestion

@@ -9,7 +9,7 @@ import threading
 import pandas as pd
 import pytest
 
-from reconcile import counting, interruption
+from reconcile import counting, fetching, interruption
 from reconcile.bucket import S3Access, open_bucket
 from reconcile.counter import load_counter
 from reconcile.counting import count_images
@@ -86,7 +86,7 @@ def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(out, grey_m
 @pytest.fixture
 def few_at_once(monkeypatch):
     """However many cores there are, most photos are still to be fetched when the first are counted."""
-    monkeypatch.setattr(counting, "fetches_in_flight", lambda: 4)
+    monkeypatch.setattr(fetching, "fetches_in_flight", lambda: 4)
     monkeypatch.setattr(counting, "available_cores", lambda: 2)
 
 

@@ -86,7 +86,7 @@ def test_objects_that_fail_are_named_a_few_to_a_person_all_to_a_machine():
             assert len(lines) == 50
         else:
             assert lines[7].endswith("Z warning: bin-images/7?.jpg: the object is empty")
-            assert lines[-1].endswith("warning: 30 more photos could not be read; reconciled.parquet says of each why")
+            assert lines[-1].endswith("warning: 30 more photos could not be read; reconciled.parquet says why")
 
 
 def test_a_log_that_cannot_be_written_stops_nobody():
@@ -133,3 +133,21 @@ def test_a_bar_on_a_terminal_shows_how_many_are_done(monkeypatch):
     assert "counting" in shown
     assert "150/200" in shown
     assert re.search(r"\r\x1b\[2K\d\d:\d\d:\d\d photos listed\r\n", shown), "above the bar, and not into it"
+
+
+def test_two_bars_stand_under_each_other(monkeypatch):
+    leader, follower = pty.openpty()
+    with os.fdopen(follower, "w") as terminal:
+        monkeypatch.setattr("sys.stderr", terminal)
+        monkeypatch.setenv("TERM", "xterm-256color")
+        told = Messages("text", "r1")
+        with told.progress("reading records", SimpleNamespace(total=40, is_complete=True)) as read:
+            with told.progress("counting", SimpleNamespace(total=200, is_complete=True)) as counted:
+                counted(150)
+                read(30)
+            told.say("photos counted")
+            read(10)
+    shown = everything_from(leader)
+    os.close(leader)
+    assert re.search(r"reading records [^\n]*40/40[^\n]*\n[^\n]*counting [^\n]*150/200", shown)
+    assert "photos counted\r\n" in shown

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from reconcile import counting, retries, s3_connection
+from reconcile import counting, fetching, retries, s3_connection
 from reconcile.bucket import S3Access, bring_file
 from reconcile.errors import ReconcileError
 from tests.conftest import grey_photo, write_bucket
@@ -89,7 +89,7 @@ def test_a_bucket_that_is_down_ends_the_run_and_keeps_what_was_counted(
     monkeypatch.setattr(retries, "BUDGET_SECONDS", 0.5)
     monkeypatch.setattr(s3_connection, "SILENCE_SECONDS", 5)  # the listing may be slow beside all that
     before, at_once = 100, 20
-    monkeypatch.setattr(counting, "fetches_in_flight", lambda: at_once)
+    monkeypatch.setattr(fetching, "fetches_in_flight", lambda: at_once)
     monkeypatch.setattr(counting, "available_cores", lambda: 2)  # so many decoders drop a batch that was not full
     with (
         faulty_proxy(warehouse.endpoint_url, Rule("GET /warehouse/bin-images", fault, after=before)) as proxy,

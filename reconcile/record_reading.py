@@ -1,0 +1,121 @@
+"""JSON records are read in threads of their own while photos are counted: where one waits, the other works."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, wait
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from reconcile import interruption
+from reconcile.bucket import FetchError
+from reconcile.channel import Background, Channel, Stages
+from reconcile.fetching import Fetched, fetch_all
+from reconcile.interruption import Interrupted
+from reconcile.part_writing import write_rows
+from reconcile.records import MAX_RECORD_BYTES, InvalidRecord, bin_id, read_abid_record
+from reconcile.retries import GRACE_SECONDS
+from reconcile.store import RECORDS_SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconcile.backlog import Backlog
+    from reconcile.bucket import Bucket
+    from reconcile.part_writing import Work
+    from reconcile.store import Output
+
+_LOOK_UP_SECONDS = 0.5
+
+
+class RecordReading:
+    """Reads every JSON record and writes it to `<out>/records/`, in the same way as images are counted."""
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        records: Backlog,
+        output: Output,
+        progress: Callable[[int], None],
+        complain: Callable[[str, str], None],
+    ) -> None:
+        """Begin.
+
+        Args:
+            bucket: where the records lie.
+            records: which to read; it may still be filling.
+            output: where the parts go.
+            progress: called with the number of records just read, by another thread.
+            complain: called with key and reason of each that could not be had or read, by another thread.
+        """
+        self._outcome: Future[Work] = Future()
+        self._stages = Stages()
+        fetched = fetch_all(self._stages, bucket, records, _check_size)
+        rows: Channel[list[dict[str, Any]]] = Channel(self._stages, 64, 1)
+        self._stages.start("read", 1, lambda _: _read(fetched, rows), rows)
+        Background("write-records", self._write, rows, output, progress, complain)
+
+    def _write(
+        self,
+        rows: Channel[list[dict[str, Any]]],
+        output: Output,
+        progress: Callable[[int], None],
+        complain: Callable[[str, str], None],
+    ) -> None:
+        try:
+            with self._stages:
+                read = write_rows(rows, output, "records", RECORDS_SCHEMA, progress, complain)
+            self._outcome.set_result(read)
+        except BaseException as error:  # it belongs to the thread that waits
+            self._outcome.set_exception(error)
+
+    def wait(self) -> Work:
+        """Wait for the last record.
+
+        Returns:
+            how many records there were, and how long they took; each has a row, read or with a reason.
+
+        Raises:
+            ReconcileError: the output cannot be written, or the listing broke.
+            KeyboardInterrupt: somebody asked this process to stop.
+        """
+        while not wait([self._outcome], _LOOK_UP_SECONDS).done:
+            interruption.check()
+        return self._outcome.result()
+
+    def stop(self) -> int | None:
+        """End early; what has been read is written first.
+
+        Returns:
+            how many records this was, where somebody asked this process to stop before all of them were read.
+        """
+        self._stages.stop()
+        if not wait([self._outcome], GRACE_SECONDS).done:
+            return None
+        error = self._outcome.exception()
+        return error.kept if isinstance(error, Interrupted) else None
+
+
+def _check_size(byte_count: int) -> None:
+    if byte_count > MAX_RECORD_BYTES:
+        raise InvalidRecord(
+            f"{byte_count / 2**20:.0f} MB, over the limit of {MAX_RECORD_BYTES // 2**20} MB for a record"
+        )
+
+
+def _read(fetched: Channel[Fetched], rows: Channel[list[dict[str, Any]]]) -> None:
+    for item in fetched:
+        row: dict[str, Any] = {
+            "record_key": item.stored.key,
+            "etag": item.stored.etag,
+            "bin_id": bin_id(item.stored.key),
+            "try_again": isinstance(item.error, FetchError),
+            "read_at": datetime.now(UTC),
+        }
+        try:
+            if item.error is not None:
+                raise item.error
+            record = read_abid_record(item.data)
+            row |= {"expected_quantity": record.expected_quantity, "items": record.items, "note": record.note}
+        except (FetchError, InvalidRecord) as error:
+            row["reason"] = str(error)
+        rows.put([row])
