@@ -19,7 +19,7 @@ from reconcile.counter import load_counter
 if TYPE_CHECKING:
     from benchmarks.machine import Server
 
-ROUNDS = 5
+ROUNDS = 3
 H100_TERAFLOPS, RESNET34_GIGAFLOPS_AT_224 = 989, 7.3
 """Dense fp16 of NVIDIA's data sheet (SXM); two operations for each of the 3.66 billion multiply-adds that torchvision's
 documentation gives."""

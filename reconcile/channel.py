@@ -82,13 +82,23 @@ class Channel(Generic[T]):
     for all stages, told of every item, cost more time than fetching did: each call woke every thread that waited.
     """
 
-    def __init__(self, stages: Stages, capacity: int, producers: int) -> None:
+    def __init__(self, stages: Stages, capacity: int, producers: int, lot: int = 1) -> None:
+        """Nothing is in it yet.
+
+        Args:
+            stages: that it joins.
+            capacity: items that wait in it at most.
+            producers: who end it when all of them have ended.
+            lot: so many places become free at a time, at most `capacity`. Producers that are far ahead then work in
+                bursts, where one of them would be woken for every item that is taken.
+        """
         self._stages = stages
         self._items: SimpleQueue[T | _End] = SimpleQueue()
         self._room: SimpleQueue[_End | None] = SimpleQueue()
         for _ in range(capacity):
             self._room.put(None)
         self._producers = producers
+        self._lot, self._freed = lot, 0
         self._lock = threading.Lock()
         self.is_over = False
         """Whether `nowait` came to the end."""
@@ -128,7 +138,7 @@ class Channel(Generic[T]):
             if isinstance(item, _End):
                 self._items.put(_END)
                 return
-            self._room.put(None)
+            self._free_a_place()
             yield item
 
     def nowait(self) -> T | None:
@@ -141,8 +151,17 @@ class Channel(Generic[T]):
             self._items.put(_END)
             self.is_over = True
             return None
-        self._room.put(None)
+        self._free_a_place()
         return item
+
+    def _free_a_place(self) -> None:
+        with self._lock:
+            self._freed += 1
+            if self._freed < self._lot:
+                return
+            self._freed = 0
+        for _ in range(self._lot):
+            self._room.put(None)
 
     def left(self) -> list[T]:
         """The items that are there already, for whoever ends early and wants nothing that was done to be lost."""

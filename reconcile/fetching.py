@@ -42,8 +42,9 @@ def fetch_all(stages: Stages, bucket: Bucket, objects: Backlog, check: Callable[
     """
     fetchers = fetches_in_flight()
     stages.on_stop(objects.stop)
-    listed: Channel[StoredObject] = Channel(stages, LISTED_AHEAD, 1)
-    fetched: Channel[Fetched] = Channel(stages, 2 * fetchers, fetchers)
+    # In bursts: requests that are made together cost us and the server less, and caches are the model's meanwhile.
+    listed: Channel[StoredObject] = Channel(stages, LISTED_AHEAD, 1, lot=LISTED_AHEAD // 2)
+    fetched: Channel[Fetched] = Channel(stages, 2 * fetchers, fetchers, lot=max(fetchers // 2, 1))
     stages.start("list", 1, lambda _: _list(objects, listed), listed)
     stages.start("fetch", fetchers, lambda _: _fetch(bucket, listed, fetched, check), fetched)
     return fetched

@@ -1,15 +1,17 @@
 """Stages end together: normally when the work is done, at once when one of them fails."""
 
 import threading
+import time
 
 import pytest
 
 from reconcile.channel import Channel, Stages, Stopped
 
 
-def test_everything_put_in_comes_out_once():
+@pytest.mark.parametrize("lot", [1, 2, 3])
+def test_everything_put_in_comes_out_once(lot):
     with Stages() as stages:
-        numbers: Channel[int] = Channel(stages, 3, 4)
+        numbers: Channel[int] = Channel(stages, 3, 4, lot)
         doubled: Channel[int] = Channel(stages, 2, 2)
         stages.start("make", 4, lambda worker: [numbers.put(worker * 100 + n) for n in range(100)], numbers)
         stages.start("double", 2, lambda _: [doubled.put(2 * number) for number in numbers], doubled)
@@ -29,6 +31,33 @@ def test_a_slow_consumer_holds_the_producer_back():
         stages.start("make", 1, make, numbers)
         for number in numbers:
             assert len(made) <= number + 1 + 5 + 1  # taken, waiting in the channel, and the one just put
+
+
+def test_producers_that_are_ahead_work_in_bursts():
+    made = []
+
+    def make(_):
+        for n in range(12):
+            numbers.put(n)
+            made.append(n)
+
+    def until(count):
+        for _ in range(3000):
+            if len(made) == count:
+                return
+            time.sleep(0.01)
+        raise AssertionError(made)
+
+    with Stages() as stages:
+        numbers: Channel[int] = Channel(stages, 8, 1, lot=4)
+        stages.start("make", 1, make, numbers)
+        until(8)
+        assert [numbers.nowait() for _ in range(3)] == [0, 1, 2]
+        time.sleep(0.05)
+        assert len(made) == 8, "nobody is woken for less than a lot"
+        assert numbers.nowait() == 3
+        until(12)
+        assert list(numbers) == list(range(4, 12))
 
 
 @pytest.mark.parametrize("failing", ["first", "second"])
