@@ -206,7 +206,9 @@ def _explain(problem: dict[str, Any]) -> str:
     name = str(problem["loc"][0])
     flag = f"--{name.replace('_', '-')}"
     if problem["type"] == "extra_forbidden":
-        return f"reconcile.toml has a setting that does not exist: {name}"
+        meant = get_close_matches(name.lower().replace("-", "_"), Settings.model_fields, n=1)
+        hint = f"; is {meant[0]} meant?" if meant else ""
+        return f"reconcile.toml has a setting that does not exist: {name}{hint}"
     said = problem["msg"].removeprefix("Value error, ")
     # An address may hold a secret: a password, or the signature of a presigned one.
     return f"{flag}: {said}" + ("" if "//" in str(problem["input"]) else f" (got {problem['input']!r})")

@@ -51,6 +51,8 @@ def finish(
             results.write_recount_list(work / "recount.csv", summary.run_id, settings.capacity)
             _sum_up(settings, results, errors, summary)
             _warn_of_strangers(results, summary, messages)
+            if settings.where is not None and not results.finds(settings.where):
+                messages.warn(f"--where {settings.where}: found in no bin's id, and in no photo's key")
             unknown = results.without_value() if settings.rank_by == "value" else 0
             if unknown:
                 messages.warn(

@@ -113,7 +113,8 @@ def _from_table(folder: Path, leave_out: Callable[[str], None]) -> list[Labelled
             reader = csv.DictReader(file)
             missing = {"image", "count"} - set(reader.fieldnames or ())
             if missing:
-                raise ReconcileError(f"{table} has no column {', '.join(sorted(missing))}")
+                there = ", ".join(reader.fieldnames or ()) or "no names at all"
+                raise ReconcileError(f"{table} has no column {', '.join(sorted(missing))}, but {there}")
             rows = sorted(reader, key=lambda row: row["image"] or "")
     except UnicodeDecodeError:
         raise ReconcileError(f"{table} is no UTF-8 text") from None

@@ -189,7 +189,7 @@ def _reading_records(places: Places, records: Backlog, summary: Summary, message
             raise
     summary.seconds["records"] = round(time.monotonic() - waited, 2)
     messages.say(
-        f"{read.objects:,} new records read in {read.seconds:.1f} s, {read.failed:,} of them invalid",
+        f"{read.objects:,} new records read in {read.seconds:.1f} s, {read.failed:,} could not be read",
         stage="records",
         read=read.objects,
         invalid=read.failed,

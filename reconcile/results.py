@@ -74,6 +74,11 @@ class Results:
         for batch in self._relation(name, parameters).to_arrow_reader(_ROWS_AT_ONCE):
             yield batch.to_pandas()
 
+    def finds(self, pattern: str) -> bool:
+        """Whether a pattern of `--where` is found in the id or in the photo's key of any bin."""
+        text = "FROM reconciled WHERE regexp_matches(bin_id, $1) OR regexp_matches(image_key, $1) LIMIT 1"
+        return self._database.execute(text, [pattern]).fetchone() is not None
+
     def without_value(self) -> int:
         """Bins in the queue of which it is not known how much value their record may be off: no cost is known."""
         text = "SELECT count(*) FROM reconciled WHERE recount_rank IS NOT NULL AND value_off IS NULL"

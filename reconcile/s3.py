@@ -40,6 +40,13 @@ _MEANINGS = {
     "SlowDown": "S3 kept asking to slow down",
     "InternalError": "S3 had an error of its own",
 }
+_NOT_REACHED = {
+    "dns error": " (there is no host of that name)",
+    "ConnectionRefused": " (nothing listens there)",
+    "InvalidCertificate": " (its certificate is not trusted here)",
+    "InvalidMessage": " (what answers there does not speak https)",
+}
+"""Words of obstore's account of what went wrong."""
 
 
 class S3Bucket:
@@ -208,9 +215,10 @@ class S3Bucket:
         if "body error" in text:
             return f"cannot {verb} {where}: the connection broke off or went silent in the middle of an answer"
         if "error sending request" in text or "HTTP error" in text:
+            why = next((meaning for sign, meaning in _NOT_REACHED.items() if sign in text), "")
             if self._retries.has_answered:
-                return f"cannot {verb} {where}: no answer this time; is S3 up, and the network?"
-            return f"cannot {verb} {where}: no answer; check --endpoint-url, --region and the network"
+                return f"cannot {verb} {where}: no answer this time{why}; is S3 up, and the network?"
+            return f"cannot {verb} {where}: no answer{why}; check --endpoint-url, --region and the network"
         return f"cannot {verb} {where}: {_without_body(text)[:300]}"
 
 

@@ -89,7 +89,9 @@ class CountingApp:
         """What has been done so far, for a person."""
         if self._model is None:
             return "there was no model yet"
-        return f"{self._model[0].images:,} images were counted in {self._model[0].batches:,} batches"
+        images, batches = self._model[0].images, self._model[0].batches
+        counted = "1 image was" if images == 1 else f"{images:,} images were"
+        return f"{counted} counted in {batches:,} {'batch' if batches == 1 else 'batches'}"
 
     async def _ping(self, _: Request) -> Response:
         shared = self._ready()[0]

@@ -1,13 +1,21 @@
 """Buckets and folders answer alike."""
 
 import os
+import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from reconcile import retries
 from reconcile.bucket import FetchError, S3Access, bring_file, is_folder, open_bucket
@@ -159,7 +167,33 @@ def test_a_folder_has_a_slash_or_starts_with_a_dot(location, expected):
     assert is_folder(location) == expected
 
 
-def test_what_is_wrong_with_a_bucket_is_said_in_one_line(s3, monkeypatch):
+@pytest.fixture
+def https_url(tmp_path):
+    """A server whose certificate nobody has signed but itself."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "here")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    (tmp_path / "server.pem").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate.public_bytes(Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.handle_error = lambda *_: None  # a client that hangs up is what is wanted
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"https://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_what_is_wrong_with_a_bucket_is_said_in_one_line(s3, https_url, monkeypatch):
     monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
     access = S3Access(endpoint_url=s3.endpoint_url)
 
@@ -173,8 +207,13 @@ def test_what_is_wrong_with_a_bucket_is_said_in_one_line(s3, monkeypatch):
     (s3.root / "here").mkdir()
     Path("photos").mkdir()
     assert complaint("photos", access).endswith("(for the folder of that name say ./photos)")
-    elsewhere = S3Access(endpoint_url="http://127.0.0.1:1")
-    assert "no answer; check --endpoint-url" in complaint("here", elsewhere)
+    for url, why in (
+        ("http://127.0.0.1:1", "nothing listens there"),
+        ("http://no.such.host.invalid", "there is no host of that name"),
+        (s3.endpoint_url.replace("http:", "https:"), "what answers there does not speak https"),
+        (https_url, "its certificate is not trusted here"),
+    ):
+        assert f"no answer ({why}); check --endpoint-url" in complaint("here", S3Access(endpoint_url=url))
     assert "AWS profile" in complaint("here", S3Access(profile="nobody"))
     assert "no such folder" in complaint("./nowhere", access)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another-secret-altogether")

@@ -85,7 +85,7 @@ def test_records_do_not_wait_for_photos(night, tmp_path):
     summary = night(lambda: wait_for_records(tmp_path / "out"), told)
     assert summary.totals["match"] == summary.counted == 50
     assert "50 new records read in" in told.getvalue()
-    assert "0 of them invalid" in told.getvalue()
+    assert "0 could not be read" in told.getvalue()
 
 
 def test_where_counting_fails_its_error_is_told_and_records_are_kept(night, tmp_path):

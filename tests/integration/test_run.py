@@ -189,6 +189,14 @@ def test_ids_that_hardly_meet_are_told_of_a_first_try_too(grey_model, tmp_path):
     assert f"warning: {said}\n" in done.stderr
 
 
+def test_a_where_that_finds_nothing_is_told(warehouse, grey_model):
+    arguments = ["--bucket", warehouse, "--model", grey_model, "--out", "out"]
+    done = reconcile("run", *arguments, "--where", "(?P<pod>[A-Z]+)-")
+    assert "warning: --where (?P<pod>[A-Z]+)-: found in no bin's id, and in no photo's key\n" in done.stderr
+    done = reconcile("run", *arguments, "--where", "(?P<folder>bin)-images")
+    assert "--where" not in done.stderr
+
+
 def test_older_photos_are_no_photos_without_a_record(grey_model, tmp_path):
     bucket = write_bucket(tmp_path / "w", {"A1": (1, 1)} | {f"B{n}": (None, 1) for n in range(9)})
     for age in range(1, 12):

@@ -33,7 +33,7 @@ def test_sigterm_is_obeyed_when_what_has_begun_is_answered(grey_model, tmp_path)
     assert response.status == 200
     assert response.read().startswith(b",,5,5,")
     assert server.process.wait(60) == 0
-    assert server.log.read_text().endswith("stopped; 1 images were counted in 1 batches\n")
+    assert server.log.read_text().endswith("stopped; 1 image was counted in 1 batch\n")
 
 
 def test_one_half_sent_request_does_not_keep_the_server_from_ending(grey_model, tmp_path):

@@ -101,7 +101,13 @@ def test_settings_alone_hear_neither_environment_nor_file(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("bukket = 1", "does not exist: bukket"), ("bucket = ", "cannot be read")]
+    ("text", "message"),
+    [
+        ("bukket = 1", "does not exist: bukket; is bucket meant"),
+        ("max-unreadable = 1", "does not exist: max-unreadable; is max_unreadable meant"),
+        ("colour = 1", "does not exist: colour$"),
+        ("bucket = ", "cannot be read"),
+    ],
 )
 def test_a_wrong_file_says_so(text, message):
     Path("reconcile.toml").write_text(text)

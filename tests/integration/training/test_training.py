@@ -79,7 +79,7 @@ def test_a_learning_rate_that_blows_up_is_named(photos, tmp_path):
     ("files", "code", "message"),
     [
         ({}, 1, "holds no labelled photos: it needs a labels.csv (image, count) beside the photos"),
-        ({"labels.csv": "image,fold\n"}, 1, "labels.csv has no column count"),
+        ({"labels.csv": "image,fold\n"}, 1, "labels.csv has no column count, but image, fold"),
         ({"labels.csv": "image,count\n"}, 1, "holds no photo with a label"),
         ({"recipe.toml": "version = 1"}, 2, "recipe.toml: version: Input should be a valid string"),
         ({"recipe.toml": "version ="}, 2, "recipe.toml is no TOML"),
