@@ -77,7 +77,7 @@ class Results:
     def finds(self, pattern: str) -> bool:
         """Whether a pattern of `--where` is found in the id or in the photo's key of any bin."""
         text = "FROM reconciled WHERE regexp_matches(bin_id, $1) OR regexp_matches(image_key, $1) LIMIT 1"
-        return self._database.execute(text, [pattern]).fetchone() is not None
+        return bool(self._database.execute(text, [pattern]).fetchall())
 
     def without_value(self) -> int:
         """Bins in the queue of which it is not known how much value their record may be off: no cost is known."""

@@ -194,6 +194,7 @@ def test_a_where_that_finds_nothing_is_told(warehouse, grey_model):
     done = reconcile("run", *arguments, "--where", "(?P<pod>[A-Z]+)-")
     assert "warning: --where (?P<pod>[A-Z]+)-: found in no bin's id, and in no photo's key\n" in done.stderr
     done = reconcile("run", *arguments, "--where", "(?P<folder>bin)-images")
+    assert done.returncode == 0, done.stderr
     assert "--where" not in done.stderr
 
 
