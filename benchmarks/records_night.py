@@ -10,11 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.records_data import Listing
-from reconcile.config import load_settings
-from reconcile.messages import Messages
-from reconcile.pipeline import run_over
-from reconcile.places import open_places
+from reconcile.heap import share_one_heap
 from reconcile.scheduling import take_turns_as_a_batch_job
 
 
@@ -25,6 +21,13 @@ def main(folder: Path, form: str) -> None:
         folder: the night.
         form: of the records: what was read from JSON, or a table as `--records` takes it.
     """
+    share_one_heap()  # before Arrow is loaded, as the command does
+    from benchmarks.records_data import Listing
+    from reconcile.config import load_settings
+    from reconcile.messages import Messages
+    from reconcile.pipeline import run_over
+    from reconcile.places import open_places
+
     flags = {"bucket": f"{folder}/", "out": str(folder / "out"), "device": "cpu", "max_unreadable": "100%"}
     if form == "table":
         flags["records"] = str(folder / "records.csv")

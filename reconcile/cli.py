@@ -15,6 +15,7 @@ from reconcile import __version__, interruption
 from reconcile.channel import left_behind
 from reconcile.commands import models, nights, sagemaker, serving, verdicts
 from reconcile.commands.endings import explain
+from reconcile.heap import share_one_heap
 
 app = typer.Typer(
     help="Count the items in every bin photo of a bucket, hold each count against the record, say what to recount.",
@@ -58,6 +59,7 @@ app.add_typer(verdicts.app, name="verdicts")
 def main() -> NoReturn:
     """The console script: whatever goes wrong ends in one line and an exit code."""
     interruption.listen()
+    share_one_heap()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr] # a log in ASCII loses a letter, not the run
     try:

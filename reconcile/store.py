@@ -26,7 +26,6 @@ from reconcile.errors import ReconcileError
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-    from typing import Any
 
     from reconcile.bucket import Bucket
 
@@ -127,19 +126,16 @@ class Output:
             raise ReconcileError(f"{self.bucket.url(key)} was written and is not there")
         return found[0].modified
 
-    def write_part(
-        self, folder: str, schema: pa.Schema, rows: Sequence[dict[str, Any]], name: str | None = None
-    ) -> None:
+    def write_part(self, folder: str, rows: pa.Table, name: str | None = None) -> None:
         """Add one Parquet part to `folder` (such as `records`); parts sort by the time they were written.
 
         Args:
             folder: in <out>.
-            schema: of the rows.
-            rows: of the part.
+            rows: of the part, by one of the schemas above.
             name: of the part, for rows that may have to be written again: the same name replaces them.
         """
         sink = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), sink, compression="zstd")
+        pq.write_table(rows, sink, compression="zstd")
         name = name or f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}-{uuid.uuid4().hex[:8]}"
         self.bucket.put(f"{folder}/part-{name}.parquet", sink.getvalue().to_pybytes())
 

@@ -100,7 +100,8 @@ def import_verdicts(path: Path, output: Output, work: Path) -> Imported:
     new = _without_known(rows, output, work) if rows else []
     if new:
         now = datetime.now(UTC)
-        output.write_part(FOLDER, VERDICTS_SCHEMA, [row | {"imported_at": now} for row in new])
+        imported = [row | {"imported_at": now} for row in new]
+        output.write_part(FOLDER, pa.Table.from_pylist(imported, schema=VERDICTS_SCHEMA))
     reasons = [f"line {line.number}: {line.reason}" for line in sorted(bad, key=lambda line: line.number)]
     return Imported(len(new), len(rows) - len(new), reasons)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from reconcile import interruption
 from reconcile.bucket import FetchError
 from reconcile.errors import ReconcileError
@@ -69,7 +71,7 @@ def _ingest(source: Bucket, stored: StoredObject, output: Output, taken: Taken) 
     def write(model_id: str) -> None:
         rows = waiting.pop(model_id)
         name = f"{stored.modified:%Y%m%dT%H%M%S%fZ}-{digest}-{next(numbers):05d}"
-        output.write_part(f"counts/{model_id}", COUNTS_SCHEMA, rows, name)
+        output.write_part(f"counts/{model_id}", pa.Table.from_pylist(rows, schema=COUNTS_SCHEMA), name)
         taken.rows[model_id] = taken.rows.get(model_id, 0) + len(rows)
         interruption.check()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from reconcile import interruption
 from reconcile.errors import ReconcileError
 from reconcile.sagemaker.answers import rows_of_shard
@@ -75,7 +77,7 @@ class Ingestion:
             self.is_refused = True
             raise
         folder = f"counts/{self._job.model_id}"
-        self._output.write_part(folder, COUNTS_SCHEMA, rows, self._job.part(shard))
+        self._output.write_part(folder, pa.Table.from_pylist(rows, schema=COUNTS_SCHEMA), self._job.part(shard))
         self._taken.add(shard)
         self.images += len(rows)
         for row in rows:
