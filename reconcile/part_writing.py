@@ -102,7 +102,7 @@ class _Parts:
         self._waiting += rows
         if len(self._waiting) >= _PACKED_ROWS:
             self._pack()
-        if sum(map(len, self._packed)) >= PART_ROWS or time.monotonic() >= self._due:
+        if len(self._waiting) + sum(map(len, self._packed)) >= PART_ROWS or time.monotonic() >= self._due:
             self.write()
 
     def write(self) -> None:

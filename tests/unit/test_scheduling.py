@@ -1,4 +1,4 @@
-"""How a night takes turns with itself and with others, by what the kernel and Python say."""
+"""How a night shares cores and memory with itself and with others, by what the kernel, Python and Arrow say."""
 
 import os
 import subprocess
@@ -14,6 +14,7 @@ TELLING = """
 import atexit, gc, os, sys
 usual = gc.get_threshold()[0]
 atexit.register(lambda: print("garbage", gc.get_threshold()[0] > 10 * usual))
+atexit.register(lambda: print("heap", sys.modules["pyarrow"].default_memory_pool().backend_name))
 atexit.register(lambda: print("policy", os.sched_getscheduler(0)))
 if sys.argv.pop(1) == "idle":
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
@@ -28,4 +29,4 @@ def test_a_night_is_a_batch_job_unless_it_was_made_something_else(grey_model, tm
     arguments = ["run", "--bucket", bucket, "--model", grey_model, "--out", tmp_path / "out", "--device", "cpu"]
     run = subprocess.run([sys.executable, "-c", TELLING, before, *map(str, arguments)], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.endswith(f"policy {getattr(os, policy)}\ngarbage True\n")
+    assert run.stdout.endswith(f"policy {getattr(os, policy)}\nheap system\ngarbage True\n")
