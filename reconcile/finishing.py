@@ -79,12 +79,13 @@ def _judge(
     recounts = recounts_for(card.labels, latest)
     errors = learn_errors(ErrorModel(rate=settings.record_error_rate), recounts, card.labels)
     judge = Judge(card.labels, card.class_prior, errors, settings.tolerance)
+    found = last_recounts(summary.bucket, latest)
+    summary.recounts = None if found is None else found.as_dict()
+    del latest  # a kilobyte each, and the join needs the memory
     mix = night.reconcile(work / "reconciled.parquet", judge, settings.rank_by)
     summary.mix = None if mix is None else [round(float(share), 5) for share in mix]
     summary.class_prior = list(card.class_prior)
     summary.learned_from = 0 if recounts is None else len(recounts.found)
-    found = last_recounts(summary.bucket, latest)
-    summary.recounts = None if found is None else found.as_dict()
     return errors
 
 
