@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 from reconcile import interruption
 
 _LOOK_UP_SECONDS = 0.5
-_PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 5.0
 """How long stages that were stopped may take to put down their work. One that waits for S3 may take minutes."""
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ class Channel(Generic[T]):
             stages: that it joins.
             capacity: items that wait in it at most.
             producers: who end it when all of them have ended.
-            lot: so many places become free at a time, at most `capacity`. Producers that are far ahead then work in
+            lot: so many places become free at a time. Producers that are far ahead then work in
                 bursts, where one of them would be woken for every item that is taken.
         """
         self._stages = stages
@@ -98,7 +98,7 @@ class Channel(Generic[T]):
         for _ in range(capacity):
             self._room.put(None)
         self._producers = producers
-        self._lot, self._freed = lot, 0
+        self._lot, self._freed = min(lot, capacity), 0  # more would never come together
         self._lock = threading.Lock()
         self.is_over = False
         """Whether `nowait` came to the end."""
@@ -230,7 +230,7 @@ class Stages:
         if error is not None:
             self.stop(None if isinstance(error, Stopped) else error)
         # Whoever waits for a request is left to it.
-        until = time.monotonic() + _PATIENCE_SECONDS
+        until = time.monotonic() + PATIENCE_SECONDS
         for thread in self._threads:
             thread.join(max(until - time.monotonic(), 0))
         both_stopped = isinstance(self._error, KeyboardInterrupt) and isinstance(error, KeyboardInterrupt)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_requested = False
+_requested = _urgent = False
 
 
 class Interrupted(KeyboardInterrupt):
@@ -37,6 +37,11 @@ def _request(*_: object) -> NoReturn:
 def is_requested() -> bool:
     """Whether somebody asked this process to stop."""
     return _requested
+
+
+def is_urgent() -> bool:
+    """Whether somebody asked a second time, by Ctrl-C."""
+    return _urgent
 
 
 def request() -> None:
@@ -70,8 +75,9 @@ def postponed() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def remember(number: int, _: object) -> None:
-        global _requested
+        global _requested, _urgent
         if _requested and number == signal.SIGINT:
+            _urgent = True
             raise KeyboardInterrupt
         _requested = True
 

@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
@@ -106,13 +106,25 @@ class Messages:
     @contextmanager
     def progress(self, what: str, workload: Workload, **fields: Any) -> Iterator[Advance]:
         """Show how far `what` has come; the object yielded is called with the number of things just done."""
-        if not self._json and self._stream.isatty():
+        if self._shows_bars:
             with self._bars() as bars:
-                yield _bar(bars, what, workload)
+                bar = _Bar(bars, what, workload)
+                yield bar
+                bar(0)
         else:
             lines = _Lines(self, what, workload, fields)
             with lines:
                 yield lines
+
+    @property
+    def _shows_bars(self) -> bool:
+        return not self._json and self._stream.isatty()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What shows its progress within, whichever thread it belongs to, does so side by side."""
+        with self._bars() if self._shows_bars else nullcontext():
+            yield
 
     @contextmanager
     def _bars(self) -> Iterator[Progress]:
@@ -137,17 +149,18 @@ class Messages:
                 self._shown = None
 
 
-def _bar(bars: Progress, what: str, workload: Workload) -> Advance:
-    started, finished = time.monotonic(), 0
-    task = bars.add_task(what, total=None, rate="")
+class _Bar:
+    """One bar among those that are shown."""
 
-    def advance(done: int) -> None:
-        nonlocal finished
-        finished += done
-        rate = f"{finished / max(time.monotonic() - started, 1e-9):.0f}/s"
-        bars.update(task, completed=finished, total=workload.total, rate=rate)
+    def __init__(self, bars: Progress, what: str, workload: Workload) -> None:
+        self._bars, self._workload = bars, workload
+        self._done, self._started = 0, time.monotonic()
+        self._task = bars.add_task(what, total=None, rate="")
 
-    return advance
+    def __call__(self, done: int) -> None:
+        self._done += done
+        rate = f"{self._done / max(time.monotonic() - self._started, 1e-9):.0f}/s"
+        self._bars.update(self._task, completed=self._done, total=self._workload.total, rate=rate)
 
 
 def printable(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -99,6 +98,7 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
     model = places.engine.model
     counts_folder = f"counts/{model.model_id}"
     is_limited = settings.limit is not None
+    reads_meanwhile = settings.records is None and not is_limited
     with work_folder() as work:
         output = places.output
         places.engine.take_up(places.bucket, output)
@@ -118,14 +118,14 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
             # Nothing is counted before it is sure that there are photos, and records to hold them against.
             photos = night.new_images(listing.photos(), settings.limit)
             images.fill(told(photos, "photos", messages))
-            if settings.records is None and not is_limited:
+            if reads_meanwhile:
                 listed = night.new_records(listing.records(), only_of_images=False)
                 records.fill(told(listed, "records", messages))
             listing.need_photos(images)
-            if settings.records is None and not is_limited:
+            if reads_meanwhile:
                 listing.need_records(records)
-            reading = _reading_records(places, records, summary, messages)
-            with reading if settings.records is None and not is_limited else nullcontext():
+            reading = _reading_records(places, records, summary, messages) if reads_meanwhile else nullcontext()
+            with messages.together(), reading:
                 taken = _count(settings, places, images, summary, messages)
             summary.images = night.image_count
             summary.already_counted = summary.images - taken
@@ -173,28 +173,16 @@ def _count(settings: Settings, places: Places, images: Backlog, summary: Summary
 @contextmanager
 def _reading_records(places: Places, records: Backlog, summary: Summary, messages: Messages) -> Iterator[None]:
     """Read records while something else is done; at its end, wait for the rest."""
-    with (
-        messages.naming("records", "records") as complain,
-        messages.progress("reading records", records, stage="records") as advance,
-    ):
-        reading = RecordReading(places.bucket, records, places.output, advance, complain)
-        try:
-            yield
-            waited = time.monotonic()
-            read = reading.wait()
-        except BaseException:
-            kept = reading.stop()
-            if kept is not None:
-                _tell_of_a_stop("records read", "records", records, kept, messages)
-            raise
-    summary.seconds["records"] = round(time.monotonic() - waited, 2)
-    messages.say(
-        f"{read.objects:,} new records read in {read.seconds:.1f} s, {read.failed:,} could not be read",
-        stage="records",
-        read=read.objects,
-        invalid=read.failed,
-        seconds=round(read.seconds, 2),
-    )
+    reading = RecordReading(places.bucket, records, places.output, messages)
+    try:
+        yield
+        read = reading.wait()
+    except BaseException:
+        kept = reading.stop()
+        if kept is not None:
+            _tell_of_a_stop("records read", "records", records, kept, messages)
+        raise
+    summary.seconds["records"] = round(read.seconds, 2)
 
 
 def _name_invalid_rows(night: Night, table: str, messages: Messages) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconcile import interruption
 from reconcile.bucket import FetchError
-from reconcile.channel import Background, Channel, Stages
+from reconcile.channel import PATIENCE_SECONDS, Background, Channel, Stages, Stopped
 from reconcile.fetching import Fetched, fetch_all
 from reconcile.interruption import Interrupted
 from reconcile.part_writing import write_rows
@@ -17,13 +17,13 @@ from reconcile.retries import GRACE_SECONDS
 from reconcile.store import RECORDS_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from reconcile.backlog import Backlog
     from reconcile.bucket import Bucket
+    from reconcile.messages import Messages
     from reconcile.part_writing import Work
     from reconcile.store import Output
 
+STAGE = "records"
 _LOOK_UP_SECONDS = 0.5
 
 
@@ -35,8 +35,7 @@ class RecordReading:
         bucket: Bucket,
         records: Backlog,
         output: Output,
-        progress: Callable[[int], None],
-        complain: Callable[[str, str], None],
+        messages: Messages,
     ) -> None:
         """Begin.
 
@@ -44,28 +43,36 @@ class RecordReading:
             bucket: where the records lie.
             records: which to read; it may still be filling.
             output: where the parts go.
-            progress: called with the number of records just read, by another thread.
-            complain: called with key and reason of each that could not be had or read, by another thread.
+            messages: told how far it is, what could not be had or read, and how it ended, by another thread.
         """
         self._outcome: Future[Work] = Future()
+        self._is_awaited = False
         self._stages = Stages()
         fetched = fetch_all(self._stages, bucket, records, _check_size)
         rows: Channel[list[dict[str, Any]]] = Channel(self._stages, 64, 1)
         self._stages.start("read", 1, lambda _: _read(fetched, rows), rows)
-        Background("write-records", self._write, rows, output, progress, complain)
+        Background("write-records", self._write, rows, records, output, messages)
 
-    def _write(
-        self,
-        rows: Channel[list[dict[str, Any]]],
-        output: Output,
-        progress: Callable[[int], None],
-        complain: Callable[[str, str], None],
-    ) -> None:
+    def _write(self, rows: Channel[list[dict[str, Any]]], records: Backlog, output: Output, messages: Messages) -> None:
         try:
-            with self._stages:
-                read = write_rows(rows, output, "records", RECORDS_SCHEMA, progress, complain)
+            with (
+                self._stages,
+                messages.naming("records", STAGE) as complain,
+                messages.progress("reading records", records, stage=STAGE) as advance,
+            ):
+                read = write_rows(rows, output, "records", RECORDS_SCHEMA, advance, complain)
+            messages.say(
+                f"{read.objects:,} new records read in {read.seconds:.1f} s, {read.failed:,} could not be read",
+                stage=STAGE,
+                read=read.objects,
+                invalid=read.failed,
+                seconds=round(read.seconds, 2),
+            )
             self._outcome.set_result(read)
         except BaseException as error:  # it belongs to the thread that waits
+            if isinstance(error, Exception) and not isinstance(error, Stopped) and not self._is_awaited:
+                # Hours may pass before anybody waits, and photos that are counted meanwhile are not lost.
+                messages.warn(f"no more records are read, and the run will fail: {error}", stage=STAGE)
             self._outcome.set_exception(error)
 
     def wait(self) -> Work:
@@ -78,6 +85,7 @@ class RecordReading:
             ReconcileError: the output cannot be written, or the listing broke.
             KeyboardInterrupt: somebody asked this process to stop.
         """
+        self._is_awaited = True
         while not wait([self._outcome], _LOOK_UP_SECONDS).done:
             interruption.check()
         return self._outcome.result()
@@ -89,8 +97,10 @@ class RecordReading:
             how many records this was, where somebody asked this process to stop before all of them were read.
         """
         self._stages.stop()
-        if not wait([self._outcome], GRACE_SECONDS).done:
-            return None
+        with interruption.postponed():
+            patience = 0 if interruption.is_urgent() else GRACE_SECONDS + PATIENCE_SECONDS
+            if not wait([self._outcome], patience).done:
+                return None
         error = self._outcome.exception()
         return error.kept if isinstance(error, Interrupted) else None
 

@@ -49,7 +49,7 @@ class Summary:
     totals: dict[str, int] = field(default_factory=dict)
     """Rows of each status; they add up to `rows`."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Wall-clock time of each stage; of records, what it took beyond counting, beside which they are read."""
+    """Wall-clock time of each stage. Records are read while photos are counted, but for a run with `--limit`."""
     images_per_second: float | None = None
     """Of the images counted in this run; None where there were none."""
     parameters: dict[str, Any] = field(default_factory=dict)

@@ -2,11 +2,12 @@
 
 import io
 import threading
+from contextlib import contextmanager
 
 import pandas as pd
 import pytest
 
-from reconcile import backlog, interruption, part_writing
+from reconcile import backlog, interruption, part_writing, record_reading
 from reconcile.config import load_settings
 from reconcile.errors import ReconcileError
 from reconcile.interruption import Interrupted
@@ -14,16 +15,17 @@ from reconcile.messages import Messages
 from reconcile.pipeline import run_over
 from reconcile.places import open_places
 from reconcile.record_reading import RecordReading
+from reconcile.store import Output
 from tests.conftest import write_bucket
 
-BINS = {f"{n:05d}": (n % 7, n % 7) for n in range(50)}
+BINS = {f"{n:05d}": (n % 7, n % 7) for n in range(45)}
 
 
 class Endless:
-    """A bucket whose listing of records does not end before it is told to."""
+    """A bucket whose listing of records goes on until it is told to end, or breaks then."""
 
-    def __init__(self, bucket, listed):
-        self._bucket, self._listed = bucket, listed
+    def __init__(self, bucket, listed, error=None):
+        self._bucket, self._listed, self._error = bucket, listed, error
 
     def __getattr__(self, name):
         return getattr(self._bucket, name)
@@ -32,6 +34,26 @@ class Endless:
         yield from self._bucket.pages(prefix)
         if prefix == "metadata/":
             self._listed.wait(60)
+            if self._error is not None:
+                raise self._error
+
+
+class Following(Messages):
+    """What a run tells, and how many records it has read so far."""
+
+    def __init__(self, told):
+        super().__init__("text", "a", told)
+        self.read = 0
+
+    @contextmanager
+    def progress(self, what, workload, **fields):
+        with super().progress(what, workload, **fields) as advance:
+
+            def follow(done):
+                advance(done)
+                self.read += done if what == "reading records" else 0
+
+            yield follow
 
 
 class Slow:
@@ -49,18 +71,32 @@ class Slow:
 
 
 @pytest.fixture
-def night(grey_model, tmp_path, monkeypatch):
-    """One run in this process: `before` is called before the first photo is counted, and its log goes to `told`."""
-    bucket = write_bucket(tmp_path / "w", BINS)
-    monkeypatch.setattr(backlog, "_PATIENCE_SECONDS", 0.1)  # with a listing that does not end
+def told():
+    """The log of the run."""
+    return io.StringIO()
 
-    def night(before, told, listed=None):
+
+@pytest.fixture
+def listed(monkeypatch):
+    """Whether the listing of records may end."""
+    monkeypatch.setattr(backlog, "_PATIENCE_SECONDS", 0.1)  # with one that does not
+    listed = threading.Event()
+    yield listed
+    listed.set()
+
+
+@pytest.fixture
+def night(grey_model, tmp_path, told, listed):
+    """One run in this process: `before` is called with its messages before the first photo is counted."""
+    bucket = write_bucket(tmp_path / "w", BINS)
+
+    def night(before, endless=False, error=None):
         flags = {"bucket": str(bucket), "model": grey_model, "out": str(tmp_path / "out")}
-        settings, messages = load_settings(flags, alone=True), Messages("text", "a", told)
+        settings, messages = load_settings(flags, alone=True), Following(told)
         places = open_places(settings, messages)
-        places = places._replace(engine=Slow(places.engine, before))
-        if listed is not None:
-            places = places._replace(bucket=Endless(places.bucket, listed))
+        places = places._replace(engine=Slow(places.engine, lambda: before(messages)))
+        if endless or error is not None:
+            places = places._replace(bucket=Endless(places.bucket, listed, error))
         return run_over(places, settings, "a", messages)
 
     return night
@@ -71,70 +107,129 @@ def records_kept(out):
     return pd.concat([pd.read_parquet(path) for path in paths]) if paths else pd.DataFrame()
 
 
-def wait_for_records(out, parts=1):
-    """Until so many parts of them are there."""
+def wait_until(what):
     for _ in range(600):
-        if (out / "records").is_dir() and len(list((out / "records").glob("part-*.parquet"))) >= parts:
+        if what():
             return
         threading.Event().wait(0.1)
-    raise AssertionError("no record was read while photos were to be counted")
+    raise AssertionError("it did not come to that")
 
 
-def test_records_do_not_wait_for_photos(night, tmp_path):
-    told = io.StringIO()
-    summary = night(lambda: wait_for_records(tmp_path / "out"), told)
-    assert summary.totals["match"] == summary.counted == 50
-    assert "50 new records read in" in told.getvalue()
-    assert "0 could not be read" in told.getvalue()
+def no_record_waits_for_photos(messages):
+    wait_until(lambda: messages.read == len(BINS))
 
 
-def test_where_counting_fails_its_error_is_told_and_records_are_kept(night, tmp_path):
-    def fail():
-        wait_for_records(tmp_path / "out")
+def test_records_do_not_wait_for_photos(night, told):
+    summary = night(no_record_waits_for_photos)
+    assert summary.totals["match"] == summary.counted == len(BINS)
+    lines = [line for line in told.getvalue().splitlines() if "counted in" in line or "records read in" in line]
+    assert len(lines) == 2
+    assert f"{len(BINS)} new records read in" in lines[0]
+    assert lines[0].endswith(" 0 could not be read")
+
+
+def test_where_counting_fails_its_error_is_told_and_records_are_kept(night, told, tmp_path):
+    def fail(messages):
+        no_record_waits_for_photos(messages)
         raise ReconcileError("the GPU is gone")
 
-    told = io.StringIO()
     with pytest.raises(ReconcileError, match="the GPU is gone"):
-        night(fail, told)
-    assert len(records_kept(tmp_path / "out")) == 50
+        night(fail, endless=True)
+    assert len(records_kept(tmp_path / "out")) == len(BINS)
     assert "records read" not in told.getvalue()
+    assert not reading_goes_on()
 
 
-def test_a_stop_while_counting_says_how_many_records_are_kept(night, tmp_path, monkeypatch):
-    monkeypatch.setattr(part_writing, "PART_ROWS", 10)
-    listed = threading.Event()
+def reading_goes_on():
+    return any(thread.name in ("read-0", "write-records") for thread in threading.enumerate())
 
-    def stop():
-        wait_for_records(tmp_path / "out", parts=2)
+
+def test_where_reading_fails_a_warning_comes_at_once_and_photos_are_counted(night, told, listed):
+    def told_before(messages):
+        no_record_waits_for_photos(messages)
+        listed.set()
+        wait_until(lambda: "the run will fail: the listing broke" in told.getvalue())
+        assert "counted in" not in told.getvalue()
+
+    with pytest.raises(ReconcileError, match="the listing broke"):
+        night(told_before, error=ReconcileError("the listing broke"))
+    assert f"{len(BINS)} images counted" in told.getvalue()
+    assert told.getvalue().count("the listing broke") == 1
+
+
+def test_where_both_fail_both_are_told(night, told, listed):
+    def fail(messages):
+        listed.set()
+        wait_until(lambda: "the run will fail: the listing broke" in told.getvalue())
+        raise ReconcileError("the GPU is gone")
+
+    with pytest.raises(ReconcileError, match="the GPU is gone"):
+        night(fail, error=ReconcileError("the listing broke"))
+
+
+def test_a_stop_while_counting_says_how_many_records_are_kept(night, told, tmp_path, monkeypatch):
+    monkeypatch.setattr(part_writing, "PART_ROWS", 10)  # the last five are in no part yet
+
+    def stop(messages):
+        no_record_waits_for_photos(messages)
         told_to_stop.setattr(interruption, "_requested", True)
         raise Interrupted(0)
 
-    told = io.StringIO()
     with monkeypatch.context() as told_to_stop, pytest.raises(Interrupted):
-        night(stop, told, listed)
-    listed.set()
+        night(stop, endless=True)
     kept = records_kept(tmp_path / "out")
-    assert len(kept) >= 20
-    assert kept["record_key"].is_unique
-    assert f"stopped with {len(kept)} of at least 50 records read and kept" in told.getvalue()
-    assert not any(thread.name in ("read-0", "write-records") for thread in threading.enumerate())
+    assert sorted(kept["bin_id"]) == sorted(BINS)
+    assert f"stopped with {len(BINS)} of at least {len(BINS)} records read and kept" in told.getvalue()
+    assert not reading_goes_on()
 
 
-def test_a_stop_while_only_records_are_left_says_so_too(night, tmp_path, monkeypatch):
-    listed, told = threading.Event(), io.StringIO()
+def test_a_stop_while_only_records_are_left_says_so_too(night, told, tmp_path, monkeypatch):
     wait = RecordReading.wait
 
     def stop_and_wait(self):
-        wait_for_records(tmp_path / "out", parts=5)
         told_to_stop.setattr(interruption, "_requested", True)
         return wait(self)
 
-    monkeypatch.setattr(part_writing, "PART_ROWS", 10)
     with monkeypatch.context() as told_to_stop:
         told_to_stop.setattr(RecordReading, "wait", stop_and_wait)
         with pytest.raises(KeyboardInterrupt):
-            night(lambda: None, told, listed)
-    listed.set()
-    assert "50 images counted" in told.getvalue()
-    assert "stopped with 50 of at least 50 records read and kept" in told.getvalue()
-    assert len(records_kept(tmp_path / "out")) == 50
+            night(no_record_waits_for_photos, endless=True)
+    assert f"{len(BINS)} images counted" in told.getvalue()
+    assert f"stopped with {len(BINS)} of at least {len(BINS)} records read and kept" in told.getvalue()
+    assert len(records_kept(tmp_path / "out")) == len(BINS)
+
+
+def test_what_is_told_at_the_end_is_told_once(night, told, listed, monkeypatch):
+    wait = RecordReading.wait
+
+    def wait_and_hear(self):
+        threading.Timer(0.2, listed.set).start()
+        return wait(self)
+
+    monkeypatch.setattr(RecordReading, "wait", wait_and_hear)
+    with pytest.raises(ReconcileError, match="the listing broke"):
+        night(no_record_waits_for_photos, error=ReconcileError("the listing broke"))
+    assert "the listing broke" not in told.getvalue()  # but by whoever asked for the run
+
+
+def test_who_asks_to_stop_a_second_time_waits_for_no_record(night, told, monkeypatch):
+    let_go = threading.Event()
+    write = Output.write_part
+
+    def hang(self, folder, rows, name=None):
+        if folder == "records":
+            let_go.wait(30)
+        write(self, folder, rows, name)
+
+    def stop(messages):
+        no_record_waits_for_photos(messages)
+        told_to_stop.setattr(interruption, "_requested", True)
+        told_to_stop.setattr(interruption, "_urgent", True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Output, "write_part", hang)
+    monkeypatch.setattr(record_reading, "GRACE_SECONDS", 60)
+    with monkeypatch.context() as told_to_stop, pytest.raises(KeyboardInterrupt):
+        night(stop, endless=True)
+    let_go.set()
+    assert "stopped with" not in told.getvalue()
