@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +58,8 @@ def _missing_library(device: str) -> str | None:
         return f"this onnxruntime has no {provider}; it needs onnxruntime-gpu"
     if sys.platform != "linux":
         return None
-    ort.preload_dlls()
+    with redirect_stdout(StringIO()):  # it prints what it cannot load; standard output is for results
+        ort.preload_dlls()
     # The providers lean on this one, which the process has to hold first.
     folder = Path(ort.__file__).parent / "capi"
     try:

@@ -17,6 +17,7 @@ from reconcile.errors import ReconcileError
 from reconcile.keys import Keys
 from reconcile.messages import Messages
 from reconcile.places import open_output, output_folder, s3_access
+from reconcile.records import InvalidRecord, read_abid_record
 from reconcile.records_table import load_table
 from reconcile.store import Output
 
@@ -121,19 +122,29 @@ def _bucket(settings: Settings) -> Iterator[Finding]:
                 yield Finding("keys", False, str(error))
                 return
             yield Finding("keys", True, told_by.in_words())
-        yield _look("photos", lambda: _first(bucket, told_by, settings.images_prefix, "--images-prefix"))
+        yield _look("photos", lambda: _first(bucket, told_by, settings.images_prefix, "--images-prefix")[0])
         if settings.records is None:
-            yield _look("records", lambda: _first(bucket, told_by, settings.records_prefix, "--records-prefix"))
+            yield _look("records", lambda: _first_record(bucket, told_by, settings.records_prefix))
 
 
-def _first(bucket: Bucket, told_by: Bucket | Keys, prefix: str, flag: str) -> str:
+def _first_record(bucket: Bucket, told_by: Bucket | Keys, prefix: str) -> str:
+    text, data = _first(bucket, told_by, prefix, "--records-prefix")
+    try:
+        read_abid_record(data)
+    except InvalidRecord as error:  # it will be a row that says so, and others may be sound
+        return f"{text}, but is no record: {error}"
+    return text
+
+
+def _first(bucket: Bucket, told_by: Bucket | Keys, prefix: str, flag: str) -> tuple[str, bytes]:
+    """What is to be said of the first object under a prefix, and its bytes."""
     page = next((page for page in told_by.pages(prefix) if len(page)), None)
     if page is None:
         raise ReconcileError(f"nothing under {bucket.url(prefix)}; is {flag} right?")
     key = page[0].key if isinstance(page, list) else page["key"][0].as_py()
     data = bucket.get(key)
     what = "can be listed" if told_by is bucket else "has keys"
-    return f"{bucket.url(prefix)} {what}, and {key} can be read ({len(data):,} bytes)"
+    return f"{bucket.url(prefix)} {what}, and {key} can be read ({len(data):,} bytes)", data
 
 
 def _table(settings: Settings, source: str) -> str:
@@ -141,6 +152,8 @@ def _table(settings: Settings, source: str) -> str:
         path = bring_file(source, s3_access(settings), Path(folder))
         load_table(database, path, source, settings.records_columns, Path(folder))
         rows = len(database.table("source_rows"))
+    if not rows:
+        raise ReconcileError(f"{source} has the columns that are needed, and not one row")
     return f"{source} has {rows:,} rows with the columns that are needed"
 
 

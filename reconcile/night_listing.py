@@ -55,7 +55,9 @@ class NightListing:
         Raises:
             ReconcileError: there is none.
         """
-        self._need(backlog, "photos", self._settings.images_prefix, "are --bucket and --images-prefix right?")
+        prefix = self._settings.images_prefix
+        at_the_top = " (for photos in no folder: --images-prefix '')" if prefix else ""
+        self._need(backlog, "photos", prefix, f"are --bucket and --images-prefix right?{at_the_top}")
 
     def need_records(self, backlog: Backlog) -> None:
         """Wait for the first page of records.

@@ -112,6 +112,8 @@ def _csv(path: Path, wanted: Mapping[str, str], source: str) -> pa.RecordBatchRe
     text = path.open(encoding="utf-8", newline="")
     rows = enumerate(rows_of(text), start=1)
     header = next((row for _, row in rows if not _is_empty(row)), [])
+    if not header:
+        raise ReconcileError(f"--records {source} is empty")
     names = [name.strip() for name in (header.cells if isinstance(header, BrokenRow) else header)]
     bin_id, quantity = (names.index(_find(wanted[ours], names, ours, source)) for ours in DEFAULT_COLUMNS)
 

@@ -141,14 +141,20 @@ class Summary:
         if unreadable > max_unreadable * self.images + _ROUNDING:
             self.exit_code = EXIT_UNREADABLE
             self.exit_reason = f"{unreadable} of {self.images} images were unreadable, more than {max_unreadable:.1%}"
-        elif self.compared == 0 and self.without_record and (self.totals["no_image"] or self.is_limited):
+        elif self.compared == 0 and (self.without_record or self.totals["invalid_record"]):
             self.exit_code = EXIT_FAILED
-            self.exit_reason = "no photo and record are of the same bin"
+            self.exit_reason = self._why_nothing_is_compared()
         elif alarm is not None and self.discrepant and self.discrepant >= alarm * self.compared - _ROUNDING:
             self.exit_code = EXIT_ALARM
             self.exit_reason = (
                 f"{self.discrepant} of {self.compared} compared bins are short or over: the alarm is at {alarm:.1%}"
             )
+
+    def _why_nothing_is_compared(self) -> str:
+        if self.without_record and (self.totals["no_image"] or self.is_limited):
+            return "no photo and record are of the same bin"
+        invalid = self.totals["invalid_record"]
+        return f"none of the records could be read, {invalid:,} in all" if invalid else "there is not one record"
 
     def _expectations(self) -> list[tuple[str, str]]:
         if not (self.expected_wrong and self.expected_wrong_in_queue and self.record_accuracy):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from reconcile.spreadsheet import BadLine, number_of, read_lines
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _REQUIRED = ("bin_id", "run_id", "true_count")
-_MOST_ITEMS = 2**53
+_MOST_ITEMS = 99_999
+"""In one bin. What is more was read from a barcode, most likely."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,10 @@ def _verdict(cells: dict[str, str], line: int) -> VerdictLine:
     except ValueError:
         exact = "; say how many exactly" if count.endswith("+") else ""
         raise ValueError(f"true_count of bin {bin_id[:100]!r} is no number: {count[:40]!r}{exact}") from None
-    if not 0 <= number <= _MOST_ITEMS or number != int(number):
+    if not 0 <= number < inf or number != int(number):
         raise ValueError(f"true_count of bin {bin_id[:100]!r} is no count: {count[:40]!r}")
+    if number > _MOST_ITEMS:
+        raise ValueError(f"true_count of bin {bin_id[:100]!r} is over {_MOST_ITEMS:,}: {count[:40]!r}; a barcode?")
     return VerdictLine(
         line, bin_id, cells["run_id"], int(number), cells.get("note") or None, cells.get("image_key") or None
     )

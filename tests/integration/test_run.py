@@ -220,10 +220,43 @@ def test_rows_of_a_table_that_are_no_record_are_named(warehouse, grey_model, tmp
     assert done.returncode == 0, done.stderr
     assert "warning: stock.csv row 3: the expected quantity is no number: many\n" in done.stderr
     assert "warning: stock.csv row 4: no bin id in row 4\n" in done.stderr
-    assert "4 rows taken from stock.csv, 2 of them no record\n" in done.stderr
+    assert "4 rows taken from stock.csv, 2 of them could not be read\n" in done.stderr
     limited = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "few", "--records", "stock.csv",
                         "--limit", 1)  # fmt: skip
-    assert "1 rows taken from stock.csv, 0 of them no record\n" in limited.stderr, "those of other bins are not asked"
+    assert "1 rows taken from stock.csv, 0 of them could not be read\n" in limited.stderr, (
+        "those of other bins are not asked"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("", "--records stock.csv is empty"),
+        ("bin_id,expected_quantity\n", "there is not one record: photos such as 00001 have no record"),
+        (
+            "bin_id,expected_quantity\n00001,N/A\n00002,N/A\n00003,\n00004,N/A\n",
+            "none of the records could be read, 4 in all",
+        ),
+    ],
+    ids=["nothing", "no rows", "no quantities"],
+)
+def test_an_export_that_failed_fails_the_run(warehouse, grey_model, tmp_path, rows, said):
+    (tmp_path / "stock.csv").write_text(rows)
+    done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "stock.csv")
+    assert done.returncode == 1
+    assert f"reconcile: {said}" in done.stderr.splitlines()[-1]
+    looked = reconcile("doctor", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "stock.csv")
+    assert looked.returncode == (0 if "N/A" in rows else 1), "doctor does not look into cells"
+
+
+def test_where_no_json_record_can_be_read_the_run_fails(warehouse, grey_model):
+    for record in (warehouse / "metadata").iterdir():
+        record.write_text("{")
+    done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out")
+    assert done.returncode == 1
+    assert "none of the records could be read" in done.stderr.splitlines()[-1]
+    looked = reconcile("doctor", "--bucket", warehouse, "--model", grey_model, "--out", "out")
+    assert "but is no record: not JSON (line 1)" in looked.stdout
 
 
 def test_the_endpoint_may_come_from_the_environment_as_with_the_aws_cli(s3, warehouse, grey_model):

@@ -81,7 +81,7 @@ def test_lines_that_nobody_filled_in_are_passed_over(tmp_path):
         ("9,n1,nan", "true_count of bin '9' is no count: 'nan'"),
         ("9,n1,inf", "true_count of bin '9' is no count: 'inf'"),
         ("9,n1,1e400", "true_count of bin '9' is no count: '1e400'"),
-        ("9,n1,99999999999999999", "true_count of bin '9' is no count: '99999999999999999'"),
+        ("9,n1,5012345678900", "true_count of bin '9' is over 99,999: '5012345678900'; a barcode?"),
         ("9,n1,1_000", "true_count of bin '9' is no number: '1_000'"),
         ('9,n1,"1,000"', "true_count of bin '9' is no number: '1,000'"),  # one, or a thousand
         (",n1,3", "there is no bin_id"),
