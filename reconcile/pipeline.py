@@ -111,6 +111,9 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
             if settings.costs is not None:
                 path = bring_file(settings.costs, s3_access(settings), work)
                 night.use_costs(read_costs(path, settings.costs, messages.warn))
+            if settings.records is not None:
+                path = bring_file(settings.records, s3_access(settings), work)
+                night.use_table_records(path, settings.records, settings.records_columns, only_of_images=is_limited)
             listing = NightListing(settings, places.bucket, work, messages)
             # Nothing is counted before it is sure that there are photos, and records to hold them against.
             photos = night.new_images(listing.photos(), settings.limit)
@@ -118,9 +121,6 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
             if reads_meanwhile:
                 listed = night.new_records(listing.records(), only_of_images=False)
                 records.fill(told(listed, "records", messages))
-            if settings.records is not None:
-                path = bring_file(settings.records, s3_access(settings), work)
-                night.use_table_records(path, settings.records, settings.records_columns, only_of_images=is_limited)
             listing.need_photos(images)
             if reads_meanwhile:
                 listing.need_records(records)
