@@ -32,7 +32,7 @@ FIGURES = {
     "count": Figure(48, "bytes a row of a counts part", "drawn counts of `benchmarks/records_data.py`, 8,192 a part"),
     "plain": Figure(40.5, "images/s a core, int8 without VNNI", f"{ELSEWHERE}: 81 on two cores"),
     "vnni": Figure(98.5, "images/s a core, int8 with VNNI", f"{ELSEWHERE}: 197 on two cores, earlier version"),
-    "feed": Figure(693, "images/s that a core can feed to a GPU", f"{ELSEWHERE}, EPYC with AVX2; 1,381 in RESULTS.md"),
+    "feed": Figure(693, "images/s that a core can feed to a GPU", f"{ELSEWHERE}, EPYC with AVX2; 1,241 in RESULTS.md"),
     "t4": Figure(1_198, "ResNet50 at 224 px on a T4, images/s", f"[NVIDIA]({NVIDIA}), PyTorch, mixed precision"),
     "t4 most": Figure(6_112, "the same, the most", MLPERF.format("v0.7") + ", 48,897.8 on eight"),
     "l4 most": Figure(12_882, "the same on an L4, the most", MLPERF.format("v3.1")),
