@@ -154,7 +154,9 @@ class Summary:
         if self.without_record and (self.totals["no_image"] or self.is_limited):
             return "no photo and record are of the same bin"
         invalid = self.totals["invalid_record"]
-        return f"none of the records could be read, {invalid:,} in all" if invalid else "there is not one record"
+        return (
+            f"no readable photo has a readable record ({invalid:,} were not)" if invalid else "there is not one record"
+        )
 
     def _expectations(self) -> list[tuple[str, str]]:
         if not (self.expected_wrong and self.expected_wrong_in_queue and self.record_accuracy):

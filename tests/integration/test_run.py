@@ -235,7 +235,7 @@ def test_rows_of_a_table_that_are_no_record_are_named(warehouse, grey_model, tmp
         ("bin_id,expected_quantity\n", "there is not one record: photos such as 00001 have no record"),
         (
             "bin_id,expected_quantity\n00001,N/A\n00002,N/A\n00003,\n00004,N/A\n",
-            "none of the records could be read, 4 in all",
+            "no readable photo has a readable record (4 were not)",
         ),
     ],
     ids=["nothing", "no rows", "no quantities"],
@@ -254,7 +254,7 @@ def test_where_no_json_record_can_be_read_the_run_fails(warehouse, grey_model):
         record.write_text("{")
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out")
     assert done.returncode == 1
-    assert "none of the records could be read" in done.stderr.splitlines()[-1]
+    assert "no readable photo has a readable record" in done.stderr.splitlines()[-1]
     looked = reconcile("doctor", "--bucket", warehouse, "--model", grey_model, "--out", "out")
     assert "but is no record: not JSON (line 1)" in looked.stdout
 
