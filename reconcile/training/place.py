@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _WELL_FASTER = 0.8
-"""So many of float32's seconds at most: two trainings after one recipe are to be of one kind whoever else is busy."""
+"""So much of float32's time at most: where both take about as long, trainings after one recipe are to be alike."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,13 @@ class Place:
 
 
 @contextmanager
-def join() -> Iterator[Place]:
+def join(dtype: str) -> Iterator[Place]:
     """Take this process's part: its GPU where there are any, and its rank where torchrun started several.
 
     CUDA was not to be had where this was written: one and two processes on the CPU were run, GPUs were not.
+
+    Args:
+        dtype: what the recipe wants convolutions computed in: float32, bfloat16, or auto for what is fast here.
 
     Raises:
         UsageError: torchrun started more processes than there are GPUs, or several machines, which would each need the
@@ -97,7 +100,7 @@ def join() -> Iterator[Place]:
         # The others wait while the first decodes all photos.
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=12))
     try:
-        place = Place(device, rank, processes, fast_dtype(device))
+        place = Place(device, rank, processes, _autocast(dtype, device))
         yield replace(place, autocast=place.gather(place.autocast)[0])  # timed, each process might find another
     finally:
         if processes > 1:
@@ -106,7 +109,13 @@ def join() -> Iterator[Place]:
             distributed.destroy_process_group()
 
 
-def fast_dtype(device: torch.device) -> torch.dtype | None:
+def _autocast(dtype: str, device: torch.device) -> torch.dtype | None:
+    if dtype == "auto":
+        return _fast_dtype(device)
+    return torch.bfloat16 if dtype == "bfloat16" else None
+
+
+def _fast_dtype(device: torch.device) -> torch.dtype | None:
     """bfloat16 where the device computes it well faster than float32, float16 on GPUs before Ampere, else None.
 
     CPUs that have instructions for bfloat16 are timed: ResNet34 at 96 pixels on 2 cores trained at 95 images/s with
@@ -117,17 +126,24 @@ def fast_dtype(device: torch.device) -> torch.dtype | None:
     known = torch.cpu.get_capabilities()
     if not (known.get("amx_bf16") or known.get("avx512_bf16")):
         return None
-    return torch.bfloat16 if _seconds_of_a_step(torch.bfloat16) < _WELL_FASTER * _seconds_of_a_step(None) else None
+    in_float32, in_bfloat16 = _seconds_of_a_step(None), _seconds_of_a_step(torch.bfloat16)
+    return torch.bfloat16 if in_bfloat16 < _WELL_FASTER * in_float32 else None
 
 
 def _seconds_of_a_step(dtype: torch.dtype | None) -> float:
-    """The fastest of three steps through a convolution like most of ResNet34's, forward and backward."""
+    """The fastest of some steps through a convolution like most of ResNet34's, forward and backward.
+
+    In one thread and by its own time on a core: several would wait for each other wherever somebody else is busy.
+    """
     convolution = nn.Conv2d(128, 128, 3, padding=1).to(memory_format=torch.channels_last)
     images = torch.zeros(16, 128, 24, 24).to(memory_format=torch.channels_last)
     taken = []
-    for _ in range(3):
-        started = time.perf_counter()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for _ in range(5):
+        started = time.thread_time()
         with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
             convolution(images).sum().backward()
-        taken.append(time.perf_counter() - started)
+        taken.append(time.thread_time() - started)
+    torch.set_num_threads(threads)
     return min(taken)

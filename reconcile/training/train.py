@@ -85,7 +85,7 @@ def train(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ReconcileError(f"--out {out} is no folder that can be written: {error.strerror}") from None
-    with join() as place, interruption.postponed():
+    with join(recipe.dtype) as place, interruption.postponed():
         if place.rank > 0:
             messages = Messages("text", stream=io.StringIO())  # the first process says it all
         found = read_training_data(folder, recipe, validation, messages.say)

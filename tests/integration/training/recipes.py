@@ -8,6 +8,7 @@ drawings = 6
 validation_fold = 1
 stitched = 0.25
 erased = 0.5
+dtype = "float32"
 [[stages]]
 size = 32
 epochs = {first}
@@ -18,4 +19,5 @@ epochs = 1
 learning_rate = 1e-4
 """
 
-ONE_EPOCH = RECIPE.format(first=1)[: RECIPE.format(first=1).rindex("[[stages]]")]
+ONE_EPOCH = RECIPE.format(first=1)[: RECIPE.format(first=1).rindex("[[stages]]")].replace('dtype = "float32"\n', "")
+"""Computed in what the machine is fast at."""

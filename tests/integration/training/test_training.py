@@ -1,6 +1,7 @@
 """Training and going on with it, as people do from the command line."""
 
 import csv
+import re
 import subprocess
 
 import pytest
@@ -27,7 +28,7 @@ def assert_same_weights(one, other):
 
 def test_a_training_says_what_it_does_and_keeps_its_metrics(trained, photos):
     folder, done = trained
-    assert "20 photos and 6 drawings to train on, 20 photos held out; 1 x" in done.stderr
+    assert re.search(r"20 photos and 6 drawings to train on, 20 photos held out; 1 x \w+, float32\n", done.stderr)
     assert f"left out {photos / 'bin-images' / '0.jpg'}: not an image" in done.stderr
     rows = list(csv.DictReader((folder / "t" / "metrics.csv").open()))
     assert [(row["size"], row["epoch"]) for row in rows] == [("32", "1"), ("32", "2"), ("40", "1")]
@@ -60,6 +61,13 @@ def test_a_stopped_training_ends_where_an_undisturbed_one_does(trained, photos, 
     assert len(list(csv.DictReader((tmp_path / "t" / "metrics.csv").open()))) == 3
 
 
+def test_a_recipe_may_say_what_is_computed_in(photos, tmp_path):
+    (tmp_path / "recipe.toml").write_text(f'dtype = "bfloat16"\n{ONE_EPOCH}')
+    done = reconcile("train", "--data", photos, "--recipe", "recipe.toml", "--out", "t", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"; 1 x \w+, bfloat16\n", done.stderr)
+
+
 def test_a_changed_recipe_is_not_resumed(trained, photos):
     folder, _ = trained
     (folder / "other.toml").write_text(RECIPE.format(first=3))
@@ -82,6 +90,8 @@ def test_a_learning_rate_that_blows_up_is_named(photos, tmp_path):
         ({"labels.csv": "image,fold\n"}, 1, "labels.csv has no column count, but image, fold"),
         ({"labels.csv": "image,count\n"}, 1, "holds no photo with a label"),
         ({"recipe.toml": "version = 1"}, 2, "recipe.toml: version: Input should be a valid string"),
+        ({"recipe.toml": 'version = "a"\ndtype = "int8"\n[[stages]]\nsize = 32\nepochs = 1\nlearning_rate = 1'},
+         2, "recipe.toml: dtype: Input should be 'auto', 'float32' or 'bfloat16'"),
         ({"recipe.toml": "version ="}, 2, "recipe.toml is no TOML"),
         ({"recipe.toml": 'version = "a"\nlabels = ["2", "1"]\n[[stages]]\nsize = 32\nepochs = 1\nlearning_rate = 1'},
          2, "count labels must be at least two and rise: 2,1"),
