@@ -12,7 +12,7 @@ from reconcile.charts import BAR, INK, as_svg
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconcile.planted_evaluation import PlantedErrors
+    from reconcile.planted_results import PlantedErrors
     from reconcile.reliability import CoveragePoint, ReliabilityBin
 
 _SHARE = alt.Scale(domain=[0, 1])

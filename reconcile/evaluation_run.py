@@ -16,7 +16,7 @@ from reconcile.evaluation import Evaluation, evaluate, places_of
 from reconcile.evaluation_report import evaluation_page, evaluation_text
 from reconcile.images import UnreadableImage, check_size, load_image
 from reconcile.labelled import LabelledImage, fingerprint, read_labelled
-from reconcile.planted_evaluation import PlantedEvaluation, evaluate_planted
+from reconcile.planted_evaluation import evaluate_planted
 from reconcile.planting import number_to_plant
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from reconcile.config import Settings
     from reconcile.counter import Counter
     from reconcile.messages import Messages
+    from reconcile.planted_results import PlantedEvaluation
 
 
 @dataclass(frozen=True)

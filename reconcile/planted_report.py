@@ -9,7 +9,7 @@ from reconcile.planted_evaluation import OURS
 
 if TYPE_CHECKING:
     from reconcile.estimate import Estimate
-    from reconcile.planted_evaluation import AtCapacity, PlantedErrors, PlantedEvaluation
+    from reconcile.planted_results import AtCapacity, PlantedErrors, PlantedEvaluation
 
 _HEADLINE = 0.05
 """The capacity that the opening sentence speaks of."""

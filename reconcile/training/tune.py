@@ -13,7 +13,8 @@ from optuna.trial import TrialState
 
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.training.recipe import Recipe, write_recipe
-from reconcile.training.train import Diverged, train
+from reconcile.training.state import Diverged
+from reconcile.training.train import train
 
 if TYPE_CHECKING:
     from pathlib import Path
