@@ -26,7 +26,7 @@ _LONGEST_NUMBER = 20
 
 
 def queue_rows(queue: list[dict[str, Any]], labels: CountLabels, bucket: Bucket | None) -> list[dict[str, Any]]:
-    """Add to each row of sql/recount_queue.sql its `photo`, its `bars` and its `bin_order`.
+    """Add to each row of sql/recount_queue.sql its `photo`, its `bars`, its `chance` to be wrong and its `bin_order`.
 
     The photo is a data URL; None where that very photo, the one that was counted, is not there any more.
     """
@@ -36,6 +36,7 @@ def queue_rows(queue: list[dict[str, Any]], labels: CountLabels, bucket: Bucket 
         | {
             "photo": photo,
             "bars": _bars(labels, row["probabilities"], row["expected_quantity"]),
+            "chance": _chance(row["p_wrong"]),
             "bin_order": _in_order(row["bin_id"]),
         }
         for row, photo in zip(queue, photos, strict=True)
@@ -73,6 +74,15 @@ def _photo(bucket: Bucket, row: dict[str, Any]) -> str | None:
 def _in_order(bin_id: str) -> str:
     """What bins are sorted by: their numbers as numbers, so that A-9 comes before A-10."""
     return re.sub(r"[0-9]+", lambda found: found[0].zfill(_LONGEST_NUMBER), bin_id)
+
+
+def _chance(p: float | None) -> str:
+    """In whole percent, but never as certain: no photo is."""
+    if p is None:
+        return "–"
+    if round(p, 2) in (0, 1):
+        return ">99%" if p > 0.5 else "<1%"
+    return f"{p:.0%}"
 
 
 def _bars(labels: CountLabels, probabilities: list[float], expected_quantity: int) -> list[dict[str, Any]]:

@@ -24,8 +24,9 @@ from reconcile.judging import matrix
 from reconcile.label_shift import under_another_mix
 from reconcile.labels import CountLabels
 from reconcile.resources import query
+from reconcile.run_id import RUN_ID_FORM
 from reconcile.spreadsheet import BadLine, unguarded
-from reconcile.store import RUN_ID_FORM, VERDICTS_SCHEMA
+from reconcile.store import VERDICTS_SCHEMA
 from reconcile.verdict_file import read_verdict_file
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ FOLDER = "verdicts"
 _COLUMNS = ["bin_id", "image_key", "image_etag", "expected_quantity", "p_wrong", "probabilities"]
 _COMPARED = ["match", "short", "over"]
 _ROWS_AT_ONCE = 50_000
+_NAMED = 10
+"""Lines of one reason, where they do not follow each other."""
 _REWRITTEN = re.compile(r"[\d.,]+E[+-]?\d+|\d{1,4}[-./ ]\w{1,9}([-./ ]\d{1,4})?", re.IGNORECASE)
 """Ids that a spreadsheet took for a number or a date: 1.2E+11, 02-Jan, 3/4/2026."""
 
@@ -51,8 +54,10 @@ class Imported(NamedTuple):
     taken: int
     known: int
     """Lines that say what was imported before: the report's export holds all marks each time."""
-    bad: list[str]
-    """One sentence for each line that was left out."""
+    left_out: int
+    """Lines that could not be taken."""
+    reasons: list[str]
+    """Why, a sentence each, with the numbers of the lines that it is true of."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +107,25 @@ def import_verdicts(path: Path, output: Output, work: Path) -> Imported:
         now = datetime.now(UTC)
         imported = [row | {"imported_at": now} for row in new]
         output.write_part(FOLDER, pa.Table.from_pylist(imported, schema=VERDICTS_SCHEMA))
-    reasons = [f"line {line.number}: {line.reason}" for line in sorted(bad, key=lambda line: line.number)]
-    return Imported(len(new), len(rows) - len(new), reasons)
+    return Imported(len(new), len(rows) - len(new), len(bad), _by_reason(bad))
+
+
+def _by_reason(bad: list[BadLine]) -> list[str]:
+    """Forty lines of a run that is not there are one mistake."""
+    numbers: dict[str, list[int]] = {}
+    for line in sorted(bad, key=lambda line: line.number):
+        numbers.setdefault(line.reason, []).append(line.number)
+    return [f"{_lines(found)}: {reason}" for reason, found in numbers.items()]
+
+
+def _lines(numbers: list[int]) -> str:
+    first, last = numbers[0], numbers[-1]
+    if len(numbers) == 1:
+        return f"line {first}"
+    if last - first == len(numbers) - 1:
+        return f"lines {first} to {last}"
+    more = f" and {len(numbers) - _NAMED:,} more" if len(numbers) > _NAMED else ""
+    return f"lines {', '.join(map(str, numbers[:_NAMED]))}{more}"
 
 
 def _complete(
@@ -114,7 +136,7 @@ def _complete(
     reconciled = output.local_run_file(run_id, "reconciled.parquet", work) if is_a_name else None
     summary = output.local_run_file(run_id, "summary.json", work) if is_a_name else None
     if reconciled is None or summary is None:
-        reason = f"there is no finished run {run_id[:100]!r} in {output.location}"
+        reason = f"there is no finished run {run_id[:100]!r} in {output.location}; is --out right?"
         return [], [BadLine(line.line, reason) for line in lines]
     try:
         night = json.loads(summary.read_bytes())

@@ -16,8 +16,8 @@ SELECT
     CAST(NULL AS BIGINT) AS items_at,
     CAST(NULL AS VARCHAR) AS note,
     CASE
-        WHEN bin_id IS NULL AND quantity IS NULL THEN 'row ' || line || ' cannot be taken apart'
-        WHEN bin_id IS NULL THEN 'no bin id in row ' || line
+        WHEN bin_id IS NULL AND quantity IS NULL THEN 'the row cannot be taken apart'
+        WHEN bin_id IS NULL THEN 'the bin id is missing'
         WHEN coalesce(quantity, '') = '' THEN 'the expected quantity is missing'
         WHEN number IS NULL THEN 'the expected quantity is no number: ' || left(quantity, 40)
         WHEN isnan(number) OR number > 9007199254740992 THEN 'the expected quantity is no count: ' || left(quantity, 40)

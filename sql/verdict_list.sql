@@ -8,7 +8,7 @@ SELECT
         WHEN true_count < expected_quantity THEN 'short'
         WHEN true_count > expected_quantity THEN 'over'
         ELSE 'right'
-    END AS record,
+    END AS found,
     round(p_wrong, 4) AS p_wrong,
     note,
     image_key,

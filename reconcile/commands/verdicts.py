@@ -41,13 +41,13 @@ def import_(
 
     output = options.output(out, endpoint_url, region, profile)
     with TemporaryDirectory(prefix="reconcile-") as work:
-        taken, known, bad = import_verdicts(file, output, Path(work))
-    for reason in bad:
+        taken, known, left_out, reasons = import_verdicts(file, output, Path(work))
+    for reason in reasons:
         print(f"reconcile: {file}: {printable(reason)}", file=sys.stderr)
-    print(f"{_several(taken, 'verdict')} taken, {known:,} known already, {_several(len(bad), 'line')} left out")
-    if not (taken or known or bad):
+    print(f"{_several(taken, 'verdict')} taken, {known:,} known already, {_several(left_out, 'line')} left out")
+    if not (taken or known or left_out):
         print("no line has a true_count")
-    if bad:
+    if left_out:
         raise typer.Exit(FAILED)
 
 

@@ -26,10 +26,26 @@ def test_bad_lines_are_told_and_the_rest_is_taken(night, tmp_path):
     assert done.stderr.splitlines() == [
         "reconcile: mixed.csv: line 3: true_count of bin '00004' is no number: 'many'",
         "reconcile: mixed.csv: line 5: the run compared no bin 'nowhere'",
-        f"reconcile: mixed.csv: line 6: there is no finished run 'n9' in {place}",
-        f"reconcile: mixed.csv: line 7: there is no finished run '../../etc' in {place}",
+        f"reconcile: mixed.csv: line 6: there is no finished run 'n9' in {place}; is --out right?",
+        f"reconcile: mixed.csv: line 7: there is no finished run '../../etc' in {place}; is --out right?",
     ]
     assert len(verdicts("list").stdout.splitlines()) == 3
+
+
+def test_what_is_wrong_with_many_lines_is_said_once(night, tmp_path):
+    of_another = [f"{number},elsewhere,1\n" for number in range(40)]
+    unreadable = [f"{number},n1,?\n" for number in range(2)]
+    scattered = "".join(f"nowhere,n1,1\n00003,n1,{count}\n" for count in range(12))
+    (tmp_path / "v.csv").write_text("".join(["bin_id,run_id,true_count\n", *of_another, *unreadable, scattered]))
+    done = verdicts("import", "v.csv")
+    assert done.stdout.strip() == "12 verdicts taken, 0 known already, 54 lines left out"
+    told = [line.removeprefix("reconcile: v.csv: ") for line in done.stderr.splitlines()]
+    assert told == [
+        f"lines 2 to 41: there is no finished run 'elsewhere' in {tmp_path}/out; is --out right?",
+        "line 42: true_count of bin '0' is no number: '?'",
+        "line 43: true_count of bin '1' is no number: '?'",
+        "lines 44, 46, 48, 50, 52, 54, 56, 58, 60, 62 and 2 more: the run compared no bin 'nowhere'",
+    ]
 
 
 def test_not_one_good_line_is_a_failure(night, tmp_path):

@@ -23,7 +23,7 @@ def test_from_the_queue_to_the_shelf_and_back(night, tmp_path):
     listed = verdicts("list")
     assert listed.returncode == 0
     table = [line.split() for line in listed.stdout.splitlines()]
-    assert table[0][:5] == ["bin_id", "run_id", "true_count", "expected_quantity", "record"]
+    assert table[0][:5] == ["bin_id", "run_id", "true_count", "expected_quantity", "found"]
     assert {(row[0], row[4]) for row in table[1:]} == {("00003", "short"), ("00004", "right"), ("00005", "short")}
     assert "torn box" in listed.stdout
 

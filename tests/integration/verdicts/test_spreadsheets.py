@@ -37,7 +37,7 @@ def test_what_is_exported_can_be_opened_in_a_spreadsheet_and_imported_again(nigh
     assert (done.returncode, done.stdout) == (0, "2 verdicts written to verdicts.csv\n")
     with Path("verdicts.csv").open(newline="", encoding="utf-8-sig") as file:
         lines = {line["bin_id"]: line for line in csv.DictReader(file)}
-    assert (lines["00003"]["true_count"], lines["00003"]["record"], lines["00004"]["record"]) == ("1", "short", "right")
+    assert (lines["00003"]["true_count"], lines["00003"]["found"], lines["00004"]["found"]) == ("1", "short", "right")
     assert (lines["00003"]["note"], lines["00004"]["note"]) == ("'=1+1", "a;\n'+2")
     assert taken("verdicts.csv") == "0 verdicts taken, 2 known already, 0 lines left out"
     assert verdicts("export", "/proc/nowhere/v.csv").returncode == 1
