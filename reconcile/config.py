@@ -6,7 +6,7 @@ import os
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -19,6 +19,11 @@ from pydantic_settings import (
 
 from reconcile.bucket import WEB_ADDRESS, WITH_SECRETS, holds_secrets, is_web_address
 from reconcile.errors import DEBUG, UsageError
+from reconcile.run_id import RUN_ID_FORM
+from reconcile.setting_problems import problem_in_words
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 EngineName = Literal["local", "ray", "sagemaker"]
@@ -71,9 +76,10 @@ class Settings(BaseSettings):
     ray_address: str | None = None
     ray_gpus_per_actor: float | None = Field(default=None, gt=0, le=1)
     limit: int | None = Field(default=None, ge=1)
-    run_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    run_id: str | None = None
     log_format: LogFormat = "text"
     max_unreadable: Share = 0.05
+    max_invalid: Share = 0.05
     alarm: Share | None = None
     record_error_rate: Share = Field(default=RECORD_ERROR_RATE, gt=0, lt=1)
     capacity: int = Field(default=100, ge=1, le=1_000_000)
@@ -81,6 +87,15 @@ class Settings(BaseSettings):
     costs: str | None = None
     tolerance: int = Field(default=0, ge=0)
     where: str | None = None
+
+    @field_validator("run_id")
+    @classmethod
+    def _fits_a_folder_name(cls, run_id: str | None) -> str | None:
+        if run_id is not None and not RUN_ID_FORM.fullmatch(run_id):
+            raise ValueError(
+                "expected letters, digits, dots, hyphens and underscores, at most 100, none of these first"
+            )
+        return run_id
 
     @field_validator("endpoint_url")
     @classmethod
@@ -177,7 +192,7 @@ def load_settings(flags: dict[str, Any], *, alone: bool = False, need_bucket: bo
     try:
         settings = _FlagsAlone(**given) if alone else Settings(**given)
     except ValidationError as error:
-        raise UsageError("; ".join(_explain(dict(problem)) for problem in error.errors())) from None
+        raise UsageError("; ".join(_explain(problem, given) for problem in error.errors())) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError(f"{_config_file} cannot be read: {error}") from None
     if need_bucket and not settings.bucket:
@@ -202,16 +217,18 @@ def _refuse_slips() -> None:
             raise UsageError(f"{name} is no setting; {_PREFIX}{meant[0].upper()} is")
 
 
-def _explain(problem: dict[str, Any]) -> str:
+def _explain(problem: ErrorDetails, flags: dict[str, Any]) -> str:
+    """Named as it was set: the flag, the variable or the line of the file."""
     name = str(problem["loc"][0])
-    flag = f"--{name.replace('_', '-')}"
     if problem["type"] == "extra_forbidden":
         meant = get_close_matches(name.lower().replace("-", "_"), Settings.model_fields, n=1)
         hint = f"; is {meant[0]} meant?" if meant else ""
-        return f"reconcile.toml has a setting that does not exist: {name}{hint}"
-    said = problem["msg"].removeprefix("Value error, ")
-    # An address may hold a secret: a password, or the signature of a presigned one.
-    return f"{flag}: {said}" + ("" if "//" in str(problem["input"]) else f" (got {problem['input']!r})")
+        return f"{_config_file} has a setting that does not exist: {name}{hint}"
+    variable = next(
+        (known for known in os.environ if known.upper() == _PREFIX + name.upper() and os.environ[known]), None
+    )
+    place = f"--{name.replace('_', '-')}" if name in flags else variable or f"{name} in {_config_file}"
+    return f"{place}: {problem_in_words(problem)}"
 
 
 def _columns(value: Any) -> Any:

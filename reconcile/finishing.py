@@ -104,7 +104,7 @@ def _sum_up(settings: Settings, results: Results, errors: LearnedErrors, summary
         summary.expected_wrong = expected.wrong.as_dict()
         summary.expected_wrong_in_queue = expected.wrong_in_queue.as_dict()
         summary.record_accuracy = expected.accuracy.as_dict()
-    summary.judge(settings.max_unreadable, settings.alarm)
+    summary.judge(settings.max_unreadable, settings.max_invalid, settings.alarm)
     if summary.exit_code == EXIT_FAILED and summary.without_record:
         summary.exit_reason = f"{summary.exit_reason}: {_unmatched(results)}"
 

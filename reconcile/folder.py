@@ -36,6 +36,8 @@ class Folder:
                 self._path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ReconcileError(f"{self._path} cannot be made a folder: {error.strerror}") from None
+        if self._path.exists() and not self._path.is_dir():
+            raise ReconcileError(f"{self._path} is no folder")
         if not self._path.is_dir():
             raise ReconcileError(f"there is no such folder: {self._path}")
         self.location = str(self._path)

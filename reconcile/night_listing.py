@@ -26,18 +26,15 @@ class NightListing:
         settings: prefixes, and perhaps `keys`.
         bucket: what is listed where no keys are given.
         work: where files of keys are brought.
-        messages: told how old an inventory is.
 
     Raises:
         ReconcileError: there are no such keys, or they are of another bucket.
     """
 
-    def __init__(self, settings: Settings, bucket: Bucket, work: Path, messages: Messages) -> None:
+    def __init__(self, settings: Settings, bucket: Bucket, work: Path) -> None:
         self._settings, self._bucket = settings, bucket
-        self._told_by: Bucket | Keys = bucket
-        if settings.keys is not None:
-            self._told_by = keys = Keys(settings.keys, s3_access(settings), bucket, work)
-            messages.say(keys.in_words(), stage="list")
+        self.keys = None if settings.keys is None else Keys(settings.keys, s3_access(settings), bucket, work)
+        self._told_by: Bucket | Keys = bucket if self.keys is None else self.keys
 
     def photos(self) -> Iterator[Page]:
         """Pages of photos. Where records lie among them, those are the objects that end in .json."""

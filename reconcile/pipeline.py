@@ -30,12 +30,6 @@ if TYPE_CHECKING:
 _NOT_IN_REPORT = {"log_format", "run_id"}
 
 
-def new_run_id() -> str:
-    """The time, such as 20261123T021500.123Z: run ids sort by it."""
-    now = datetime.now(UTC)
-    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
-
-
 def run(settings: Settings, run_id: str, messages: Messages, notice: str | None = None) -> Summary:
     """Count every image that this model has not counted, join with the records, write the night's results.
 
@@ -114,7 +108,9 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
             if settings.records is not None:
                 path = bring_file(settings.records, s3_access(settings), work)
                 night.use_table_records(path, settings.records, settings.records_columns, only_of_images=is_limited)
-            listing = NightListing(settings, places.bucket, work, messages)
+            listing = NightListing(settings, places.bucket, work)
+            if listing.keys is not None:
+                messages.say(listing.keys.in_words(), stage="list")
             # Nothing is counted before it is sure that there are photos, and records to hold them against.
             photos = night.new_images(listing.photos(), settings.limit)
             images.fill(told(photos, "photos", messages))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from reconcile.results import Results
     from reconcile.summary import Summary
 
+SAY_WHERE_PHOTOS_ARE = "say where they are now (--bucket), or --no-photos"
 _MOST_ITEMS = 4
 _MOST_PRODUCTS = 20
 _MOST_PARTS = 20
@@ -62,7 +63,8 @@ def render_report(
     found = rows_of(results.table("recount_queue", most=min(summary.capacity, MOST_SHOWN), most_items=_MOST_ITEMS))
     queue = queue_rows(found, labels, bucket)
     if need_photos and queue and not any(row["photo"] for row in queue):
-        raise ReconcileError(f"none of the {len(queue):,} photos to show can be had from {summary.bucket}")
+        where = f"{summary.bucket if bucket is None else bucket.location}; {SAY_WHERE_PHOTOS_ARE}"
+        raise ReconcileError(f"none of the {len(queue):,} photos to show can be had from {where}")
     return render_page(
         "report.html.j2",
         more_css=data_table_css(),

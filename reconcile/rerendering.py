@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from jinja2 import UndefinedError
 
-from reconcile.bucket import Bucket, S3Access, open_bucket
+from reconcile.bucket import Bucket, S3Access, is_folder, open_bucket
 from reconcile.errors import ReconcileError
 from reconcile.history import earlier_nights
 from reconcile.labels import CountLabels
 from reconcile.places import open_output
-from reconcile.report import render_report
+from reconcile.report import SAY_WHERE_PHOTOS_ARE, render_report
 from reconcile.results import Results
-from reconcile.store import RUN_ID_FORM
+from reconcile.run_id import RUN_ID_FORM
 from reconcile.summary import Summary
 
 if TYPE_CHECKING:
@@ -70,4 +70,7 @@ def _bucket_of(summary: Summary, reach: dict[str, Any]) -> Bucket:
     access = S3Access(
         how.get("endpoint_url"), how.get("region"), how.get("profile"), bool(how.get("no_sign_request", False))
     )
-    return open_bucket(reach.get("bucket") or summary.bucket, access)
+    place = reach.get("bucket") or summary.bucket
+    if is_folder(place) and not Path(place).expanduser().is_dir():
+        raise ReconcileError(f"there is no folder {place} with the run's photos; {SAY_WHERE_PHOTOS_ARE}")
+    return open_bucket(place, access)

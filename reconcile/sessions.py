@@ -66,6 +66,8 @@ def _open(path: Path, options: ort.SessionOptions, providers: list[Provider]) ->
         # Without its fallback it says why a GPU cannot be used, instead of printing that and taking the CPU.
         return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=False)
     except Exception as error:  # onnxruntime raises a class of its own for each kind of trouble
+        if "INVALID_PROTOBUF" in str(error):
+            raise ReconcileError(f"{path} is no ONNX file, or is damaged") from None
         raise ReconcileError(f"{path} cannot be loaded: {str(error).splitlines()[0][:300]}") from None
 
 

@@ -33,8 +33,6 @@ LOCK, PROBE = "run.lock", ".probe-"
 """The lock's key, and how those of `Output.store_time` begin."""
 SUMMARY = "summary.json"
 RUN_FILES = (SUMMARY, "reconciled.parquet", "recount.csv", "report.html")
-RUN_ID_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-"""A run's id becomes the name of a folder."""
 COUNTS_SCHEMA = pa.schema(
     [
         ("image_key", pa.string()),

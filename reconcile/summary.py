@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-EXIT_DONE, EXIT_FAILED, EXIT_UNREADABLE, EXIT_ALARM = 0, 1, 3, 4
+EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_ALARM = 0, 1, 3, 4
 _ROUNDING = 1e-9
 """7 of 100 is 7 %, whatever floating point makes of it."""
 STATUS_WORDS = {
@@ -61,6 +61,10 @@ class Summary:
     tolerance: int = 0
     bins: int = 0
     """Different bin ids; `rows` also counts older photos of the same bin."""
+    records: int = 0
+    """Bins on record, with a quantity or without; and records without a bin id."""
+    invalid_records: int = 0
+    """Those without a quantity that could be read, also where the photo is unreadable, too."""
     older_photos: int = 0
     """Photos that could be read, of bins that have a newer one; their status is no_record, too."""
     photos_counted: int = 0
@@ -135,15 +139,18 @@ class Summary:
         """Bins on tonight's recount list."""
         return min(self.capacity, self.queued)
 
-    def judge(self, max_unreadable: float, alarm: float | None) -> None:
-        """Set the exit code: too many unreadable images, nothing to compare, or the discrepancy alarm."""
-        unreadable = self.totals["unreadable_image"]
+    def judge(self, max_unreadable: float, max_invalid: float, alarm: float | None) -> None:
+        """Set the exit code: too many unreadable images or invalid records, nothing to compare, or the alarm."""
+        unreadable, invalid = self.totals["unreadable_image"], self.invalid_records
         if unreadable > max_unreadable * self.images + _ROUNDING:
-            self.exit_code = EXIT_UNREADABLE
+            self.exit_code = EXIT_BAD_INPUT
             self.exit_reason = f"{unreadable} of {self.images} images were unreadable, more than {max_unreadable:.1%}"
         elif self.compared == 0 and (self.without_record or self.totals["invalid_record"]):
             self.exit_code = EXIT_FAILED
             self.exit_reason = self._why_nothing_is_compared()
+        elif invalid > max_invalid * self.records + _ROUNDING:
+            self.exit_code = EXIT_BAD_INPUT
+            self.exit_reason = f"{invalid} of {self.records} records were invalid, more than {max_invalid:.1%}"
         elif alarm is not None and self.discrepant and self.discrepant >= alarm * self.compared - _ROUNDING:
             self.exit_code = EXIT_ALARM
             self.exit_reason = (
@@ -183,11 +190,13 @@ class Summary:
     def lines(self) -> list[tuple[str, str]]:
         """What is printed at the end of a run: name and value."""
         rate = "-" if self.images_per_second is None else f"{self.images_per_second:,.0f}"
-        statuses = [(word, f"{self.totals[status]:,}") for status, word in STATUS_WORDS.items()]
+        statuses = {word: f"{self.totals[status]:,}" for status, word in STATUS_WORDS.items()}
+        if self.older_photos:
+            statuses["no record"] += f", {self.older_photos:,} of them older photos of a bin"
         return [
             ("bins", f"{self.bins:,}"),
             ("counted", f"{self.counted:,} now, {self.already_counted:,} before"),
-            *statuses,
+            *statuses.items(),
             *self._expectations(),
             *self._recounts(),
             ("images per second", rate),

@@ -50,6 +50,7 @@ def run(
     out: options.Out = None,
     run_id: options.RunId = None,
     max_unreadable: options.MaxUnreadable = None,
+    max_invalid: options.MaxInvalid = None,
     alarm: options.Alarm = None,
     record_error_rate: options.RecordErrorRate = None,
     capacity: options.Capacity = None,
@@ -63,8 +64,8 @@ def run(
 
     Every option can also be set as RECONCILE_<OPTION> or in ./reconcile.toml. Run again to go on where a run stopped.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 too many photos unreadable, 4 discrepancy alarm,
-    130 interrupted.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 too many photos unreadable or records invalid,
+    4 discrepancy alarm, 130 interrupted.
     """
     from reconcile.config import unknown_variables
 
@@ -87,7 +88,7 @@ def demo(
 
 
 def report(
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, the name of its folder in <out>/runs.")],
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or the path of its folder or report.")],
     out: options.Out = None,
     bucket: options.Bucket = None,
     endpoint_url: options.EndpointUrl = None,
@@ -101,8 +102,10 @@ def report(
     Photos come from the run's own bucket unless another is named; one that has changed since is left out.
     """
     from reconcile.config import load_settings
+    from reconcile.run_id import out_and_run_id
 
-    flags = {"out": out, "endpoint_url": endpoint_url, "region": region, "profile": profile}
+    out_in_path, run_id = out_and_run_id(run_id)
+    flags = {"out": out or out_in_path, "endpoint_url": endpoint_url, "region": region, "profile": profile}
     settings = load_settings(flags, need_bucket=False)
     from reconcile.rerendering import render_again
 
@@ -191,8 +194,8 @@ def doctor(
 
     failed = 0
     for finding in examine(settings):
-        failed += not finding.good
-        print(f"{'ok  ' if finding.good else 'FAIL'}  {finding.subject:<10} {finding.text}", flush=True)
+        failed += finding.verdict == "FAIL"
+        print(f"{finding.verdict:<4}  {finding.subject:<10} {finding.text}", flush=True)
     if failed:
         raise ReconcileError(f"{failed} of these things would stop a run")
 
@@ -222,7 +225,8 @@ def _run(settings: Settings, notice: str | None = None, warnings: Iterable[str] 
         notice: told first, in the log and in the report.
         warnings: told in the log.
     """
-    from reconcile.pipeline import new_run_id, run
+    from reconcile.pipeline import run
+    from reconcile.run_id import new_run_id
     from reconcile.scheduling import take_turns_as_a_batch_job
 
     take_turns_as_a_batch_job()

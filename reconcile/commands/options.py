@@ -71,6 +71,9 @@ RunId = Annotated[str | None, option("Name of the run's folder (default: the tim
 MaxUnreadable = Annotated[
     str | None, option("End with code 3 if a larger share of the photos is unreadable (default: 5%).", WHEN)
 ]
+MaxInvalid = Annotated[
+    str | None, option("End with code 3 if a larger share of the records is invalid (default: 5%).", WHEN)
+]
 Alarm = Annotated[
     str | None, option("End with code 4 if so many of the compared bins are short or over, such as 2%.", WHEN)
 ]

@@ -80,7 +80,7 @@ def test_doctor_finds_all_well(s3, grey_model, tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert set(screen(done).values()) == {"ok"}
-    assert set(screen(done)) == {"reconcile", "libraries", "providers", "model", "photos", "records", "output"}
+    assert set(screen(done)) == {"reconcile", "libraries", "providers", "model", "photos", "records", "ids", "output"}
     assert re.search(
         r"grey.onnx, version grey, labels 0,1,2,3,4,5,6\+, 32 px; counts on CPU( \(OpenVINO\))? with", done.stdout
     )
@@ -114,7 +114,46 @@ def test_doctor_looks_into_the_table_of_records(grey_model, tmp_path):
     done = reconcile(*arguments)
     assert done.returncode == 1
     assert "FAIL  records    stock.csv has no column 'bin_id'" in done.stdout
-    assert reconcile(*arguments, "--records-columns", "bin_id=loc").returncode == 0
+    done = reconcile(*arguments, "--records-columns", "bin_id=loc")
+    assert done.returncode == 0
+    assert "ok    ids        of the first 1 bins photographed, 1 are in stock.csv" in done.stdout
+
+
+def test_doctor_asks_where_photos_and_records_are_of_different_bins(grey_model, tmp_path):
+    write_bucket(tmp_path / "w", {"00001": (1, None), "00002": (1, None), "A-3": (None, 2)})
+    (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n1,1\n2,1\n")
+    arguments = ["doctor", "--bucket", "./w", "--model", grey_model, "--out", "out"]
+    done = reconcile(*arguments, "--records", "stock.csv")
+    assert done.returncode == 0, "the photos may be of others first"
+    seen = "?     ids        of the first 2 bins photographed, 0 are in"
+    asked = "do the ids agree? photo bin-images/00001.jpg,"
+    assert f"{seen} stock.csv; {asked} row of bin 1\n" in done.stdout
+    assert f"{seen} the first 1 records; {asked} record metadata/A-3.json\n" in reconcile(*arguments).stdout
+
+
+def test_doctor_tells_photos_from_records_beside_them(grey_model, tmp_path):
+    write_bucket(tmp_path / "w", {"1": (1, 1)})
+    (tmp_path / "w/metadata/1.json").rename(tmp_path / "w/bin-images/1.json")
+    arguments = ["doctor", "--bucket", "./w", "--model", grey_model, "--records-prefix", "bin-images/"]
+    done = reconcile(*arguments)
+    assert set(screen(done).values()) == {"ok"}, done.stdout
+    assert "bin-images/1.jpg can be read" in done.stdout
+    assert "bin-images/1.json can be read" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("file", "{}/file is no folder"),
+        ("file/x/y", "{0}/file/x/y is not there, and cannot be made: {0}/file is no folder"),
+        ("/proc/no", "/proc/no is not there, and cannot be made: cannot write /proc/"),
+    ],
+)
+def test_doctor_says_why_the_output_is_no_folder(grey_model, tmp_path, out, said):
+    (tmp_path / "file").write_text("")
+    done = reconcile("doctor", "--model", grey_model, "--out", f"./{out}" if out[0] != "/" else out)
+    assert done.returncode == 1
+    assert f"FAIL  output     {said.format(tmp_path)}" in done.stdout
 
 
 def test_doctor_lists_nothing_where_keys_are_given(s3, grey_model, tmp_path):
@@ -132,7 +171,7 @@ def test_doctor_lists_nothing_where_keys_are_given(s3, grey_model, tmp_path):
 def test_doctor_without_a_bucket_still_tells_of_the_rest(grey_model):
     done = reconcile("doctor", "--model", grey_model, "--out", "out")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "ok    bucket     not looked at, since none was named (say --bucket); everything else was" in done.stdout
+    assert "?     bucket     not looked at, since none was named (say --bucket); everything else was" in done.stdout
     assert set(screen(done)) == {"reconcile", "libraries", "providers", "model", "bucket", "output"}
 
 

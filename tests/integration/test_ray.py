@@ -125,15 +125,15 @@ def test_doctor_looks_at_the_cluster(settings, cluster, tmp_path):
     def finding(**changes):
         found = {one.subject: one for one in examine(settings(bucket=f"{tmp_path}/", out=str(tmp_path), **changes))}
         assert "model" not in found  # of this machine
-        return found["ray"].good, found["ray"].text
+        return found["ray"].verdict, found["ray"].text
 
-    good, text = finding()
-    assert good, text
+    verdict, text = finding()
+    assert verdict == "ok", text
     assert text.startswith("Ray, 2 machines with 2 cores, would count on CPU with model ")
     assert text.endswith("--device cpu is this choice without the warning")
     assert not ray.is_initialized()
     assert finding(ray_address="127.0.0.1:1") == (
-        False, "no Ray cluster at 127.0.0.1:1: [Errno 111] Connection refused"
+        "FAIL", "no Ray cluster at 127.0.0.1:1: [Errno 111] Connection refused"
     )  # fmt: skip
 
 

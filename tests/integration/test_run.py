@@ -217,10 +217,17 @@ def test_older_photos_are_no_photos_without_a_record(grey_model, tmp_path):
 def test_rows_of_a_table_that_are_no_record_are_named(warehouse, grey_model, tmp_path):
     (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n00001,2\n00002,many\n,4\n00003,1\n")
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "stock.csv")
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, last_line(done.stderr)) == (
+        3, "reconcile: 2 of 4 records were invalid, more than 5.0%",
+    )  # fmt: skip
+    summary, _ = results(tmp_path / "out")
+    assert (summary["records"], summary["invalid_records"]) == (4, 2)
     assert "warning: stock.csv row 3: the expected quantity is no number: many\n" in done.stderr
-    assert "warning: stock.csv row 4: no bin id in row 4\n" in done.stderr
+    assert "warning: stock.csv row 4: the bin id is missing\n" in done.stderr
     assert "4 rows taken from stock.csv, 2 of them could not be read\n" in done.stderr
+    allowed = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "stock.csv",
+                        "--max-invalid", "50%")  # fmt: skip
+    assert allowed.returncode == 0, allowed.stderr
     limited = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "few", "--records", "stock.csv",
                         "--limit", 1)  # fmt: skip
     assert "1 rows taken from stock.csv, 0 of them could not be read\n" in limited.stderr, (

@@ -22,7 +22,7 @@ def test_every_option_of_run_can_come_from_the_environment(monkeypatch):
         "bucket": "b", "images_prefix": "i/", "records_prefix": "r/", "records": "t.csv", "keys": "k.csv",
         "records_columns": "bin_id=loc", "endpoint_url": "http://e:1", "region": "r", "profile": "p",
         "no_sign_request": "true", "out": "o", "model": "m.onnx", "device": "cpu", "batch_size": "4", "limit": "9",
-        "run_id": "night-1", "log_format": "json", "max_unreadable": "10%", "alarm": "0.5",
+        "run_id": "night-1", "log_format": "json", "max_unreadable": "10%", "max_invalid": "9%", "alarm": "0.5",
         "record_error_rate": "2%", "capacity": "40", "rank_by": "units", "costs": "c.csv",
         "tolerance": "1", "where": "(?P<a>.)", "engine": "sagemaker", "image_uri": "e/r:1",
         "role": "arn:aws:iam::1:role/r", "instance_type": "ml.c5.large", "instance_count": "2",
@@ -40,13 +40,13 @@ def test_every_option_of_run_can_come_from_the_environment(monkeypatch):
     ("flags", "message"),
     [
         ({}, "--bucket is missing"),
-        ({"bucket": "b", "batch_size": 0}, "--batch-size: .*greater than or equal to 1"),
-        ({"bucket": "b", "ray_gpus_per_actor": 2}, "--ray-gpus-per-actor: .*less than or equal to 1"),
+        ({"bucket": "b", "batch_size": 0}, r"^--batch-size: expected 1 or more \(got 0\)$"),
+        ({"bucket": "b", "ray_gpus_per_actor": 2}, "--ray-gpus-per-actor: expected 1.0 or less"),
         ({"bucket": "b", "limit": -3}, "--limit"),
-        ({"bucket": "b", "device": "tpu"}, "--device: .*'cpu', 'cuda' or 'tensorrt'"),
+        ({"bucket": "b", "device": "tpu"}, "--device: expected auto, cpu, cuda or tensorrt"),
         ({"bucket": "b", "max_unreadable": "150%"}, "--max-unreadable: expected a share such as 5% or 0.05"),
         ({"bucket": "b", "alarm": "often"}, "--alarm"),
-        ({"bucket": "b", "run_id": "../elsewhere"}, "--run-id"),
+        ({"bucket": "b", "run_id": "../elsewhere"}, "--run-id: expected letters, digits"),
         ({"bucket": "b", "records_columns": "bin=3"}, "--records-columns: maps bin; only"),
         ({"bucket": "b", "endpoint_url": "localhost:9000"}, "--endpoint-url: expected http://HOST:PORT"),
         ({"bucket": "b", "endpoint_url": "http://user:hunter2@h"}, "--endpoint-url: holds credentials((?!hunter2).)*$"),
@@ -85,6 +85,19 @@ def test_variables_that_others_set_are_no_reason_to_stop(monkeypatch):
         monkeypatch.setenv(f"RECONCILE_{name}", "value")
     assert load_settings({"bucket": "b"}).bucket == "b"
     assert unknown_variables() == ["RECONCILE_PORT", "RECONCILE_PORT_80_TCP", "RECONCILE_SERVICE_HOST"]
+
+
+def test_a_wrong_setting_is_named_as_it_was_set(monkeypatch):
+    Path("reconcile.toml").write_text('capacity = "lots"\ntolerance = -1\nrun_id = 7\n')
+    monkeypatch.setenv("RECONCILE_TOLERANCE", "-2")
+    with pytest.raises(UsageError) as refused:
+        load_settings({"limit": 0})
+    assert sorted(str(refused.value).split("; ")) == [
+        "--limit: expected 1 or more (got 0)",
+        "RECONCILE_TOLERANCE: expected 0 or more (got '-2')",
+        "capacity in reconcile.toml: expected a whole number (got 'lots')",
+        "run_id in reconcile.toml: expected text in quotes (got 7)",
+    ]
 
 
 def test_a_file_that_is_no_text_says_so():

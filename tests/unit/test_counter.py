@@ -76,7 +76,7 @@ def test_the_model_id_names_these_very_weights(tmp_path, grey_model):
     ("make", "message"),
     [
         (lambda path: None, "there is no model file"),
-        (lambda path: path.write_bytes(b"not a model"), "cannot be loaded"),
+        (lambda path: path.write_bytes(b"not a model"), r"model\.onnx is no ONNX file, or is damaged"),
         (lambda path: write_grey_model(path, preprocessing="crop-v9"), "prepared by 'crop-v9'"),
         (lambda path: write_grey_model(path, input_size=None), "no count model"),
         (lambda path: write_grey_model(path, temperature=0), "no count model"),

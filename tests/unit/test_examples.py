@@ -89,7 +89,7 @@ def test_the_unit_tries_again_what_may_go_better_the_next_time():
     assert unit["Restart"] == "on-failure"
     assert {int(code) for code in unit["RestartPreventExitStatus"].split()} == {
         endings.USAGE,
-        summary.EXIT_UNREADABLE,
+        summary.EXIT_BAD_INPUT,
         summary.EXIT_ALARM,
     }
     assert int(unit["SuccessExitStatus"]) == endings.INTERRUPTED

@@ -18,7 +18,7 @@ def summary(**totals: int) -> Summary:
 def test_the_alarm_is_reached_at_its_very_share(percent):
     for short, code in ((percent, 4), (percent - 1, 0)):
         judged = summary(match=100 - short, short=short)
-        judged.judge(0.05, percent / 100)
+        judged.judge(0.05, 0.05, percent / 100)
         assert judged.exit_code == code
 
 
@@ -26,13 +26,22 @@ def test_the_alarm_is_reached_at_its_very_share(percent):
 def test_as_many_unreadable_as_allowed_are_allowed(percent):
     for broken, code in ((percent, 0), (percent + 1, 3)):
         judged = summary(match=100 - broken, unreadable_image=broken)
-        judged.judge(percent / 100, None)
+        judged.judge(percent / 100, 0.05, None)
+        assert judged.exit_code == code
+
+
+@pytest.mark.parametrize("percent", [5, 7, 14, 28, 29])
+def test_as_many_invalid_records_as_allowed_are_allowed(percent):
+    for broken, code in ((percent, 0), (percent + 1, 3)):
+        judged = summary(match=100 - broken, invalid_record=broken, no_record=1000)
+        judged.records, judged.invalid_records = 100, broken
+        judged.judge(0.05, percent / 100, None)
         assert judged.exit_code == code
 
 
 def test_no_discrepancy_is_no_alarm():
     judged = summary(match=3)
-    judged.judge(0.05, 0.0)
+    judged.judge(0.05, 0.05, 0.0)
     assert judged.exit_code == 0
 
 
@@ -47,6 +56,13 @@ def test_what_is_printed_says_how_many_records_to_expect_wrong_and_where():
     assert lines["records right"] == "88.6 % (95 %: 82.0 to 94.0)"
     assert lines["records wrong"] == "11 expected (95 %: 6 to 18)"
     assert lines["of the first 1,200"] == "1,050 expected (95 %: 1,001 to 1,100)"
+
+
+def test_older_photos_are_told_from_photos_without_a_record():
+    told = summary(match=3, no_record=1200)
+    assert dict(told.lines())["no record"] == "1,200"
+    told.older_photos = 1100
+    assert dict(told.lines())["no record"] == "1,200, 1,100 of them older photos of a bin"
 
 
 def test_where_nothing_was_compared_nothing_is_expected():

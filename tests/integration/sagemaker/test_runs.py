@@ -104,7 +104,7 @@ def test_of_a_job_that_fails_what_was_counted_is_kept(service, s3, command, grey
 def test_doctor_asks_sagemaker_and_names_what_is_missing(service, s3, grey_model):
     settings = Night(s3, grey_model).settings
     assert sagemaker_finding(settings) == (
-        True,
+        "ok",
         "SageMaker answers; 1 instance of ml.c5.xlarge in us-east-1 would count with model "
         f"{Night(s3, grey_model).engine.model.model_id}",
     )
@@ -116,4 +116,4 @@ def test_doctor_asks_sagemaker_and_names_what_is_missing(service, s3, grey_model
 
 def sagemaker_finding(settings):
     [finding] = [finding for finding in examine(settings) if finding.subject == "sagemaker"]
-    return finding.good, finding.text
+    return finding.verdict, finding.text
