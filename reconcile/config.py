@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     costs: str | None = None
     tolerance: int = Field(default=0, ge=0)
     where: str | None = None
+    stale_after: float | None = Field(default=None, ge=0, le=1_000_000)
 
     @field_validator("run_id")
     @classmethod
@@ -137,10 +138,17 @@ class Settings(BaseSettings):
     @field_validator("records_columns")
     @classmethod
     def _known_columns(cls, columns: dict[str, str]) -> dict[str, str]:
-        unknown = set(columns) - {"bin_id", "expected_quantity"}
+        unknown = set(columns) - {"bin_id", "expected_quantity", "changed_at"}
         if unknown:
-            raise ValueError(f"maps {', '.join(sorted(unknown))}; only bin_id and expected_quantity can be mapped")
+            known = "bin_id, expected_quantity and changed_at"
+            raise ValueError(f"maps {', '.join(sorted(unknown))}; only {known} can be mapped")
         return columns
+
+    @property
+    def columns_of_table(self) -> dict[str, str]:
+        """`records_columns`, and when a record changed, where that is to be looked at."""
+        changes = {} if self.stale_after is None else {"changed_at": "changed_at"}
+        return changes | self.records_columns
 
     @classmethod
     def settings_customise_sources(

@@ -92,7 +92,7 @@ class _Looking:
         settings = self._settings
         with open_database(self._work) as database:
             path = bring_file(source, s3_access(settings), self._work)
-            load_table(database, path, source, settings.records_columns, self._work)
+            load_table(database, path, source, settings.columns_of_table, self._work)
             rows = len(database.table("source_rows"))
             if not rows:
                 raise ReconcileError(f"{source} has the columns that are needed, and not one row")

@@ -59,6 +59,12 @@ def finish(
                     f"--rank-by value: {unknown:,} of {summary.queued:,} bins in the queue have no item whose cost is "
                     "known; they come last, by p wrong"
                 )
+            untold = 0 if settings.stale_after is None else results.without_times()
+            if untold:
+                messages.warn(
+                    f"--stale-after: of {untold:,} of {summary.compared:,} compared bins it is not known when photo or "
+                    "record changed"
+                )
             for name in ("reconciled.parquet", "recount.csv"):
                 output.write_run_file(summary.run_id, name, work / name)
         _tell_of_the_end(f"{summary.rows:,} rows reconciled", "reconcile", summary, messages)
@@ -82,7 +88,7 @@ def _judge(
     found = last_recounts(summary.bucket, latest)
     summary.recounts = None if found is None else found.as_dict()
     del latest  # a kilobyte each, and the join needs the memory
-    mix = night.reconcile(work / "reconciled.parquet", judge, settings.rank_by)
+    mix = night.reconcile(work / "reconciled.parquet", judge, settings.rank_by, settings.stale_after)
     summary.mix = None if mix is None else [round(float(share), 5) for share in mix]
     summary.class_prior = list(card.class_prior)
     summary.learned_from = 0 if recounts is None else len(recounts.found)

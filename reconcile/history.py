@@ -39,6 +39,7 @@ class Night:
     no_image: int
     unreadable: int
     invalid: int
+    stale: int
     images_per_second: float | None
 
 
@@ -67,6 +68,7 @@ def night_of(summary: dict[str, Any]) -> Night:
         no_image=totals["no_image"],
         unreadable=totals["unreadable_image"],
         invalid=totals["invalid_record"],
+        stale=totals["stale"],
         images_per_second=_number(summary.get("images_per_second")),
     )
 

@@ -107,7 +107,7 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
                 night.use_costs(read_costs(path, settings.costs, messages.warn))
             if settings.records is not None:
                 path = bring_file(settings.records, s3_access(settings), work)
-                night.use_table_records(path, settings.records, settings.records_columns, only_of_images=is_limited)
+                night.use_table_records(path, settings.records, settings.columns_of_table, only_of_images=is_limited)
             listing = NightListing(settings, places.bucket, work)
             if listing.keys is not None:
                 messages.say(listing.keys.in_words(), stage="list")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
@@ -178,13 +178,17 @@ class Night:
         while rows := found.fetchmany(_ROWS_AT_ONCE):
             yield from rows
 
-    def reconcile(self, destination: Path, judge: Judge, rank_by: str) -> NDArray[np.float64] | None:
+    def reconcile(
+        self, destination: Path, judge: Judge, rank_by: str, stale_after: float | None = None
+    ) -> NDArray[np.float64] | None:
         """Join, judge and rank; write reconciled.parquet to `destination`.
 
         Args:
             destination: the file.
             judge: says what photo and record mean together.
             rank_by: probability, units or value.
+            stale_after: minutes; a record that changed later than so many after the photo is not held against it. None
+                compares all.
 
         Returns:
             tonight's mix of counts, float64 [labels], where it is far from training's and the probabilities were
@@ -196,7 +200,7 @@ class Night:
         parts.cut()
         for number in range(parts.count):
             parts.show(number)
-            self._join(number)
+            self._join(number, stale_after)
         self._show("joined", "joined-*.parquet")
         mix = self._mix(judge)
         for number in range(parts.count):
@@ -217,13 +221,14 @@ class Night:
             self._database.sql(query("ranked"), params=ranking).write_parquet(str(destination), compression="zstd")
         return mix
 
-    def _join(self, number: int) -> None:
+    def _join(self, number: int, stale_after: float | None) -> None:
         """Join one part of the night's tables. One join at a time: each wants memory for one of its sides."""
         self._put_aside("counted_twice", "photographed_twice", *self._records_twice)
         for name in ("images", "records"):
             self._keep(name, query(name))
             self._show(name, f"{name}.parquet")
-        self._keep(f"joined-{number}", query("reconciled"), self._label_parameters())
+        seconds = None if stale_after is None else 60 * stale_after
+        self._keep(f"joined-{number}", query("reconciled"), self._label_parameters() | {"stale_after": seconds})
 
     def _put_aside(self, *names: str) -> None:
         """Find what is there several times. Tables, since that there are few rows is worth knowing to what follows."""
@@ -248,7 +253,7 @@ class Night:
         costs = query("bin_costs") if self._has_costs else "SELECT 0 AS items_at, 0.0::DOUBLE AS unit_cost LIMIT 0"
         self._database.execute("CREATE OR REPLACE TEMP TABLE bin_costs AS " + costs)
 
-    def _keep(self, name: str, text: str, parameters: dict[str, bool | int] | None = None) -> None:
+    def _keep(self, name: str, text: str, parameters: dict[str, Any] | None = None) -> None:
         """Write what a query gives to a Parquet file in the work folder."""
         # In any order: rows that wait for their turn take memory.
         self._database.execute("SET preserve_insertion_order = false")
@@ -277,7 +282,7 @@ class Night:
         probabilities = matrix(found["probabilities"].combine_chunks(), len(self._labels.names))
         return judge.mix_of(probabilities, found["expected_count"].to_numpy())
 
-    def _label_parameters(self) -> dict[str, bool | int]:
+    def _label_parameters(self) -> dict[str, Any]:
         return {"open_ended": self._labels.open_ended, "last_count": self._labels.values[-1]}
 
     def close(self) -> None:

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_COLUMNS = {"bin_id": "bin_id", "expected_quantity": "expected_quantity"}
+"""What every table has."""
 # Bin ids are often given as the photo's file name.
 _FILE_ENDING = r"\.(jpe?g|png|webp|tiff?|bmp|gif|json)$"
 _LONGEST_LINE = 16 * 1024 * 1024
 _ROWS_AT_ONCE = 50_000
-_CSV_SCHEMA = pa.schema([("line", pa.int64()), ("bin_id", pa.string()), ("expected_quantity", pa.string())])
+_CSV_SCHEMA = pa.schema(
+    [("line", pa.int64()), ("bin_id", pa.string()), ("expected_quantity", pa.string()), ("changed_at", pa.string())]
+)
 _LATIN = "reconcile-latin"
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
@@ -46,14 +49,15 @@ def load_table(
 ) -> None:
     """Make the table `source_rows`: every row of the file as text; nothing is checked yet.
 
-    It has source, line (as a person finds it: in a CSV the header is row 1), bin_id and quantity. Of a line that cannot
-    be taken apart the last two are null; where a cell alone is missing, it is empty.
+    It has source, line (as a person finds it: in a CSV the header is row 1), bin_id, quantity and changed_at. Of a line
+    that cannot be taken apart the last three are null; where a cell alone is missing, it is empty.
 
     Args:
         database: where the table is made.
         path: the file on this machine.
         source: what the user calls it.
-        columns: our names (bin_id, expected_quantity) to the file's, where they differ.
+        columns: our names (bin_id, expected_quantity) to the file's, where they differ; and changed_at, where that is
+            wanted.
         work: a folder for a copy in plain UTF-8.
 
     Raises:
@@ -78,7 +82,7 @@ def load_table(
         table.project(
             f"{literal(source)} AS source, {line} AS line, "
             f"regexp_replace({texts['bin_id']}, '{_FILE_ENDING}', '', 'i') AS bin_id, "
-            f"{texts['expected_quantity']} AS quantity"
+            f"{texts['expected_quantity']} AS quantity, {texts.get('changed_at', 'NULL::VARCHAR')} AS changed_at"
         ).create("source_rows")
     except (duckdb.Error, OSError, EOFError) as error:
         raise ReconcileError(f"--records {source} cannot be read: {str(error).splitlines()[0][:300]}") from None
@@ -115,11 +119,16 @@ def _csv(path: Path, wanted: Mapping[str, str], source: str) -> pa.RecordBatchRe
     if not header:
         raise ReconcileError(f"--records {source} is empty")
     names = [name.strip() for name in (header.cells if isinstance(header, BrokenRow) else header)]
-    bin_id, quantity = (names.index(_find(wanted[ours], names, ours, source)) for ours in DEFAULT_COLUMNS)
+    bin_id, quantity, *change = (names.index(_find(column, names, ours, source)) for ours, column in wanted.items())
 
     def batches() -> Iterator[pa.RecordBatch]:
         # Rows are not kept: Python would look through so many lists again and again for those it can free.
-        lines, bins, quantities = list[int](), list[str | None](), list[str | None]()
+        lines, bins, quantities, changes = list[int](), list[str | None](), list[str | None](), list[str | None]()
+
+        def batch() -> pa.RecordBatch:
+            changed_at = changes if change else pa.nulls(len(lines), pa.string())
+            return pa.record_batch([lines, bins, quantities, changed_at], schema=_CSV_SCHEMA)
+
         with text:
             for line, row in rows:
                 if _is_empty(row):
@@ -128,10 +137,12 @@ def _csv(path: Path, wanted: Mapping[str, str], source: str) -> pa.RecordBatchRe
                 lines.append(line)
                 bins.append(bin_cell)
                 quantities.append(quantity_cell)
+                if change:
+                    changes.append(_cells(row, bin_id, change[0], len(names))[1])
                 if len(lines) == _ROWS_AT_ONCE:
-                    yield pa.record_batch([lines, bins, quantities], schema=_CSV_SCHEMA)
-                    lines, bins, quantities = [], [], []
-        yield pa.record_batch([lines, bins, quantities], schema=_CSV_SCHEMA)
+                    yield batch()
+                    lines, bins, quantities, changes = [], [], [], []
+        yield batch()
 
     return pa.RecordBatchReader.from_batches(_CSV_SCHEMA, batches())
 
@@ -142,13 +153,13 @@ def _is_empty(row: list[str] | BrokenRow) -> bool:
     return not (row and row[0].strip()) and not any(map(str.strip, row))
 
 
-def _cells(row: list[str] | BrokenRow, bin_id: int, quantity: int, columns: int) -> tuple[str | None, str | None]:
-    """Bin and quantity. Of a broken row too, where it seems to have all its cells: a name with an inch mark, say."""
+def _cells(row: list[str] | BrokenRow, bin_id: int, other: int, columns: int) -> tuple[str | None, str | None]:
+    """Bin and another cell; of a broken row too, where it seems to have all its cells: a name with an inch mark."""
     if isinstance(row, BrokenRow):
         if len(row.cells) != columns:
             return None, None
         row = row.cells
-    return row[bin_id] if bin_id < len(row) else "", row[quantity] if quantity < len(row) else ""
+    return row[bin_id] if bin_id < len(row) else "", row[other] if other < len(row) else ""
 
 
 def _lines(database: duckdb.DuckDBPyConnection, path: Path) -> duckdb.DuckDBPyRelation:

@@ -44,6 +44,9 @@ def _night(summary: Summary, previous: Night | None) -> list[Tile]:
         Tile("bins", f"{summary.bins:,}", "with a photo or a record", _before(previous, "bins")),
         Tile("photos counted", f"{summary.photos_counted:,}", f"of {summary.images:,}", _before(previous, "counted")),
     ]
+    if "stale_after" in summary.parameters:
+        tiles.append(Tile("records changed after the photo", f"{tonight.stale:,}", "not compared",
+                          _before(previous, "stale")))  # fmt: skip
     # With another tolerance, it was another question.
     comparable = previous if previous and previous.tolerance == summary.tolerance else None
     if summary.record_accuracy:

@@ -85,6 +85,15 @@ class Results:
         ((number,),) = self._database.execute(text).fetchall()
         return int(number)
 
+    def without_times(self) -> int:
+        """Compared bins of which it is not known when the photo was taken, or when the record changed."""
+        text = (
+            "SELECT count(*) FROM reconciled WHERE status IN ('match', 'short', 'over') "
+            "AND (photographed_at IS NULL OR record_changed_at IS NULL)"
+        )
+        ((number,),) = self._database.execute(text).fetchall()
+        return int(number)
+
     def write_recount_list(self, destination: Path, run_id: str, capacity: int) -> None:
         """Write the first `capacity` bins of the recount queue as CSV, with columns to fill in what was found."""
         chosen = self._relation("recount_csv", {"run_id": run_id, "capacity": capacity})

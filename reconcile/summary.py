@@ -145,7 +145,7 @@ class Summary:
         if unreadable > max_unreadable * self.images + _ROUNDING:
             self.exit_code = EXIT_BAD_INPUT
             self.exit_reason = f"{unreadable} of {self.images} images were unreadable, more than {max_unreadable:.1%}"
-        elif self.compared == 0 and (self.without_record or self.totals["invalid_record"]):
+        elif self.compared == 0 and any((self.without_record, self.totals["invalid_record"], self.totals["stale"])):
             self.exit_code = EXIT_FAILED
             self.exit_reason = self._why_nothing_is_compared()
         elif invalid > max_invalid * self.records + _ROUNDING:
@@ -158,6 +158,8 @@ class Summary:
             )
 
     def _why_nothing_is_compared(self) -> str:
+        if self.totals["stale"]:
+            return f"no photo has a record that did not change after it ({self.totals['stale']:,} did; --stale-after)"
         if self.without_record and (self.totals["no_image"] or self.is_limited):
             return "no photo and record are of the same bin"
         invalid = self.totals["invalid_record"]

@@ -17,7 +17,7 @@ WITH in_order AS (
 )
 SELECT
     * EXCLUDE (
-        probabilities, items, note, reason, photographed_at, is_queued, value_off, units_off, likely_count,
+        probabilities, items, note, reason, photographed_at, record_changed_at, is_queued, value_off, units_off, likely_count,
         count_if_wrong, recounted_count
     ),
     CASE WHEN $open_ended AND likely_count = $last_count THEN likely_count || '+' ELSE likely_count::VARCHAR END AS likely_label,
@@ -31,5 +31,6 @@ SELECT
     reason,
     note,
     items,
-    photographed_at
+    photographed_at,
+    record_changed_at
 FROM in_order

@@ -1,7 +1,10 @@
 -- A row: one image, one record, or one image and the record of the same bin. Every image and every record of the run is
 -- in exactly one row, and each row has exactly one status; short and over are the photo's word here, before it is weighed.
 --   difference  items seen minus items on record. Where the model's last label is open-ended (6+), quantities beyond it
---               count as that label, so seen 6+ against 9 on record is 0, and seen 6+ against 4 is "at least 2".
+--               count as that label, so seen 6+ against 9 on record is 0, and seen 6+ against 4 is "at least 2". Null where
+--               nothing is compared.
+--   is_stale    the record changed more than $stale_after seconds after the photo (null: that is not looked at), and nobody has
+--               recounted the bin since
 WITH joined AS (
     SELECT
         coalesce(i.bin_id, r.bin_id) AS bin_id,
@@ -19,14 +22,29 @@ WITH joined AS (
         r.reason AS record_reason,
         i.image_key IS NOT NULL AND NOT i.is_current AS is_older_photo,
         r.record_key IS NOT NULL AS has_record,
+        r.changed_at AS record_changed_at,
         r.items_at
     FROM images AS i
     FULL OUTER JOIN records AS r ON i.bin_id = r.bin_id AND i.is_current
+),
+known AS (
+    SELECT
+        joined.*,
+        recounted.true_count AS recounted_count,
+        recounted.true_count IS NULL
+        AND coalesce(record_changed_at > photographed_at + to_seconds($stale_after::DOUBLE), FALSE) AS is_stale
+    FROM joined
+    -- A verdict holds for this very photo, and while the record is the one that was doubted, or what was found.
+    LEFT JOIN (SELECT bin_id, image_etag, expected_quantity, true_count FROM latest_verdicts) AS recounted
+        ON recounted.bin_id = joined.bin_id
+        AND recounted.image_etag = joined.image_etag
+        AND joined.expected_quantity IN (recounted.expected_quantity, recounted.true_count)
+        AND NOT joined.is_older_photo
 )
 SELECT
-    joined.bin_id,
+    bin_id,
     image_key,
-    joined.image_etag,
+    image_etag,
     record_key,
     CASE
         WHEN image_key IS NULL AND record_reason IS NOT NULL THEN 'invalid_record'
@@ -34,14 +52,15 @@ SELECT
         WHEN image_reason IS NOT NULL THEN 'unreadable_image'
         WHEN NOT has_record THEN 'no_record'
         WHEN record_reason IS NOT NULL THEN 'invalid_record'
+        WHEN is_stale THEN 'stale'
         WHEN predicted_count < expected_count THEN 'short'
         WHEN predicted_count > expected_count THEN 'over'
         ELSE 'match'
     END AS status,
-    joined.expected_quantity,
+    expected_quantity,
     predicted_count,
     predicted_label,
-    predicted_count - expected_count AS difference,
+    CASE WHEN NOT is_stale THEN predicted_count - expected_count END AS difference,
     is_older_photo,
     probabilities,
     CASE
@@ -52,15 +71,11 @@ SELECT
         WHEN is_older_photo THEN 'an older photo of this bin: only the newest is compared'
         WHEN image_key IS NULL THEN 'no photo of this bin in the bucket'
         WHEN NOT has_record THEN 'no record for this photo'
+        WHEN is_stale THEN 'the record changed after the photo'
     END AS reason,
-    joined.note,
+    note,
     photographed_at,
-    recounted.true_count AS recounted_count,
+    record_changed_at,
+    recounted_count,
     items_at
-FROM joined
--- A verdict holds for this very photo, and while the record is the one that was doubted, or what was found.
-LEFT JOIN (SELECT bin_id, image_etag, expected_quantity, true_count FROM latest_verdicts) AS recounted
-    ON recounted.bin_id = joined.bin_id
-    AND recounted.image_etag = joined.image_etag
-    AND joined.expected_quantity IN (recounted.expected_quantity, recounted.true_count)
-    AND NOT joined.is_older_photo
+FROM known

@@ -1,11 +1,13 @@
 -- A row: one bin that has a record. Several records of one bin that agree are one; several that disagree are invalid.
 -- A record without a bin id stays a row of its own. Few bins have several records: only these are put together.
+--   changed_at  when it changed last, as far as that is known
 --   items_at  where its items are; of several records, those of the first that is sound
 SELECT
     bin_id,
     record_key,
     CASE WHEN reason IS NULL THEN expected_quantity END AS expected_quantity,
     note,
+    changed_at,
     reason,
     items_at
 FROM all_records
@@ -19,6 +21,7 @@ SELECT
         WHEN count(*) > 1 THEN count(*) || ' records for this bin' || coalesce('; ' || min(note), '')
         ELSE min(note)
     END AS note,
+    max(changed_at) AS changed_at,
     CASE
         WHEN count(DISTINCT expected_quantity) > 1
             THEN count(*) || ' records for this bin disagree: ' || string_agg(DISTINCT expected_quantity::VARCHAR, ', ' ORDER BY expected_quantity::VARCHAR)

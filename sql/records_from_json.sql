@@ -15,6 +15,7 @@ SELECT
     latest.expected_quantity,
     latest.items_at,
     latest.note,
+    listed.modified AS changed_at,
     CASE WHEN latest.record_key IS NULL THEN 'the record was not read' ELSE latest.reason END AS reason
 FROM listed_records AS listed
 LEFT JOIN latest ON latest.record_key = listed.key AND latest.etag = listed.etag

@@ -1,11 +1,13 @@
 -- A row: one line of the table given by --records, its quantity checked by the same rules as a JSON record's.
--- source_rows has (source, line, bin_id, quantity), the last two as text; a line that could not be taken apart has both null.
+-- source_rows has (source, line, bin_id, quantity, changed_at), the last three as text; a line that could not be taken apart has
+-- them null. Where nobody asked when a record changed, changed_at is null.
 WITH parsed AS (
     SELECT
         source,
         line,
         nullif(trim(bin_id), '') AS bin_id,
         trim(quantity) AS quantity,
+        nullif(trim(changed_at), '') AS changed_at,
         try_cast(trim(quantity) AS DOUBLE) AS number
     FROM source_rows
 )
@@ -14,7 +16,8 @@ SELECT
     source || ' row ' || line AS record_key,
     CASE WHEN number >= 0 AND number = floor(number) AND number <= 9007199254740992 THEN number::BIGINT END AS expected_quantity,
     CAST(NULL AS BIGINT) AS items_at,
-    CAST(NULL AS VARCHAR) AS note,
+    CASE WHEN try_cast(changed_at AS TIMESTAMPTZ) IS NULL THEN 'when it changed cannot be read: ' || left(changed_at, 40) END AS note,
+    try_cast(changed_at AS TIMESTAMPTZ) AS changed_at,
     CASE
         WHEN bin_id IS NULL AND quantity IS NULL THEN 'the row cannot be taken apart'
         WHEN bin_id IS NULL THEN 'the bin id is missing'

@@ -58,6 +58,7 @@ def run(
     costs: options.Costs = None,
     tolerance: options.Tolerance = None,
     where: options.Where = None,
+    stale_after: options.StaleAfter = None,
     log_format: options.LogFormat = None,
 ) -> None:
     """Count what is new in a bucket, join with its records, write the night's results and report.
@@ -168,6 +169,7 @@ def doctor(
     keys: options.Keys = None,
     records: options.Records = None,
     records_columns: options.RecordsColumns = None,
+    stale_after: options.StaleAfter = None,
     endpoint_url: options.EndpointUrl = None,
     region: options.Region = None,
     profile: options.Profile = None,

@@ -94,6 +94,10 @@ Where = Annotated[
     str | None,
     option("Parts of a bin id (else of its key) to sum up by: '(?P<aisle>A\\d+)-(?P<pod>\\d+)'.", WHEN),
 ]
+StaleAfter = Annotated[
+    float | None,
+    option("Leave out records that changed more than so many minutes after the photo (status stale).", WHEN),
+]
 ImageUri = Annotated[str | None, option("SageMaker: the container image, in ECR.", ELSEWHERE)]
 Role = Annotated[str | None, option("SageMaker: ARN of the role that the job takes on.", ELSEWHERE)]
 InstanceType = Annotated[str | None, option("SageMaker: such as ml.c5.2xlarge, or ml.g4dn.xlarge.", ELSEWHERE)]

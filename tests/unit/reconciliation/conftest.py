@@ -6,9 +6,9 @@ import pytest
 
 from reconcile.bucket import StoredObject
 from reconcile.reconciliation import Night
-from reconcile.store import COUNTS_SCHEMA, RECORDS_SCHEMA
+from reconcile.store import COUNTS_SCHEMA, RECORDS_SCHEMA, VERDICTS_SCHEMA
 from tests.conftest import LABELS
-from tests.unit.reconciliation.rows import stored
+from tests.unit.reconciliation.rows import NOW, stored
 
 
 @pytest.fixture
@@ -36,3 +36,19 @@ def night_of(tmp_path):
     yield build
     for night in opened:
         night.close()
+
+
+@pytest.fixture
+def verdicts_part(tmp_path):
+    """Writes verdicts as a Parquet part."""
+
+    def write(*rows: dict) -> list[str]:
+        usual = {
+            "run_id": "before", "image_etag": "e", "p_wrong": 0.5, "labels": list(LABELS.names),
+            "probabilities": [1 / 7] * 7, "line": 2, "imported_at": NOW,
+        }  # fmt: skip
+        path = tmp_path / "verdicts.parquet"
+        pq.write_table(pa.Table.from_pylist([usual | row for row in rows], VERDICTS_SCHEMA), path)
+        return [str(path)]
+
+    return write

@@ -35,13 +35,22 @@ def record_row(key: str, bin_id: str, quantity: int | None, **changes) -> dict:
     return row | {"try_again": False, "read_at": NOW} | changes
 
 
+def verdict(bin_id: str, record: int, found: int, **changes) -> dict:
+    return {
+        "bin_id": bin_id,
+        "image_key": f"i/{bin_id}.jpg",
+        "expected_quantity": record,
+        "true_count": found,
+    } | changes
+
+
 def judge_of(labels: CountLabels = LABELS, tolerance: int = 0) -> Judge:
     share = 1 / len(labels.names)
     return Judge(labels, (share,) * len(labels.names), learn_errors(ErrorModel(0.03), None, labels), tolerance)
 
 
-def reconciled(night: Night, tmp_path, rank_by: str = "probability") -> pd.DataFrame:
-    night.reconcile(tmp_path / "reconciled.parquet", judge_of(), rank_by)
+def reconciled(night: Night, tmp_path, rank_by: str = "probability", stale_after: float | None = None) -> pd.DataFrame:
+    night.reconcile(tmp_path / "reconciled.parquet", judge_of(), rank_by, stale_after)
     return pd.read_parquet(tmp_path / "reconciled.parquet").set_index("bin_id", drop=False)
 
 

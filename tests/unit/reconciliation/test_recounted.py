@@ -2,38 +2,7 @@
 
 from datetime import UTC, datetime
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-import pytest
-
-from reconcile.store import VERDICTS_SCHEMA
-from tests.conftest import LABELS
-from tests.unit.reconciliation.rows import NOW, count_row, queue, reconciled, record_row, stored, table
-
-
-@pytest.fixture
-def verdicts_part(tmp_path):
-    """Writes verdicts as a Parquet part."""
-
-    def write(*rows: dict) -> list[str]:
-        usual = {
-            "run_id": "before", "image_etag": "e", "p_wrong": 0.5, "labels": list(LABELS.names),
-            "probabilities": [1 / 7] * 7, "line": 2, "imported_at": NOW,
-        }  # fmt: skip
-        path = tmp_path / "verdicts.parquet"
-        pq.write_table(pa.Table.from_pylist([usual | row for row in rows], VERDICTS_SCHEMA), path)
-        return [str(path)]
-
-    return write
-
-
-def verdict(bin_id: str, record: int, found: int, **changes) -> dict:
-    return {
-        "bin_id": bin_id,
-        "image_key": f"i/{bin_id}.jpg",
-        "expected_quantity": record,
-        "true_count": found,
-    } | changes
+from tests.unit.reconciliation.rows import count_row, queue, reconciled, record_row, stored, table, verdict
 
 
 def test_what_was_recounted_has_the_status_that_was_found_and_is_not_queued_again(night_of, tmp_path, verdicts_part):
