@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     def _fits_a_folder_name(cls, run_id: str | None) -> str | None:
         if run_id is not None and not RUN_ID_FORM.fullmatch(run_id):
             raise ValueError(
-                "expected letters, digits, dots, hyphens and underscores, at most 100, none of these first"
+                "expected at most 100 letters, digits, dots, hyphens and underscores, a letter or digit first"
             )
         return run_id
 
@@ -227,7 +227,7 @@ def _refuse_slips() -> None:
 
 def _explain(problem: ErrorDetails, flags: dict[str, Any]) -> str:
     """Named as it was set: the flag, the variable or the line of the file."""
-    name = str(problem["loc"][0])
+    name, *inside = map(str, problem["loc"])
     if problem["type"] == "extra_forbidden":
         meant = get_close_matches(name.lower().replace("-", "_"), Settings.model_fields, n=1)
         hint = f"; is {meant[0]} meant?" if meant else ""
@@ -236,7 +236,7 @@ def _explain(problem: ErrorDetails, flags: dict[str, Any]) -> str:
         (known for known in os.environ if known.upper() == _PREFIX + name.upper() and os.environ[known]), None
     )
     place = f"--{name.replace('_', '-')}" if name in flags else variable or f"{name} in {_config_file}"
-    return f"{place}: {problem_in_words(problem)}"
+    return f"{' '.join([place, *inside])}: {problem_in_words(problem)}"
 
 
 def _columns(value: Any) -> Any:

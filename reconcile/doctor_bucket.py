@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from reconcile.bucket import bring_file, open_bucket
 from reconcile.database import open_database
 from reconcile.errors import ReconcileError
 from reconcile.finding import Finding, look
-from reconcile.night_listing import NightListing
+from reconcile.night_listing import NightListing, lie_together
 from reconcile.places import s3_access
-from reconcile.records import InvalidRecord, bin_id, read_abid_record
+from reconcile.records import InvalidRecord, bin_id, hardly_meet, read_abid_record
 from reconcile.records_table import load_table
 
 if TYPE_CHECKING:
@@ -43,11 +43,7 @@ class _Looking:
         self._settings, self._work = settings, work
         self._photos: list[str] = []
         """Keys of the first page."""
-        self._records: list[str] = []
-        """Keys of records of the first page, or none and `_on_record` instead."""
-        self._on_record: set[str] | None = None
-        """Those of the photos' bins that a table has."""
-        self._row: str | None = None
+        self._on_record: _OnRecord | None = None
 
     def at_bucket(self) -> Iterator[Finding]:
         settings = self._settings
@@ -69,24 +65,32 @@ class _Looking:
 
     def _at_photos(self, bucket: Bucket, listing: NightListing) -> str:
         self._photos = _first_page(listing.photos())
-        return self._first(bucket, self._photos, self._settings.images_prefix, "--images-prefix")[0]
+        if not self._photos:
+            raise ReconcileError(self._nothing(bucket, "photos", self._settings.images_prefix, "--images-prefix"))
+        return self._first(bucket, self._photos[0], self._settings.images_prefix)[0]
 
     def _at_records(self, bucket: Bucket, listing: NightListing) -> str:
-        self._records = _first_page(listing.records())
-        text, data = self._first(bucket, self._records, self._settings.records_prefix, "--records-prefix")
+        keys = _first_page(listing.records())
+        if not keys:
+            raise ReconcileError(self._nothing(bucket, "records", self._settings.records_prefix, "--records-prefix"))
+        bins = {bin_id(key) for key in keys}
+        self._on_record = _OnRecord(bins, len(bins), f"the first {len(keys):,} records", f"record {keys[0]}")
+        text, data = self._first(bucket, keys[0], self._settings.records_prefix)
         try:
             read_abid_record(data)
         except InvalidRecord as error:  # it will be a row that says so, and others may be sound
             return f"{text}, but is no record: {error}"
         return text
 
-    def _first(self, bucket: Bucket, keys: list[str], prefix: str, flag: str) -> tuple[str, bytes]:
+    def _nothing(self, bucket: Bucket, what: str, prefix: str, flag: str) -> str:
+        both = " (where both lie, records are what ends in .json)" if lie_together(self._settings) else ""
+        return f"no {what} under {bucket.url(prefix)}{both}; is {flag} right?"
+
+    def _first(self, bucket: Bucket, key: str, prefix: str) -> tuple[str, bytes]:
         """What is to be said of the first object under a prefix, and its bytes."""
-        if not keys:
-            raise ReconcileError(f"nothing under {bucket.url(prefix)}; is {flag} right?")
-        data = bucket.get(keys[0])
+        data = bucket.get(key)
         what = "can be listed" if self._settings.keys is None else "has keys"
-        return f"{bucket.url(prefix)} {what}, and {keys[0]} can be read ({len(data):,} bytes)", data
+        return f"{bucket.url(prefix)} {what}, and {key} can be read ({len(data):,} bytes)", data
 
     def at_table(self, source: str) -> str:
         settings = self._settings
@@ -96,32 +100,40 @@ class _Looking:
             rows = len(database.table("source_rows"))
             if not rows:
                 raise ReconcileError(f"{source} has the columns that are needed, and not one row")
-            found = database.execute(
-                "SELECT DISTINCT trim(bin_id) FROM source_rows WHERE trim(bin_id) IN (SELECT unnest($bins))",
-                {"bins": [bin_id(key) for key in self._photos]},
-            ).fetchall()
-            first = database.execute("SELECT bin_id FROM source_rows WHERE bin_id <> '' LIMIT 1").fetchone()
-        self._on_record = {name for (name,) in found}
-        self._row = first[0] if first else None
+            database.execute(
+                "CREATE VIEW bins AS SELECT DISTINCT trim(bin_id) AS bin FROM source_rows WHERE trim(bin_id) <> ''"
+            )
+            number, first = database.execute("SELECT count(*), min(bin) FROM bins").fetchall()[0]
+            if not number:
+                raise ReconcileError(f"{source} has {rows:,} rows, and none has a bin id")
+            photographed = {"bins": [bin_id(key) for key in self._photos]}
+            found = database.execute("FROM bins WHERE bin IN (SELECT unnest($bins))", photographed).fetchall()
+        self._on_record = _OnRecord({name for (name,) in found}, number, source, f"row of bin {first}")
         return f"{source} has {rows:,} rows with the columns that are needed"
 
     def at_ids(self) -> Iterator[Finding]:
         """Whether photos and records are of the same bins, as far as that was seen."""
-        on_record = self._on_record
-        example = f"row of bin {self._row}"
-        if self._records:
-            on_record = {bin_id(key) for key in self._records}
-            example = f"record {self._records[0]}"
-        if not self._photos or on_record is None:
+        if not self._photos or self._on_record is None:
             return
-        photographed = {bin_id(key) for key in self._photos}
-        number = len(photographed & on_record)
-        among = f" the first {len(self._records):,} records" if self._records else f" {self._settings.records}"
-        seen = f"of the first {len(photographed):,} bins photographed, {number:,} are in{among}"
-        if number:
-            yield Finding("ids", "ok", seen)
+        photographed = {bin_id(key): key for key in self._photos}
+        met = len(photographed.keys() & self._on_record.bins)
+        seen = f"of the first {len(photographed):,} bins photographed, {met:,} are in {self._on_record.among}"
+        if hardly_meet(met, min(len(photographed), self._on_record.number) - met):
+            photo = next(key for name, key in photographed.items() if name not in self._on_record.bins)
+            yield Finding("ids", "?", f"{seen}; do the ids agree? photo {photo}, {self._on_record.example}")
         else:
-            yield Finding("ids", "?", f"{seen}; do the ids agree? photo {self._photos[0]}, {example}")
+            yield Finding("ids", "ok", seen)
+
+
+class _OnRecord(NamedTuple):
+    """What was seen of records."""
+
+    bins: set[str]
+    """That have one; of a table, only those of the photos."""
+    number: int
+    """Of all bins that were seen to have one."""
+    among: str
+    example: str
 
 
 def _first_page(pages: Iterator[Page]) -> list[str]:

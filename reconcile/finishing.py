@@ -13,9 +13,10 @@ from reconcile.error_learning import learn_errors
 from reconcile.expectation import expected_of_night
 from reconcile.history import earlier_nights
 from reconcile.judging import Judge
-from reconcile.report import render_report
+from reconcile.records import hardly_meet
+from reconcile.report import render_report, rows_of
 from reconcile.results import Results
-from reconcile.summary import EXIT_FAILED, Summary
+from reconcile.summary import EXIT_BAD_INPUT, EXIT_FAILED, Summary
 from reconcile.verdicts import last_recounts, latest_verdicts, recounts_for
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from reconcile.messages import Messages
     from reconcile.places import Places
     from reconcile.reconciliation import Night
-
-_FEW = 0.1
-"""Of the bins that photos and records could have in common."""
 
 
 def finish(
@@ -113,13 +111,22 @@ def _sum_up(settings: Settings, results: Results, errors: LearnedErrors, summary
     summary.judge(settings.max_unreadable, settings.max_invalid, settings.alarm)
     if summary.exit_code == EXIT_FAILED and summary.without_record:
         summary.exit_reason = f"{summary.exit_reason}: {_unmatched(results)}"
+    elif summary.exit_code == EXIT_BAD_INPUT and not summary.exceeds_unreadable(settings.max_unreadable):
+        summary.exit_reason = f"{summary.exit_reason}{_invalid(results)}"
+
+
+def _invalid(results: Results) -> str:
+    """The most frequent reason of invalid records, and one of them; nothing where all are of unreadable photos."""
+    problems = rows_of(results.table("problems", most=1))
+    found = [row for row in problems if row["status"] == "invalid_record"]
+    return "".join(f"; {row['reason']}, such as {row['examples'][0]}" for row in found)
 
 
 def _warn_of_strangers(results: Results, summary: Summary, messages: Messages) -> None:
     """Say so where hardly any photo and record are of the same bin: the few may be so by chance."""
     # With --limit, records of other bins were not taken.
     alone = summary.without_record if summary.is_limited else min(summary.without_record, summary.totals["no_image"])
-    if 0 < summary.compared < _FEW * (summary.compared + alone):
+    if summary.compared and hardly_meet(summary.compared, alone):
         bins = "bin" if summary.compared == 1 else "bins"
         said = f"only {summary.compared:,} {bins} could be compared; do the ids of photos and records agree?"
         messages.warn(f"{said} {_unmatched(results)}")

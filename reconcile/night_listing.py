@@ -39,12 +39,12 @@ class NightListing:
     def photos(self) -> Iterator[Page]:
         """Pages of photos. Where records lie among them, those are the objects that end in .json."""
         pages = self._told_by.pages(self._settings.images_prefix)
-        return _only(pages, is_json=False) if _overlap(self._settings) else iter(pages)
+        return _only(pages, is_json=False) if lie_together(self._settings) else iter(pages)
 
     def records(self) -> Iterator[Page]:
         """Pages of JSON records."""
         pages = self._told_by.pages(self._settings.records_prefix)
-        return _only(pages, is_json=True) if _overlap(self._settings) else iter(pages)
+        return _only(pages, is_json=True) if lie_together(self._settings) else iter(pages)
 
     def need_photos(self, backlog: Backlog) -> None:
         """Wait for the first page of photos.
@@ -83,7 +83,8 @@ def told(pages: Iterator[list[StoredObject]], what: str, messages: Messages) -> 
     messages.say(f"{what} listed in {seconds:.1f} s, {new:,} of them new", stage="list", new=new, seconds=seconds)
 
 
-def _overlap(settings: Settings) -> bool:
+def lie_together(settings: Settings) -> bool:
+    """Whether one prefix is within the other, so that photos and records are told apart by their ending."""
     images, records = (prefix.strip("/") + "/" for prefix in (settings.images_prefix, settings.records_prefix))
     return images == "/" or records == "/" or images.startswith(records) or records.startswith(images)
 

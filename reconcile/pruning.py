@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from reconcile.bucket import FetchError
 from reconcile.deletion import delete_objects
 from reconcile.lock import locked
-from reconcile.run_id import RUN_ID_FORM
-from reconcile.store import PROBE, RUN_FILES, SUMMARY
+from reconcile.run_id import RUN_FILES, RUN_ID_FORM, SUMMARY
+from reconcile.store import PROBE
 
 if TYPE_CHECKING:
     from reconcile.bucket import StoredObject

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 MAX_RECORD_BYTES = 4 * 1024 * 1024
 _LARGEST_QUANTITY = 2**53
 _MEASURES = ("length", "width", "height", "weight")
+_FEW = 0.1
+"""Of the bins that photos and records could have in common."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,16 @@ def bin_id(key: str) -> str:
         name = PurePosixPath(key).name  # knows what such a key means, at twenty times the time
     stem, dot, _ = name.rpartition(".")
     return stem if dot and stem else name
+
+
+def hardly_meet(met: int, alone: int) -> bool:
+    """Whether so few bins have both photo and record that they may meet by chance, their ids being of two kinds.
+
+    Args:
+        met: bins with both.
+        alone: bins of photos or of records, whichever are fewer, without the other.
+    """
+    return met < _FEW * (met + alone)
 
 
 def read_abid_record(data: bytes) -> Record:

@@ -80,9 +80,8 @@ def _chance(p: float | None) -> str:
     """In whole percent, but never as certain: no photo is."""
     if p is None:
         return "–"
-    if round(p, 2) in (0, 1):
-        return ">99%" if p > 0.5 else "<1%"
-    return f"{p:.0%}"
+    percent = f"{p:.0%}"
+    return {"100%": ">99%", "0%": "<1%"}.get(percent, percent)
 
 
 def _bars(labels: CountLabels, probabilities: list[float], expected_quantity: int) -> list[dict[str, Any]]:

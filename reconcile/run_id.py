@@ -1,14 +1,16 @@
-"""The names of runs."""
+"""The names of runs, and of the files in them."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 
+SUMMARY = "summary.json"
+RUN_FILES = (SUMMARY, "reconciled.parquet", "recount.csv", "report.html")
 RUN_ID_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """A run's id becomes the name of a folder."""
-_IN_A_PATH = re.compile(r"(?:(?P<out>.*)/)?runs/(?P<run_id>[^/]+)(?:/[^/]*)?")
-"""A run's folder in <out>, or a file in it."""
+_ON_S3 = re.compile(rf"(s3://[^/]+(?:/.+)?)/runs/([^/]+)(?:/(?:{'|'.join(map(re.escape, RUN_FILES))})?)?")
 
 
 def new_run_id() -> str:
@@ -18,10 +20,18 @@ def new_run_id() -> str:
 
 
 def out_and_run_id(named: str) -> tuple[str | None, str]:
-    """Where a run is, as far as its name says: the path of its folder or report is as good a name as its id.
+    """Where a run is, as far as its name says: the path of its folder or of a file in it is as good a name as its id.
 
     Returns:
-        <out>, or None where only the id is named; and the id.
+        <out>, or None where only an id is named; and the id.
     """
-    path = _IN_A_PATH.fullmatch(named)
-    return (path["out"] or ".", path["run_id"]) if path else (None, named)
+    on_s3 = _ON_S3.fullmatch(named)
+    if on_s3:
+        return on_s3[1], on_s3[2]
+    is_path = "/" in named and not named.startswith("s3://")
+    if is_path or named == "." or named in RUN_FILES:
+        path = Path(named).expanduser().resolve()
+        folder = path.parent if path.name in RUN_FILES else path
+        if folder.parent.name == "runs":
+            return str(folder.parent.parent), folder.name
+    return None, named

@@ -19,6 +19,8 @@ _WORDS = {
     "bool_type": "expected true or false",
     "string_type": "expected text in quotes",
     "list_type": "expected a list",
+    "dict_type": "expected names with values",
+    "finite_number": "expected a finite number",
     "greater_than": "expected more than {gt}",
     "greater_than_equal": "expected {ge} or more",
     "less_than": "expected less than {lt}",
@@ -38,11 +40,21 @@ def problem_in_words(problem: ErrorDetails) -> str:
         problem: one of `ValidationError.errors()`.
     """
     kind, given = problem["type"], problem["input"]
+    if kind == "list_type" and isinstance(given, dict):
+        return f"expected a list: write [[{problem['loc'][-1]}]], with two brackets"
     words = _WORDS.get(kind)
     if words is None:
         said = problem["msg"].removeprefix("Value error, ")
     else:
-        said = words.format_map({name: str(value).replace("'", "") for name, value in problem.get("ctx", {}).items()})
-    # An address may hold a secret: a password, or the signature of a presigned one.
-    is_shown = kind not in _NOTHING_GIVEN and isinstance(given, str | int | float) and "//" not in str(given)
-    return f"{said} (got {given!r})" if is_shown else said
+        said = words.format_map({name: _limit(value) for name, value in problem.get("ctx", {}).items()})
+    is_shown = kind not in _NOTHING_GIVEN and isinstance(given, str | int | float) and not _may_be_secret(given)
+    return f"{said} (got {str(given).lower() if isinstance(given, bool) else repr(given)})" if is_shown else said
+
+
+def _limit(value: object) -> str:
+    return f"{value:,.10g}" if isinstance(value, int | float) else str(value).replace("'", "")
+
+
+def _may_be_secret(given: object) -> bool:
+    """An address may hold one: a password, or the signature of a presigned one."""
+    return "//" in str(given) or "@" in str(given)

@@ -22,6 +22,7 @@ from reconcile.bucket import FetchError
 from reconcile.channel import Channel, Stages
 from reconcile.cores import fetches_in_flight
 from reconcile.errors import ReconcileError
+from reconcile.run_id import SUMMARY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 LOCK, PROBE = "run.lock", ".probe-"
 """The lock's key, and how those of `Output.store_time` begin."""
-SUMMARY = "summary.json"
-RUN_FILES = (SUMMARY, "reconciled.parquet", "recount.csv", "report.html")
 COUNTS_SCHEMA = pa.schema(
     [
         ("image_key", pa.string()),

@@ -62,9 +62,9 @@ class Summary:
     bins: int = 0
     """Different bin ids; `rows` also counts older photos of the same bin."""
     records: int = 0
-    """Bins on record, with a quantity or without; and records without a bin id."""
+    """Bins on record, several records of one bin taken together; and records without a bin id."""
     invalid_records: int = 0
-    """Those without a quantity that could be read, also where the photo is unreadable, too."""
+    """Those whose quantity could not be read, or whose records disagree, also where the photo is unreadable, too."""
     older_photos: int = 0
     """Photos that could be read, of bins that have a newer one; their status is no_record, too."""
     photos_counted: int = 0
@@ -139,10 +139,14 @@ class Summary:
         """Bins on tonight's recount list."""
         return min(self.capacity, self.queued)
 
+    def exceeds_unreadable(self, most: float) -> bool:
+        """Whether a larger share of the images than `most` is unreadable."""
+        return self.totals["unreadable_image"] > most * self.images + _ROUNDING
+
     def judge(self, max_unreadable: float, max_invalid: float, alarm: float | None) -> None:
         """Set the exit code: too many unreadable images or invalid records, nothing to compare, or the alarm."""
         unreadable, invalid = self.totals["unreadable_image"], self.invalid_records
-        if unreadable > max_unreadable * self.images + _ROUNDING:
+        if self.exceeds_unreadable(max_unreadable):
             self.exit_code = EXIT_BAD_INPUT
             self.exit_reason = f"{unreadable} of {self.images} images were unreadable, more than {max_unreadable:.1%}"
         elif self.compared == 0 and any((self.without_record, self.totals["invalid_record"], self.totals["stale"])):
@@ -150,7 +154,7 @@ class Summary:
             self.exit_reason = self._why_nothing_is_compared()
         elif invalid > max_invalid * self.records + _ROUNDING:
             self.exit_code = EXIT_BAD_INPUT
-            self.exit_reason = f"{invalid} of {self.records} records were invalid, more than {max_invalid:.1%}"
+            self.exit_reason = f"{invalid} of {self.records} bins on record are invalid, more than {max_invalid:.1%}"
         elif alarm is not None and self.discrepant and self.discrepant >= alarm * self.compared - _ROUNDING:
             self.exit_code = EXIT_ALARM
             self.exit_reason = (

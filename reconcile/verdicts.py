@@ -44,6 +44,7 @@ _COMPARED = ["match", "short", "over"]
 _ROWS_AT_ONCE = 50_000
 _NAMED = 10
 """Lines of one reason, where they do not follow each other."""
+_MOST_REASONS = 20
 _REWRITTEN = re.compile(r"[\d.,]+E[+-]?\d+|\d{1,4}[-./ ]\w{1,9}([-./ ]\d{1,4})?", re.IGNORECASE)
 """Ids that a spreadsheet took for a number or a date: 1.2E+11, 02-Jan, 3/4/2026."""
 
@@ -115,7 +116,9 @@ def _by_reason(bad: list[BadLine]) -> list[str]:
     numbers: dict[str, list[int]] = {}
     for line in sorted(bad, key=lambda line: line.number):
         numbers.setdefault(line.reason, []).append(line.number)
-    return [f"{_lines(found)}: {reason}" for reason, found in numbers.items()]
+    told = [f"{_lines(found)}: {reason}" for reason, found in numbers.items()][:_MOST_REASONS]
+    more = sum(map(len, list(numbers.values())[_MOST_REASONS:]))
+    return [*told, f"and {more:,} more lines for other reasons"] if more else told
 
 
 def _lines(numbers: list[int]) -> str:

@@ -1,7 +1,7 @@
 -- A row, the only one: how much of what there is in this night.
 --   photos_counted  photos that the model could count
 --   records         records read, invalid ones too; several of a bin are one
---   invalid_records those of which no quantity could be read
+--   invalid_records those of which no quantity is known: it could not be read, or several records of the bin disagree
 --   older_photos    photos of bins that have a newer one, which is the one that is compared; those that could be read
 --   queued          bins that a recount could tell something of
 --   agreeing        covered bins of which photo and record give the same label

@@ -106,6 +106,8 @@ def report(
     from reconcile.run_id import out_and_run_id
 
     out_in_path, run_id = out_and_run_id(run_id)
+    if out and out_in_path:
+        raise UsageError(f"RUN says that it is in {out_in_path}; leave out --out, or name the run's id alone")
     flags = {"out": out or out_in_path, "endpoint_url": endpoint_url, "region": region, "profile": profile}
     settings = load_settings(flags, need_bucket=False)
     from reconcile.rerendering import render_again
@@ -197,7 +199,7 @@ def doctor(
     failed = 0
     for finding in examine(settings):
         failed += finding.verdict == "FAIL"
-        print(f"{finding.verdict:<4}  {finding.subject:<10} {finding.text}", flush=True)
+        print(f"{finding.verdict:<4}  {finding.subject:<10} {printable(finding.text)}", flush=True)
     if failed:
         raise ReconcileError(f"{failed} of these things would stop a run")
 

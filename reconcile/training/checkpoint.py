@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from pydantic import ValidationError
 
 from reconcile.errors import ReconcileError, UsageError
+from reconcile.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from reconcile.training.recipe import Recipe
 
 LAST = "last.pt"
 """The checkpoint that a training goes on from."""
@@ -39,6 +39,14 @@ def load(path: Path) -> dict[str, Any]:
     return state
 
 
+def _recipe_of(state: dict[str, Any]) -> Recipe | None:
+    """None where it is of no form that is known here; what it does not say yet is at its default."""
+    try:
+        return Recipe.model_validate(state["recipe"])
+    except ValidationError:
+        return None
+
+
 def load_to_resume(path: Path, recipe: Recipe, data_fingerprint: str, processes: int) -> dict[str, Any]:
     """Read a checkpoint that must fit what is to be trained now.
 
@@ -47,7 +55,7 @@ def load_to_resume(path: Path, recipe: Recipe, data_fingerprint: str, processes:
     """
     state = load(path)
     for name, differs in (
-        ("after another recipe", state["recipe"] != recipe.model_dump()),
+        ("after another recipe", _recipe_of(state) != recipe),
         ("from other photos", state["data_fingerprint"] != data_fingerprint),
         (f"by {state['processes']} process(es), not {processes}", state["processes"] != processes),
     ):

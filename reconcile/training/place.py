@@ -80,7 +80,7 @@ def join(dtype: str) -> Iterator[Place]:
     CUDA was not to be had where this was written: one and two processes on the CPU were run, GPUs were not.
 
     Args:
-        dtype: what the recipe wants convolutions computed in: float32, bfloat16, or auto for what is fast here.
+        dtype: what the recipe wants convolutions computed in: float32, bfloat16, float16, or auto for what is fast.
 
     Raises:
         UsageError: torchrun started more processes than there are GPUs, or several machines, which would each need the
@@ -112,7 +112,7 @@ def join(dtype: str) -> Iterator[Place]:
 def _autocast(dtype: str, device: torch.device) -> torch.dtype | None:
     if dtype == "auto":
         return _fast_dtype(device)
-    return torch.bfloat16 if dtype == "bfloat16" else None
+    return {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
 
 
 def _fast_dtype(device: torch.device) -> torch.dtype | None:
@@ -140,10 +140,12 @@ def _seconds_of_a_step(dtype: torch.dtype | None) -> float:
     taken = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    for _ in range(5):
-        started = time.thread_time()
-        with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
-            convolution(images).sum().backward()
-        taken.append(time.thread_time() - started)
-    torch.set_num_threads(threads)
+    try:
+        for _ in range(5):
+            started = time.thread_time()
+            with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
+                convolution(images).sum().backward()
+            taken.append(time.thread_time() - started)
+    finally:
+        torch.set_num_threads(threads)
     return min(taken)

@@ -53,7 +53,7 @@ class Recipe(BaseModel):
         default=1.0, gt=0, le=1, description="share of the training photos to use, for a curve of accuracy against data"
     )
     drawings: int = Field(default=1000, ge=0, description="drawn bins added to the training images")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="what convolutions are computed in; auto: what the machine is fast at"
     )
     seed: int = Field(default=1, ge=0)

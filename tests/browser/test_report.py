@@ -217,6 +217,10 @@ def test_a_report_rendered_again_is_the_same(folder, grey_model, tmp_path):
         again = reconcile("report", named, cwd=tmp_path)
         assert (again.returncode, again.stdout.strip()) == (0, str(path)), again.stderr
 
+    twice = reconcile("report", path, "--out", tmp_path / "other")
+    assert twice.returncode == 2
+    assert f"RUN says that it is in {tmp_path}/out; leave out --out" in twice.stderr
+
     refused = reconcile("report", "never", "--out", tmp_path / "out")
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert "no finished run never" in refused.stderr

@@ -131,6 +131,21 @@ def test_doctor_asks_where_photos_and_records_are_of_different_bins(grey_model, 
     assert f"{seen} the first 1 records; {asked} record metadata/A-3.json\n" in reconcile(*arguments).stdout
 
 
+def test_doctor_asks_where_hardly_any_bin_has_both(grey_model, tmp_path):
+    write_bucket(tmp_path / "w", {f"{n:05d}": (1, None) for n in range(20)})
+    arguments = ["doctor", "--bucket", "./w", "--model", grey_model, "--out", "out", "--records", "stock.csv"]
+    for others, verdict in ((20, "?"), (3, "ok")):
+        rows = [f"{n},1\n" for n in range(1, 1 + others)]
+        (tmp_path / "stock.csv").write_text("".join(["bin_id,expected_quantity\n00000,1\n", *rows]))
+        done = reconcile(*arguments)
+        assert screen(done)["ids"] == verdict
+        assert "of the first 20 bins photographed, 1 are in stock.csv" in done.stdout
+    (tmp_path / "stock.csv").write_text('bin_id,expected_quantity\n"two\nlines",1\n')
+    assert "row of bin two?lines" in reconcile(*arguments).stdout
+    (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n,1\n ,2\n")
+    assert "FAIL  records    stock.csv has 2 rows, and none has a bin id\n" in reconcile(*arguments).stdout
+
+
 def test_doctor_tells_photos_from_records_beside_them(grey_model, tmp_path):
     write_bucket(tmp_path / "w", {"1": (1, 1)})
     (tmp_path / "w/metadata/1.json").rename(tmp_path / "w/bin-images/1.json")
@@ -139,6 +154,8 @@ def test_doctor_tells_photos_from_records_beside_them(grey_model, tmp_path):
     assert set(screen(done).values()) == {"ok"}, done.stdout
     assert "bin-images/1.jpg can be read" in done.stdout
     assert "bin-images/1.json can be read" in done.stdout
+    done = reconcile(*arguments, "--images-prefix", "metadata/", "--records-prefix", "")
+    assert f"no photos under {tmp_path}/w/metadata (where both lie, records are what ends in .json)" in done.stdout
 
 
 @pytest.mark.parametrize(

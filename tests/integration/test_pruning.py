@@ -18,7 +18,8 @@ from reconcile.lock import locked
 from reconcile.messages import Messages
 from reconcile.pipeline import run
 from reconcile.pruning import find_old, remove_old
-from reconcile.store import RUN_FILES, Output
+from reconcile.run_id import RUN_FILES
+from reconcile.store import Output
 from reconcile.summary import Summary
 from reconcile.verdicts import verdict_table
 from tests.conftest import SCRIPTS, last_line, reconcile, reconcile_from_scratch, write_bucket, write_grey_model

@@ -9,6 +9,7 @@ import torch
 
 from reconcile.errors import UsageError
 from reconcile.labels import CountLabels
+from reconcile.training import checkpoint
 from reconcile.training.augment import augment, stitch
 from reconcile.training.average import averaged
 from reconcile.training.calibrate import fit_temperature, negative_log_likelihood
@@ -122,3 +123,19 @@ def test_a_version_must_fit_a_file_name(tmp_path, version):
     (tmp_path / "recipe.toml").write_text(f'version = "{version}"\n[[stages]]\nsize=32\nepochs=1\nlearning_rate=1')
     with pytest.raises(UsageError, match=r"version: .*letters, digits, dots and hyphens only"):
         read_recipe(tmp_path / "recipe.toml")
+
+
+def test_a_checkpoint_that_knows_less_of_its_recipe_is_taken_up(tmp_path):
+    recipe = Recipe(version="a", stages=[Stage(size=32, epochs=1, learning_rate=1)])
+    checkpoint.save({"processes": 1}, recipe, "photos", tmp_path / "last.pt")
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    del state["recipe"]["dtype"]
+    torch.save(state, tmp_path / "last.pt")
+    assert checkpoint.load_to_resume(tmp_path / "last.pt", recipe, "photos", 1)["processes"] == 1
+    for other in (recipe.model_copy(update={"dtype": "float32"}), recipe.model_copy(update={"seed": 9})):
+        with pytest.raises(UsageError, match="after another recipe"):
+            checkpoint.load_to_resume(tmp_path / "last.pt", other, "photos", 1)
+    state["recipe"]["stages"] = "none"
+    torch.save(state, tmp_path / "last.pt")
+    with pytest.raises(UsageError, match="after another recipe"):
+        checkpoint.load_to_resume(tmp_path / "last.pt", recipe, "photos", 1)

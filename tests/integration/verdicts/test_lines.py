@@ -48,6 +48,16 @@ def test_what_is_wrong_with_many_lines_is_said_once(night, tmp_path):
     ]
 
 
+def test_no_more_than_twenty_reasons_are_told(night, tmp_path):
+    lines = [f"{number},n1,1\n" for number in range(10, 40)]
+    (tmp_path / "v.csv").write_text("".join(["bin_id,run_id,true_count\n", *lines, "10,n1,1\n", "39,n1,1\n"]))
+    done = verdicts("import", "v.csv")
+    assert done.stdout.strip() == "0 verdicts taken, 0 known already, 32 lines left out"
+    told = done.stderr.splitlines()
+    assert told[0] == "reconcile: v.csv: lines 2, 32: the run compared no bin '10'"
+    assert told[20:] == ["reconcile: v.csv: and 11 more lines for other reasons"]
+
+
 def test_not_one_good_line_is_a_failure(night, tmp_path):
     (tmp_path / "v.csv").write_text("bin_id,run_id,true_count\n00003,n2,1\n")
     done = verdicts("import", "v.csv")

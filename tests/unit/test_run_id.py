@@ -1,0 +1,46 @@
+"""How runs are named: by id, or by the path of what they left."""
+
+import pytest
+
+from reconcile.run_id import out_and_run_id
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "{}/out/runs/a",
+        "{}/out/runs/a/",
+        "{}/out/runs//a//report.html",
+        "out/runs/a",
+        "./out/runs/a/summary.json",
+        "../{name}/out/runs/a/recount.csv",
+    ],
+)
+def test_a_path_names_out_and_run(tmp_path, monkeypatch, named):
+    monkeypatch.chdir(tmp_path)
+    assert out_and_run_id(named.format(tmp_path, name=tmp_path.name)) == (f"{tmp_path}/out", "a")
+
+
+def test_a_path_is_seen_from_where_one_is(tmp_path, monkeypatch):
+    (tmp_path / "out/runs/a").mkdir(parents=True)
+    for here, named in (("runs", "a/"), ("runs", "./a"), ("runs/a", "."), ("runs/a", "report.html")):
+        monkeypatch.chdir(tmp_path / "out" / here)
+        assert out_and_run_id(named) == (f"{tmp_path}/out", "a"), (here, named)
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [
+        ("s3://results/runs/a", ("s3://results", "a")),
+        ("s3://results/deep/er/runs/a/report.html", ("s3://results/deep/er", "a")),
+        ("s3://results/runs/runs/a/", ("s3://results/runs", "a")),
+        ("/runs/a", ("/", "a")),
+        ("20261123T021500.123Z", (None, "20261123T021500.123Z")),
+        ("s3://runs/a", (None, "s3://runs/a")),
+        ("s3://results/runs/a/notes.txt", (None, "s3://results/runs/a/notes.txt")),
+        ("/tmp/out/runs/a/notes.txt", (None, "/tmp/out/runs/a/notes.txt")),
+        ("/tmp/a", (None, "/tmp/a")),
+    ],
+)
+def test_what_names_no_run_stays_as_it_is(named, found):
+    assert out_and_run_id(named) == found
