@@ -119,7 +119,9 @@ def judge(rows: pd.DataFrame, prior: np.ndarray) -> pd.DataFrame:
     each = np.arange(len(expected))
     others = truth.copy()
     others[each, expected] = 0
-    distance = np.abs(np.arange(LAST + 1)[None, :] - expected[:, None])
+    quantities = rows.loc[compared, "expected_quantity"].to_numpy(dtype=int)
+    distance = np.abs(np.arange(LAST + 1)[None, :] - quantities[:, None])
+    distance[quantities >= LAST, LAST] = 0
     rows.loc[compared, "p_wrong"] = others.sum(axis=1)
     rows.loc[compared, "units_off"] = (truth * distance).sum(axis=1)
     rows.loc[compared, "likely_count"] = likely

@@ -108,7 +108,7 @@ def history_chart(nights: Sequence[Night]) -> str:
                 "started": night.started_at,
                 "agreement": night.agreement,
                 "wrong": night.expected_wrong,
-                "discrepant": night.short + night.over,
+                "discrepant": None if night.agreement is None else night.short + night.over,  # nothing was compared
                 "unreadable": night.unreadable,
                 "speed": night.images_per_second,
             }

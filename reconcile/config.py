@@ -202,7 +202,8 @@ def load_settings(flags: dict[str, Any], *, alone: bool = False, need_bucket: bo
     except ValidationError as error:
         raise UsageError("; ".join(_explain(problem, given) for problem in error.errors())) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UsageError(f"{_config_file} cannot be read: {error}") from None
+        hint = "; between single quotes a backslash is one" if "\\" in str(error) else ""
+        raise UsageError(f"{_config_file} cannot be read: {error}{hint}") from None
     if need_bucket and not settings.bucket:
         raise UsageError(f"--bucket is missing (or RECONCILE_BUCKET, or `bucket` in {_config_file})")
     return settings

@@ -113,16 +113,26 @@ def p_wrong(truth: NDArray[np.float64], expected: NDArray[np.integer]) -> NDArra
 
 
 def p_off(
-    truth: NDArray[np.float64], expected: NDArray[np.integer], labels: CountLabels, tolerance: int
+    truth: NDArray[np.float64], quantities: NDArray[np.integer], labels: CountLabels, tolerance: int
 ) -> NDArray[np.float64]:
-    """Probability that the record is off by more than `tolerance` items: float64 [N]. With 0 it is p_wrong."""
-    result: NDArray[np.float64] = np.where(_distance(expected, labels) > tolerance, truth, 0.0).sum(axis=1)
+    """Probability that the record is off by more than `tolerance` items: float64 [N]. With 0 it is p_wrong.
+
+    Args:
+        truth: P(c | x, e), float64 [N, labels].
+        quantities: on record, int [N], each under one of the labels.
+        labels: the model's.
+        tolerance: items.
+    """
+    result: NDArray[np.float64] = np.where(_distance(quantities, labels) > tolerance, truth, 0.0).sum(axis=1)
     return result
 
 
-def units_off(truth: NDArray[np.float64], expected: NDArray[np.integer], labels: CountLabels) -> NDArray[np.float64]:
-    """How many items the record is expected to be off by, 6+ taken for 6: float64 [N]."""
-    result: NDArray[np.float64] = (truth * _distance(expected, labels)).sum(axis=1)
+def units_off(truth: NDArray[np.float64], quantities: NDArray[np.integer], labels: CountLabels) -> NDArray[np.float64]:
+    """How many items the record is expected to be off by: float64 [N]. Arguments as of `p_off`.
+
+    A bin that holds as many as an open-ended label lumps may hold what is on record: 9 for 6+ is off by nothing.
+    """
+    result: NDArray[np.float64] = (truth * _distance(quantities, labels)).sum(axis=1)
     return result
 
 
@@ -147,8 +157,10 @@ def _elsewhere(truth: NDArray[np.float64], expected: NDArray[np.integer]) -> NDA
     return others
 
 
-def _distance(expected: NDArray[np.integer], labels: CountLabels) -> NDArray[np.int64]:
-    """Items between each record and each label: int64 [N, labels]."""
+def _distance(quantities: NDArray[np.integer], labels: CountLabels) -> NDArray[np.int64]:
+    """Items between each record and each label, the fewest that it can be: int64 [N, labels]."""
     values = np.array(labels.values, dtype=np.int64)
-    distance: NDArray[np.int64] = np.abs(values[None, :] - values[expected][:, None])
+    distance: NDArray[np.int64] = np.abs(values[None, :] - quantities[:, None])
+    if labels.open_ended:
+        distance[quantities >= values[-1], -1] = 0
     return distance

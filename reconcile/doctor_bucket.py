@@ -14,6 +14,7 @@ from reconcile.night_listing import NightListing, lie_together
 from reconcile.places import s3_access
 from reconcile.records import InvalidRecord, bin_id, hardly_meet, read_abid_record
 from reconcile.records_table import load_table
+from reconcile.resources import query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,16 +101,19 @@ class _Looking:
             rows = len(database.table("source_rows"))
             if not rows:
                 raise ReconcileError(f"{source} has the columns that are needed, and not one row")
+            text = f"SELECT count(*) FILTER (reason IS NULL), min(reason) FROM ({query('records_from_table')})"
+            sound, reason = database.execute(text).fetchall()[0]
+            if not sound:
+                raise ReconcileError(f"{source} has {rows:,} rows, and none is a record: {reason}")
             database.execute(
                 "CREATE VIEW bins AS SELECT DISTINCT trim(bin_id) AS bin FROM source_rows WHERE trim(bin_id) <> ''"
             )
             number, first = database.execute("SELECT count(*), min(bin) FROM bins").fetchall()[0]
-            if not number:
-                raise ReconcileError(f"{source} has {rows:,} rows, and none has a bin id")
             photographed = {"bins": [bin_id(key) for key in self._photos]}
             found = database.execute("FROM bins WHERE bin IN (SELECT unnest($bins))", photographed).fetchall()
         self._on_record = _OnRecord({name for (name,) in found}, number, source, f"row of bin {first}")
-        return f"{source} has {rows:,} rows with the columns that are needed"
+        broken = f", {rows - sound:,} of them invalid (such as: {reason})" if sound < rows else ""
+        return f"{source} has {rows:,} rows with the columns that are needed{broken}"
 
     def at_ids(self) -> Iterator[Finding]:
         """Whether photos and records are of the same bins, as far as that was seen."""

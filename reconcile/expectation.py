@@ -40,7 +40,9 @@ class NightExpectation:
     """What is to be expected of the records that were held against a photo."""
 
     wrong: Expected
-    """Wrong records."""
+    """Wrong records, those that recounts have found among them."""
+    found: int
+    """By recounts."""
     wrong_in_queue: Expected
     """Wrong records among the first bins of the recount queue."""
     accuracy: Expected
@@ -76,6 +78,7 @@ def expected_of_night(bins: Iterable[pd.DataFrame], errors: LearnedErrors, capac
     right = _with_known(off.expected(), known_off)
     return NightExpectation(
         wrong=_with_known(wrong.expected(), known_wrong),
+        found=known_wrong,
         wrong_in_queue=queued.expected(),
         accuracy=Expected(1 - right.value / number, 1 - right.high / number, 1 - right.low / number),
     )

@@ -16,7 +16,6 @@ from reconcile.judging import Judge
 from reconcile.records import hardly_meet
 from reconcile.report import render_report, rows_of
 from reconcile.results import Results
-from reconcile.summary import EXIT_BAD_INPUT, EXIT_FAILED, Summary
 from reconcile.verdicts import last_recounts, latest_verdicts, recounts_for
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from reconcile.messages import Messages
     from reconcile.places import Places
     from reconcile.reconciliation import Night
+    from reconcile.summary import Summary
 
 
 def finish(
@@ -107,19 +107,18 @@ def _sum_up(settings: Settings, results: Results, errors: LearnedErrors, summary
     if expected is not None:
         summary.expected_wrong = expected.wrong.as_dict()
         summary.expected_wrong_in_queue = expected.wrong_in_queue.as_dict()
+        summary.found_wrong = expected.found
         summary.record_accuracy = expected.accuracy.as_dict()
-    summary.judge(settings.max_unreadable, settings.max_invalid, settings.alarm)
-    if summary.exit_code == EXIT_FAILED and summary.without_record:
-        summary.exit_reason = f"{summary.exit_reason}: {_unmatched(results)}"
-    elif summary.exit_code == EXIT_BAD_INPUT and not summary.exceeds_unreadable(settings.max_unreadable):
-        summary.exit_reason = f"{summary.exit_reason}{_invalid(results)}"
+    summary.judge(settings.max_unreadable, settings.max_invalid, settings.alarm, _examples(results, summary))
 
 
-def _invalid(results: Results) -> str:
-    """The most frequent reason of invalid records, and one of them; nothing where all are of unreadable photos."""
+def _examples(results: Results, summary: Summary) -> dict[str, str]:
+    """By status, what an exit code's reason goes on with: the most frequent reason, and a row that has it."""
     problems = rows_of(results.table("problems", most=1))
-    found = [row for row in problems if row["status"] == "invalid_record"]
-    return "".join(f"; {row['reason']}, such as {row['examples'][0]}" for row in found)
+    found = {row["status"]: f"; {row['reason']}, such as {row['examples'][0]}" for row in problems}
+    if summary.without_record:
+        found["no_record"] = f": {_unmatched(results)}"
+    return found
 
 
 def _warn_of_strangers(results: Results, summary: Summary, messages: Messages) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reconcile.error_learning import LearnedErrors
     from reconcile.labels import CountLabels
 
-JUDGED_FROM = ["predicted_count", "difference", "probabilities"]
+JUDGED_FROM = ["predicted_count", "difference", "probabilities", "expected_quantity"]
 """The columns of sql/reconciled.sql that are looked at."""
 JUDGED_SCHEMA = pa.schema(
     [
@@ -76,9 +76,10 @@ class Judge:
             places = np.searchsorted(self.labels.values, expected[covered])
             truth = truth_given_photo_and_record(probabilities, places, self.labels, self.errors.model)
             values = np.array(self.labels.values)
+            quantities = batch["expected_quantity"].filter(pa.array(covered)).to_numpy()
             added["p_wrong"][covered] = p_wrong(truth, places)
-            added["p_off"][covered] = p_off(truth, places, self.labels, self.tolerance)
-            added["units_off"][covered] = units_off(truth, places, self.labels)
+            added["p_off"][covered] = p_off(truth, quantities, self.labels, self.tolerance)
+            added["units_off"][covered] = units_off(truth, quantities, self.labels)
             added["likely_count"][covered] = values[likeliest(truth)]
             added["count_if_wrong"][covered] = values[likeliest_if_wrong(truth, places)]
         # NaN becomes null.

@@ -63,7 +63,9 @@ class NightListing:
             ReconcileError: there is none.
         """
         advice = (
-            "is --records-prefix right?" if self._settings.keys is None else "add them, or name a table with --records"
+            "is --records-prefix right? (A table of records: --records FILE)"
+            if self._settings.keys is None
+            else "add them, or name a table with --records"
         )
         self._need(backlog, "records", self._settings.records_prefix, advice)
 

@@ -68,6 +68,8 @@ def _run(
     messages.say(
         f"run {run_id}: {bucket.location} → {output.location}, model {model.model_id}, {engine.device}, {engine.size}"
     )
+    if settings.alarm is not None:
+        messages.say(f"alarm where {settings.alarm:.1%} or more of the compared bins are short or over")
     summary = Summary(
         run_id=run_id,
         bucket=bucket.location,
@@ -81,7 +83,8 @@ def _run(
             name: value
             for name, value in settings.model_dump(mode="json", exclude=_NOT_IN_REPORT).items()
             if value is not None and value is not False and value != {}
-        },
+        }
+        | {"out": output.location},  # wherever a command of the report is typed
     )
     _work(settings, places, summary, messages)
     return summary

@@ -56,12 +56,13 @@ def _night(summary: Summary, previous: Night | None) -> list[Tile]:
         tiles.append(Tile("records right, estimated", _percent(tonight.record_accuracy), detail,
                           _before(comparable, "record_accuracy", share=True)))  # fmt: skip
     if summary.expected_wrong:
+        found = f", {summary.found_wrong:,} of them found by recounts" if summary.found_wrong else ""
         tiles.append(Tile("records expected wrong", f"{summary.expected_wrong['value']:,.0f}",
-                          _interval(summary.expected_wrong), _before(previous, "expected_wrong")))  # fmt: skip
+                          _interval(summary.expected_wrong) + found, _before(previous, "expected_wrong")))  # fmt: skip
     if summary.expected_wrong_in_queue:
-        found = summary.expected_wrong_in_queue
-        tiles.append(Tile(f"of the first {summary.to_recount:,} to recount", f"{found['value']:,.0f}",
-                          f"expected wrong, {_interval(found)}"))  # fmt: skip
+        wrong = summary.expected_wrong_in_queue
+        tiles.append(Tile(f"of the first {summary.to_recount:,} to recount", f"{wrong['value']:,.0f}",
+                          f"expected wrong, {_interval(wrong)}"))  # fmt: skip
     if tonight.agreement is not None:
         tiles.append(Tile("counted as on record", _percent(tonight.agreement), "by the photo alone",
                           _before(previous, "agreement", share=True)))  # fmt: skip

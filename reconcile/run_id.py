@@ -10,6 +10,7 @@ SUMMARY = "summary.json"
 RUN_FILES = (SUMMARY, "reconciled.parquet", "recount.csv", "report.html")
 RUN_ID_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """A run's id becomes the name of a folder."""
+_DATE = re.compile(r"\d{1,4}[-.]\d{1,2}([-.]\d{1,4})?|\d+[Ee]\d+")
 _ON_S3 = re.compile(rf"(s3://[^/]+(?:/.+)?)/runs/([^/]+)(?:/(?:{'|'.join(map(re.escape, RUN_FILES))})?)?")
 
 
@@ -17,6 +18,11 @@ def new_run_id() -> str:
     """The time, such as 20261123T021500.123Z: run ids sort by it."""
     now = datetime.now(UTC)
     return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
+
+
+def is_date_to_spreadsheets(run_id: str) -> bool:
+    """Whether a spreadsheet that opens recount.csv may write another id back: 24/11/2026 for 2026-11-24, say."""
+    return _DATE.fullmatch(run_id) is not None
 
 
 def out_and_run_id(named: str) -> tuple[str | None, str]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_ALARM = 0, 1, 3, 4
 _ROUNDING = 1e-9
@@ -83,6 +86,8 @@ class Summary:
     """Recounts that it was learned from."""
     expected_wrong: dict[str, float] | None = None
     """Wrong records among the compared bins: value, low, high (95 %). None where nothing was compared."""
+    found_wrong: int = 0
+    """Those of them that recounts have found; the queue has none of them any more."""
     expected_wrong_in_queue: dict[str, float] | None = None
     """The same among the first `capacity` of the recount queue."""
     record_accuracy: dict[str, float] | None = None
@@ -139,46 +144,54 @@ class Summary:
         """Bins on tonight's recount list."""
         return min(self.capacity, self.queued)
 
-    def exceeds_unreadable(self, most: float) -> bool:
-        """Whether a larger share of the images than `most` is unreadable."""
-        return self.totals["unreadable_image"] > most * self.images + _ROUNDING
+    def judge(
+        self, max_unreadable: float, max_invalid: float, alarm: float | None, examples: Mapping[str, str] | None = None
+    ) -> None:
+        """Set exit code and reason. Where several things hold, the reason tells all, and the first of them is the code.
 
-    def judge(self, max_unreadable: float, max_invalid: float, alarm: float | None) -> None:
-        """Set the exit code: too many unreadable images or invalid records, nothing to compare, or the alarm."""
-        unreadable, invalid = self.totals["unreadable_image"], self.invalid_records
-        if self.exceeds_unreadable(max_unreadable):
-            self.exit_code = EXIT_BAD_INPUT
-            self.exit_reason = f"{unreadable} of {self.images} images were unreadable, more than {max_unreadable:.1%}"
-        elif self.compared == 0 and any((self.without_record, self.totals["invalid_record"], self.totals["stale"])):
-            self.exit_code = EXIT_FAILED
-            self.exit_reason = self._why_nothing_is_compared()
+        Args:
+            max_unreadable: share of the images that may be.
+            max_invalid: share of the bins on record that may be.
+            alarm: share of the compared bins that are short or over which is too many; None for no alarm.
+            examples: by status, a reason and a row that has it.
+        """
+        examples = examples or {}
+        unreadable, invalid, compared = self.totals["unreadable_image"], self.invalid_records, self.compared
+        found: list[tuple[int, str]] = []
+        if unreadable > max_unreadable * self.images + _ROUNDING:
+            told = f"{unreadable} of {self.images} images were unreadable, more than {max_unreadable:.1%}"
+            found.append((EXIT_BAD_INPUT, told + examples.get("unreadable_image", "")))
+        if compared == 0 and any((self.without_record, self.totals["invalid_record"], self.totals["stale"])):
+            found.append((EXIT_FAILED, self._why_nothing_is_compared(examples)))
         elif invalid > max_invalid * self.records + _ROUNDING:
-            self.exit_code = EXIT_BAD_INPUT
-            self.exit_reason = f"{invalid} of {self.records} bins on record are invalid, more than {max_invalid:.1%}"
-        elif alarm is not None and self.discrepant and self.discrepant >= alarm * self.compared - _ROUNDING:
-            self.exit_code = EXIT_ALARM
-            self.exit_reason = (
-                f"{self.discrepant} of {self.compared} compared bins are short or over: the alarm is at {alarm:.1%}"
-            )
+            told = f"{invalid} of {self.records} bins on record are invalid, more than {max_invalid:.1%}"
+            found.append((EXIT_BAD_INPUT, told + examples.get("invalid_record", "")))
+        if alarm is not None and self.discrepant and self.discrepant >= alarm * compared - _ROUNDING:
+            told = f"{self.discrepant} of {compared} compared bins are short or over: the alarm is at {alarm:.1%}"
+            found.append((EXIT_ALARM, told))
+        if found:
+            self.exit_code = found[0][0]
+            self.exit_reason = "; and ".join(told for _, told in found)
 
-    def _why_nothing_is_compared(self) -> str:
+    def _why_nothing_is_compared(self, examples: Mapping[str, str]) -> str:
         if self.totals["stale"]:
             return f"no photo has a record that did not change after it ({self.totals['stale']:,} did; --stale-after)"
         if self.without_record and (self.totals["no_image"] or self.is_limited):
-            return "no photo and record are of the same bin"
-        invalid = self.totals["invalid_record"]
-        return (
-            f"no readable photo has a readable record ({invalid:,} were not)" if invalid else "there is not one record"
-        )
+            return "no photo and record are of the same bin" + examples.get("no_record", "")
+        if self.totals["invalid_record"]:
+            told = f"no readable photo has a readable record ({self.invalid_records:,} records are invalid)"
+            return told + examples.get("invalid_record", "")
+        return "there is not one record" + examples.get("no_record", "")
 
     def _expectations(self) -> list[tuple[str, str]]:
         if not (self.expected_wrong and self.expected_wrong_in_queue and self.record_accuracy):
             return []
         right = {name: f"{100 * share:.1f}" for name, share in self.record_accuracy.items()}
         within = f" within {self.tolerance}" if self.tolerance else ""
+        found = f", {self.found_wrong:,} of them found by recounts" if self.found_wrong else ""
         return [
             (f"records right{within}", f"{right['value']} % (95 %: {right['low']} to {right['high']})"),
-            ("records wrong", _interval(self.expected_wrong)),
+            ("records wrong", _interval(self.expected_wrong) + found),
             (f"of the first {self.to_recount:,}", _interval(self.expected_wrong_in_queue)),
         ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,11 @@ def explain(error: BaseException, *, stopped: bool) -> tuple[int, str]:
 def _wrong_usage(error: typer.TyperException) -> str:
     """What typer says of an option or argument; nothing where it has printed the help itself."""
     told = " ".join(getattr(error, "format_message", error.__str__)().split())
+    told = re.sub(r" \(env var: .*?\)(?=:)", "", told)  # a list of those that SageMaker sets
+    told = told.replace(
+        "Input should be a valid integer, unable to parse string as an integer", "expected a whole number"
+    )
+    told = told.replace("Input should be a valid number, unable to parse string as a number", "expected a number")
     context: typer.Context | None = getattr(error, "ctx", None)
     if not told or context is None:
         return told

@@ -73,8 +73,14 @@ def run(
     asked_for = log_format or os.environ.get("RECONCILE_LOG_FORMAT")
     with telling_of_a_stop(Messages("json" if asked_for == "json" else "text")):
         settings = _settings(context.params)
-    unknown = [f"{name} is set in the environment, and is no setting of reconcile" for name in unknown_variables()]
-    _run(settings, warnings=unknown)
+    warnings = [f"{name} is set in the environment, and is no setting of reconcile" for name in unknown_variables()]
+    from reconcile.run_id import is_date_to_spreadsheets
+
+    if settings.run_id and is_date_to_spreadsheets(settings.run_id):
+        warnings.append(
+            f"a spreadsheet may take --run-id {settings.run_id} for a date; verdicts from it then belong to no run"
+        )
+    _run(settings, warnings=warnings)
 
 
 def demo(
@@ -110,8 +116,12 @@ def report(
         raise UsageError(f"RUN says that it is in {out_in_path}; leave out --out, or name the run's id alone")
     flags = {"out": out or out_in_path, "endpoint_url": endpoint_url, "region": region, "profile": profile}
     settings = load_settings(flags, need_bucket=False)
+    from reconcile.places import output_folder
     from reconcile.rerendering import render_again
 
+    folder = output_folder(settings)
+    if folder is not None and not folder.is_dir():
+        raise ReconcileError(f"there is no such folder: {folder}; say --out, or name the run by its path")
     said = flags | {"bucket": bucket, "no_sign_request": no_sign_request}
     reach = {name: value for name, value in said.items() if value is not None and name != "out"}
     print(render_again(settings, run_id, reach, photos=photos))

@@ -75,7 +75,7 @@ MaxInvalid = Annotated[
     str | None, option("End with code 3 if a larger share of the records is invalid (default: 5%).", WHEN)
 ]
 Alarm = Annotated[
-    str | None, option("End with code 4 if so many of the compared bins are short or over, such as 2%.", WHEN)
+    str | None, option("End with code 4 if so many of the compared bins are short or over, such as 2% (0.02).", WHEN)
 ]
 RecordErrorRate = Annotated[
     str | None,

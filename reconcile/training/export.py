@@ -116,6 +116,8 @@ def export(
             temperature = fit_temperature(logits, right, taught)
             shares = calibrated(logits, temperature, taught)
             say(_quality(precision, logits, shares, right, temperature))
+            if _is_no_better_than_one_count(shares, right):
+                say(f"warning: {precision} is right no more often than who always says the most frequent count")
             say(check_bound(precision, shares, calibrated(reference, temperature, taught)))
             trained_on = label_indices(counts, labels)
             prior = np.bincount(trained_on, minlength=len(labels.names)) / len(trained_on)
@@ -184,6 +186,10 @@ def _quality(
         f"{precision}: {accuracy:.1%} of {len(right)} held-out photos right; temperature {temperature}, "
         f"−ln P of the true label {before:.3f}, {after:.3f} calibrated"
     )
+
+
+def _is_no_better_than_one_count(shares: NDArray[np.float32], right: NDArray[np.int64]) -> bool:
+    return bool((shares.argmax(axis=1) == right).sum() <= np.bincount(right).max())
 
 
 def _to_onnx(network: CountNetwork, size: int, path: Path) -> None:

@@ -77,7 +77,10 @@ def train(
             training.load()
         else:
             training.begin(start, found, messages)
-        with messages.progress("training", _Steps(recipe, training, len(found.images))) as advance:
+        steps = _Steps(recipe, training, len(found.images))
+        if not steps.total:
+            messages.say(f"the training in {out} is finished, nothing is left to do; --no-resume begins anew")
+        with messages.progress("training", steps) as advance:
             for number in range(training.progress.stage, len(recipe.stages)):
                 training.run_stage(number, found, messages, advance, watch)
         place.wait_for_all()

@@ -99,7 +99,7 @@ def test_variables_that_are_no_setting_are_told(warehouse, grey_model, monkeypat
             ["run", "--buket", "x"],
             "No such option: --buket (Possible options: --bucket, --keys, --out). Try: reconcile run",
         ),
-        (["run", "--limit", "few"], "Invalid value for '--limit': Input should be a valid integer"),
+        (["run", "--limit", "few"], "Invalid value for '--limit': expected a whole number. Try: reconcile run --help"),
         (["report"], "Missing argument 'RUN'. Try: reconcile report --help"),
         (["verdicts", "imprt"], "No such command 'imprt'. Did you mean 'import'? Try: reconcile verdicts --help"),
     ],

@@ -143,7 +143,10 @@ def test_doctor_asks_where_hardly_any_bin_has_both(grey_model, tmp_path):
     (tmp_path / "stock.csv").write_text('bin_id,expected_quantity\n"two\nlines",1\n')
     assert "row of bin two?lines" in reconcile(*arguments).stdout
     (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n,1\n ,2\n")
-    assert "FAIL  records    stock.csv has 2 rows, and none has a bin id\n" in reconcile(*arguments).stdout
+    assert (
+        "FAIL  records    stock.csv has 2 rows, and none is a record: the bin id is missing\n"
+        in reconcile(*arguments).stdout
+    )
 
 
 def test_doctor_tells_photos_from_records_beside_them(grey_model, tmp_path):

@@ -299,7 +299,8 @@ def nights(served, grey_model, tmp_path_factory):
 
 def test_a_run_by_an_inventory_finds_what_a_run_by_a_listing_finds(nights):
     found, told = nights
-    both = [found[name].drop(columns="photographed_at") for name in ("listing", "inventory")]
+    times = ["photographed_at", "record_changed_at"]
+    both = [found[name].drop(columns=times) for name in ("listing", "inventory")]
     pd.testing.assert_frame_equal(*both)
     assert len(both[0]) == len(BINS)
     assert "keys from the inventory of" in told["inventory"]

@@ -150,9 +150,12 @@ def test_too_many_unreadable_photos_and_the_alarm_have_codes_of_their_own(wareho
     assert reconcile(*arguments, "--alarm", "40%", "--run-id", "b").returncode == 0
     (warehouse / "bin-images" / "00001.jpg").write_bytes(b"")
     unreadable = reconcile(*arguments, "--alarm", "1%", "--run-id", "c")
+    assert "alarm where 1.0% or more of the compared bins are short or over\n" in unreadable.stderr
     assert (unreadable.returncode, last_line(unreadable.stderr)) == (
-        3, "reconcile: 1 of 7 images were unreadable, more than 5.0%",
-    )  # fmt: skip
+        3,
+        "reconcile: 1 of 7 images were unreadable, more than 5.0%; the object is empty (0 bytes), such as "
+        "bin-images/00001.jpg; and 2 of 5 compared bins are short or over: the alarm is at 1.0%",
+    )
     assert reconcile(*arguments, "--max-unreadable", "20%", "--run-id", "d").returncode == 0
 
 
@@ -252,7 +255,8 @@ def test_rows_of_a_table_that_are_no_record_are_named(warehouse, grey_model, tmp
         ("bin_id,expected_quantity\n", "there is not one record: photos such as 00001 have no record"),
         (
             "bin_id,expected_quantity\n00001,N/A\n00002,N/A\n00003,\n00004,N/A\n",
-            "no readable photo has a readable record (4 were not)",
+            "no readable photo has a readable record (4 records are invalid); the expected quantity is no number: N/A, "
+            "such as stock.csv row 2",
         ),
     ],
     ids=["nothing", "no rows", "no quantities"],
@@ -263,7 +267,9 @@ def test_an_export_that_failed_fails_the_run(warehouse, grey_model, tmp_path, ro
     assert done.returncode == 1
     assert f"reconcile: {said}" in done.stderr.splitlines()[-1]
     looked = reconcile("doctor", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "stock.csv")
-    assert looked.returncode == (0 if "N/A" in rows else 1), "doctor does not look into cells"
+    assert looked.returncode == 1
+    if "N/A" in rows:
+        assert "FAIL  records    stock.csv has 4 rows, and none is a record: the expected quantity" in looked.stdout
 
 
 def test_where_no_json_record_can_be_read_the_run_fails(warehouse, grey_model):

@@ -124,6 +124,7 @@ def test_settings_alone_hear_neither_environment_nor_file(monkeypatch):
         ("max-unreadable = 1", "does not exist: max-unreadable; is max_unreadable meant"),
         ("colour = 1", "does not exist: colour$"),
         ("bucket = ", "cannot be read"),
+        ('where = "(?P<pod>\\d+)"', "cannot be read: .*; between single quotes a backslash is one$"),
     ],
 )
 def test_a_wrong_file_says_so(text, message):

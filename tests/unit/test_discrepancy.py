@@ -62,11 +62,14 @@ def test_everything_agrees_with_bayes_rule_written_out(labels, errors):
     by_hand = [truth_by_hand(labels, photo, record, errors) for photo, record in zip(photos, records, strict=True)]
     np.testing.assert_allclose(truth, by_hand, rtol=1e-12)
     np.testing.assert_allclose(truth.sum(axis=1), 1, rtol=1e-12)
-    wrong, units = p_wrong(truth, records), units_off(truth, records, labels)
-    off = {tolerance: p_off(truth, records, labels, tolerance) for tolerance in (0, 1, 3, 100)}
+    quantities = np.array(labels.values)[records]
+    more = (records == len(labels.names) - 1) * np.arange(len(records))  # 6, 7, 8 … under 6+
+    quantities += more
+    wrong, units = p_wrong(truth, records), units_off(truth, quantities, labels)
+    off = {tolerance: p_off(truth, quantities, labels, tolerance) for tolerance in (0, 1, 3, 100)}
     best, best_if_wrong = likeliest(truth), likeliest_if_wrong(truth, records)
     for bin_, (shares, record) in enumerate(zip(by_hand, records, strict=True)):
-        away = [abs(value - labels.values[record]) for value in labels.values]
+        away = [abs(value - quantities[bin_]) if place != record else 0 for place, value in enumerate(labels.values)]
         assert wrong[bin_] == pytest.approx(sum(share for place, share in enumerate(shares) if place != record))
         assert units[bin_] == pytest.approx(sum(share * items for share, items in zip(shares, away, strict=True)))
         for tolerance, found in off.items():

@@ -6,7 +6,8 @@ import os
 import pytest
 
 from reconcile.bucket import S3Access, open_bucket
-from reconcile.history import earlier_nights
+from reconcile.charts import history_chart
+from reconcile.history import earlier_nights, night_of
 from reconcile.report_overview import overview
 from reconcile.store import Output
 from reconcile.summary import Summary
@@ -72,3 +73,11 @@ def test_a_summary_that_lacks_something_is_of_another_version():
     del made["capacity"]
     with pytest.raises(TypeError, match="capacity"):
         Summary.from_dict(made)
+
+
+def test_a_night_in_which_nothing_was_compared_is_no_night_without_discrepancies():
+    nights = [summary(f"n{day}", f"2026-01-{day:02d}T00:00:00+00:00") for day in (1, 2)]
+    assert "short and over" in history_chart([night_of(night.as_dict()) for night in nights])
+    for night in nights:
+        night.totals |= {"match": 0, "over": 0, "invalid_record": 10}
+    assert "short and over" not in history_chart([night_of(night.as_dict()) for night in nights])

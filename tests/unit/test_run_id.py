@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.run_id import out_and_run_id
+from reconcile.run_id import is_date_to_spreadsheets, new_run_id, out_and_run_id
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,8 @@ def test_a_path_is_seen_from_where_one_is(tmp_path, monkeypatch):
 )
 def test_what_names_no_run_stays_as_it_is(named, found):
     assert out_and_run_id(named) == found
+
+
+def test_ids_that_a_spreadsheet_takes_for_dates_are_known():
+    assert all(map(is_date_to_spreadsheets, ("2026-11-24", "24.11.2026", "11-24", "12e3")))
+    assert not any(map(is_date_to_spreadsheets, (new_run_id(), "night-1", "20261124", "2026-11-24-b", "A-12")))

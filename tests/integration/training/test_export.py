@@ -45,6 +45,15 @@ def test_an_exported_model_counts(exported, precision):
         np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
 
 
+def test_a_model_that_has_learned_nothing_is_warned_of(exported):
+    _, said = exported
+    for precision in Precision:
+        [told] = [line for line in said if line.startswith(f"{precision}: ") and "held-out photos right" in line]
+        right = float(told.removeprefix(f"{precision}: ").split("%")[0])
+        warning = f"warning: {precision} is right no more often than who always says the most frequent count"
+        assert (warning in said) == (right <= 40), "eight of twenty photos are of 3 items or more"
+
+
 def test_int8_weights_leave_a_bit_free_so_that_every_cpu_counts_the_same(exported):
     """Two products of 8 bits each overflow the 16 bits that a CPU without VNNI adds them in."""
     for path in (exported[0][Precision.INT8], resource("models", "bin-counter-int8.onnx")):

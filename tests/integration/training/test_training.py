@@ -45,6 +45,7 @@ def test_a_finished_training_trains_no_more(trained, photos):
     assert again.returncode == 0, again.stderr
     assert (folder / "t" / "metrics.csv").read_text() == before
     assert "epoch" not in again.stderr
+    assert f"the training in {folder / 't'} is finished, nothing is left to do; --no-resume begins anew" in again.stderr
 
 
 def test_a_stopped_training_ends_where_an_undisturbed_one_does(trained, photos, tmp_path):
