@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -88,6 +88,14 @@ class Settings(BaseSettings):
     tolerance: int = Field(default=0, ge=0)
     where: str | None = None
     stale_after: float | None = Field(default=None, ge=0, le=1_000_000)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _only_switches_are_on_or_off(cls, value: Any, info: ValidationInfo) -> Any:
+        """To pydantic, true is the number 1."""
+        if isinstance(value, bool) and info.field_name != "no_sign_request":
+            raise ValueError("expected no true or false")
+        return value
 
     @field_validator("run_id")
     @classmethod
@@ -236,8 +244,9 @@ def _explain(problem: ErrorDetails, flags: dict[str, Any]) -> str:
     variable = next(
         (known for known in os.environ if known.upper() == _PREFIX + name.upper() and os.environ[known]), None
     )
-    place = f"--{name.replace('_', '-')}" if name in flags else variable or f"{name} in {_config_file}"
-    return f"{' '.join([place, *inside])}: {problem_in_words(problem)}"
+    place = f"--{name.replace('_', '-')}" if name in flags else variable or name
+    file = "" if name in flags or variable else f" in {_config_file}"
+    return f"{' '.join([place, *inside])}{file}: {problem_in_words(problem)}"
 
 
 def _columns(value: Any) -> Any:
@@ -246,5 +255,5 @@ def _columns(value: Any) -> Any:
         return value
     pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
     if any(not separator or not column.strip() for _, separator, column in pairs):
-        raise ValueError("expected bin_id=COLUMN,expected_quantity=COLUMN")
+        raise ValueError("expected bin_id=COLUMN,expected_quantity=COLUMN,changed_at=COLUMN, or some of these")
     return {ours.strip(): column.strip() for ours, _, column in pairs}

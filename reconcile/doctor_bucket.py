@@ -101,18 +101,28 @@ class _Looking:
             rows = len(database.table("source_rows"))
             if not rows:
                 raise ReconcileError(f"{source} has the columns that are needed, and not one row")
-            text = f"SELECT count(*) FILTER (reason IS NULL), min(reason) FROM ({query('records_from_table')})"
-            sound, reason = database.execute(text).fetchall()[0]
+            database.execute(f"CREATE TABLE rows AS {query('records_from_table')}")
+            sound, reason = database.execute(
+                "SELECT count(*) FILTER (reason IS NULL), min(reason) FROM rows"
+            ).fetchall()[0]
             if not sound:
                 raise ReconcileError(f"{source} has {rows:,} rows, and none is a record: {reason}")
             database.execute(
-                "CREATE VIEW bins AS SELECT DISTINCT trim(bin_id) AS bin FROM source_rows WHERE trim(bin_id) <> ''"
+                "CREATE TABLE bins AS SELECT bin_id AS bin, count(DISTINCT expected_quantity) > 1 AS is_torn "
+                "FROM rows WHERE bin_id IS NOT NULL GROUP BY bin_id"
             )
-            number, first = database.execute("SELECT count(*), min(bin) FROM bins").fetchall()[0]
+            number, first, torn = database.execute(
+                "SELECT count(*), min(bin), count(*) FILTER (is_torn) FROM bins"
+            ).fetchall()[0]
+            if torn == number:
+                raise ReconcileError(f"{source} has several rows for each bin, which disagree; a bin needs one")
             photographed = {"bins": [bin_id(key) for key in self._photos]}
-            found = database.execute("FROM bins WHERE bin IN (SELECT unnest($bins))", photographed).fetchall()
+            found = database.execute(
+                "SELECT bin FROM bins WHERE bin IN (SELECT unnest($bins))", photographed
+            ).fetchall()
         self._on_record = _OnRecord({name for (name,) in found}, number, source, f"row of bin {first}")
         broken = f", {rows - sound:,} of them invalid (such as: {reason})" if sound < rows else ""
+        broken += f"; the rows of {torn:,} of {number:,} bins disagree" if torn else ""
         return f"{source} has {rows:,} rows with the columns that are needed{broken}"
 
     def at_ids(self) -> Iterator[Finding]:

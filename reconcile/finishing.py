@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from reconcile.summary import Summary
 
 
+_LONGEST = 200
+"""Characters of a reason, and of an example's key."""
+
+
 def finish(
     settings: Settings,
     places: Places,
@@ -115,10 +119,15 @@ def _sum_up(settings: Settings, results: Results, errors: LearnedErrors, summary
 def _examples(results: Results, summary: Summary) -> dict[str, str]:
     """By status, what an exit code's reason goes on with: the most frequent reason, and a row that has it."""
     problems = rows_of(results.table("problems", most=1))
-    found = {row["status"]: f"; {row['reason']}, such as {row['examples'][0]}" for row in problems}
+    found = {row["status"]: f"; {_short(row['reason'])}, such as {_short(row['examples'][0])}" for row in problems}
     if summary.without_record:
         found["no_record"] = f": {_unmatched(results)}"
     return found
+
+
+def _short(text: str) -> str:
+    """A bin may have thousands of records, and the reason is one line of a log."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
 
 
 def _warn_of_strangers(results: Results, summary: Summary, messages: Messages) -> None:

@@ -39,7 +39,8 @@ class Night:
     no_image: int
     unreadable: int
     invalid: int
-    stale: int
+    stale: int | None
+    """None also where that was not looked at."""
     images_per_second: float | None
 
 
@@ -68,7 +69,7 @@ def night_of(summary: dict[str, Any]) -> Night:
         no_image=totals["no_image"],
         unreadable=totals["unreadable_image"],
         invalid=totals["invalid_record"],
-        stale=totals["stale"],
+        stale=totals["stale"] if "stale_after" in summary["parameters"] else None,
         images_per_second=_number(summary.get("images_per_second")),
     )
 

@@ -16,7 +16,7 @@ from reconcile.night_listing import NightListing, told
 from reconcile.places import Places, open_places, s3_access
 from reconcile.reconciliation import Night
 from reconcile.record_reading import RecordReading
-from reconcile.summary import Summary
+from reconcile.summary import Summary, percent
 from reconcile.verdicts import FOLDER
 from reconcile.work_folder import work_folder
 
@@ -68,8 +68,8 @@ def _run(
     messages.say(
         f"run {run_id}: {bucket.location} → {output.location}, model {model.model_id}, {engine.device}, {engine.size}"
     )
-    if settings.alarm is not None:
-        messages.say(f"alarm where {settings.alarm:.1%} or more of the compared bins are short or over")
+    if settings.alarm:
+        messages.say(f"alarm where {percent(settings.alarm)} or more of the compared bins are short or over")
     summary = Summary(
         run_id=run_id,
         bucket=bucket.location,

@@ -45,7 +45,7 @@ def _night(summary: Summary, previous: Night | None) -> list[Tile]:
         Tile("photos counted", f"{summary.photos_counted:,}", f"of {summary.images:,}", _before(previous, "counted")),
     ]
     if "stale_after" in summary.parameters:
-        tiles.append(Tile("records changed after the photo", f"{tonight.stale:,}", "not compared",
+        tiles.append(Tile("records changed after the photo", f"{tonight.stale or 0:,}", "not compared",
                           _before(previous, "stale")))  # fmt: skip
     # With another tolerance, it was another question.
     comparable = previous if previous and previous.tolerance == summary.tolerance else None

@@ -51,6 +51,7 @@ def render_again(settings: Settings, run_id: str, reach: dict[str, Any], *, phot
         try:
             summary = Summary.from_dict(json.loads(found.read_bytes()))
             labels = CountLabels(tuple(summary.labels))
+            summary.parameters["out"] = output.location  # it may have moved
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ReconcileError(f"run {run_id} is of a version that is not known here: {error}") from None
         bucket = _bucket_of(summary, reach) if photos else None

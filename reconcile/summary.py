@@ -68,6 +68,8 @@ class Summary:
     """Bins on record, several records of one bin taken together; and records without a bin id."""
     invalid_records: int = 0
     """Those whose quantity could not be read, or whose records disagree, also where the photo is unreadable, too."""
+    met: int = 0
+    """Bins that have both a photo and a record, whatever came of them."""
     older_photos: int = 0
     """Photos that could be read, of bins that have a newer one; their status is no_record, too."""
     photos_counted: int = 0
@@ -159,29 +161,36 @@ class Summary:
         unreadable, invalid, compared = self.totals["unreadable_image"], self.invalid_records, self.compared
         found: list[tuple[int, str]] = []
         if unreadable > max_unreadable * self.images + _ROUNDING:
-            told = f"{unreadable} of {self.images} images were unreadable, more than {max_unreadable:.1%}"
+            told = f"{unreadable:,} of {self.images:,} images were unreadable, more than {percent(max_unreadable)}"
             found.append((EXIT_BAD_INPUT, told + examples.get("unreadable_image", "")))
-        if compared == 0 and any((self.without_record, self.totals["invalid_record"], self.totals["stale"])):
+        if compared == 0 and any((self.without_record, invalid, self.totals["stale"])):
             found.append((EXIT_FAILED, self._why_nothing_is_compared(examples)))
         elif invalid > max_invalid * self.records + _ROUNDING:
-            told = f"{invalid} of {self.records} bins on record are invalid, more than {max_invalid:.1%}"
+            told = f"{self._so_many_invalid}, more than {percent(max_invalid)}"
             found.append((EXIT_BAD_INPUT, told + examples.get("invalid_record", "")))
         if alarm is not None and self.discrepant and self.discrepant >= alarm * compared - _ROUNDING:
-            told = f"{self.discrepant} of {compared} compared bins are short or over: the alarm is at {alarm:.1%}"
-            found.append((EXIT_ALARM, told))
+            told = f"{self.discrepant:,} of {compared:,} compared bins are short or over"
+            found.append((EXIT_ALARM, f"{told}: the alarm is at {percent(alarm)}"))
         if found:
             self.exit_code = found[0][0]
             self.exit_reason = "; and ".join(told for _, told in found)
 
+    @property
+    def _so_many_invalid(self) -> str:
+        return f"{self.invalid_records:,} of {self.records:,} bins on record are invalid"
+
     def _why_nothing_is_compared(self, examples: Mapping[str, str]) -> str:
+        if not self.records and not self.is_limited:
+            told = "there is not one record" + examples.get("no_record", "")
+        elif not self.met:
+            told = "no photo and record are of the same bin" + examples.get("no_record", "")
+        else:
+            told = "no readable photo has a record that it can be held against"
+        if self.invalid_records:
+            told += f"; {self._so_many_invalid}{examples.get('invalid_record', '')}"
         if self.totals["stale"]:
-            return f"no photo has a record that did not change after it ({self.totals['stale']:,} did; --stale-after)"
-        if self.without_record and (self.totals["no_image"] or self.is_limited):
-            return "no photo and record are of the same bin" + examples.get("no_record", "")
-        if self.totals["invalid_record"]:
-            told = f"no readable photo has a readable record ({self.invalid_records:,} records are invalid)"
-            return told + examples.get("invalid_record", "")
-        return "there is not one record" + examples.get("no_record", "")
+            told += f"; {self.totals['stale']:,} records changed after the photo (--stale-after)"
+        return told
 
     def _expectations(self) -> list[tuple[str, str]]:
         if not (self.expected_wrong and self.expected_wrong_in_queue and self.record_accuracy):
@@ -221,6 +230,11 @@ class Summary:
             ("images per second", rate),
             ("report", self.report),
         ]
+
+
+def percent(share: float) -> str:
+    """A limit as it was set: 0.04% stays so."""
+    return f"{100 * share:.6g}%"
 
 
 def _interval(expected: dict[str, float]) -> str:

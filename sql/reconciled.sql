@@ -3,8 +3,8 @@
 --   difference  items seen minus items on record. Where the model's last label is open-ended (6+), quantities beyond it
 --               count as that label, so seen 6+ against 9 on record is 0, and seen 6+ against 4 is "at least 2". Null where
 --               nothing is compared.
---   is_stale    the record changed more than $stale_after seconds after the photo (null: that is not looked at), and nobody has
---               recounted the bin since
+--   is_stale    the record changed more than $stale_after seconds after the photo (null: that is not looked at), and no
+--               recount was imported since
 WITH joined AS (
     SELECT
         coalesce(i.bin_id, r.bin_id) AS bin_id,
@@ -31,11 +31,11 @@ known AS (
     SELECT
         joined.*,
         recounted.true_count AS recounted_count,
-        recounted.true_count IS NULL
+        coalesce(recounted.imported_at < record_changed_at, TRUE)
         AND coalesce(record_changed_at > photographed_at + to_seconds($stale_after::DOUBLE), FALSE) AS is_stale
     FROM joined
     -- A verdict holds for this very photo, and while the record is the one that was doubted, or what was found.
-    LEFT JOIN (SELECT bin_id, image_etag, expected_quantity, true_count FROM latest_verdicts) AS recounted
+    LEFT JOIN (SELECT bin_id, image_etag, expected_quantity, true_count, imported_at FROM latest_verdicts) AS recounted
         ON recounted.bin_id = joined.bin_id
         AND recounted.image_etag = joined.image_etag
         AND joined.expected_quantity IN (recounted.expected_quantity, recounted.true_count)

@@ -7,7 +7,10 @@ WITH parsed AS (
         line,
         nullif(trim(bin_id), '') AS bin_id,
         trim(quantity) AS quantity,
-        nullif(trim(changed_at), '') AS changed_at,
+        nullif(trim(changed_at), '') AS changed_text,
+        try_cast(trim(changed_at) AS TIMESTAMPTZ) AS changed_time,
+        -- Infinite times, and those before Christ, are times to DuckDB.
+        CASE WHEN changed_time BETWEEN TIMESTAMPTZ '1970-01-01' AND TIMESTAMPTZ '2200-01-01' THEN changed_time END AS changed_at,
         try_cast(trim(quantity) AS DOUBLE) AS number
     FROM source_rows
 )
@@ -16,8 +19,8 @@ SELECT
     source || ' row ' || line AS record_key,
     CASE WHEN number >= 0 AND number = floor(number) AND number <= 9007199254740992 THEN number::BIGINT END AS expected_quantity,
     CAST(NULL AS BIGINT) AS items_at,
-    CASE WHEN try_cast(changed_at AS TIMESTAMPTZ) IS NULL THEN 'when it changed cannot be read: ' || left(changed_at, 40) END AS note,
-    try_cast(changed_at AS TIMESTAMPTZ) AS changed_at,
+    CASE WHEN changed_at IS NULL THEN 'when it changed cannot be read: ' || left(changed_text, 40) END AS note,
+    changed_at,
     CASE
         WHEN bin_id IS NULL AND quantity IS NULL THEN 'the row cannot be taken apart'
         WHEN bin_id IS NULL THEN 'the bin id is missing'

@@ -74,11 +74,12 @@ def run(
     with telling_of_a_stop(Messages("json" if asked_for == "json" else "text")):
         settings = _settings(context.params)
     warnings = [f"{name} is set in the environment, and is no setting of reconcile" for name in unknown_variables()]
-    from reconcile.run_id import is_date_to_spreadsheets
+    from reconcile.run_id import is_rewritten_by_spreadsheets
 
-    if settings.run_id and is_date_to_spreadsheets(settings.run_id):
+    if settings.run_id and is_rewritten_by_spreadsheets(settings.run_id):
         warnings.append(
-            f"a spreadsheet may take --run-id {settings.run_id} for a date; verdicts from it then belong to no run"
+            f"a spreadsheet may take --run-id {settings.run_id} for a date or a number; "
+            "verdicts from it then belong to no run"
         )
     _run(settings, warnings=warnings)
 
@@ -112,6 +113,8 @@ def report(
     from reconcile.run_id import out_and_run_id
 
     out_in_path, run_id = out_and_run_id(run_id)
+    if "/" in run_id:
+        raise UsageError(f"{run_id} is neither a run's id nor a path such as OUT/runs/ID")
     if out and out_in_path:
         raise UsageError(f"RUN says that it is in {out_in_path}; leave out --out, or name the run's id alone")
     flags = {"out": out or out_in_path, "endpoint_url": endpoint_url, "region": region, "profile": profile}

@@ -36,7 +36,8 @@ Records = Annotated[
     option("A table instead of JSON records: .csv, .parquet or .jsonl, local or s3://.", WHERE),
 ]
 RecordsColumns = Annotated[
-    str | None, option("What that table calls its columns: bin_id=LOCATION,expected_quantity=QTY.", WHERE)
+    str | None,
+    option("What that table calls its columns: bin_id=LOCATION,expected_quantity=QTY,changed_at=TIME.", WHERE),
 ]
 Limit = Annotated[int | None, option("Only the first N photos in listing order, and their records.", WHERE)]
 EndpointUrl = Annotated[str | None, option("Another S3 server than Amazon's.", WHERE)]

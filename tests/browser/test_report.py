@@ -217,6 +217,14 @@ def test_a_report_rendered_again_is_the_same(folder, grey_model, tmp_path):
         again = reconcile("report", named, cwd=tmp_path)
         assert (again.returncode, again.stdout.strip()) == (0, str(path)), again.stderr
 
+    (tmp_path / "out").rename(tmp_path / "moved")
+    assert reconcile("report", tmp_path / "moved/runs/once").returncode == 0
+    assert f"verdicts-once.csv --out {tmp_path}/moved</code>" in (tmp_path / "moved/runs/once/report.html").read_text()
+    (tmp_path / "moved").rename(tmp_path / "out")
+    unknown = reconcile("report", tmp_path / "out/runs/once/notes.txt")
+    assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)
+    assert "notes.txt is neither a run's id nor a path such as OUT/runs/ID" in unknown.stderr
+
     twice = reconcile("report", path, "--out", tmp_path / "other")
     assert twice.returncode == 2
     assert f"RUN says that it is in {tmp_path}/out; leave out --out" in twice.stderr

@@ -142,6 +142,11 @@ def test_doctor_asks_where_hardly_any_bin_has_both(grey_model, tmp_path):
         assert "of the first 20 bins photographed, 1 are in stock.csv" in done.stdout
     (tmp_path / "stock.csv").write_text('bin_id,expected_quantity\n"two\nlines",1\n')
     assert "row of bin two?lines" in reconcile(*arguments).stdout
+    (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n1,1\n1,2\n")
+    assert "several rows for each bin, which disagree; a bin needs one\n" in reconcile(*arguments).stdout
+    (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n1,1\n1,2\n00002,1\n3,x\n")
+    told = "4 rows with the columns that are needed, 1 of them invalid (such as: the expected quantity is no number: x)"
+    assert f"{told}; the rows of 1 of 3 bins disagree\n" in reconcile(*arguments).stdout
     (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n,1\n ,2\n")
     assert (
         "FAIL  records    stock.csv has 2 rows, and none is a record: the bin id is missing\n"

@@ -39,8 +39,10 @@ def test_records_that_changed_are_told_apart(warehouse, grey_model, tmp_path):
 
     every = reconcile(*arguments, "--run-id", "b", "--stale-after", 0)
     assert (every.returncode, last_line(every.stderr)) == (
-        1, "reconcile: no photo has a record that did not change after it (3 did; --stale-after)",
-    )  # fmt: skip
+        1,
+        "reconcile: no readable photo has a record that it can be held against; 3 records changed after the photo "
+        "(--stale-after)",
+    )
 
     without = reconcile(*arguments, "--run-id", "c")
     assert without.returncode == 0

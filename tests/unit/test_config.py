@@ -92,7 +92,9 @@ def test_variables_that_others_set_are_no_reason_to_stop(monkeypatch):
 
 
 def test_a_wrong_setting_is_named_as_it_was_set(monkeypatch):
-    Path("reconcile.toml").write_text('capacity = "lots"\ntolerance = -1\nrun_id = 7\n')
+    Path("reconcile.toml").write_text(
+        'capacity = "lots"\ntolerance = -1\nrun_id = 7\nstale_after = true\nrecords_columns = {bin_id = 1}\n'
+    )
     monkeypatch.setenv("RECONCILE_TOLERANCE", "-2")
     with pytest.raises(UsageError) as refused:
         load_settings({"limit": 0})
@@ -100,7 +102,9 @@ def test_a_wrong_setting_is_named_as_it_was_set(monkeypatch):
         "--limit: expected 1 or more (got 0)",
         "RECONCILE_TOLERANCE: expected 0 or more (got '-2')",
         "capacity in reconcile.toml: expected a whole number (got 'lots')",
+        "records_columns bin_id in reconcile.toml: expected text in quotes (got 1)",
         "run_id in reconcile.toml: expected text in quotes (got 7)",
+        "stale_after in reconcile.toml: expected no true or false (got true)",
     ]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.run_id import is_date_to_spreadsheets, new_run_id, out_and_run_id
+from reconcile.run_id import is_rewritten_by_spreadsheets, new_run_id, out_and_run_id
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,16 @@ def test_a_path_is_seen_from_where_one_is(tmp_path, monkeypatch):
         assert out_and_run_id(named) == (f"{tmp_path}/out", "a"), (here, named)
 
 
+def test_links_may_stand_for_folders(tmp_path):
+    (tmp_path / "real/a").mkdir(parents=True)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/runs").symlink_to(tmp_path / "real")
+    (tmp_path / "plain/runs/b").mkdir(parents=True)
+    (tmp_path / "last").symlink_to(tmp_path / "plain/runs/b")
+    assert out_and_run_id(f"{tmp_path}/out/runs/a") == (f"{tmp_path}/out", "a")
+    assert out_and_run_id(f"{tmp_path}/last/report.html") == (f"{tmp_path}/plain", "b")
+
+
 @pytest.mark.parametrize(
     ("named", "found"),
     [
@@ -40,12 +50,20 @@ def test_a_path_is_seen_from_where_one_is(tmp_path, monkeypatch):
         ("s3://results/runs/a/notes.txt", (None, "s3://results/runs/a/notes.txt")),
         ("/tmp/out/runs/a/notes.txt", (None, "/tmp/out/runs/a/notes.txt")),
         ("/tmp/a", (None, "/tmp/a")),
+        ("~nobody-of-that-name/x", (None, "~nobody-of-that-name/x")),
     ],
 )
 def test_what_names_no_run_stays_as_it_is(named, found):
     assert out_and_run_id(named) == found
 
 
-def test_ids_that_a_spreadsheet_takes_for_dates_are_known():
-    assert all(map(is_date_to_spreadsheets, ("2026-11-24", "24.11.2026", "11-24", "12e3")))
-    assert not any(map(is_date_to_spreadsheets, (new_run_id(), "night-1", "20261124", "2026-11-24-b", "A-12")))
+def test_ids_that_a_spreadsheet_takes_for_something_else_are_known():
+    assert all(
+        map(
+            is_rewritten_by_spreadsheets,
+            ("2026-11-24", "24.11.2026", "11-24", "28-Nov", "NOV28", "12e3", "0042", "1234567890123456"),
+        )
+    )
+    assert not any(
+        map(is_rewritten_by_spreadsheets, (new_run_id(), "night-1", "20261124", "2026-11-24-b", "A-12", "night28"))
+    )

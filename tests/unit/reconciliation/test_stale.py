@@ -50,10 +50,12 @@ def test_a_record_that_changed_later_is_not_compared(night, tmp_path, minutes, s
 
 
 def test_what_was_recounted_since_is_compared(night, tmp_path, verdicts_part):
-    night.use_verdicts(verdicts_part(verdict("long before", 4, 2)))
+    earlier = CHANGED - timedelta(minutes=1)
+    night.use_verdicts(verdicts_part(verdict("long before", 4, 2), verdict("just before", 4, 2, imported_at=earlier)))
     rows = reconciled(night, tmp_path, stale_after=5)
     assert rows.loc["long before", ["status", "recounted_count"]].tolist() == ["short", 2]
-    assert rows.loc["just before", "status"] == "stale"
+    assert rows.loc["just before", ["status", "recounted_count"]].tolist() == ["stale", 2]
+    assert table(tmp_path, "expectation", tolerance=0)["is_wrong"].notna().sum() == 1
 
 
 def test_of_several_records_of_a_bin_the_last_change_counts(night_of, tmp_path):
@@ -73,6 +75,8 @@ TIMES = {
     "day": ("2026-01-01", "stale"),
     "not known": ("", "match"),
     "nonsense": ("last week", "match"),
+    "for ever": ("infinity", "match"),
+    "far": ("290000-01-01", "match"),
 }
 
 
@@ -91,7 +95,10 @@ def test_a_table_may_say_when_its_records_changed(night_of, tmp_path, kind):
     night.use_table_records(path, path.name, {"changed_at": "touched"}, only_of_images=False)
     rows = reconciled(night, tmp_path, stale_after=5)
     assert rows["status"].to_dict() == {name: status for name, (_, status) in TIMES.items()}
-    assert rows["note"].dropna().to_dict() == {"nonsense": "when it changed cannot be read: last week"}
+    unread = {name: TIMES[name][0] for name in ("nonsense", "for ever", "far")}
+    assert rows["note"].dropna().to_dict() == {
+        name: f"when it changed cannot be read: {time}" for name, time in unread.items()
+    }
 
 
 def test_times_of_parquet_are_taken_as_they_are(night_of, tmp_path):
