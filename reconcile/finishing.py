@@ -113,16 +113,16 @@ def _sum_up(settings: Settings, results: Results, errors: LearnedErrors, summary
         summary.expected_wrong_in_queue = expected.wrong_in_queue.as_dict()
         summary.found_wrong = expected.found
         summary.record_accuracy = expected.accuracy.as_dict()
-    summary.judge(settings.max_unreadable, settings.max_invalid, settings.alarm, _examples(results, summary))
+    limits = settings.max_unreadable, settings.max_invalid, settings.alarm
+    summary.judge(*limits, lambda status: _example(results, status))
 
 
-def _examples(results: Results, summary: Summary) -> dict[str, str]:
-    """By status, what an exit code's reason goes on with: the most frequent reason, and a row that has it."""
-    problems = rows_of(results.table("problems", most=1))
-    found = {row["status"]: f"; {_short(row['reason'])}, such as {_short(row['examples'][0])}" for row in problems}
-    if summary.without_record:
-        found["no_record"] = f": {_unmatched(results)}"
-    return found
+def _example(results: Results, status: str) -> str:
+    """What the reason of an exit code goes on with: why most rows have that status, and one of them, if any has it."""
+    if status == "no_record":
+        return f": {_unmatched(results)}"
+    found = [row for row in rows_of(results.table("problems", most=1)) if row["status"] == status]
+    return "".join(f"; {_short(row['reason'])}, such as {_short(row['examples'][0])}" for row in found)
 
 
 def _short(text: str) -> str:

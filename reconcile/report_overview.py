@@ -56,9 +56,9 @@ def _night(summary: Summary, previous: Night | None) -> list[Tile]:
         tiles.append(Tile("records right, estimated", _percent(tonight.record_accuracy), detail,
                           _before(comparable, "record_accuracy", share=True)))  # fmt: skip
     if summary.expected_wrong:
-        found = f", {summary.found_wrong:,} of them found by recounts" if summary.found_wrong else ""
         tiles.append(Tile("records expected wrong", f"{summary.expected_wrong['value']:,.0f}",
-                          _interval(summary.expected_wrong) + found, _before(previous, "expected_wrong")))  # fmt: skip
+                          _interval(summary.expected_wrong) + summary.found_so_far,
+                          _before(previous, "expected_wrong")))  # fmt: skip
     if summary.expected_wrong_in_queue:
         wrong = summary.expected_wrong_in_queue
         tiles.append(Tile(f"of the first {summary.to_recount:,} to recount", f"{wrong['value']:,.0f}",

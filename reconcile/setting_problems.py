@@ -27,7 +27,6 @@ _WORDS = {
     "less_than_equal": "expected {le} or less",
     "too_short": "expected {min_length} or more of them",
     "model_type": "expected settings, each with a name",
-    "string_pattern_mismatch": "expected something that matches {pattern}",
     "literal_error": "expected {expected}",
 }
 _NOTHING_GIVEN = {"missing", "extra_forbidden"}

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_ALARM = 0, 1, 3, 4
 _ROUNDING = 1e-9
@@ -146,8 +146,17 @@ class Summary:
         """Bins on tonight's recount list."""
         return min(self.capacity, self.queued)
 
+    @property
+    def found_so_far(self) -> str:
+        """What goes on after the number of wrong records to expect."""
+        return f", {self.found_wrong:,} of them found by recounts" if self.found_wrong else ""
+
     def judge(
-        self, max_unreadable: float, max_invalid: float, alarm: float | None, examples: Mapping[str, str] | None = None
+        self,
+        max_unreadable: float,
+        max_invalid: float,
+        alarm: float | None,
+        example_of: Callable[[str], str] = lambda _: "",
     ) -> None:
         """Set exit code and reason. Where several things hold, the reason tells all, and the first of them is the code.
 
@@ -155,19 +164,18 @@ class Summary:
             max_unreadable: share of the images that may be.
             max_invalid: share of the bins on record that may be.
             alarm: share of the compared bins that are short or over which is too many; None for no alarm.
-            examples: by status, a reason and a row that has it.
+            example_of: what a reason goes on with, by status: why rows have it, and one of them. Asked where needed.
         """
-        examples = examples or {}
         unreadable, invalid, compared = self.totals["unreadable_image"], self.invalid_records, self.compared
         found: list[tuple[int, str]] = []
         if unreadable > max_unreadable * self.images + _ROUNDING:
             told = f"{unreadable:,} of {self.images:,} images were unreadable, more than {percent(max_unreadable)}"
-            found.append((EXIT_BAD_INPUT, told + examples.get("unreadable_image", "")))
+            found.append((EXIT_BAD_INPUT, told + example_of("unreadable_image")))
         if compared == 0 and any((self.without_record, invalid, self.totals["stale"])):
-            found.append((EXIT_FAILED, self._why_nothing_is_compared(examples)))
+            found.append((EXIT_FAILED, self._why_nothing_is_compared(example_of)))
         elif invalid > max_invalid * self.records + _ROUNDING:
             told = f"{self._so_many_invalid}, more than {percent(max_invalid)}"
-            found.append((EXIT_BAD_INPUT, told + examples.get("invalid_record", "")))
+            found.append((EXIT_BAD_INPUT, told + example_of("invalid_record")))
         if alarm is not None and self.discrepant and self.discrepant >= alarm * compared - _ROUNDING:
             told = f"{self.discrepant:,} of {compared:,} compared bins are short or over"
             found.append((EXIT_ALARM, f"{told}: the alarm is at {percent(alarm)}"))
@@ -179,15 +187,17 @@ class Summary:
     def _so_many_invalid(self) -> str:
         return f"{self.invalid_records:,} of {self.records:,} bins on record are invalid"
 
-    def _why_nothing_is_compared(self, examples: Mapping[str, str]) -> str:
+    def _why_nothing_is_compared(self, example_of: Callable[[str], str]) -> str:
         if not self.records and not self.is_limited:
-            told = "there is not one record" + examples.get("no_record", "")
+            told = "there is not one record"
         elif not self.met:
-            told = "no photo and record are of the same bin" + examples.get("no_record", "")
+            told = "no photo and record are of the same bin"
         else:
             told = "no readable photo has a record that it can be held against"
+        if self.without_record and not self.met:
+            told += example_of("no_record")
         if self.invalid_records:
-            told += f"; {self._so_many_invalid}{examples.get('invalid_record', '')}"
+            told += f"; {self._so_many_invalid}{example_of('invalid_record')}"
         if self.totals["stale"]:
             told += f"; {self.totals['stale']:,} records changed after the photo (--stale-after)"
         return told
@@ -197,10 +207,9 @@ class Summary:
             return []
         right = {name: f"{100 * share:.1f}" for name, share in self.record_accuracy.items()}
         within = f" within {self.tolerance}" if self.tolerance else ""
-        found = f", {self.found_wrong:,} of them found by recounts" if self.found_wrong else ""
         return [
             (f"records right{within}", f"{right['value']} % (95 %: {right['low']} to {right['high']})"),
-            ("records wrong", _interval(self.expected_wrong) + found),
+            ("records wrong", _interval(self.expected_wrong) + self.found_so_far),
             (f"of the first {self.to_recount:,}", _interval(self.expected_wrong_in_queue)),
         ]
 

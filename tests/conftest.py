@@ -47,7 +47,7 @@ needs_abid = pytest.mark.skipif(
 # would wait for it in the end.
 LONGEST_FIRST = [
     "integration/training/test_elsewhere.py",
-    "integration/test_run.py",
+    "integration/nights/test_run.py",
     "browser/test_report.py",
     "browser/test_recounting.py",
     "integration/training/test_export.py",

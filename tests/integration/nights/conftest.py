@@ -1,0 +1,12 @@
+"""A small warehouse."""
+
+import pytest
+
+from tests.conftest import write_bucket
+from tests.integration.nights.eight_bins import BINS
+
+
+@pytest.fixture
+def warehouse(s3):
+    """A bucket of eight bins on the S3 server."""
+    return write_bucket(s3.root / "warehouse", BINS)
