@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import keys, ray_overhead, records, small_things, throughput
 from benchmarks.machine import copy_bucket, description, draw_bucket, serve
-from reconcile.scheduling import take_turns_as_a_batch_job
+from reconcile.concurrency.process import take_turns_as_a_batch_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reconcile.counter import Counter, load_counter
+from reconcile.inference.counter import Counter, load_counter
 
 ROUNDS = 5
 IMAGES = 1024

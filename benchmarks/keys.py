@@ -17,11 +17,12 @@ import pyarrow.parquet as pq
 
 from benchmarks.machine import run_measured
 from benchmarks.records_data import IMAGES
-from reconcile.bucket import S3Access, open_bucket
-from reconcile.keys import Keys
+from reconcile.inputs.key_list import Keys
 from reconcile.labels import CountLabels
-from reconcile.reconciliation import Night
-from reconcile.store import COUNTS_SCHEMA
+from reconcile.output.schemas import COUNTS_SCHEMA
+from reconcile.reconciliation.reconciler import Night
+from reconcile.storage.base import S3Access
+from reconcile.storage.open import open_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,8 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconcile.cores import available_cores
-from reconcile.sample import write_sample_bucket
+from reconcile.concurrency.cpu import available_cores
+from reconcile.datasets.sample_bucket import write_sample_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, NamedTuple
 import duckdb
 
 from benchmarks.machine import processor_seconds, row
-from reconcile.backlog import Backlog
-from reconcile.bucket import S3Access, open_bucket
 from reconcile.config import load_settings
-from reconcile.counter import load_counter
 from reconcile.engines.local import LocalEngine
-from reconcile.engines.ray_engine import RayEngine
-from reconcile.store import Output
+from reconcile.engines.ray.engine import RayEngine
+from reconcile.inference.counter import load_counter
+from reconcile.inputs.backlog import Backlog
+from reconcile.output.store import Output
+from reconcile.storage.base import S3Access
+from reconcile.storage.open import open_bucket
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.machine import Server
-    from reconcile.engines.engine import Engine
+    from reconcile.engines.base import Engine
 
 ROUNDS = 5
 STARTED = 0.15

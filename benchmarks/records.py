@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.machine import Measured, run_measured
 from benchmarks.records_data import REAL_ROWS, make_night
-from reconcile.counter import load_counter
+from reconcile.inference.counter import load_counter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

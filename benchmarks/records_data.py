@@ -19,14 +19,14 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from reconcile.bucket import PAGE, FetchError, StoredObject
-from reconcile.part_writing import PART_ROWS
-from reconcile.store import COUNTS_SCHEMA, ITEM_TYPE, RECORDS_SCHEMA
+from reconcile.output.schemas import COUNTS_SCHEMA, ITEM_TYPE, RECORDS_SCHEMA
+from reconcile.storage.base import PAGE, FetchError, StoredObject
+from reconcile.streaming.write_parts import PART_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconcile.counter import Counter
+    from reconcile.inference.counter import Counter
 
 REAL_ROWS = 388_861
 IMAGES, RECORDS = "bin-images/", "metadata/"

@@ -10,8 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from reconcile.heap import share_one_heap
-from reconcile.scheduling import take_turns_as_a_batch_job
+from reconcile.concurrency.process import share_one_heap, take_turns_as_a_batch_job
 
 
 def main(folder: Path, form: str) -> None:
@@ -24,9 +23,9 @@ def main(folder: Path, form: str) -> None:
     share_one_heap()  # before Arrow is loaded, as the command does
     from benchmarks.records_data import Listing
     from reconcile.config import load_settings
-    from reconcile.messages import Messages
-    from reconcile.pipeline import run_over
-    from reconcile.places import open_places
+    from reconcile.logs import Messages
+    from reconcile.pipeline.context import open_places
+    from reconcile.pipeline.run import run_over
 
     flags = {"bucket": f"{folder}/", "out": str(folder / "out"), "device": "cpu", "max_unreadable": "100%"}
     if form == "table":

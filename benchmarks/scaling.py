@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.scaling_figures import FIGURES, known
-from reconcile.cores import FETCHES_A_CORE, MOST_FETCHES
-from reconcile.part_writing import PART_ROWS, PART_SECONDS
+from reconcile.concurrency.cpu import FETCHES_A_CORE, MOST_FETCHES
+from reconcile.streaming.write_parts import PART_ROWS, PART_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

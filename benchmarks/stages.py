@@ -17,16 +17,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
-from reconcile.bucket import S3Access, open_bucket
-from reconcile.cores import available_cores, fetches_in_flight
+from reconcile.concurrency.cpu import available_cores, fetches_in_flight
 from reconcile.images import load_image
-from reconcile.records import read_abid_record
+from reconcile.inputs.records_json import read_abid_record
+from reconcile.storage.base import S3Access
+from reconcile.storage.open import open_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchmarks.machine import Server
-    from reconcile.counter import Counter
+    from reconcile.inference.counter import Counter
 
 
 @dataclass(frozen=True)

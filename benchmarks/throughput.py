@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from benchmarks import stages
 from benchmarks.machine import row, run_reconcile
 from benchmarks.zero_model import write_zero_model
-from reconcile.bucket import S3Access, open_bucket
-from reconcile.cores import available_cores
-from reconcile.counter import load_counter
+from reconcile.concurrency.cpu import available_cores
+from reconcile.inference.counter import load_counter
+from reconcile.storage.base import S3Access
+from reconcile.storage.open import open_bucket
 
 if TYPE_CHECKING:
     from benchmarks.machine import Server

@@ -8,8 +8,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from reconcile.images import PREPROCESSING
+from reconcile.inference.model import ModelCard
 from reconcile.labels import CountLabels
-from reconcile.model import ModelCard
 
 if TYPE_CHECKING:
     from pathlib import Path

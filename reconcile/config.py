@@ -8,7 +8,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -17,17 +25,18 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from reconcile.bucket import WEB_ADDRESS, WITH_SECRETS, holds_secrets, is_web_address
 from reconcile.errors import DEBUG, UsageError
-from reconcile.run_id import RUN_ID_FORM
-from reconcile.setting_problems import problem_in_words
+from reconcile.logs import LogFormat
+from reconcile.output.run_ids import RUN_ID_FORM
+from reconcile.setting_errors import problem_in_words
+from reconcile.urls import WEB_ADDRESS, WITH_SECRETS, holds_secrets, is_web_address
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 EngineName = Literal["local", "ray", "sagemaker"]
-LogFormat = Literal["text", "json"]
 RankBy = Literal["probability", "units", "value"]
 RECORD_ERROR_RATE = 0.03
 """The share of records taken to be wrong before any photo is looked at, and any recount is known."""
@@ -257,3 +266,18 @@ def _columns(value: Any) -> Any:
     if any(not separator or not column.strip() for _, separator, column in pairs):
         raise ValueError("expected bin_id=COLUMN,expected_quantity=COLUMN,changed_at=COLUMN, or some of these")
     return {ours.strip(): column.strip() for ours, _, column in pairs}
+
+
+def planting_rate(text: str) -> float:
+    """What `--plant` was given, `8%` or `0.08`, as a share over 0 and under 1.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        rate: float = TypeAdapter(Share).validate_python(text)
+    except ValidationError:
+        rate = 0.0
+    if not 0 < rate < 1:
+        raise UsageError(f"--plant: expected a share over 0% and under 100%, such as 8% or 0.08 (got {text!r})")
+    return rate

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from reconcile.cores import available_cores
+from reconcile.concurrency.cpu import available_cores
 from reconcile.resources import query
 
 if TYPE_CHECKING:
     from pathlib import Path
+
 
 _LEAST_MB, _MOST_MB, _BINS_A_MB = 500, 2000, 1000
 """Memory. What does not fit is kept on disk, where sorting a night takes longer than in proportion to its bins. With

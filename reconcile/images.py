@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, Jpeg2KImagePlugin, TiffImagePlugin, Unidentifie
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+
 PREPROCESSING = "squash-v1"
 """Names what `load_image` does. An exported model carries the name it was trained with; a counter refuses another."""
 

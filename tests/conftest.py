@@ -22,10 +22,10 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
-from reconcile.bucket import S3Access
 from reconcile.images import PREPROCESSING
+from reconcile.inference.model import ModelCard
 from reconcile.labels import CountLabels
-from reconcile.model import ModelCard
+from reconcile.storage.base import S3Access
 from tests.forked import run_forked
 from tests.told import wait_for
 

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
 
-LOADED = ["pytest", "tests.conftest", "reconcile.cli", "reconcile.pipeline", "reconcile.evaluation_run", "torchvision"]
+LOADED = [
+    "pytest",
+    "tests.conftest",
+    "reconcile.cli",
+    "reconcile.pipeline.run",
+    "reconcile.evaluation.run",
+    "torchvision",
+]
 """What holds all that takes time. What is not there (torchvision, without the extra `train`) is done without."""
 SECONDS = 300
 

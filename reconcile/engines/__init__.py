@@ -1,1 +1,1 @@
-"""Ways to run the same counting: in this process, or on machines of others. What calls it differs, and no more."""
+"""Execution engines: count in this process, on Ray or with SageMaker."""

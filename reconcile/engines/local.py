@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconcile.counting import count_images
+from reconcile.streaming.count_images import count_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reconcile.backlog import Backlog
-    from reconcile.bucket import Bucket
-    from reconcile.counter import Counter
-    from reconcile.model import CountModel
-    from reconcile.part_writing import Work
-    from reconcile.store import Output
+    from reconcile.inference.counter import Counter
+    from reconcile.inference.model import CountModel
+    from reconcile.inputs.backlog import Backlog
+    from reconcile.output.store import Output
+    from reconcile.storage.base import Bucket
+    from reconcile.streaming.write_parts import Work
 
 
 class LocalEngine:

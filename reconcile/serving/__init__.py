@@ -1,1 +1,1 @@
-"""Counting over HTTP, as SageMaker's containers do (needs the extra `serve`)."""
+"""The HTTP server that counts photos, as SageMaker calls it. Needs the extra `serve`."""

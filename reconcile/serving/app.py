@@ -15,21 +15,22 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from werkzeug.http import parse_options_header
 
-from reconcile.cores import available_cores
-from reconcile.count_rows import counted_row
+from reconcile.concurrency.cpu import available_cores
 from reconcile.errors import ReconcileError
 from reconcile.images import MAX_IMAGE_BYTES, UnreadableImage
-from reconcile.serving.byte_room import ByteRoom
-from reconcile.serving.formats import JSON, JSON_LINES, LINES_TYPES, OFFERED, choose_format, render_image, render_rows
-from reconcile.serving.request_lines import BadLine, read_lines
+from reconcile.serving.byte_budget import ByteRoom
+from reconcile.serving.requests import BadLine, read_lines
+from reconcile.serving.responses import JSON, JSON_LINES, LINES_TYPES, OFFERED, choose_format, render_image, render_rows
+from reconcile.streaming.count_rows import counted_row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from typing import IO
 
-    from reconcile.messages import Messages
-    from reconcile.serving.keys import KeyCounter
-    from reconcile.serving.shared_counter import SharedCounter
+    from reconcile.logs import Messages
+    from reconcile.serving.batching import SharedCounter
+    from reconcile.serving.key_fetching import KeyCounter
+
 
 OCTETS = "application/octet-stream"
 MAX_LINES_BYTES = 100 * 2**20

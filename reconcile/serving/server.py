@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from reconcile.bucket import S3Access
-from reconcile.channel import Background
+from reconcile.concurrency.background import Background
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.serving.app import CountingApp
-from reconcile.serving.choice import load_chosen
-from reconcile.serving.formats import OFFERED, choose_format
-from reconcile.serving.keys import KeyCounter
-from reconcile.serving.shared_counter import SharedCounter
+from reconcile.serving.batching import SharedCounter
+from reconcile.serving.key_fetching import KeyCounter
+from reconcile.serving.model_loading import load_chosen
+from reconcile.serving.responses import OFFERED, choose_format
+from reconcile.storage.base import S3Access
 
 if TYPE_CHECKING:
     from reconcile.config import Settings
-    from reconcile.messages import Messages
+    from reconcile.logs import Messages
+
 
 _LAST_ANSWERS_SECONDS = 600
 """After SIGTERM. A request with keys may take minutes, and SageMaker by default waits no longer for an answer."""

@@ -1,1 +1,1 @@
-"""Training, calibration and export of the count model. Needs the extra `train`."""
+"""Train, calibrate and export the count model. Needs the extra `train`."""

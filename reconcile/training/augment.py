@@ -12,6 +12,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+
 CROP_MARGIN = 1.1
 """Training arrays are this much larger than the input, so that a crop shows real pixels."""
 

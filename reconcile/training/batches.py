@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 
 from reconcile.training.augment import augment, stitch
-from reconcile.training.targets import soft_targets
+from reconcile.training.soft_targets import soft_targets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reconcile.labels import CountLabels
-    from reconcile.training.data import Arrays
-    from reconcile.training.place import Place
+    from reconcile.training.dataset import Arrays
+    from reconcile.training.distributed import Place
     from reconcile.training.recipe import Recipe
+
 
 _UPRIGHT = 0.3
 """Share of the batches whose pairs stand one above the other; else side by side."""

@@ -13,6 +13,7 @@ from reconcile.training.recipe import Recipe
 if TYPE_CHECKING:
     from pathlib import Path
 
+
 LAST = "last.pt"
 """The checkpoint that a training goes on from."""
 

@@ -18,24 +18,25 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from reconcile import labelled
-from reconcile.calibration import calibrated
-from reconcile.counter import load_counter
+from reconcile.datasets import labelled
 from reconcile.errors import ReconcileError
 from reconcile.images import PREPROCESSING
-from reconcile.model import ModelCard
-from reconcile.precision import Precision
+from reconcile.inference.calibration import calibrated
+from reconcile.inference.counter import load_counter
+from reconcile.inference.model import ModelCard
+from reconcile.inference.precision import Precision
 from reconcile.training import checkpoint
-from reconcile.training.calibrate import fit_temperature, negative_log_likelihood
-from reconcile.training.data import label_indices, load_arrays, read_training_data
+from reconcile.training.dataset import label_indices, load_arrays, read_training_data
 from reconcile.training.network import CountNetwork, predict_logits
 from reconcile.training.recipe import Recipe
-from reconcile.training.targets import mean_targets
+from reconcile.training.soft_targets import mean_targets
+from reconcile.training.temperature import fit_temperature, negative_log_likelihood
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+
 
 _CALIBRATION_IMAGES = 512
 _BATCH = 32

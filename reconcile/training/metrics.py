@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from reconcile.charts import curves_chart
-from reconcile.page import in_both_themes, render_page
+from reconcile.reporting.html import render_page
+from reconcile.reporting.svg import in_both_themes
+from reconcile.training.curves import curves_chart
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,6 +12,7 @@ from torchvision.models import resnet34
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+
 # ImageNet's channel means and deviations, as in torchvision's own recipes, in units of 0 to 255.
 _MEAN = (123.675, 116.28, 103.53)
 _DEVIATION = (58.395, 57.12, 57.375)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from reconcile.errors import UsageError
+from reconcile.inference.model import VERSION_FORM
 from reconcile.labels import CountLabels
-from reconcile.model import VERSION_FORM
-from reconcile.setting_problems import problem_in_words
+from reconcile.setting_errors import problem_in_words
 
 if TYPE_CHECKING:
     from pathlib import Path

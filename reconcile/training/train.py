@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from reconcile import interruption, labelled
+from reconcile.concurrency import cancellation as interruption
+from reconcile.datasets import labelled
 from reconcile.errors import ReconcileError, UsageError
-from reconcile.messages import Messages
-from reconcile.training.data import TrainingData, read_training_data
-from reconcile.training.place import Place, join
-from reconcile.training.state import Training
+from reconcile.logs import Messages
+from reconcile.training.dataset import TrainingData, read_training_data
+from reconcile.training.distributed import Place, join
+from reconcile.training.trainer import Training
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,14 +13,15 @@ from optuna.trial import TrialState
 
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.training.recipe import Recipe, write_recipe
-from reconcile.training.state import Diverged
 from reconcile.training.train import train
+from reconcile.training.trainer import Diverged
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconcile.messages import Messages
+    from reconcile.logs import Messages
     from reconcile.training.metrics import EpochMetrics
+
 
 _STUDY = "reconcile"
 _EPOCHS_BEFORE_PRUNING = 2

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reconcile.counter import Counter, load_counter
-from reconcile.evaluation_run import count_labelled
-from reconcile.labelled import LabelledImage, fingerprint, read_labelled
+from reconcile.datasets.labelled import LabelledImage, fingerprint, read_labelled
+from reconcile.evaluation.run import count_labelled
+from reconcile.inference.counter import Counter, load_counter
 from reconcile.resources import resource
 from tests.conftest import SHARED
 

@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from reconcile import retries
-from reconcile.bucket import FetchError, S3Access, bring_file, is_folder, open_bucket
 from reconcile.errors import ReconcileError
-from reconcile.folder import Folder
+from reconcile.storage import retry as retries
+from reconcile.storage.base import FetchError, S3Access
+from reconcile.storage.local import Folder
+from reconcile.storage.open import bring_file, is_folder, open_bucket
 from tests.conftest import reconcile
 
 ODD_NAMES = [

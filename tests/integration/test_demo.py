@@ -6,9 +6,9 @@ import re
 import pandas as pd
 import pytest
 
-from reconcile import demo
+from reconcile.datasets.sample_bucket import write_sample_bucket
+from reconcile.pipeline import demo
 from reconcile.resources import resource
-from reconcile.sample import write_sample_bucket
 from tests.conftest import reconcile, reconcile_from_scratch, write_bucket
 from tests.integration.s3_faults.faulty_proxy import Rule, faulty_proxy, refused
 

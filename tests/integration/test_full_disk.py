@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from reconcile.errors import ReconcileError
-from reconcile.work_folder import work_folder
+from reconcile.output.scratch import work_folder
 from tests.conftest import SCRIPTS, last_line, write_bucket
 
 PHOTOS = 300

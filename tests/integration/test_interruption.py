@@ -9,13 +9,16 @@ import threading
 import pandas as pd
 import pytest
 
-from reconcile import counting, fetching, interruption
-from reconcile.bucket import S3Access, open_bucket
-from reconcile.counter import load_counter
-from reconcile.counting import count_images
-from reconcile.interruption import Interrupted
-from reconcile.reconciliation import Night
-from reconcile.store import Output
+from reconcile.concurrency import cancellation as interruption
+from reconcile.concurrency.cancellation import Interrupted
+from reconcile.inference.counter import load_counter
+from reconcile.output.store import Output
+from reconcile.reconciliation.reconciler import Night
+from reconcile.storage.base import S3Access
+from reconcile.storage.open import open_bucket
+from reconcile.streaming import count_images as counting
+from reconcile.streaming import fetch as fetching
+from reconcile.streaming.count_images import count_images
 from tests.conftest import SCRIPTS, last_line, write_bucket
 
 

@@ -13,14 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import orc
 
-from reconcile.bucket import FetchError, S3Access, StoredObject, open_bucket
 from reconcile.config import load_settings
 from reconcile.errors import ReconcileError, UsageError
-from reconcile.keys import Keys
-from reconcile.messages import Messages
-from reconcile.pipeline import run
-from reconcile.reconciliation import Night
-from reconcile.store import COUNTS_SCHEMA
+from reconcile.inputs.key_list import Keys
+from reconcile.logs import Messages
+from reconcile.output.schemas import COUNTS_SCHEMA
+from reconcile.pipeline.run import run
+from reconcile.reconciliation.reconciler import Night
+from reconcile.storage.base import FetchError, S3Access, StoredObject
+from reconcile.storage.open import open_bucket
 from tests.conftest import ACCESS_KEY, LABELS, SECRET_KEY, abid_record, grey_photo, reconcile, write_bucket
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)

@@ -17,8 +17,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from reconcile import part_writing
 from reconcile.cli import main
+from reconcile.streaming import write_parts as part_writing
 from tests.conftest import last_line, write_bucket
 from tests.forked import forking
 

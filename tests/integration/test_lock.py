@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from reconcile import interruption, lock
-from reconcile.bucket import FetchError, S3Access, open_bucket
+from reconcile.concurrency import cancellation as interruption
 from reconcile.errors import ReconcileError
-from reconcile.lock import locked
-from reconcile.store import Output
+from reconcile.output import lock
+from reconcile.output.lock import locked
+from reconcile.output.store import Output
+from reconcile.storage.base import FetchError, S3Access
+from reconcile.storage.open import open_bucket
 from tests.conftest import SCRIPTS, last_line, reconcile, write_bucket
 from tests.forked import forking
 
@@ -307,7 +309,7 @@ def test_a_second_run_ends_at_once_and_the_next_after_a_kill_takes_over(waiting,
 
 
 def test_a_run_that_lost_its_lock_says_so_in_one_line(waiting, tmp_path):
-    eager = "from reconcile import lock; lock.HEARTBEAT_SECONDS = 0.1; from reconcile.cli import main; main()"
+    eager = "from reconcile.output import lock; lock.HEARTBEAT_SECONDS = 0.1; from reconcile.cli import main; main()"
     process = waiting("first", sys.executable, "-c", eager)
     path, bucket = tmp_path / "out" / "run.lock", open_bucket(str(tmp_path / "out"), S3Access())
     taken = json.loads(path.read_text()) | {"token": "another", "run_id": "second", "host": "far"}

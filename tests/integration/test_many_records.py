@@ -15,14 +15,14 @@ NIGHT = """
 import json, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from reconcile.bucket import StoredObject
-from reconcile.discrepancy import ErrorModel
-from reconcile.error_learning import learn_errors
-from reconcile.expectation import expected_of_night
-from reconcile.judging import Judge
+from reconcile.storage.base import StoredObject
+from reconcile.discrepancy.error_model import ErrorModel
+from reconcile.discrepancy.error_model_fit import learn_errors
+from reconcile.discrepancy.expected_errors import expected_of_night
+from reconcile.discrepancy.scoring import Judge
 from reconcile.labels import CountLabels
-from reconcile.reconciliation import Night
-from reconcile.results import Results
+from reconcile.reconciliation.reconciler import Night
+from reconcile.reconciliation.results import Results
 
 work, bins = Path(sys.argv[1]), int(sys.argv[2])
 labels = CountLabels(("0", "1", "2", "3", "4", "5", "6+"))

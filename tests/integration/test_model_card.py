@@ -12,12 +12,12 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from reconcile import matrix_tiles
 from reconcile.config import load_settings
-from reconcile.evaluation import evaluate
-from reconcile.evaluation_run import run_evaluation
-from reconcile.labelled import fingerprint
-from reconcile.messages import Messages
+from reconcile.datasets.labelled import fingerprint
+from reconcile.evaluation.run import run_evaluation
+from reconcile.inference import openvino_cpu as matrix_tiles
+from reconcile.logs import Messages
+from reconcile.metrics.classification import evaluate
 from reconcile.resources import resource
 from tests.conftest import SHARED, needs_abid
 from tests.integration.fp16_night import fp16_counter, night_photos, recorded, says

@@ -10,18 +10,19 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
-from reconcile.bucket import S3Access, open_bucket
 from reconcile.config import load_settings
 from reconcile.errors import ReconcileError
-from reconcile.history import earlier_nights
-from reconcile.lock import locked
-from reconcile.messages import Messages
-from reconcile.pipeline import run
-from reconcile.pruning import find_old, remove_old
-from reconcile.run_id import RUN_FILES
-from reconcile.store import Output
-from reconcile.summary import Summary
-from reconcile.verdicts import verdict_table
+from reconcile.logs import Messages
+from reconcile.output.history import earlier_nights
+from reconcile.output.lock import locked
+from reconcile.output.retention import find_old, remove_old
+from reconcile.output.run_ids import RUN_FILES
+from reconcile.output.store import Output
+from reconcile.output.summary import Summary
+from reconcile.pipeline.run import run
+from reconcile.storage.base import S3Access
+from reconcile.storage.open import open_bucket
+from reconcile.verdicts.queries import verdict_table
 from tests.conftest import SCRIPTS, last_line, reconcile, reconcile_from_scratch, write_bucket, write_grey_model
 
 BINS = {"1": (1, 1), "2": (2, 2), "3": (3, 5)}

@@ -14,16 +14,20 @@ import duckdb
 import pandas as pd
 import pytest
 
-from reconcile.backlog import Backlog
-from reconcile.bucket import S3Access, open_bucket
 from reconcile.config import load_settings
-from reconcile.counter import load_counter
-from reconcile.doctor import examine
-from reconcile.engines import ray_actors, ray_cluster, ray_engine, ray_flow
+from reconcile.doctor.environment import examine
 from reconcile.engines.local import LocalEngine
-from reconcile.engines.ray_engine import RayEngine
+from reconcile.engines.ray import actors as ray_actors
+from reconcile.engines.ray import cluster as ray_cluster
+from reconcile.engines.ray import engine as ray_engine
+from reconcile.engines.ray import scheduler as ray_flow
+from reconcile.engines.ray.engine import RayEngine
 from reconcile.errors import ReconcileError, UsageError
-from reconcile.store import Output
+from reconcile.inference.counter import load_counter
+from reconcile.inputs.backlog import Backlog
+from reconcile.output.store import Output
+from reconcile.storage.base import S3Access
+from reconcile.storage.open import open_bucket
 from tests.conftest import (
     ACCESS_KEY,
     SCRIPTS,

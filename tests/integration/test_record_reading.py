@@ -7,15 +7,18 @@ from contextlib import contextmanager
 import pandas as pd
 import pytest
 
-from reconcile import backlog, interruption, part_writing, record_reading
+from reconcile.concurrency import cancellation as interruption
+from reconcile.concurrency.cancellation import Interrupted
 from reconcile.config import load_settings
 from reconcile.errors import ReconcileError
-from reconcile.interruption import Interrupted
-from reconcile.messages import Messages
-from reconcile.pipeline import run_over
-from reconcile.places import open_places
-from reconcile.record_reading import RecordReading
-from reconcile.store import Output
+from reconcile.inputs import backlog
+from reconcile.logs import Messages
+from reconcile.output.store import Output
+from reconcile.pipeline.context import open_places
+from reconcile.pipeline.run import run_over
+from reconcile.streaming import read_records as record_reading
+from reconcile.streaming import write_parts as part_writing
+from reconcile.streaming.read_records import RecordReading
 from tests.conftest import write_bucket
 
 BINS = {f"{n:05d}": (n % 7, n % 7) for n in range(45)}

@@ -7,7 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pyarrow.parquet as pq
 import pytest
 
-from reconcile import cli, interruption
+from reconcile import cli
+from reconcile.concurrency import cancellation as interruption
 from tests.conftest import SECRET_KEY, reconcile, write_bucket
 
 TOKEN, PASSWORD, SIGNATURE = "session/token+of//some=length", "pass-of-the-proxy", "f00d5ignature"

@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from reconcile.bucket import S3Access, open_bucket
-from reconcile.counter import load_counter
 from reconcile.images import load_image
-from reconcile.serving.formats import CSV_COLUMNS
-from reconcile.store import COUNTS_SCHEMA
+from reconcile.inference.counter import load_counter
+from reconcile.output.schemas import COUNTS_SCHEMA
+from reconcile.serving.responses import CSV_COLUMNS
+from reconcile.storage.base import S3Access
+from reconcile.storage.open import open_bucket
 from tests.conftest import LABELS, SHARED, grey_photo, needs_abid, reconcile, write_bucket, write_grey_model
 from tests.serving_process import Server
 

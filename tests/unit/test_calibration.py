@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from reconcile.calibration import calibrated, softmax, undo_teaching
+from reconcile.inference.calibration import calibrated, softmax, undo_teaching
 from reconcile.labels import CountLabels
-from reconcile.training.calibrate import fit_temperature, negative_log_likelihood
-from reconcile.training.targets import mean_targets, soft_targets
+from reconcile.training.soft_targets import mean_targets, soft_targets
+from reconcile.training.temperature import fit_temperature, negative_log_likelihood
 
 LABELS = CountLabels(("0", "1", "2", "3+"))
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from reconcile.channel import Channel, Stages, Stopped
+from reconcile.concurrency.channels import Channel, Stages, Stopped
 
 
 @pytest.mark.parametrize("lot", [1, 2, 3])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from reconcile import cores
-from reconcile.cores import available_cores
+from reconcile.concurrency import cpu as cores
+from reconcile.concurrency.cpu import available_cores
 
 
 @pytest.fixture(autouse=True)

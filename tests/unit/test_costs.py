@@ -2,8 +2,8 @@
 
 import pytest
 
-from reconcile.costs import read_costs
 from reconcile.errors import UsageError
+from reconcile.inputs.unit_costs import read_costs
 
 
 def costs_of(tmp_path, data: str | bytes) -> tuple[dict[str, float], list[str]]:

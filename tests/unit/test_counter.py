@@ -4,10 +4,10 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from reconcile import matrix_tiles
-from reconcile.calibration import softmax
-from reconcile.counter import BoundSession, load_counter
 from reconcile.errors import ReconcileError
+from reconcile.inference import openvino_cpu as matrix_tiles
+from reconcile.inference.calibration import softmax
+from reconcile.inference.counter import BoundSession, load_counter
 from reconcile.labels import CountLabels
 from tests.conftest import LABELS, needs_openvino, write_grey_model
 

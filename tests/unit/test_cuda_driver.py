@@ -5,7 +5,7 @@ import ctypes
 import numpy as np
 import pytest
 
-from reconcile.cuda_driver import gpu_count, pin
+from reconcile.inference.pinned_memory import gpu_count, pin
 
 
 class Driver:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from reconcile import data_table
-from reconcile.data_table import data_table_css, data_table_module
 from reconcile.errors import ReconcileError
+from reconcile.reporting import datatables as data_table
+from reconcile.reporting.datatables import data_table_css, data_table_module
 
 
 def test_the_bundle_binds_one_name_and_exports_nothing():

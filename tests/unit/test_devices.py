@@ -5,10 +5,10 @@ import sys
 import onnxruntime as ort
 import pytest
 
-from reconcile import devices as module
-from reconcile.counter import load_counter
-from reconcile.devices import choose_device
 from reconcile.errors import ReconcileError
+from reconcile.inference import devices as module
+from reconcile.inference.counter import load_counter
+from reconcile.inference.devices import choose_device
 
 
 def test_auto_takes_the_cpu_where_there_is_no_gpu(monkeypatch):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from reconcile.discrepancy import (
-    ErrorModel,
+from reconcile.discrepancy.error_model import ErrorModel
+from reconcile.discrepancy.posterior import (
     likeliest,
     likeliest_if_wrong,
     p_off,

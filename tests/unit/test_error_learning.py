@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from reconcile.discrepancy import ErrorModel, p_wrong, truth_given_photo_and_record
-from reconcile.error_learning import Recounts, learn_errors
+from reconcile.discrepancy.error_model import ErrorModel
+from reconcile.discrepancy.error_model_fit import Recounts, learn_errors
+from reconcile.discrepancy.posterior import p_wrong, truth_given_photo_and_record
 from reconcile.labels import CountLabels
 from tests.conftest import LABELS
 

@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from reconcile.errors import ReconcileError
-from reconcile.estimate import bootstrap, wilson
-from reconcile.evaluation import evaluate, restrict
 from reconcile.labels import CountLabels
-from reconcile.reliability import (
+from reconcile.metrics.calibration import (
     brier_score,
     coverage,
     error_by_chance,
@@ -19,6 +17,8 @@ from reconcile.reliability import (
     negative_log_likelihood,
     reliability,
 )
+from reconcile.metrics.classification import evaluate, restrict
+from reconcile.metrics.intervals import bootstrap, wilson
 
 SEVEN = CountLabels(("0", "1", "2", "3", "4", "5", "6+"))
 

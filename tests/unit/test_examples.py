@@ -9,9 +9,9 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from reconcile import summary
 from reconcile.cli import app
-from reconcile.commands import endings
+from reconcile.cli import exits as endings
+from reconcile.output import summary
 
 ROOT = Path(__file__).parents[2]
 

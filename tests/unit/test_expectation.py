@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reconcile import expectation
-from reconcile.discrepancy import ErrorModel
-from reconcile.error_learning import LearnedErrors
-from reconcile.expectation import expected_number, expected_of_night, interval, poisson_binomial
+from reconcile.discrepancy import expected_errors as expectation
+from reconcile.discrepancy.error_model import ErrorModel
+from reconcile.discrepancy.error_model_fit import LearnedErrors
+from reconcile.discrepancy.expected_errors import expected_number, expected_of_night, interval, poisson_binomial
 
 ONE_RATE = np.array([0.03])
 

@@ -5,12 +5,13 @@ import os
 
 import pytest
 
-from reconcile.bucket import S3Access, open_bucket
-from reconcile.charts import history_chart
-from reconcile.history import earlier_nights, night_of
-from reconcile.report_overview import overview
-from reconcile.store import Output
-from reconcile.summary import Summary
+from reconcile.output.history import earlier_nights, night_of
+from reconcile.output.store import Output
+from reconcile.output.summary import Summary
+from reconcile.reporting.charts import history_chart
+from reconcile.reporting.overview import overview
+from reconcile.storage.base import S3Access
+from reconcile.storage.open import open_bucket
 
 
 def summary(run_id: str, started_at: str, **changes) -> Summary:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from reconcile.discrepancy import ErrorModel
-from reconcile.label_shift import tonights_mix, under_another_mix
+from reconcile.discrepancy.error_model import ErrorModel
+from reconcile.discrepancy.label_shift import tonights_mix, under_another_mix
 from reconcile.labels import CountLabels
 
 LABELS = CountLabels(("0", "1", "2", "3+"))

@@ -2,8 +2,8 @@
 
 import pytest
 
+from reconcile.datasets.labelled import LabelledImage, read_labelled, split
 from reconcile.errors import ReconcileError
-from reconcile.labelled import LabelledImage, read_labelled, split
 from tests.conftest import abid_record
 
 

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from reconcile import matrix_tiles
-from reconcile.counter import load_counter
 from reconcile.images import load_image
-from reconcile.training.data import Drawing
+from reconcile.inference import openvino_cpu as matrix_tiles
+from reconcile.inference.counter import load_counter
+from reconcile.training.dataset import Drawing
 from tests.conftest import needs_openvino
 
 pytestmark = needs_openvino

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from reconcile import messages
-from reconcile.messages import Messages
+from reconcile import logs as messages
+from reconcile.logs import Messages
 
 
 @pytest.fixture

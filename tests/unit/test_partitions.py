@@ -9,15 +9,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reconcile.bucket import StoredObject
-from reconcile.costs import COSTS_SCHEMA
 from reconcile.database import open_database
-from reconcile.discrepancy import ErrorModel
-from reconcile.error_learning import learn_errors
-from reconcile.judging import Judge
-from reconcile.reconciliation import Night
-from reconcile.records import bin_id
-from reconcile.store import COUNTS_SCHEMA, RECORDS_SCHEMA, VERDICTS_SCHEMA
+from reconcile.discrepancy.error_model import ErrorModel
+from reconcile.discrepancy.error_model_fit import learn_errors
+from reconcile.discrepancy.scoring import Judge
+from reconcile.inputs.bin_ids import bin_id
+from reconcile.inputs.unit_costs import COSTS_SCHEMA
+from reconcile.output.schemas import COUNTS_SCHEMA, RECORDS_SCHEMA, VERDICTS_SCHEMA
+from reconcile.reconciliation.reconciler import Night
+from reconcile.storage.base import StoredObject
 from tests.conftest import LABELS
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

@@ -6,11 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from reconcile.discrepancy import ErrorModel, p_wrong, truth_given_photo_and_record
+from reconcile.config import planting_rate
+from reconcile.discrepancy.error_model import ErrorModel
+from reconcile.discrepancy.posterior import p_wrong, truth_given_photo_and_record
 from reconcile.errors import ReconcileError, UsageError
+from reconcile.evaluation.planted.benchmark import PLANTINGS, evaluate_planted
+from reconcile.evaluation.planted.injection import number_to_plant, plant
 from reconcile.labels import CountLabels
-from reconcile.planted_evaluation import PLANTINGS, evaluate_planted
-from reconcile.planting import number_to_plant, plant, planting_rate
 
 SEVEN = CountLabels(("0", "1", "2", "3", "4", "5", "6+"))
 CLOSED = CountLabels(("0", "1", "2", "3", "4", "5"))
@@ -172,7 +174,7 @@ def test_slips_are_found_better_by_knowing_that_they_are_small(of_many):
 
 def test_intervals_tell_of_other_bins_too(found, monkeypatch):
     """Nights of other bins differ by more than altering other records of the same bins: the interval knows it."""
-    monkeypatch.setattr("reconcile.planted_evaluation._RESAMPLES", 2)  # their own intervals are not looked at
+    monkeypatch.setattr("reconcile.evaluation.planted.benchmark._RESAMPLES", 2)  # their own intervals are not looked at
     others = [evaluated(seed=100 * seed).errors[0].methods[0].average_precision.value for seed in range(2, 22)]
     told = found.errors[0].methods[0].average_precision
     spread = np.std(others, ddof=1)

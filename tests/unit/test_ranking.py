@@ -7,8 +7,8 @@ import pytest
 from cleanlab.rank import get_label_quality_scores
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from reconcile.ranking import rank
-from reconcile.suspicion import disagreement, margin, self_confidence
+from reconcile.evaluation.planted.baselines import disagreement, margin, self_confidence
+from reconcile.metrics.ranking import rank
 
 
 def drawn(seed, bins=200, levels=None):
@@ -74,7 +74,7 @@ def test_many_rows_of_weights_are_worked_on_in_parts(monkeypatch):
     scores, wrong = drawn(5, levels=30)
     weights = np.random.default_rng(6).multinomial(200, np.full(200, 1 / 200), size=17)
     whole = rank(scores, wrong, [20], weights)
-    monkeypatch.setattr("reconcile.ranking._AT_A_TIME", 1000)
+    monkeypatch.setattr("reconcile.metrics.ranking._AT_A_TIME", 1000)
     parts = rank(scores, wrong, [20], weights)
     for figure in ("auroc", "average_precision", "hits"):
         np.testing.assert_array_equal(getattr(whole, figure), getattr(parts, figure))

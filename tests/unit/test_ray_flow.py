@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from ray.exceptions import RayActorError
 
-from reconcile.bucket import StoredObject
-from reconcile.engines import ray_actors, ray_flow
-from reconcile.engines.ray_actors import Actors, Recipe, Room
-from reconcile.engines.ray_engine import block_size
-from reconcile.engines.ray_flow import Flow
-from reconcile.engines.ray_work import Counted
+from reconcile.engines.ray import actors as ray_actors
+from reconcile.engines.ray import scheduler as ray_flow
+from reconcile.engines.ray.actors import Actors, Recipe, Room
+from reconcile.engines.ray.engine import block_size
+from reconcile.engines.ray.scheduler import Flow
+from reconcile.engines.ray.worker import Counted
 from reconcile.errors import ReconcileError
 from reconcile.labels import CountLabels
+from reconcile.storage.base import StoredObject
 
 LABELS = CountLabels(("0", "1"))
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from reconcile.records import InvalidRecord, bin_id, read_abid_record
+from reconcile.inputs.bin_ids import bin_id
+from reconcile.inputs.records_json import InvalidRecord, read_abid_record
 from tests.conftest import abid_record
 
 

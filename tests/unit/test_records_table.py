@@ -6,8 +6,8 @@ import random
 import duckdb
 import pytest
 
-from reconcile import records_table
-from reconcile.records_table import load_table
+from reconcile.inputs import records_table
+from reconcile.inputs.records_table import load_table
 
 IDS = ("B1", "00017", " x ", "", "semi;colon", "com,ma", 'in"ch', "two\nlines", "tab\tin", "é\u00a0", "  ", "7.jpg")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.report_queue import queue_rows
+from reconcile.reporting.recount_queue import queue_rows
 from tests.conftest import LABELS
 
 

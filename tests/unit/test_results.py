@@ -7,8 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from reconcile.errors import ReconcileError, UsageError
-from reconcile.reliability import coverage, reliability
-from reconcile.results import Results, check_pattern
+from reconcile.metrics.calibration import coverage, reliability
+from reconcile.pipeline.context import check_pattern
+from reconcile.reconciliation.results import Results
 from tests.conftest import LABELS
 
 

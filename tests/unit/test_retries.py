@@ -2,8 +2,9 @@
 
 import pytest
 
-from reconcile import interruption, retries
-from reconcile.retries import BUDGET_SECONDS, GIVEN_UP_IN_A_ROW, TRIES, Fault, GivenUp, Retries
+from reconcile.concurrency import cancellation as interruption
+from reconcile.storage import retry as retries
+from reconcile.storage.retry import BUDGET_SECONDS, GIVEN_UP_IN_A_ROW, TRIES, Fault, GivenUp, Retries
 
 
 @pytest.fixture(autouse=True)

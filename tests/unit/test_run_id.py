@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.run_id import is_rewritten_by_spreadsheets, new_run_id, out_and_run_id
+from reconcile.output.run_ids import is_rewritten_by_spreadsheets, new_run_id, out_and_run_id
 
 
 @pytest.mark.parametrize(

@@ -8,21 +8,22 @@ from datetime import UTC, datetime
 import pytest
 from botocore.stub import Stubber
 
-from reconcile.bucket import S3Access, StoredObject, open_bucket
 from reconcile.config import load_settings
-from reconcile.engines.choice import open_engine
+from reconcile.engines.open import open_engine
+from reconcile.engines.sagemaker import job_requests as requests
+from reconcile.engines.sagemaker.client import JobKind, SageMaker
+from reconcile.engines.sagemaker.job_store import TransformFolder
+from reconcile.engines.sagemaker.model_archive import unpack_models, upload_model
+from reconcile.engines.sagemaker.responses import NO_ANSWER, rows_of_shard
+from reconcile.engines.sagemaker.shards import images_of_a_shard, write_shards
 from reconcile.errors import ReconcileError, UsageError
-from reconcile.key_files import UNKNOWN_SIZE
-from reconcile.messages import Messages
-from reconcile.model import read_model
-from reconcile.sagemaker import requests
-from reconcile.sagemaker.answers import NO_ANSWER, rows_of_shard
-from reconcile.sagemaker.key_shards import images_of_a_shard, write_shards
-from reconcile.sagemaker.model_archive import unpack_models, upload_model
-from reconcile.sagemaker.service import JobKind, SageMaker
-from reconcile.sagemaker.transform_folder import TransformFolder
-from reconcile.serving.request_lines import RequestLine, read_lines
-from reconcile.store import Output
+from reconcile.inference.model import read_model
+from reconcile.inputs.key_files import UNKNOWN_SIZE
+from reconcile.logs import Messages
+from reconcile.output.store import Output
+from reconcile.serving.requests import RequestLine, read_lines
+from reconcile.storage.base import S3Access, StoredObject
+from reconcile.storage.open import open_bucket
 
 GOOD = {
     "engine": "sagemaker",

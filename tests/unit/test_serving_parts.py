@@ -7,18 +7,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from reconcile.bucket import S3Access, open_bucket
 from reconcile.config import load_settings
-from reconcile.counter import load_counter
 from reconcile.errors import ReconcileError
-from reconcile.messages import Messages
-from reconcile.serving import choice
+from reconcile.inference.counter import load_counter
+from reconcile.logs import Messages
+from reconcile.serving import model_loading as choice
 from reconcile.serving.app import CountingApp
-from reconcile.serving.byte_room import ByteRoom
-from reconcile.serving.choice import load_chosen
-from reconcile.serving.keys import KeyCounter
-from reconcile.serving.request_lines import RequestLine
-from reconcile.serving.shared_counter import SharedCounter
+from reconcile.serving.batching import SharedCounter
+from reconcile.serving.byte_budget import ByteRoom
+from reconcile.serving.key_fetching import KeyCounter
+from reconcile.serving.model_loading import load_chosen
+from reconcile.serving.requests import RequestLine
+from reconcile.storage.base import S3Access
+from reconcile.storage.open import open_bucket
 from tests.conftest import grey_photo, write_grey_model
 
 

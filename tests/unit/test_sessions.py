@@ -4,11 +4,13 @@ import re
 
 import pytest
 
-from reconcile import counter as counter_module
-from reconcile import devices, matrix_tiles, sessions
-from reconcile.counter import load_counter
 from reconcile.errors import ReconcileError
-from reconcile.sessions import engine_folder, gpu_providers
+from reconcile.inference import counter as counter_module
+from reconcile.inference import devices
+from reconcile.inference import onnx_sessions as sessions
+from reconcile.inference import openvino_cpu as matrix_tiles
+from reconcile.inference.counter import load_counter
+from reconcile.inference.onnx_sessions import engine_folder, gpu_providers
 from tests.conftest import needs_openvino
 
 SHAPE = (128, 160, 160, 3)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.summary import Summary
+from reconcile.output.summary import Summary
 
 
 def summary(**totals: int) -> Summary:

@@ -11,11 +11,11 @@ from reconcile.errors import UsageError
 from reconcile.labels import CountLabels
 from reconcile.training import checkpoint
 from reconcile.training.augment import augment, stitch
-from reconcile.training.average import averaged
-from reconcile.training.calibrate import fit_temperature, negative_log_likelihood
-from reconcile.training.data import Drawing
+from reconcile.training.dataset import Drawing
+from reconcile.training.ema import averaged
 from reconcile.training.recipe import Recipe, Stage, read_recipe, write_recipe
-from reconcile.training.targets import soft_targets
+from reconcile.training.soft_targets import soft_targets
+from reconcile.training.temperature import fit_temperature, negative_log_likelihood
 
 LABELS = CountLabels(("0", "1", "2", "3+"))
 

@@ -3,7 +3,7 @@
 import pytest
 
 from reconcile.errors import UsageError
-from reconcile.verdict_file import VerdictLine, read_verdict_file
+from reconcile.verdicts.csv_file import VerdictLine, read_verdict_file
 
 PLAIN = "bin_id,run_id,true_count,note\n00012,n1,3,\n7,n1,0,dusty café\n"
 

@@ -5,10 +5,11 @@ import io
 import pandas as pd
 import pytest
 
-from reconcile import retries, s3_connection
 from reconcile.config import load_settings
-from reconcile.messages import Messages
-from reconcile.pipeline import run
+from reconcile.logs import Messages
+from reconcile.pipeline.run import run
+from reconcile.storage import retry as retries
+from reconcile.storage import s3_client as s3_connection
 from tests.conftest import write_bucket
 from tests.integration.s3_faults.night import api
 

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconcile import s3_connection
-from reconcile.bucket import FetchError, S3Access, open_bucket
+from reconcile.storage import s3_client as s3_connection
+from reconcile.storage.base import FetchError, S3Access
+from reconcile.storage.open import open_bucket
 from tests.integration.s3_faults.faulty_proxy import (
     Rule,
     faulty_proxy,

@@ -5,9 +5,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from reconcile import retries, s3_listing
-from reconcile.bucket import S3Access, open_bucket
 from reconcile.errors import ReconcileError
+from reconcile.storage import retry as retries
+from reconcile.storage import s3_listing
+from reconcile.storage.base import S3Access
+from reconcile.storage.open import open_bucket
 from tests.integration.s3_faults.faulty_proxy import (
     PASSING,
     Rule,

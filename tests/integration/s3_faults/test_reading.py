@@ -4,9 +4,13 @@ import re
 
 import pytest
 
-from reconcile import counting, fetching, retries, s3_connection
-from reconcile.bucket import S3Access, bring_file
 from reconcile.errors import ReconcileError
+from reconcile.storage import retry as retries
+from reconcile.storage import s3_client as s3_connection
+from reconcile.storage.base import S3Access
+from reconcile.storage.open import bring_file
+from reconcile.streaming import count_images as counting
+from reconcile.streaming import fetch as fetching
 from tests.conftest import grey_photo, write_bucket
 from tests.integration.s3_faults.faulty_proxy import (
     PASSING,

@@ -7,9 +7,10 @@ import time
 
 import pytest
 
-from reconcile import retries
-from reconcile.bucket import S3Access, open_bucket
 from reconcile.errors import ReconcileError
+from reconcile.storage import retry as retries
+from reconcile.storage.base import S3Access
+from reconcile.storage.open import open_bucket
 from tests.conftest import SCRIPTS, last_line
 from tests.integration.s3_faults.faulty_proxy import (
     Rule,

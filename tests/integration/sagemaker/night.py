@@ -6,12 +6,12 @@ import json
 import duckdb
 import pandas as pd
 
-from reconcile.backlog import Backlog
-from reconcile.bucket import open_bucket
 from reconcile.config import load_settings
-from reconcile.engines.choice import open_engine
-from reconcile.messages import Messages
-from reconcile.places import open_output, s3_access
+from reconcile.engines.open import open_engine
+from reconcile.inputs.backlog import Backlog
+from reconcile.locations import open_output, s3_access
+from reconcile.logs import Messages
+from reconcile.storage.open import open_bucket
 from tests.integration.sagemaker.transform_stand_in import REGION
 
 IMAGE, ROLE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/reconcile:1", "arn:aws:iam::123456789012:role/reconcile"

@@ -5,9 +5,9 @@ import json
 import pandas as pd
 import pytest
 
+from reconcile.concurrency.cancellation import Interrupted
+from reconcile.engines.sagemaker.client import SageMaker
 from reconcile.errors import ReconcileError
-from reconcile.interruption import Interrupted
-from reconcile.sagemaker.service import SageMaker
 from tests.conftest import write_grey_model
 from tests.integration.sagemaker.night import Night, counts_in, is_right, left_in
 from tests.integration.sagemaker.transform_stand_in import REGION

@@ -4,9 +4,10 @@ import json
 
 import pandas as pd
 
-from reconcile.bucket import S3Access, open_bucket
-from reconcile.sagemaker.foreign_answers import ingest_answers
-from reconcile.sagemaker.model_archive import upload_model
+from reconcile.engines.sagemaker.external_ingest import ingest_answers
+from reconcile.engines.sagemaker.model_archive import upload_model
+from reconcile.storage.base import S3Access
+from reconcile.storage.open import open_bucket
 from tests.conftest import reconcile, reconcile_from_scratch
 from tests.integration.sagemaker.night import IMAGE, ROLE, Night, counts_in, is_right
 

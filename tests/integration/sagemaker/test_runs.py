@@ -8,7 +8,7 @@ import subprocess
 import pandas as pd
 import pytest
 
-from reconcile.doctor import examine
+from reconcile.doctor.environment import examine
 from reconcile.resources import resource
 from tests.conftest import SCRIPTS, SHARED, last_line, needs_abid, reconcile
 from tests.integration.sagemaker.night import BINS, WITH_SAGEMAKER, Night, counts_in, left_in, summary_of

@@ -13,13 +13,13 @@ from moto.sagemaker.responses import SageMakerResponse
 
 from reconcile.cli import app
 from reconcile.config import load_settings
+from reconcile.engines.sagemaker import polling as following
+from reconcile.engines.sagemaker.client import SageMaker
 from reconcile.errors import ReconcileError, UsageError
-from reconcile.messages import Messages
-from reconcile.model import read_model
-from reconcile.sagemaker import following
-from reconcile.sagemaker.service import SageMaker
-from reconcile.sagemaker.training_job import train_on_sagemaker
+from reconcile.inference.model import read_model
+from reconcile.logs import Messages
 from reconcile.training.recipe import read_recipe
+from reconcile.training.sagemaker_job import train_on_sagemaker
 from tests.conftest import SCRIPTS, reconcile, write_grey_model
 from tests.integration.sagemaker.transform_stand_in import ACCOUNT, REGION, client, write_log
 

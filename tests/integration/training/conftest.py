@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.precision import Precision
+from reconcile.inference.precision import Precision
 from tests.conftest import reconcile
 from tests.integration.training.recipes import RECIPE
 
@@ -10,7 +10,7 @@ from tests.integration.training.recipes import RECIPE
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory):
     """Forty labelled drawings, one of which is broken, as a folder with labels.csv."""
-    from reconcile.training.data import Drawing
+    from reconcile.training.dataset import Drawing
 
     folder = tmp_path_factory.mktemp("labelled")
     (folder / "bin-images").mkdir()

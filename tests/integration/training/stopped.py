@@ -28,7 +28,8 @@ def run_stopped(number, arguments, cwd, launcher=(sys.executable,), **variables)
 
 
 def main():
-    from reconcile import cli, interruption
+    from reconcile import cli
+    from reconcile.concurrency import cancellation as interruption
     from reconcile.training import checkpoint
 
     left, whom = int(sys.argv.pop(1)), sys.argv.pop(1)

@@ -10,16 +10,16 @@ pytest.importorskip("torchvision", reason="the extra `train` is not installed")
 
 import onnx
 
-from reconcile import matrix_tiles
-from reconcile.calibration import calibrated, softmax
-from reconcile.counter import load_counter
 from reconcile.errors import ReconcileError
 from reconcile.images import load_image
-from reconcile.precision import Precision
+from reconcile.inference import openvino_cpu as matrix_tiles
+from reconcile.inference.calibration import calibrated, softmax
+from reconcile.inference.counter import load_counter
+from reconcile.inference.precision import Precision
 from reconcile.resources import resource
 from reconcile.training.export import check_bound
 from reconcile.training.network import CountNetwork, predict_logits
-from reconcile.training.start import start_from
+from reconcile.training.warm_start import start_from
 from tests.conftest import reconcile, reconcile_from_scratch
 from tests.integration.training.recipes import ONE_EPOCH
 

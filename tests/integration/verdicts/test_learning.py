@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reconcile.discrepancy import ErrorModel, p_wrong, truth_given_photo_and_record
-from reconcile.error_learning import learn_errors
-from reconcile.label_shift import under_another_mix
+from reconcile.discrepancy.error_model import ErrorModel
+from reconcile.discrepancy.error_model_fit import learn_errors
+from reconcile.discrepancy.label_shift import under_another_mix
+from reconcile.discrepancy.posterior import p_wrong, truth_given_photo_and_record
 from reconcile.labels import CountLabels
-from reconcile.verdicts import last_recounts, latest_verdicts, recounts_for
+from reconcile.verdicts.outcomes import last_recounts, recounts_for
+from reconcile.verdicts.queries import latest_verdicts
 from tests.conftest import reconcile, write_bucket
 from tests.integration.verdicts.shelf import fill_in, queue, results, taken
 

@@ -4,9 +4,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reconcile.bucket import StoredObject
-from reconcile.reconciliation import Night
-from reconcile.store import COUNTS_SCHEMA, RECORDS_SCHEMA, VERDICTS_SCHEMA
+from reconcile.output.schemas import COUNTS_SCHEMA, RECORDS_SCHEMA, VERDICTS_SCHEMA
+from reconcile.reconciliation.reconciler import Night
+from reconcile.storage.base import StoredObject
 from tests.conftest import LABELS
 from tests.unit.reconciliation.rows import NOW, stored
 

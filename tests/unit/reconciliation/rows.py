@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from reconcile.bucket import StoredObject
-from reconcile.discrepancy import ErrorModel
-from reconcile.error_learning import learn_errors
-from reconcile.judging import Judge
+from reconcile.discrepancy.error_model import ErrorModel
+from reconcile.discrepancy.error_model_fit import learn_errors
+from reconcile.discrepancy.scoring import Judge
 from reconcile.labels import CountLabels
-from reconcile.reconciliation import Night
-from reconcile.results import Results
+from reconcile.reconciliation.reconciler import Night
+from reconcile.reconciliation.results import Results
+from reconcile.storage.base import StoredObject
 from tests.conftest import LABELS
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

@@ -3,7 +3,7 @@
 import pytest
 
 from reconcile.errors import ReconcileError
-from reconcile.reconciliation import Night
+from reconcile.reconciliation.reconciler import Night
 from tests.conftest import LABELS
 from tests.unit.reconciliation.rows import count_row, reconciled, record_row, stored, table
 

@@ -5,10 +5,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reconcile.costs import COSTS_SCHEMA
+from reconcile.inputs.unit_costs import COSTS_SCHEMA
 from reconcile.labels import CountLabels
-from reconcile.reconciliation import Night
-from reconcile.store import COUNTS_SCHEMA, RECORDS_SCHEMA
+from reconcile.output.schemas import COUNTS_SCHEMA, RECORDS_SCHEMA
+from reconcile.reconciliation.reconciler import Night
 from tests.unit.reconciliation.rows import count_row, judge_of, queue, reconciled, record_row, stored
 
 

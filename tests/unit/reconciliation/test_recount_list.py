@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from reconcile.verdict_file import read_verdict_file
+from reconcile.verdicts.csv_file import read_verdict_file
 from tests.unit.reconciliation.rows import count_row, reconciled, record_row, recount_list, stored
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import pytest
 
-from reconcile.bucket import StoredObject
+from reconcile.storage.base import StoredObject
 from tests.unit.reconciliation.rows import NOW, count_row, reconciled, record_row, table, verdict
 
 CHANGED = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,1 +1,0 @@
-"""The commands: parse, call, print; no logic. One file for each kind of user."""

@@ -1,0 +1,1 @@
+"""Threads, bounded queues, cancellation and CPU limits."""

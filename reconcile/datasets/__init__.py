@@ -1,0 +1,1 @@
+"""Labelled photos, and synthetic bins for demos and training."""

@@ -1,0 +1,1 @@
+"""How likely each inventory record is wrong. Uses numpy only."""

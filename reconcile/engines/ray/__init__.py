@@ -1,0 +1,1 @@
+"""Count on a Ray cluster."""

@@ -1,0 +1,1 @@
+"""Count with SageMaker batch transform jobs."""

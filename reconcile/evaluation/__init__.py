@@ -1,0 +1,1 @@
+"""How good a count model and its recount queue are."""

@@ -1,0 +1,1 @@
+"""Benchmark the recount queue on injected record errors."""

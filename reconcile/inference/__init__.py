@@ -1,0 +1,1 @@
+"""The ONNX count model on a device."""

@@ -1,0 +1,1 @@
+"""What a run reads: photo keys, records and unit costs."""

@@ -1,0 +1,1 @@
+"""Intervals, calibration, ranking and classification metrics. Uses numpy only."""

@@ -1,0 +1,1 @@
+"""The layout of `<out>`: parts, lock, retention, summaries and history."""

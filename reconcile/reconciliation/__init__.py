@@ -1,0 +1,1 @@
+"""Join counts and records in DuckDB."""

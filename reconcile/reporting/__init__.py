@@ -1,0 +1,1 @@
+"""Turn result tables into HTML reports and text."""

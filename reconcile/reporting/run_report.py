@@ -1,0 +1,166 @@
+"""The night's tables as one HTML file that opens offline: what a person recounts from, with their coffee."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from reconcile.errors import ReconcileError
+from reconcile.labels import CountLabels
+from reconcile.metrics.calibration import CALIBRATION_BINS, CoveragePoint, ReliabilityBin, expected_calibration_error
+from reconcile.metrics.intervals import wilson
+from reconcile.output.history import night_of
+from reconcile.output.summary import STATUS_WORDS
+from reconcile.reconciliation.results import rows_of
+from reconcile.reporting.charts import accuracy_chart, coverage_chart, history_chart, reliability_chart
+from reconcile.reporting.datatables import data_table_css, data_table_module
+from reconcile.reporting.html import render_page
+from reconcile.reporting.overview import overview
+from reconcile.reporting.recount_queue import MOST_SHOWN, queue_rows
+from reconcile.reporting.svg import in_both_themes
+from reconcile.resources import resource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from markupsafe import Markup
+
+    from reconcile.output.history import Night
+    from reconcile.output.summary import Summary
+    from reconcile.reconciliation.results import Results
+    from reconcile.storage.base import Bucket
+
+
+SAY_WHERE_PHOTOS_ARE = "say where they are now (--bucket), or --no-photos"
+_MOST_ITEMS = 4
+_MOST_PRODUCTS = 20
+_MOST_PARTS = 20
+_MOST_REASONS = 10
+
+
+def render_report(
+    results: Results, bucket: Bucket | None, summary: Summary, earlier: Sequence[Night], *, need_photos: bool = False
+) -> str:
+    """The report of one run.
+
+    Args:
+        results: its reconciled rows.
+        bucket: for the photos of the recount queue; None leaves them out.
+        summary: the run's numbers.
+        earlier: runs before it over the same bucket, the oldest first.
+        need_photos: rather no report than one in which every photo is missing.
+
+    Returns:
+        HTML whose size does not grow with the number of bins: it shows the first `summary.capacity` bins of the recount
+        queue, 500 at most.
+
+    Raises:
+        ReconcileError: photos are needed, and not one of them is to be had.
+    """
+    labels = CountLabels(tuple(summary.labels))
+    found = rows_of(results.table("recount_queue", most=min(summary.capacity, MOST_SHOWN), most_items=_MOST_ITEMS))
+    queue = queue_rows(found, labels, bucket)
+    if need_photos and queue and not any(row["photo"] for row in queue):
+        where = f"{summary.bucket if bucket is None else bucket.location}; {SAY_WHERE_PHOTOS_ARE}"
+        raise ReconcileError(f"none of the {len(queue):,} photos to show can be had from {where}")
+    return render_page(
+        "report.html.j2",
+        more_css=data_table_css(),
+        script=data_table_module() + resource("reports", "report.js").read_text(encoding="utf-8"),
+        summary=summary,
+        tiles=overview(summary, earlier[-1] if earlier else None),
+        status_words=STATUS_WORDS,
+        queue=queue,
+        import_command=_import_command(summary),
+        most_shown=MOST_SHOWN,
+        counts=_how_good(results, labels),
+        nights=_over_time([*earlier, night_of(summary.as_dict())]),
+        products=rows_of(results.table("items_by_asin", most=_MOST_PRODUCTS)),
+        parts=_by_part(results, summary),
+        problems=rows_of(results.table("problems", most=_MOST_REASONS)),
+    )
+
+
+def _import_command(summary: Summary) -> str:
+    """What to type once the marks have been exported."""
+    words = ["reconcile", "verdicts", "import", f"verdicts-{summary.run_id}.csv"]
+    for name in ("out", "endpoint_url", "region", "profile"):
+        if summary.parameters.get(name):
+            words += [f"--{name.replace('_', '-')}", str(summary.parameters[name])]
+    return shlex.join(words)
+
+
+def _how_good(results: Results, labels: CountLabels) -> dict[str, Any] | None:
+    """The counts held against the records: tables, and charts by name and theme. None where nothing was compared."""
+    accuracy = results.table("accuracy_by_count")
+    if not len(accuracy):
+        return None
+    reliability, coverage = _reliability(results), _coverage(results)
+    return {
+        "accuracy": rows_of(accuracy),
+        "confusion": _confusion(results.table("confusion"), labels),
+        "calibration_error": expected_calibration_error(reliability),
+        "coverage": [point for point in coverage if point.share in (0.1, 0.2, 0.5, 1.0)],
+        "charts": {
+            "accuracy": in_both_themes(accuracy_chart(accuracy)),
+            "reliability": in_both_themes(reliability_chart(reliability)),
+            "coverage": in_both_themes(coverage_chart(coverage)),
+        },
+    }
+
+
+def _confusion(cells: pd.DataFrame, labels: CountLabels) -> list[dict[str, Any]]:
+    """One row a count on record: how its bins were counted."""
+    bins = {(expected, counted): number for expected, counted, number in cells.astype(int).values.tolist()}
+    names = dict(zip(labels.values, labels.names, strict=True))
+    rows = []
+    for expected in sorted({expected for expected, _ in bins}):
+        counts = [bins.get((expected, value), 0) for value in labels.values]
+        row = [
+            {"bins": count, "share": count / max(sum(counts), 1), "agrees": value == expected}
+            for value, count in zip(labels.values, counts, strict=True)
+        ]
+        rows.append({"label": names.get(expected, "more"), "cells": row, "total": sum(counts)})
+    return rows
+
+
+def _reliability(results: Results) -> list[ReliabilityBin]:
+    return [
+        ReliabilityBin(
+            low=row["place"] / CALIBRATION_BINS,
+            high=(row["place"] + 1) / CALIBRATION_BINS,
+            photos=row["photos"],
+            probability=row["probability"],
+            accuracy=wilson(row["agreeing"], row["photos"]),
+        )
+        for row in rows_of(results.table("reliability"))
+    ]
+
+
+def _coverage(results: Results) -> list[CoveragePoint]:
+    points = []
+    for row in rows_of(results.table("coverage")):
+        accuracy = wilson(row["agreeing"], row["photos"])
+        assert accuracy is not None
+        points.append(CoveragePoint(row["percent"] / 100, row["photos"], row["least_probability"], accuracy))
+    return points
+
+
+def _over_time(nights: list[Night]) -> dict[str, Any]:
+    """All runs, and a chart of them where there are two or more."""
+    charts: dict[str, Markup] = in_both_themes(history_chart(nights)) if len(nights) > 1 else {}
+    return {"rows": list(reversed(nights)), "charts": charts}
+
+
+def _by_part(results: Results, summary: Summary) -> dict[str, list[dict[str, Any]]]:
+    """By the name of each part that `--where` names: its values and their bins."""
+    pattern = summary.parameters.get("where")
+    if not pattern:
+        return {}
+    known = {"pattern": pattern, "capacity": summary.capacity, "most": _MOST_PARTS}
+    return {
+        name: rows_of(results.table("discrepancies_by_part", part=group, **known))
+        for name, group in re.compile(pattern).groupindex.items()
+    }

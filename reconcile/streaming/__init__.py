@@ -1,0 +1,1 @@
+"""Fetch, decode, count and write Parquet parts: one module per stage."""

@@ -1,0 +1,1 @@
+"""What people found in recounts: import, queries and outcomes."""
