@@ -19,10 +19,11 @@ demo: install ## count 200 bins and write a report (drawn bins, where Amazon's b
 test: dev ## run the tests
 	$(BIN)/python -m pytest
 
-lint: dev ## check style and types
+lint: dev ## check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: dev ## measure what the README quotes
 	$(BIN)/python -m benchmarks
