@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import keys, ray_overhead, records, small_things, throughput
+from benchmarks import keys, ray_overhead, records, startup_and_memory, throughput
 from benchmarks.machine import copy_bucket, description, draw_bucket, serve
 from reconcile.concurrency.process import take_turns_as_a_batch_job
 
@@ -65,9 +65,9 @@ def main(wanted: list[str]) -> None:
                 "records": lambda: records.measure(folder),
                 "large": lambda: records.measure_large(folder),
                 "keys": lambda: keys.measure(server, folder),
-                "start": small_things.measure_start,
-                "quiet": lambda: small_things.measure_quiet_night(sample, folder),
-                "memory": lambda: small_things.measure_memory(sample, folder),
+                "start": startup_and_memory.measure_start,
+                "quiet": lambda: startup_and_memory.measure_quiet_night(sample, folder),
+                "memory": lambda: startup_and_memory.measure_memory(sample, folder),
             }
             for name in wanted or [name for name in TITLES if name not in ONLY_IF_ASKED]:
                 lines = parts[name]()

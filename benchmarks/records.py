@@ -1,7 +1,7 @@
 """python -m benchmarks.records [ROWS …]: a night's join and report over many records, beside the same in pandas.
 
-Each measurement is a process of its own: `records_night` (reconcile's own code) and `records_peer` (pandas), in turns
-over the same files.
+Each measurement runs in a process of its own: `records_night` (the code of reconcile) and `pandas_baseline`. The two
+take turns over the same files.
 """
 
 from __future__ import annotations
@@ -120,9 +120,9 @@ def _beside_pandas(night: Path, rows: int, rounds: int) -> list[str]:
     for form, name in FORMS.items():
         ours, theirs = [], []
         for _ in range(rounds):
-            theirs.append(_once("records_peer", night, form))
+            theirs.append(_once("pandas_baseline", night, form))
             ours.append(_once("records_night", night, form))
-        for who, found in (("`reconcile run`", ours), ("pandas (`benchmarks/records_peer.py`)", theirs)):
+        for who, found in (("`reconcile run`", ours), ("pandas (`benchmarks/pandas_baseline.py`)", theirs)):
             seconds, processor, peak = (
                 statistics.median(getattr(one, what) for one in found) for what in ("seconds", "processor", "peak")
             )

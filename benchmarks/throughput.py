@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks import stages
 from benchmarks.machine import row, run_reconcile
-from benchmarks.zero_model import write_zero_model
+from benchmarks.null_model import write_null_model
 from reconcile.concurrency.cpu import available_cores
 from reconcile.inference.counter import load_counter
 from reconcile.storage.base import S3Access
@@ -68,7 +68,7 @@ def measure(server: Server, bucket: str, for_script: str, folder: Path) -> list[
         "| --- | --- | --- |",
         row("`reconcile run`, images a second, everything from S3 to reconciled.parquet", whole, ".0f"),
         row(
-            "boto3 + Pillow + torchvision + DataLoader, fp32 eager (`benchmarks/peer.py`), counts alone",
+            "boto3 + Pillow + torchvision + DataLoader, fp32 eager (`benchmarks/torch_baseline.py`), counts alone",
             theirs,
             ".0f",
         ),
@@ -85,8 +85,8 @@ def measure(server: Server, bucket: str, for_script: str, folder: Path) -> list[
 
 def measure_feed(server: Server, bucket: str, folder: Path, size: int) -> list[str]:
     """The same with a model that does nothing: how fast the host could feed a GPU."""
-    model, records = folder / "zeros.onnx", folder / "records.csv"
-    write_zero_model(model, size)
+    model, records = folder / "null.onnx", folder / "records.csv"
+    write_null_model(model, size)
     counter, keys = load_counter(model, "cpu", print), _keys(server, bucket, folder)
     photos = [line.partition(".")[0] for line in keys.read_text().splitlines() if line.startswith("bin-images/")]
     # A table, so that no records are read meanwhile.
@@ -169,6 +169,6 @@ def _night(server: Server, bucket: str, out: Path, keys: Path, *more: object) ->
 
 def _peer(server: Server, bucket: str, size: int) -> tuple[float, int]:
     """Images a second of the script, from the first it asks for to its last count; and how many these were."""
-    command = [sys.executable, "-m", "benchmarks.peer", server.endpoint, bucket, str(size)]
+    command = [sys.executable, "-m", "benchmarks.torch_baseline", server.endpoint, bucket, str(size)]
     images, seconds = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return int(images) / float(seconds), int(images)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LABELS = ("0", "1", "2", "3", "4", "5", "6+")
 
 
-def write_zero_model(path: Path, size: int) -> None:
+def write_null_model(path: Path, size: int) -> None:
     """Write it as an ONNX file that `reconcile run --model` takes.
 
     Args:

@@ -1,4 +1,4 @@
-"""python -m benchmarks.records_peer FOLDER json|table: the script that people write instead, in pandas.
+"""python -m benchmarks.pandas_baseline FOLDER json|table: the script that people write instead, in pandas.
 
 It reads the listing, the counts and the records of `records_data.make_night`, joins them, corrects for the night's mix
 of counts, computes p_wrong, ranks, and writes reconciled.parquet, recount.csv, summary.json and report.html (the first

@@ -1,6 +1,6 @@
 """The script that people write instead: boto3, Pillow, torchvision's transforms, a DataLoader, eager fp32.
 
-    python -m benchmarks.peer ENDPOINT BUCKET SIZE
+    python -m benchmarks.torch_baseline ENDPOINT BUCKET SIZE
 
 It uses both cores as its authors would: two loader workers that fetch and decode, torch's own threads for the network.
 It counts every image under bin-images/ and prints how many, and the seconds from the first image asked for to the last
