@@ -92,7 +92,7 @@ def demo(
     from reconcile.pipeline.demo import demo_settings
 
     values, notice = demo_settings(out)
-    _run(load_settings(values, alone=True), notice)
+    _run(load_settings(values, alone=True), notice, open_report=True)
 
 
 def report(
@@ -234,13 +234,16 @@ def _settings(flags: dict[str, Any], *, need_bucket: bool = True) -> Settings:
     return settings
 
 
-def _run(settings: Settings, notice: str | None = None, warnings: Iterable[str] = ()) -> NoReturn:
+def _run(
+    settings: Settings, notice: str | None = None, warnings: Iterable[str] = (), *, open_report: bool = False
+) -> NoReturn:
     """One run; whatever ends it is told in the form of log that was asked for.
 
     Args:
         settings: of the run.
         notice: told first, in the log and in the report.
         warnings: told in the log.
+        open_report: print the report's `file://` address as the last line. `<out>` must be a local folder.
     """
     from reconcile.concurrency.process import take_turns_as_a_batch_job
     from reconcile.output.run_ids import new_run_id
@@ -263,6 +266,8 @@ def _run(settings: Settings, notice: str | None = None, warnings: Iterable[str] 
     lines = dict(summary.lines())
     width = max(map(len, lines))
     text = "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
+    if open_report:
+        text += f"\nOpen {Path(summary.report).as_uri()}"
     try:
         print(json.dumps(summary.as_dict()) if settings.log_format == "json" else text, flush=True)
     except OSError as error:

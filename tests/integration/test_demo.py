@@ -22,10 +22,11 @@ def test_demo_counts_drawings_where_the_public_bucket_does_not_answer(tmp_path, 
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     # What is set for real nights is no concern of the demo.
     (tmp_path / "reconcile.toml").write_text('images_prefix = "cam1/"\nlimit = 3\n')
-    done = reconcile_from_scratch("demo", "--out", "first")
+    done = reconcile_from_scratch("demo", "--out", "first night")
     assert done.returncode == 0, done.stderr
     assert "does not answer. These are 200 drawings, no photos" in done.stderr
-    [folder] = (tmp_path / "first/out/runs").iterdir()
+    [folder] = (tmp_path / "first night/out/runs").iterdir()
+    assert done.stdout.splitlines()[-1] == f"Open {(folder / 'report.html').as_uri()}"
     assert "These are 200 drawings, no photos" in (folder / "report.html").read_text()
     totals = json.loads((folder / "summary.json").read_text())["totals"]
     assert sum(totals.values()) == 200
