@@ -1,4 +1,4 @@
-"""The tables of docs/SCALING.md: what one warehouse, a hundred, and 175 million bins a night need.
+"""The tables of docs/explanation/scaling.md: what one warehouse, a hundred, and 175 million bins a night need.
 
     python -m benchmarks.scaling
 
@@ -20,7 +20,7 @@ from reconcile.streaming.write_parts import PART_ROWS, PART_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "SCALING.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "scaling.md"
 NIGHT_SECONDS = 6 * 3600
 SCALES = {"1 warehouse": 388_861, "100 warehouses": 38_886_100, "175 million bins": 175_000_000}
 FLOPS_OF_RESNET50 = 4.089 / 3.664 * (224 / 160) ** 2  # torchvision's GFLOPS of ResNet50 and 34, at 224 px; ours has 160

@@ -1,14 +1,14 @@
-"""The figures that the tables of docs/SCALING.md stand on, each with its source."""
+"""The figures that the tables of docs/explanation/scaling.md stand on, each with its source."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-RESULTS = "measured: [RESULTS.md](../benchmarks/RESULTS.md)"
+RESULTS = "measured: [RESULTS.md](../../benchmarks/RESULTS.md)"
 LARGE = f"{RESULTS}, Twenty million bins, beside other work"
 KEYS = f"{RESULTS}, Keys from an inventory, beside other work"
 SERVE = "from processor time: 23.0 ms an image (22.7 to 23.3), 22.5 in `run`; 400 of `night`, beside other work"
-ELSEWHERE = "measured: [OTHER_MACHINES.md](../benchmarks/OTHER_MACHINES.md)"
+ELSEWHERE = "measured: [OTHER_MACHINES.md](../../benchmarks/OTHER_MACHINES.md)"
 S3_PRICES = "[S3 pricing](https://aws.amazon.com/s3/pricing/) ¹"
 EC2_PRICES = "[EC2 pricing](https://aws.amazon.com/ec2/pricing/on-demand/) ¹"
 SAGEMAKER_PRICES = "[SageMaker pricing](https://aws.amazon.com/sagemaker/pricing/) ¹"

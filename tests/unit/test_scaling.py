@@ -1,4 +1,4 @@
-"""The tables in docs/SCALING.md are those that benchmarks/scaling.py makes."""
+"""The tables in docs/explanation/scaling.md are those that benchmarks/scaling.py makes."""
 
 import pytest
 
