@@ -105,7 +105,7 @@ InstanceType = Annotated[str | None, option("SageMaker: such as ml.c5.2xlarge, o
 InstanceCount = Annotated[int | None, option("SageMaker: how many instances (default: 1).", ELSEWHERE)]
 SagemakerOptions = Annotated[
     Path | None,
-    option("SageMaker: JSON that is merged into its requests: tags, keys, VPC (docs/SAGEMAKER.md).", ELSEWHERE),
+    option("SageMaker: JSON that is merged into its requests: tags, keys, VPC (docs/how-to/sagemaker.md).", ELSEWHERE),
 ]
 LogFormat = Annotated[str | None, option("text or json, on standard error (default: text).", WHEN)]
 

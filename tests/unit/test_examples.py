@@ -27,7 +27,7 @@ def ray_documents():
     kuberay, ec2 = (
         yaml.safe_load((folder / name).read_text(encoding="utf-8")) for name in ("kuberay.yaml", "ec2.yaml")
     )
-    return kuberay, ec2, (ROOT / "docs" / "RAY.md").read_text(encoding="utf-8")
+    return kuberay, ec2, (ROOT / "docs" / "how-to" / "ray.md").read_text(encoding="utf-8")
 
 
 def service():

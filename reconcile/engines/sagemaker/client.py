@@ -199,7 +199,7 @@ def _explain(error: botocore.exceptions.ClientError) -> str:
     code, text = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     missing = _NOT_AUTHORIZED.search(text)
     if missing:
-        return f"the permission {missing[1]} is missing (docs/SAGEMAKER.md has them all): {text}"
+        return f"the permission {missing[1]} is missing (docs/how-to/sagemaker.md has them all): {text}"
     if text.lstrip().startswith("<"):  # SageMaker speaks JSON
         return (
             "what answered is no SageMaker, but an S3 server perhaps: AWS_ENDPOINT_URL is for all services; "

@@ -71,7 +71,7 @@ def machines(settings: Settings) -> Machines:
         if not value
     ]
     if missing or not (settings.image_uri and settings.role and settings.instance_type):
-        raise UsageError(f"SageMaker needs {', '.join(missing)} (docs/SAGEMAKER.md)")
+        raise UsageError(f"SageMaker needs {', '.join(missing)} (docs/how-to/sagemaker.md)")
     if not settings.role.startswith("arn:"):
         raise UsageError(f"--role is the ARN of the role that SageMaker takes on: arn:aws:iam::…:role/{settings.role}")
     return Machines(

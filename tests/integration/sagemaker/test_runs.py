@@ -109,7 +109,7 @@ def test_doctor_asks_sagemaker_and_names_what_is_missing(service, s3, grey_model
         f"{Night(s3, grey_model).engine.model.model_id}",
     )
     assert sagemaker_finding(settings.model_copy(update={"role": None}))[1] == (
-        "SageMaker needs --role (docs/SAGEMAKER.md)"
+        "SageMaker needs --role (docs/how-to/sagemaker.md)"
     )
     assert service.jobs == []
 
