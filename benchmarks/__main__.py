@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import keys, ray_overhead, records, startup_and_memory, throughput
 from benchmarks.machine import copy_bucket, description, draw_bucket, serve
-from reconcile.concurrency.process import take_turns_as_a_batch_job
+from reconcile.concurrency.process import tune_for_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ def main(wanted: list[str]) -> None:
         for bucket, copies in COPIES.items():
             copy_bucket(sample, folder / "s3" / bucket, copies)
         with serve(folder / "s3") as server:
-            take_turns_as_a_batch_job()  # as `reconcile run` does: stages, and what it is held against, do so too
+            tune_for_batch()  # as `reconcile run` does: stages, and what it is held against, do so too
             parts: dict[str, Callable[[], list[str]]] = {
                 "throughput": lambda: throughput.measure(server, "night", "larger", folder),
                 "feed": lambda: throughput.measure_feed(server, "night", folder, INPUT_SIZE),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reconcile.inference.counter import Counter, load_counter
+from reconcile.inference.counter import CountPredictor, load_predictor
 
 ROUNDS = 5
 IMAGES = 1024
@@ -22,7 +22,7 @@ BATCH = 32
 
 def main(paths: list[Path]) -> None:
     """Print a row a model: images/s, and how many times the first model's."""
-    counters = [load_counter(path, "cpu", print) for path in paths]
+    counters = [load_predictor(path, "cpu", print) for path in paths]
     speeds: list[list[float]] = [[] for _ in counters]
     for _ in range(ROUNDS):
         for counter, measured in zip(counters, speeds, strict=True):
@@ -34,7 +34,7 @@ def main(paths: list[Path]) -> None:
         print(f"| {counter.path.name} | {size} px | {statistics.median(measured):.0f} | {ratio:.2f} |")
 
 
-def images_per_second(counter: Counter) -> float:
+def images_per_second(counter: CountPredictor) -> float:
     """Inference alone: every session counts batches of noise."""
     size = counter.card.input_size
     batch = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), dtype=np.uint8)

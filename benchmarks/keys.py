@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 
 from benchmarks.machine import run_measured
 from benchmarks.records_data import IMAGES
-from reconcile.inputs.key_list import Keys
+from reconcile.inputs.key_list import KeyList
 from reconcile.labels import CountLabels
 from reconcile.output.schemas import COUNTS_SCHEMA
-from reconcile.reconciliation.reconciler import Night
+from reconcile.reconciliation.reconciler import Reconciler
 from reconcile.storage.base import S3Access
 from reconcile.storage.open import open_bucket
 
@@ -110,16 +110,16 @@ def main(place: Path, endpoint: str) -> None:
             known = known.append_column(field, pa.nulls(len(known), field.type))
         pq.write_table(known, work / "counts.parquet")
         del known
-        night = Night(work, CountLabels(("0", "1+")), [str(work / "counts.parquet")], [])
+        night = Reconciler(work, CountLabels(("0", "1+")), [str(work / "counts.parquet")], [])
         bucket = open_bucket(_BUCKET, S3Access(endpoint_url=None if endpoint == "-" else endpoint))
         if endpoint != "-":
-            next(bucket.pages(IMAGES))  # the connection's making is no part of it
+            next(bucket.list_pages(IMAGES))  # the connection's making is no part of it
         started, before = time.perf_counter(), time.process_time()
         if endpoint == "-":
-            pages = Keys(str(place), S3Access(), bucket, work).pages(IMAGES)
+            pages = KeyList(str(place), S3Access(), bucket, work).list_pages(IMAGES)
             list(night.new_images(pages, None))
         else:
-            sum(map(len, night.new_images(bucket.pages(IMAGES), None)))
+            sum(map(len, night.new_images(bucket.list_pages(IMAGES), None)))
         print(time.perf_counter() - started, time.process_time() - before)
         night.close()
 

@@ -52,7 +52,7 @@ def read(folder: Path, form: str) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def listing(folder: Path, prefix: str) -> pd.DataFrame:
     """One row an object."""
-    objects = [stored for page in Listing(folder).pages(prefix) for stored in page]
+    objects = [stored for page in Listing(folder).list_pages(prefix) for stored in page]
     return pd.DataFrame(objects, columns=["key", "size", "etag", "modified"])
 
 

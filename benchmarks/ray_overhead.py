@@ -12,7 +12,7 @@ from benchmarks.machine import processor_seconds, row
 from reconcile.config import load_settings
 from reconcile.engines.local import LocalEngine
 from reconcile.engines.ray.engine import RayEngine
-from reconcile.inference.counter import load_counter
+from reconcile.inference.counter import load_predictor
 from reconcile.inputs.backlog import Backlog
 from reconcile.output.store import Output
 from reconcile.storage.base import S3Access
@@ -45,7 +45,7 @@ def measure(server: Server, bucket: str, folder: Path) -> list[str]:
     settings = load_settings({"bucket": bucket, "engine": "ray", "device": "cpu"}, alone=True)
     alone, with_ray, starts = [], [], []
     for number in range(ROUNDS):
-        local = LocalEngine(load_counter(None, "cpu", print))
+        local = LocalEngine(load_predictor(None, "cpu", print))
         alone.append(_night(local, server, bucket, folder / f"alone-{number}"))
         asked = time.monotonic()
         with_ray.append(_night(RayEngine(settings, print), server, bucket, folder / f"ray-{number}"))
@@ -71,7 +71,7 @@ def measure(server: Server, bucket: str, folder: Path) -> list[str]:
 def _night(engine: Engine, server: Server, bucket: str, out: Path) -> _Night:
     access = S3Access(endpoint_url=server.endpoint)
     source, output = open_bucket(f"s3://{bucket}", access), Output(open_bucket(str(out), access, create=True))
-    pages = list(source.pages("bin-images/"))
+    pages = list(source.list_pages("bin-images/"))
     photos, counted = sum(map(len, pages)), 0
     past: list[tuple[int, float, float]] = []
     first = 0.0

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.machine import Measured, run_measured
 from benchmarks.records_data import REAL_ROWS, make_night
-from reconcile.inference.counter import load_counter
+from reconcile.inference.counter import load_predictor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def measure(folder: Path, sizes: tuple[int, ...] = (REAL_ROWS, *MORE_ROWS), roun
         sizes: numbers of bins; of the first, pandas is measured too.
         rounds: of the first size, in turns; of the others there is one.
     """
-    counter = load_counter(None, "cpu", print)
+    counter = load_predictor(None, "cpu", print)
     lines = []
     for place, rows in enumerate(sizes):
         night = folder / f"night-{rows}"
@@ -59,7 +59,7 @@ def measure(folder: Path, sizes: tuple[int, ...] = (REAL_ROWS, *MORE_ROWS), roun
 
 def measure_large(folder: Path, sizes: tuple[int, ...] = LARGE_ROWS) -> list[str]:
     """The same for more bins than are joined at once, and how much disk they take; records from a table, once each."""
-    counter = load_counter(None, "cpu", print)
+    counter = load_predictor(None, "cpu", print)
     lines = [
         "| bins | seconds | processor seconds a million bins | peak memory | most in TMPDIR, bytes a bin "
         "| counts, bytes a photo | reconciled.parquet, bytes a bin |",

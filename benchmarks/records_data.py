@@ -26,7 +26,7 @@ from reconcile.streaming.write_parts import PART_ROWS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconcile.inference.counter import Counter
+    from reconcile.inference.counter import CountPredictor
 
 REAL_ROWS = 388_861
 IMAGES, RECORDS = "bin-images/", "metadata/"
@@ -38,7 +38,7 @@ _ROWS_AT_ONCE = 25 * PART_ROWS
 _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def make_night(folder: Path, rows: int, counter: Counter) -> None:
+def make_night(folder: Path, rows: int, counter: CountPredictor) -> None:
     """Write a night into `folder`.
 
     There are listing.parquet (of photos and JSON records), out/counts/<model id>/*.parquet, out/records/*.parquet (with
@@ -103,7 +103,7 @@ def _bins(rows: int) -> tuple[pa.Array, np.ndarray]:
     return pa.array(ids).take(pa.array(order)), quantities[order]
 
 
-def _counts(keys: pa.Array, quantities: np.ndarray, counter: Counter, random: np.random.Generator) -> pa.Table:
+def _counts(keys: pa.Array, quantities: np.ndarray, counter: CountPredictor, random: np.random.Generator) -> pa.Table:
     """What a model says of bins that hold what is on record, but for one in thirty; it is right of four in ten."""
     labels = counter.card.labels
     values = np.array(labels.values)
@@ -179,7 +179,7 @@ class Listing:
         self.location = "s3://benchmark"
         self._path = folder / "listing.parquet"
 
-    def pages(self, prefix: str = "") -> Iterator[list[StoredObject]]:
+    def list_pages(self, prefix: str = "") -> Iterator[list[StoredObject]]:
         """Pages of a thousand, as S3 gives them."""
         with pq.ParquetFile(self._path) as file:
             days = [_NOON, _NOON + timedelta(days=1)]

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from reconcile.concurrency.process import share_one_heap, take_turns_as_a_batch_job
+from reconcile.concurrency.process import tune_for_batch, use_system_allocator
 
 
 def main(folder: Path, form: str) -> None:
@@ -20,20 +20,20 @@ def main(folder: Path, form: str) -> None:
         folder: the night.
         form: of the records: what was read from JSON, or a table as `--records` takes it.
     """
-    share_one_heap()  # before Arrow is loaded, as the command does
+    use_system_allocator()  # before Arrow is loaded, as the command does
     from benchmarks.records_data import Listing
     from reconcile.config import load_settings
-    from reconcile.logs import Messages
-    from reconcile.pipeline.context import open_places
+    from reconcile.logs import RunLog
+    from reconcile.pipeline.context import open_run
     from reconcile.pipeline.run import run_over
 
     flags = {"bucket": f"{folder}/", "out": str(folder / "out"), "device": "cpu", "max_unreadable": "100%"}
     if form == "table":
         flags["records"] = str(folder / "records.csv")
-    take_turns_as_a_batch_job()
+    tune_for_batch()
     settings = load_settings(flags, alone=True)
-    messages = Messages("text")
-    places = open_places(settings, messages)._replace(bucket=Listing(folder))
+    messages = RunLog("text")
+    places = open_run(settings, messages)._replace(bucket=Listing(folder))
     started = time.perf_counter()
     run_over(places, settings, form, messages)
     print(time.perf_counter() - started)

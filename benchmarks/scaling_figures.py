@@ -1,13 +1,13 @@
-"""The figures that the tables of docs/explanation/scaling.md stand on, each with its source."""
+"""Figures that the tables of docs/explanation/scaling.md are computed from, each with its source."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 RESULTS = "measured: [RESULTS.md](../../benchmarks/RESULTS.md)"
-LARGE = f"{RESULTS}, Twenty million bins, beside other work"
-KEYS = f"{RESULTS}, Keys from an inventory, beside other work"
-SERVE = "from processor time: 23.0 ms an image (22.7 to 23.3), 22.5 in `run`; 400 of `night`, beside other work"
+LARGE = f"{RESULTS}, Twenty million bins, on a busy machine"
+KEYS = f"{RESULTS}, Keys from an inventory, on a busy machine"
+SERVE = "from CPU time: 23.0 ms per image (22.7 to 23.3), 22.5 in `run`; 400 photos of the test set `night`, on a busy machine"
 ELSEWHERE = "measured: [OTHER_MACHINES.md](../../benchmarks/OTHER_MACHINES.md)"
 S3_PRICES = "[S3 pricing](https://aws.amazon.com/s3/pricing/) ¹"
 EC2_PRICES = "[EC2 pricing](https://aws.amazon.com/ec2/pricing/on-demand/) ¹"
@@ -19,7 +19,7 @@ MLPERF = "[MLPerf inference {0}](https://github.com/mlcommons/inference_results_
 
 
 class Figure(NamedTuple):
-    """A number, what it is, and where it comes from."""
+    """A number, what it means, and its source."""
 
     value: float
     what: str
@@ -27,40 +27,44 @@ class Figure(NamedTuple):
 
 
 FIGURES = {
-    "photo": Figure(68_616, "bytes a photo", "mean of the 338 photos of ABID that we have in their own bytes"),
-    "record": Figure(2_010, "bytes a JSON record", "mean of 1,401 records of ABID"),
-    "count": Figure(48, "bytes a row of a counts part", "drawn counts of `benchmarks/records_data.py`, 8,192 a part"),
-    "plain": Figure(40.5, "images/s a core, int8 without VNNI", f"{ELSEWHERE}: 81 on two cores"),
-    "vnni": Figure(98.5, "images/s a core, int8 with VNNI", f"{ELSEWHERE}: 197 on two cores, earlier version"),
-    "feed": Figure(693, "images/s that a core can feed to a GPU", f"{ELSEWHERE}, EPYC with AVX2; 1,241 in RESULTS.md"),
+    "photo": Figure(68_616, "bytes per photo", "mean of the 338 ABID photos of which we have the original bytes"),
+    "record": Figure(2_010, "bytes per JSON record", "mean of 1,401 ABID records"),
+    "count": Figure(48, "bytes per row of counts", "synthetic counts of `benchmarks/records_data.py`, 8,192 per part"),
+    "plain": Figure(40.5, "images/s per core, int8 without VNNI", f"{ELSEWHERE}: 81 on two cores"),
+    "vnni": Figure(98.5, "images/s per core, int8 with VNNI", f"{ELSEWHERE}: 197 on two cores, earlier version"),
+    "feed": Figure(
+        693, "images/s that one core can feed to a GPU", f"{ELSEWHERE}, EPYC with AVX2; 1,241 in RESULTS.md"
+    ),
     "t4": Figure(1_198, "ResNet50 at 224 px on a T4, images/s", f"[NVIDIA]({NVIDIA}), PyTorch, mixed precision"),
-    "t4 most": Figure(6_112, "the same, the most", MLPERF.format("v0.7") + ", 48,897.8 on eight"),
-    "l4 most": Figure(12_882, "the same on an L4, the most", MLPERF.format("v3.1")),
-    "record cpu": Figure(0.42, "CPU ms a JSON record", f"{ELSEWHERE}, EPYC with AVX2 (with the server's share)"),
-    "join": Figure(19.9, "seconds a million bins, to report", f"{ELSEWHERE}, EPYC with AVX2: 79.6 for four million"),
-    "join one": Figure(9.3, "seconds, 388,861 bins, to report", f"{ELSEWHERE}, EPYC with AVX2, Records at scale"),
-    "memory one": Figure(825, "MB at the most, 388,861 bins", f"{ELSEWHERE}, EPYC with AVX2, Records at scale"),
-    "join 20": Figure(44.1, "seconds a million bins, at 20 million", LARGE),
-    "memory 20": Figure(2_592, "MB at the most, at 20 million bins", LARGE),
-    "disk": Figure(675, "MB of temporary disk a million bins", LARGE),
-    "keys": Figure(9.9, "seconds a million keys of an S3 Inventory, the most", KEYS),
+    "t4 most": Figure(6_112, "the same, highest result", MLPERF.format("v0.7") + ", 48,897.8 on eight"),
+    "l4 most": Figure(12_882, "the same on an L4, highest result", MLPERF.format("v3.1")),
+    "record cpu": Figure(0.42, "CPU ms per JSON record", f"{ELSEWHERE}, EPYC with AVX2 (includes the S3 server)"),
+    "join": Figure(19.9, "seconds per million bins, to the report", f"{ELSEWHERE}, EPYC with AVX2: 79.6 for 4 million"),
+    "join one": Figure(
+        9.3, "seconds for 388,861 bins, to the report", f"{ELSEWHERE}, EPYC with AVX2, Records at scale"
+    ),
+    "memory one": Figure(825, "MB, the most, for 388,861 bins", f"{ELSEWHERE}, EPYC with AVX2, Records at scale"),
+    "join 20": Figure(44.1, "seconds per million bins, at 20 million", LARGE),
+    "memory 20": Figure(2_592, "MB, the most, at 20 million bins", LARGE),
+    "disk": Figure(675, "MB of temporary disk per million bins", LARGE),
+    "keys": Figure(9.9, "seconds per million keys of an S3 Inventory, the most", KEYS),
     "keys cpu": Figure(4.6, "CPU seconds of that, the most", KEYS),
-    "serve": Figure(79, "images/s of `reconcile serve` by keys, where `run` has 81", SERVE),
+    "serve": Figure(79, "images/s of `reconcile serve` by keys, if `run` has 81", SERVE),
     "ray": Figure(76, "images/s with `--engine ray`", f"{ELSEWHERE}: 81 / 1.07"),
-    "get": Figure(0.4, "$ a million GET", S3_PRICES),
-    "list": Figure(5.0, "$ a million LIST or PUT", S3_PRICES),
-    "inventory": Figure(0.0025, "$ a million objects in an S3 Inventory", S3_PRICES),
-    "page": Figure(1000, "keys a LIST", S3_API),
-    "gets": Figure(5500, "GET/s a partitioned prefix, at least", S3_GUIDE),
-    "fast": Figure(0.02, "seconds a small request, the least", "what `cores.py` was written for; not measured"),
-    "slow": Figure(0.2, "seconds a small request, the most", f"{S3_GUIDE}: roughly 100–200 ms"),
-    "c7i.4xlarge": Figure(0.714, "$ an hour, c7i.4xlarge (16 vCPU, VNNI)", EC2_PRICES),
-    "g4dn.xlarge": Figure(0.526, "$ an hour, g4dn.xlarge (4 vCPU, one T4)", EC2_PRICES),
-    "ml.c7i.4xlarge": Figure(0.857, "$ an hour, ml.c7i.4xlarge", SAGEMAKER_PRICES),
-    "ml.g4dn.xlarge": Figure(0.736, "$ an hour, ml.g4dn.xlarge", SAGEMAKER_PRICES),
-}  # fmt: skip
+    "get": Figure(0.4, "$ per million GET requests", S3_PRICES),
+    "list": Figure(5.0, "$ per million LIST or PUT requests", S3_PRICES),
+    "inventory": Figure(0.0025, "$ per million objects in an S3 Inventory", S3_PRICES),
+    "page": Figure(1000, "keys per LIST request", S3_API),
+    "gets": Figure(5500, "GET/s per partitioned prefix, at least", S3_GUIDE),
+    "fast": Figure(0.02, "seconds per small request, the least", "assumed by `concurrency/cpu.py`; not measured"),
+    "slow": Figure(0.2, "seconds per small request, the most", f"{S3_GUIDE}: roughly 100–200 ms"),
+    "c7i.4xlarge": Figure(0.714, "$ per hour, c7i.4xlarge (16 vCPU, VNNI)", EC2_PRICES),
+    "g4dn.xlarge": Figure(0.526, "$ per hour, g4dn.xlarge (4 vCPU, one T4)", EC2_PRICES),
+    "ml.c7i.4xlarge": Figure(0.857, "$ per hour, ml.c7i.4xlarge", SAGEMAKER_PRICES),
+    "ml.g4dn.xlarge": Figure(0.736, "$ per hour, ml.g4dn.xlarge", SAGEMAKER_PRICES),
+}
 
 
-def known(name: str) -> float:
-    """One of them."""
+def figure(name: str) -> float:
+    """Return the value of one figure."""
     return FIGURES[name].value

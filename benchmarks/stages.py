@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from reconcile.concurrency.cpu import available_cores, fetches_in_flight
 from reconcile.images import load_image
-from reconcile.inputs.records_json import read_abid_record
+from reconcile.inputs.records_json import parse_abid_record
 from reconcile.storage.base import S3Access
 from reconcile.storage.open import open_bucket
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchmarks.machine import Server
-    from reconcile.inference.counter import Counter
+    from reconcile.inference.counter import CountPredictor
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,11 @@ class Costs:
         return cores / work
 
 
-def measure(server: Server, bucket_name: str, counter: Counter) -> Costs:
+def measure(server: Server, bucket_name: str, counter: CountPredictor) -> Costs:
     """Run each stage alone, over all photos of a bucket."""
     bucket = open_bucket(bucket_name, S3Access(endpoint_url=server.endpoint))
-    photos = [stored for page in bucket.pages("bin-images/") for stored in page]
-    records = [stored for page in bucket.pages("metadata/") for stored in page]
+    photos = [stored for page in bucket.list_pages("bin-images/") for stored in page]
+    records = [stored for page in bucket.list_pages("metadata/") for stored in page]
     data: list[bytes] = []
     fetch, serve = _of_fetching(
         server, [lambda stored=stored: data.append(bucket.get(stored.key, stored.etag)) for stored in photos]
@@ -85,7 +85,7 @@ def measure(server: Server, bucket_name: str, counter: Counter) -> Costs:
     def read() -> None:
         for text in texts:
             try:
-                read_abid_record(text)
+                parse_abid_record(text)
             except ValueError:  # some of the drawn ones are broken on purpose
                 continue
 

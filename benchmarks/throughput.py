@@ -13,7 +13,7 @@ from benchmarks import stages
 from benchmarks.machine import row, run_reconcile
 from benchmarks.null_model import write_null_model
 from reconcile.concurrency.cpu import available_cores
-from reconcile.inference.counter import load_counter
+from reconcile.inference.counter import load_predictor
 from reconcile.storage.base import S3Access
 from reconcile.storage.open import open_bucket
 
@@ -45,7 +45,7 @@ def measure(server: Server, bucket: str, for_script: str, folder: Path) -> list[
         for_script: what the script counts: fewer of the same photos, which it is busy with for longer all the same.
         folder: for outputs.
     """
-    counter, keys = load_counter(None, "cpu", print), _keys(server, bucket, folder)
+    counter, keys = load_predictor(None, "cpu", print), _keys(server, bucket, folder)
     size, cores = counter.card.input_size, available_cores()
     ours: list[_Night] = []
     theirs: list[float] = []
@@ -87,7 +87,7 @@ def measure_feed(server: Server, bucket: str, folder: Path, size: int) -> list[s
     """The same with a model that does nothing: how fast the host could feed a GPU."""
     model, records = folder / "null.onnx", folder / "records.csv"
     write_null_model(model, size)
-    counter, keys = load_counter(model, "cpu", print), _keys(server, bucket, folder)
+    counter, keys = load_predictor(model, "cpu", print), _keys(server, bucket, folder)
     photos = [line.partition(".")[0] for line in keys.read_text().splitlines() if line.startswith("bin-images/")]
     # A table, so that no records are read meanwhile.
     records.write_text("bin_id,expected_quantity\n" + "".join(f"{Path(photo).name},1\n" for photo in photos))
@@ -150,7 +150,7 @@ def _keys(server: Server, bucket: str, folder: Path) -> Path:
     listed = open_bucket(f"s3://{bucket}", S3Access(endpoint_url=server.endpoint))
     with path.open("w") as file:
         print("key,etag,size,last_modified", file=file)
-        for page in listed.pages():
+        for page in listed.list_pages():
             for stored in page:
                 print(stored.key, stored.etag, stored.size, stored.modified.isoformat(), sep=",", file=file)
     return path

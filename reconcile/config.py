@@ -28,7 +28,7 @@ from pydantic_settings import (
 from reconcile.errors import DEBUG, UsageError
 from reconcile.logs import LogFormat
 from reconcile.output.run_ids import RUN_ID_FORM
-from reconcile.setting_errors import problem_in_words
+from reconcile.setting_errors import describe_problem
 from reconcile.urls import WEB_ADDRESS, WITH_SECRETS, holds_secrets, is_web_address
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ RECORD_ERROR_RATE = 0.03
 """The share of records taken to be wrong before any photo is looked at, and any recount is known."""
 
 
-def _share(value: Any) -> Any:
+def _fraction(value: Any) -> Any:
     """`5%` is 0.05."""
     try:
         text = str(value).strip()
@@ -54,7 +54,7 @@ def _share(value: Any) -> Any:
     return share
 
 
-Share = Annotated[float, BeforeValidator(_share), Field(description="0 to 1")]
+Fraction = Annotated[float, BeforeValidator(_fraction), Field(description="0 to 1")]
 
 
 class Settings(BaseSettings):
@@ -87,10 +87,10 @@ class Settings(BaseSettings):
     limit: int | None = Field(default=None, ge=1)
     run_id: str | None = None
     log_format: LogFormat = "text"
-    max_unreadable: Share = 0.05
-    max_invalid: Share = 0.05
-    alarm: Share | None = None
-    record_error_rate: Share = Field(default=RECORD_ERROR_RATE, gt=0, lt=1)
+    max_unreadable: Fraction = 0.05
+    max_invalid: Fraction = 0.05
+    alarm: Fraction | None = None
+    record_error_rate: Fraction = Field(default=RECORD_ERROR_RATE, gt=0, lt=1)
     capacity: int = Field(default=100, ge=1, le=1_000_000)
     rank_by: RankBy = "probability"
     costs: str | None = None
@@ -255,7 +255,7 @@ def _explain(problem: ErrorDetails, flags: dict[str, Any]) -> str:
     )
     place = f"--{name.replace('_', '-')}" if name in flags else variable or name
     file = "" if name in flags or variable else f" in {_config_file}"
-    return f"{' '.join([place, *inside])}{file}: {problem_in_words(problem)}"
+    return f"{' '.join([place, *inside])}{file}: {describe_problem(problem)}"
 
 
 def _columns(value: Any) -> Any:
@@ -268,14 +268,14 @@ def _columns(value: Any) -> Any:
     return {ours.strip(): column.strip() for ours, _, column in pairs}
 
 
-def planting_rate(text: str) -> float:
+def parse_rate(text: str) -> float:
     """What `--plant` was given, `8%` or `0.08`, as a share over 0 and under 1.
 
     Raises:
         UsageError: it is none.
     """
     try:
-        rate: float = TypeAdapter(Share).validate_python(text)
+        rate: float = TypeAdapter(Fraction).validate_python(text)
     except ValidationError:
         rate = 0.0
     if not 0 < rate < 1:

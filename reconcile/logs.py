@@ -34,7 +34,7 @@ class Workload(Protocol):
         """Whether `total` is final."""
 
 
-class Messages:
+class RunLog:
     """Tells of one run on a stream, standard error by default; standard output is for results."""
 
     def __init__(self, log_format: LogFormat, run_id: str | None = None, stream: TextIO | None = None) -> None:
@@ -48,7 +48,7 @@ class Messages:
         # While a bar is shown, sys.stderr is another: one that writes above the bar.
         return self._own_stream or sys.stderr
 
-    def say(self, text: str, **fields: Any) -> None:
+    def info(self, text: str, **fields: Any) -> None:
         """One line; `fields` go into a JSON line only."""
         self._line("info", text, fields)
 
@@ -82,7 +82,7 @@ class Messages:
             self._stream.flush()
 
     @contextmanager
-    def naming(self, what: str, stage: str) -> Iterator[Callable[[str, str], None]]:
+    def failures(self, what: str, stage: str) -> Iterator[Callable[[str, str], None]]:
         """Name what could not be had or read; what is yielded is called with a key and the reason.
 
         Args:
@@ -177,7 +177,7 @@ class Advance(Protocol):
 class _Lines:
     """One plain line every 30 seconds, from a thread of its own: also when nothing at all gets done."""
 
-    def __init__(self, messages: Messages, what: str, workload: Workload, fields: dict[str, Any]) -> None:
+    def __init__(self, messages: RunLog, what: str, workload: Workload, fields: dict[str, Any]) -> None:
         self._messages, self._what, self._workload, self._fields = messages, what, workload, fields
         self._done, self._started = 0, time.monotonic()
         self._told = -1
@@ -206,7 +206,7 @@ class _Lines:
         if self._done == self._told:
             left = "; nothing since the last line"
         self._told = self._done
-        self._messages.say(
+        self._messages.info(
             f"{self._what}: {self._done:,} of {total}, {rate:.0f}/s{left}",
             done=self._done,
             total=self._workload.total,

@@ -33,7 +33,7 @@ _WORDS = {
 _NOTHING_GIVEN = {"missing", "extra_forbidden"}
 
 
-def problem_in_words(problem: ErrorDetails) -> str:
+def describe_problem(problem: ErrorDetails) -> str:
     """What was expected, and what was there instead; the caller says of which setting.
 
     Args:

@@ -12,13 +12,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from reconcile import __version__
-from reconcile.cli import models, sagemaker, verdicts
-from reconcile.cli import runs as nights
-from reconcile.cli import serve as serving
-from reconcile.cli.exits import explain
-from reconcile.concurrency import cancellation as interruption
-from reconcile.concurrency.background import left_behind
-from reconcile.concurrency.process import share_one_heap
+from reconcile.cli import models, runs, sagemaker, serve, verdicts
+from reconcile.cli.exits import describe_error
+from reconcile.concurrency import cancellation
+from reconcile.concurrency.background import any_running
+from reconcile.concurrency.process import use_system_allocator
 
 app = typer.Typer(
     help="Count the items in every bin photo of a bucket, hold each count against the record, say what to recount.",
@@ -44,16 +42,16 @@ def _options(
     pass
 
 
-app.command()(nights.run)
-app.command()(nights.demo)
-app.command()(nights.report)
-app.command()(nights.prune)
-app.command()(nights.doctor)
+app.command()(runs.run)
+app.command()(runs.demo)
+app.command()(runs.report)
+app.command()(runs.prune)
+app.command()(runs.doctor)
 app.command(epilog=models.FROM_SAGEMAKER)(models.train)
 app.command(epilog=models.FROM_SAGEMAKER)(models.tune)
 app.command()(models.export)
 app.command()(models.evaluate)
-app.command(epilog=serving.FROM_SAGEMAKER)(serving.serve)
+app.command(epilog=serve.FROM_SAGEMAKER)(serve.serve)
 app.command()(sagemaker.ingest)
 app.add_typer(sagemaker.app, name="sagemaker")
 app.add_typer(verdicts.app, name="verdicts")
@@ -61,8 +59,8 @@ app.add_typer(verdicts.app, name="verdicts")
 
 def main() -> NoReturn:
     """The console script: whatever goes wrong ends in one line and an exit code."""
-    interruption.listen()
-    share_one_heap()
+    cancellation.install_handlers()
+    use_system_allocator()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr] # a log in ASCII loses a letter, not the run
     try:
@@ -70,7 +68,7 @@ def main() -> NoReturn:
     except SystemExit as end:
         code = int(end.code or 0)
     except BaseException as error:  # a library in Rust that panics raises no Exception
-        code, line = explain(error, stopped=interruption.is_requested())
+        code, line = describe_error(error, stopped=cancellation.is_requested())
         if line:
             print(f"reconcile: {line}", file=sys.stderr)
     _leave(code)
@@ -78,7 +76,7 @@ def main() -> NoReturn:
 
 def _leave(code: int) -> NoReturn:
     """End the process; at once where a thread still waits for S3, since Python's own way makes libraries complain."""
-    if left_behind():
+    if any_running():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -14,24 +14,24 @@ from reconcile.errors import DEBUG, ReconcileError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconcile.logs import Messages
+    from reconcile.logs import RunLog
 
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
 @contextmanager
-def telling_of_a_stop(messages: Messages) -> Iterator[None]:
+def report_failure(messages: RunLog) -> Iterator[None]:
     """Typer would end without a word; and an error after a signal is told as what it is."""
     try:
         yield
     except BaseException as error:  # a library in Rust that panics raises no Exception
-        code, line = explain(error, stopped=isinstance(error, KeyboardInterrupt))
+        code, line = describe_error(error, stopped=isinstance(error, KeyboardInterrupt))
         messages.error(line)
         raise typer.Exit(code) from None
 
 
-def explain(error: BaseException, *, stopped: bool) -> tuple[int, str]:
+def describe_error(error: BaseException, *, stopped: bool) -> tuple[int, str]:
     """Exit code and line, which is empty where all has been said.
 
     What nobody thought of can be looked into with RECONCILE_DEBUG=1.

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from reconcile.cli import options
-from reconcile.cli.exits import INTERRUPTED, telling_of_a_stop
-from reconcile.concurrency import cancellation as interruption
+from reconcile.cli.exits import INTERRUPTED, report_failure
+from reconcile.concurrency import cancellation
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.inference.precision import Precision
-from reconcile.logs import Messages
+from reconcile.logs import RunLog
 
 FROM_SAGEMAKER = "Environment variables are those that SageMaker sets."
 
@@ -87,7 +87,7 @@ def train(
 
     recipe = recipe or _sent_recipe() or resource("models", "recipe.toml")
     read = read_recipe(recipe)
-    messages = Messages("text")
+    messages = RunLog("text")
     if out is None and _SAGEMAKER_CHECKPOINTS.is_dir():
         # What lies there is copied to S3 all the time, which is no place for a cache.
         out, cache = _SAGEMAKER_CHECKPOINTS, cache or Path(gettempdir(), "reconcile-cache")
@@ -98,15 +98,15 @@ def train(
 
     start = None if resume and (out / LAST).exists() else _start(recipe, read.start_from)
 
-    with telling_of_a_stop(messages):
+    with report_failure(messages):
         best = train(data, read, out, messages, validation=validation, start=start, cache=cache, resume=resume)
         if os.environ.get("RANK", "0") != "0":
             return
         print(f"best checkpoint: {best}")
         if export_to:
-            interruption.check()  # somebody may have asked while the last checkpoint was written
+            cancellation.raise_if_cancelled()  # somebody may have asked while the last checkpoint was written
             files = {kept: export_to / f"bin-counter-{kept}.onnx" for kept in (Precision.INT8, Precision.FP16)}
-            export(best, data, files, messages.say, validation=validation, cache=cache)
+            export(best, data, files, messages.info, validation=validation, cache=cache)
 
 
 def _start(recipe: Path, start_from: str | None) -> Path | None:
@@ -142,8 +142,8 @@ def tune(
     recipe = recipe or resource("models", "recipe.toml")
     read = read_recipe(recipe)
     start = _start(recipe, read.start_from)
-    messages = Messages("text")
-    with telling_of_a_stop(messages):
+    messages = RunLog("text")
+    with report_failure(messages):
         best = tune(data, read, out, trials, messages, validation=validation, start=start)
     print(f"best recipe: {best}")
 
@@ -164,9 +164,9 @@ def export(
     _need_training_extra()
     from reconcile.training.export import export
 
-    messages = Messages("text")
-    with telling_of_a_stop(messages):
-        export(checkpoint, data, {precision: destination}, messages.say, validation=validation, size=input_size)
+    messages = RunLog("text")
+    with report_failure(messages):
+        export(checkpoint, data, {precision: destination}, messages.info, validation=validation, size=input_size)
 
 
 def evaluate(
@@ -199,11 +199,11 @@ def evaluate(
 
     flags = {"model": model, "device": device, "batch_size": batch_size}
     settings = load_settings(flags, need_bucket=False)
-    from reconcile.config import planting_rate
+    from reconcile.config import parse_rate
     from reconcile.evaluation.run import run_evaluation
 
-    rate = None if plant is None else planting_rate(plant)
-    messages = Messages(settings.log_format)
+    rate = None if plant is None else parse_rate(plant)
+    messages = RunLog(settings.log_format)
     try:
         print(run_evaluation(data, fold, out, seed, settings, messages, rate))
     except KeyboardInterrupt:

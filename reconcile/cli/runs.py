@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from reconcile.cli import options
-from reconcile.cli.exits import INTERRUPTED, explain, telling_of_a_stop
-from reconcile.concurrency import cancellation as interruption
+from reconcile.cli.exits import INTERRUPTED, describe_error, report_failure
+from reconcile.concurrency import cancellation
 from reconcile.errors import ReconcileError, UsageError
-from reconcile.logs import Messages, printable
+from reconcile.logs import RunLog, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,7 +71,7 @@ def run(
     from reconcile.config import unknown_variables
 
     asked_for = log_format or os.environ.get("RECONCILE_LOG_FORMAT")
-    with telling_of_a_stop(Messages("json" if asked_for == "json" else "text")):
+    with report_failure(RunLog("json" if asked_for == "json" else "text")):
         settings = _settings(context.params)
     warnings = [f"{name} is set in the environment, and is no setting of reconcile" for name in unknown_variables()]
     from reconcile.output.run_ids import is_rewritten_by_spreadsheets
@@ -146,11 +146,11 @@ def prune(
     Exit codes: 0 done, 1 failed, or not wanted, 2 wrong usage, 130 interrupted.
     """
     output = options.output(out, endpoint_url, region, profile)
-    from reconcile.output.retention import find_old, remove_old
+    from reconcile.output.retention import apply_removal, plan_removal
 
-    messages = Messages("text")
-    with telling_of_a_stop(messages):
-        old = find_old(output, keep)
+    messages = RunLog("text")
+    with report_failure(messages):
+        old = plan_removal(output, keep)
         for line in old.lines:
             print(printable(line))
         if not old.objects:
@@ -164,14 +164,14 @@ def prune(
                 raise UsageError("nothing was removed: there is nobody to ask; say --yes, or --dry-run")
             if not _agrees(f"Remove {old.in_words} from {output.location}?"):
                 raise ReconcileError("nothing was removed")
-        print(f"{remove_old(output, keep, old, messages).in_words} removed from {output.location}")
+        print(f"{apply_removal(output, keep, old, messages).in_words} removed from {output.location}")
 
 
 def _agrees(question: str) -> bool:
     try:
         return typer.confirm(question)
     except typer.Abort:  # Ctrl-C, or the end of the input
-        if interruption.is_requested():
+        if cancellation.is_requested():
             raise KeyboardInterrupt from None
         return False
 
@@ -207,12 +207,12 @@ def doctor(
     With --engine it looks at SageMaker, or at the Ray cluster, instead of at this machine's model.
     """
     settings = _settings(context.params, need_bucket=False)
-    from reconcile.doctor.environment import examine
+    from reconcile.doctor.environment import run_checks
 
     failed = 0
-    for finding in examine(settings):
-        failed += finding.verdict == "FAIL"
-        print(f"{finding.verdict:<4}  {finding.subject:<10} {printable(finding.text)}", flush=True)
+    for finding in run_checks(settings):
+        failed += finding.status == "FAIL"
+        print(f"{finding.status:<4}  {finding.subject:<10} {printable(finding.text)}", flush=True)
     if failed:
         raise ReconcileError(f"{failed} of these things would stop a run")
 
@@ -245,21 +245,21 @@ def _run(
         warnings: told in the log.
         open_report: print the report's `file://` address as the last line. `<out>` must be a local folder.
     """
-    from reconcile.concurrency.process import take_turns_as_a_batch_job
+    from reconcile.concurrency.process import tune_for_batch
     from reconcile.output.run_ids import new_run_id
     from reconcile.pipeline.run import run
 
-    take_turns_as_a_batch_job()
+    tune_for_batch()
     run_id = settings.run_id or new_run_id()
-    messages = Messages(settings.log_format, run_id)
+    messages = RunLog(settings.log_format, run_id)
     for warning in warnings:
         messages.warn(warning)
     if notice:
-        messages.say(notice)
+        messages.info(notice)
     try:
         summary = run(settings, run_id, messages, notice)
     except (Exception, KeyboardInterrupt) as error:
-        code, line = explain(error, stopped=interruption.is_requested())
+        code, line = describe_error(error, stopped=cancellation.is_requested())
         # Under cron nobody knows by heart what the command was.
         messages.error(f"{line}: {shlex.join(sys.argv)}" if code == INTERRUPTED else line)
         raise typer.Exit(code) from None

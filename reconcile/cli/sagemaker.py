@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from reconcile.cli import options  # noqa: TC001 # likewise
-from reconcile.cli.exits import FAILED, telling_of_a_stop
-from reconcile.logs import Messages, printable
+from reconcile.cli.exits import FAILED, report_failure
+from reconcile.logs import RunLog, printable
 
 app = typer.Typer(help="Train on Amazon SageMaker. (To count there: run --engine sagemaker.)", no_args_is_help=True)
 
@@ -34,11 +34,11 @@ def ingest(
 
     flags = {"out": out, "endpoint_url": endpoint_url, "region": region, "profile": profile}
     settings = load_settings(flags, need_bucket=False)
-    from reconcile.engines.sagemaker.external_ingest import ingest_answers
+    from reconcile.engines.sagemaker.external_ingest import ingest_responses
     from reconcile.locations import as_folder, open_output, s3_access
     from reconcile.storage.open import open_bucket
 
-    taken = ingest_answers(open_bucket(as_folder(source), s3_access(settings)), open_output(settings, create=True))
+    taken = ingest_responses(open_bucket(as_folder(source), s3_access(settings)), open_output(settings, create=True))
     for problem in taken.bad:
         print(f"reconcile: {printable(problem)}", file=sys.stderr)
     if taken.more_bad:
@@ -90,7 +90,7 @@ def train(
     from reconcile.resources import resource
     from reconcile.training.sagemaker_job import train_on_sagemaker
 
-    messages = Messages(settings.log_format)
-    with telling_of_a_stop(messages):
+    messages = RunLog(settings.log_format)
+    with report_failure(messages):
         chosen = recipe or resource("models", "recipe.toml")
         print(train_on_sagemaker(data, validation, chosen, settings, bring_to, messages))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from reconcile.cli import options
-from reconcile.cli.exits import telling_of_a_stop
+from reconcile.cli.exits import report_failure
 from reconcile.errors import ReconcileError
-from reconcile.logs import Messages
+from reconcile.logs import RunLog
 
 FROM_SAGEMAKER = "SageMaker sets SAGEMAKER_BIND_TO_PORT, and SM_MODEL_DIR says where its model lies (/opt/ml/model)."
 _LISTENING = "Where to listen"
@@ -57,8 +57,8 @@ def serve(
         "log_format": log_format,
     }
     settings = load_settings(flags, need_bucket=False)
-    messages = Messages(settings.log_format)
-    with telling_of_a_stop(messages):
+    messages = RunLog(settings.log_format)
+    with report_failure(messages):
         from reconcile.serving.server import serve
 
         serve(settings, host, port, messages)

@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, TypeVar
 
-from reconcile.concurrency import cancellation as interruption
+from reconcile.concurrency import cancellation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,12 +24,12 @@ class Background(threading.Thread):
         self.start()
 
 
-def left_behind() -> bool:
+def any_running() -> bool:
     """Whether such a thread is still at work."""
     return any(isinstance(thread, Background) and thread.is_alive() for thread in threading.enumerate())
 
 
-def in_background(work: Callable[[], T], grace_seconds: float) -> T:
+def run_in_background(work: Callable[[], T], grace_seconds: float) -> T:
     """Do `work` in another thread and wait for it: a library that waits for an answer hears no signal.
 
     A wish to stop that comes meanwhile is for the next `interruption.check` to hear, if the work was done in time.
@@ -53,7 +53,7 @@ def in_background(work: Callable[[], T], grace_seconds: float) -> T:
     Background("request", run)
     try:
         while not wait([outcome], _LOOK_UP_SECONDS).done:
-            interruption.check()
+            cancellation.raise_if_cancelled()
     except KeyboardInterrupt:
         if not wait([outcome], grace_seconds).done:
             raise

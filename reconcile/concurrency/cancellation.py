@@ -23,7 +23,7 @@ class Interrupted(KeyboardInterrupt):
         """How many objects it got done and written."""
 
 
-def listen() -> None:
+def install_handlers() -> None:
     """Take both signals as a KeyboardInterrupt in the main thread."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _request)
@@ -40,7 +40,7 @@ def is_requested() -> bool:
     return _requested
 
 
-def is_urgent() -> bool:
+def is_forced() -> bool:
     """Whether somebody asked a second time, by Ctrl-C."""
     return _urgent
 
@@ -51,20 +51,20 @@ def request() -> None:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
-def withdraw() -> None:
+def reset() -> None:
     """Forget the wish: it was `request` that had it, and whoever called that tells why."""
     global _requested
     _requested = False
 
 
-def check() -> None:
+def raise_if_cancelled() -> None:
     """Raise KeyboardInterrupt again where one was asked for; called by whoever waits for long."""
     if _requested:
         raise KeyboardInterrupt
 
 
 @contextmanager
-def postponed() -> Iterator[None]:
+def deferred() -> Iterator[None]:
     """Within, a signal is only remembered, for a caller who asks when it suits; a second Ctrl-C stops at once.
 
     A second SIGTERM does not: whoever starts several processes may pass it on twice. In another thread than the main

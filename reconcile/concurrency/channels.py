@@ -8,7 +8,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, Generic
 
-from reconcile.concurrency import cancellation as interruption
+from reconcile.concurrency import cancellation
 from reconcile.concurrency.background import _LOOK_UP_SECONDS, Background, T
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Channel(Generic[T]):
     for all stages, told of every item, cost more time than fetching did: each call woke every thread that waited.
     """
 
-    def __init__(self, stages: Stages, capacity: int, producers: int, lot: int = 1) -> None:
+    def __init__(self, stages: StageGroup, capacity: int, producers: int, lot: int = 1) -> None:
         """Nothing is in it yet.
 
         Args:
@@ -93,10 +93,10 @@ class Channel(Generic[T]):
             if isinstance(item, _End):
                 self._items.put(_END)
                 return
-            self._free_a_place()
+            self._release_slot()
             yield item
 
-    def nowait(self) -> T | None:
+    def get_nowait(self) -> T | None:
         """An item, for whoever waits for other things too; None where none is there, or, if it `is_over`, comes."""
         try:
             item = self._items.get_nowait()
@@ -106,10 +106,10 @@ class Channel(Generic[T]):
             self._items.put(_END)
             self.is_over = True
             return None
-        self._free_a_place()
+        self._release_slot()
         return item
 
-    def _free_a_place(self) -> None:
+    def _release_slot(self) -> None:
         with self._lock:
             self._freed += 1
             if self._freed < self._lot:
@@ -118,7 +118,7 @@ class Channel(Generic[T]):
         for _ in range(self._lot):
             self._room.put(None)
 
-    def left(self) -> list[T]:
+    def drain(self) -> list[T]:
         """The items that are there already, for whoever ends early and wants nothing that was done to be lost."""
         items: list[T] = []
         with suppress(Empty):
@@ -134,14 +134,14 @@ class Channel(Generic[T]):
             try:
                 return self._items.get(timeout=_LOOK_UP_SECONDS)
             except Empty:
-                interruption.check()
+                cancellation.raise_if_cancelled()
 
     def _wake_all(self) -> None:
         self._items.put(_END)
         self._room.put(_END)
 
 
-class Stages:
+class StageGroup:
     """The threads of one pipeline. The first error stops all of them and is raised again where `with` ends."""
 
     def __init__(self) -> None:
@@ -178,7 +178,7 @@ class Stages:
         for wake_up in self._wake_ups:
             wake_up()
 
-    def __enter__(self) -> Stages:
+    def __enter__(self) -> StageGroup:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:

@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 
 
-def share_one_heap() -> None:
+def use_system_allocator() -> None:
     """Have Arrow take its memory where Python, DuckDB and all others do, unless somebody chose otherwise.
 
     Arrow has a heap of its own, which keeps what was freed for itself. Without it a night of 10,000 photos needs 20 MB
@@ -22,7 +22,7 @@ _LOCK_SECONDS = 0.001
 _NEW_OBJECTS = 50_000
 
 
-def take_turns_as_a_batch_job() -> None:
+def tune_for_batch() -> None:
     """Long turns on cores, for this process and those it starts; short waits for Python's lock, few for its garbage.
 
     Fetching, decoding and the model share the cores, and whoever is pushed aside finds cold caches afterwards. With

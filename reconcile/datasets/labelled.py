@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from reconcile.errors import ReconcileError
 from reconcile.inputs.bin_ids import bin_id
-from reconcile.inputs.records_json import InvalidRecord, read_abid_record, read_quantity
+from reconcile.inputs.records_json import InvalidRecord, parse_abid_record, parse_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -90,11 +90,11 @@ def split(
     """
     training = [image for image in images if image.fold != validation_fold]
     held_out = [image for image in images if image.fold == validation_fold]
-    fresh = without_twins(held_out, training)
+    fresh = drop_leaked(held_out, training)
     return training, fresh, len(held_out) - len(fresh)
 
 
-def without_twins(held_out: Sequence[LabelledImage], training: Sequence[LabelledImage]) -> list[LabelledImage]:
+def drop_leaked(held_out: Sequence[LabelledImage], training: Sequence[LabelledImage]) -> list[LabelledImage]:
     """The held-out photos whose item list is not also among the training photos."""
     known = {image.items for image in training if image.items}
     return [image for image in held_out if image.items not in known]
@@ -132,7 +132,7 @@ def _from_table(folder: Path, leave_out: Callable[[str], None]) -> list[Labelled
                 raise InvalidRecord("there is no such photo")
             found[path] = LabelledImage(
                 path,
-                count=read_quantity(row["count"]),
+                count=parse_quantity(row["count"]),
                 fold=_fold(row.get("fold"), fold),
                 squashed=_YES_OR_NO.get((row.get("squashed_224") or "").strip().lower()),
             )
@@ -146,7 +146,7 @@ def _fold(text: str | None, otherwise: int) -> int:
     if not (text or "").strip():
         return otherwise
     try:
-        return read_quantity(text)
+        return parse_quantity(text)
     except InvalidRecord as reason:
         raise InvalidRecord(str(reason).replace("EXPECTED_QUANTITY", "fold")) from None
 
@@ -161,7 +161,7 @@ def _from_records(folder: Path, leave_out: Callable[[str], None]) -> list[Labell
             leave_out(f"left out {path}: no record in metadata/")
             continue
         try:
-            known = read_abid_record(record.read_bytes())
+            known = parse_abid_record(record.read_bytes())
         except (InvalidRecord, OSError) as reason:
             leave_out(f"left out {path}: its record is invalid: {reason}")
             continue

@@ -38,7 +38,7 @@ class ErrorModel:
     """
     empty_weight: float = 1.0
 
-    def slips(self, labels: CountLabels) -> NDArray[np.float64]:
+    def error_matrix(self, labels: CountLabels) -> NDArray[np.float64]:
         """q(e|c): float64 [labels, labels], truth by record, rows summing to 1, 0 where e = c.
 
         A label that lumps is one count.
@@ -55,6 +55,6 @@ class ErrorModel:
 
     def record_given_truth(self, labels: CountLabels) -> NDArray[np.float64]:
         """P(e|c): float64 [labels, labels], truth by record, rows summing to 1."""
-        chances = self.rate * self.slips(labels)
+        chances = self.rate * self.error_matrix(labels)
         np.fill_diagonal(chances, 1 - self.rate)
         return chances

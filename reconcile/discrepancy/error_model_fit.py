@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from reconcile.labels import CountLabels
 
 
-BELIEF = 100
+PRIOR_STRENGTH = 100
 """How many recounts the assumed error rate is worth: of fewer, the assumption weighs more than what they found."""
 _RATES = 1 / (1 + np.exp(-np.linspace(-11.5, 3.5, 121)))  # 1 in 100,000 to 97 %, evenly in log odds
 _DECAYS = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
@@ -39,7 +39,7 @@ class Recounts:
 
 
 @dataclass(frozen=True)
-class LearnedErrors:
+class FittedErrorModel:
     """The error model that fits assumption and recounts, and how sure its rate is."""
 
     model: ErrorModel
@@ -47,7 +47,7 @@ class LearnedErrors:
     """float64 [15]: equally likely values of π, rising."""
 
 
-def learn_errors(assumed: ErrorModel, recounts: Recounts | None, labels: CountLabels) -> LearnedErrors:
+def fit_error_model(assumed: ErrorModel, recounts: Recounts | None, labels: CountLabels) -> FittedErrorModel:
     """The posterior of the error model given what recounts found.
 
     A queue's bins are no random sample: they were chosen because photo x and record e disagree. But they were chosen by
@@ -76,7 +76,7 @@ def learn_errors(assumed: ErrorModel, recounts: Recounts | None, labels: CountLa
             model = ErrorModel(decay=float(decay), empty_weight=float(weight))
             logs[:, j, k] = _log_prior(model, assumed)
             if recounts is not None:
-                logs[:, j, k] += _log_likelihood(model.slips(labels), recounts)
+                logs[:, j, k] += _log_likelihood(model.error_matrix(labels), recounts)
     posterior = np.exp(logs - logs.max())
     posterior /= posterior.sum()
     of_rate = posterior.sum(axis=(1, 2))
@@ -90,14 +90,14 @@ def learn_errors(assumed: ErrorModel, recounts: Recounts | None, labels: CountLa
         )
     middles = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
     rates = np.interp(middles, np.cumsum(of_rate) - of_rate / 2, _RATES)
-    return LearnedErrors(model, rates)
+    return FittedErrorModel(model, rates)
 
 
 def _log_prior(model: ErrorModel, assumed: ErrorModel) -> NDArray[np.float64]:
     """Of every rate on the grid, with the sizes of `model`: float64 [rates]."""
     # The grid is even in log odds: each rate stands for a stretch as wide as rate · (1 − rate), which takes the place
     # of Beta's two −1.
-    belief = max(BELIEF, 1 / assumed.rate, 1 / (1 - assumed.rate))
+    belief = max(PRIOR_STRENGTH, 1 / assumed.rate, 1 / (1 - assumed.rate))
     beta: NDArray[np.float64] = belief * (assumed.rate * np.log(_RATES) + (1 - assumed.rate) * np.log1p(-_RATES))
     decay = -0.5 * (np.log(model.decay / assumed.decay) / 0.4) ** 2
     weight = -0.5 * (np.log(model.empty_weight / assumed.empty_weight) / 0.7) ** 2

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from reconcile.discrepancy.error_model_fit import LearnedErrors
+    from reconcile.discrepancy.error_model_fit import FittedErrorModel
 
 
 _COUNTED_OUT = 1000
@@ -37,7 +37,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class NightExpectation:
+class ErrorEstimates:
     """What is to be expected of the records that were held against a photo."""
 
     wrong: Expected
@@ -50,7 +50,9 @@ class NightExpectation:
     """Share of records that are right within the tolerance: the trade's inventory record accuracy."""
 
 
-def expected_of_night(bins: Iterable[pd.DataFrame], errors: LearnedErrors, capacity: int) -> NightExpectation | None:
+def estimate_wrong_records(
+    bins: Iterable[pd.DataFrame], errors: FittedErrorModel, capacity: int
+) -> ErrorEstimates | None:
     """Sum up what judging said of each bin; what was recounted is known.
 
     Args:
@@ -63,7 +65,7 @@ def expected_of_night(bins: Iterable[pd.DataFrame], errors: LearnedErrors, capac
     """
     number = known_wrong = known_off = 0
     rate, rates = errors.model.rate, errors.rates
-    wrong, off, queued = (_Number(rate, rates) for _ in range(3))
+    wrong, off, queued = (_WrongCount(rate, rates) for _ in range(3))
     for some in bins:
         number += len(some)
         known, unknown = some[some["is_wrong"].notna()], some[some["is_wrong"].isna()]
@@ -77,7 +79,7 @@ def expected_of_night(bins: Iterable[pd.DataFrame], errors: LearnedErrors, capac
     if not number:
         return None
     right = _with_known(off.expected(), known_off)
-    return NightExpectation(
+    return ErrorEstimates(
         wrong=_with_known(wrong.expected(), known_wrong),
         found=known_wrong,
         wrong_in_queue=queued.expected(),
@@ -89,7 +91,7 @@ def _with_known(expected: Expected, known: int) -> Expected:
     return Expected(expected.value + known, expected.low + known, expected.high + known)
 
 
-def expected_number(
+def expected_count(
     p: NDArray[np.float64], rate: float, rates: NDArray[np.float64], share: NDArray[np.float64] | None = None
 ) -> Expected:
     """How many of these records are wrong.
@@ -109,12 +111,12 @@ def expected_number(
     Returns:
         the mean at `rate`, and the interval over all `rates`.
     """
-    number = _Number(rate, rates)
+    number = _WrongCount(rate, rates)
     number.add(p, np.ones_like(p) if share is None else share)
     return number.expected()
 
 
-class _Number:
+class _WrongCount:
     """How many of the records that are added are wrong; see `expected_number`. Of many, only sums are kept."""
 
     def __init__(self, rate: float, rates: NDArray[np.float64]) -> None:

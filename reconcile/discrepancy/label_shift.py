@@ -22,7 +22,7 @@ _FAR = 0.15
 _ROUNDS, _SETTLED = 1000, 1e-7
 
 
-def tonights_mix(
+def estimate_class_prior(
     probabilities: NDArray[np.floating],
     expected: NDArray[np.integer],
     labels: CountLabels,
@@ -73,7 +73,7 @@ def tonights_mix(
     return mix if np.abs(mix - trained).sum() / 2 >= _FAR else None
 
 
-def under_another_mix(
+def adjust_for_prior(
     probabilities: NDArray[np.floating], prior: Sequence[float], mix: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """P(c|x) where the counts are mixed otherwise than in training: P(c|x) · mix / prior, made to sum to 1.

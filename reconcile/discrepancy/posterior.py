@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from reconcile.labels import CountLabels
 
 
-def truth_given_photo_and_record(
+def posterior(
     probabilities: NDArray[np.floating], expected: NDArray[np.integer], labels: CountLabels, errors: ErrorModel
 ) -> NDArray[np.float64]:
     """Probability of each count, given the photo and the record.
@@ -89,13 +89,13 @@ def units_off(truth: NDArray[np.float64], quantities: NDArray[np.integer], label
     return result
 
 
-def likeliest(truth: NDArray[np.float64]) -> NDArray[np.int64]:
+def most_likely(truth: NDArray[np.float64]) -> NDArray[np.int64]:
     """The place of the most probable count: int64 [N]."""
     places: NDArray[np.int64] = truth.argmax(axis=1)
     return places
 
 
-def likeliest_if_wrong(truth: NDArray[np.float64], expected: NDArray[np.integer]) -> NDArray[np.int64]:
+def most_likely_if_wrong(truth: NDArray[np.float64], expected: NDArray[np.integer]) -> NDArray[np.int64]:
     """The place of the most probable count but the record's: int64 [N]. What to look for when recounting."""
     others = truth.copy()
     others[np.arange(len(expected)), expected] = -1.0

@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-Verdict = Literal["ok", "?", "FAIL"]
+Status = Literal["ok", "?", "FAIL"]
 """Good; not looked at, or a person has to judge; would stop a run."""
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One line of the screen."""
 
     subject: str
-    verdict: Verdict
+    status: Status
     text: str
 
 
-def look(subject: str, check: Callable[[], str]) -> Finding:
+def run_check(subject: str, check: Callable[[], str]) -> CheckResult:
     """What a check says, or why it fails."""
     try:
-        return Finding(subject, "ok", check())
+        return CheckResult(subject, "ok", check())
     except (ReconcileError, FetchError) as error:
-        return Finding(subject, "FAIL", str(error))
+        return CheckResult(subject, "FAIL", str(error))

@@ -7,12 +7,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from reconcile import __version__
-from reconcile.doctor.checks import Finding, look
-from reconcile.doctor.inputs import examine_bucket
+from reconcile.doctor.checks import CheckResult, run_check
+from reconcile.doctor.inputs import check_inputs
 from reconcile.errors import ReconcileError
-from reconcile.inference.counter import load_counter
+from reconcile.inference.counter import load_predictor
 from reconcile.locations import open_output, output_folder
-from reconcile.logs import Messages
+from reconcile.logs import RunLog
 from reconcile.output.store import Output
 from reconcile.storage.base import S3Access
 from reconcile.storage.open import open_bucket
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 _LIBRARIES = ("onnxruntime-gpu", "onnxruntime", "openvino", "duckdb", "obstore", "simplejpeg")
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def run_checks(settings: Settings) -> Iterator[CheckResult]:
     """Look at versions, providers, model, bucket and output, in the order in which a run needs them.
 
     Nothing is counted, and nothing stays written.
     """
-    yield Finding("reconcile", "ok", f"{__version__}, Python {platform.python_version()}, {platform.machine()}")
-    yield Finding("libraries", "ok", ", ".join(_versions()))
-    yield look("providers", _providers)
+    yield CheckResult("reconcile", "ok", f"{__version__}, Python {platform.python_version()}, {platform.machine()}")
+    yield CheckResult("libraries", "ok", ", ".join(_versions()))
+    yield run_check("providers", _providers)
     if settings.engine == "sagemaker":
-        yield look("sagemaker", lambda: _sagemaker(settings))
+        yield run_check("sagemaker", lambda: _sagemaker(settings))
     elif settings.engine == "ray":
-        yield look("ray", lambda: _ray(settings))
+        yield run_check("ray", lambda: _ray(settings))
     else:
-        yield look("model", lambda: _model(settings))
-    yield from examine_bucket(settings)
-    yield look("output", lambda: _output(settings))
+        yield run_check("model", lambda: _model(settings))
+    yield from check_inputs(settings)
+    yield run_check("output", lambda: _output(settings))
 
 
 def _versions() -> Iterator[str]:
@@ -61,7 +61,7 @@ def _providers() -> str:
 
 def _model(settings: Settings) -> str:
     warnings: list[str] = []
-    counter = load_counter(settings.model, settings.device, warnings.append, settings.batch_size)
+    counter = load_predictor(settings.model, settings.device, warnings.append, settings.batch_size)
     card = counter.card
     used = f"counts on {counter.device} with {counter.workers} thread(s)"
     what = f"{counter.path.name}, version {card.version}, labels {','.join(card.labels.names)}, {card.input_size} px"
@@ -71,7 +71,7 @@ def _model(settings: Settings) -> str:
 def _sagemaker(settings: Settings) -> str:
     from reconcile.engines.sagemaker.engine import open_sagemaker_engine
 
-    return open_sagemaker_engine(settings, Messages(settings.log_format)).check()
+    return open_sagemaker_engine(settings, RunLog(settings.log_format)).check()
 
 
 def _ray(settings: Settings) -> str:

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconcile.database import open_database
-from reconcile.doctor.checks import Finding, look
+from reconcile.doctor.checks import CheckResult, run_check
 from reconcile.errors import ReconcileError
-from reconcile.inputs.bin_ids import bin_id, hardly_meet
-from reconcile.inputs.listing import NightListing, lie_together
-from reconcile.inputs.records_json import InvalidRecord, read_abid_record
+from reconcile.inputs.bin_ids import bin_id, ids_rarely_match
+from reconcile.inputs.listing import InputListing, lie_together
+from reconcile.inputs.records_json import InvalidRecord, parse_abid_record
 from reconcile.inputs.records_table import load_table
 from reconcile.locations import s3_access
 from reconcile.resources import query
-from reconcile.storage.open import bring_file, open_bucket
+from reconcile.storage.open import download_file, open_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from reconcile.storage.base import Bucket
 
 
-def examine_bucket(settings: Settings) -> Iterator[Finding]:
+def check_inputs(settings: Settings) -> Iterator[CheckResult]:
     """Look at photos and records: at the first page of a listing, and at all of a table."""
     with tempfile.TemporaryDirectory() as work:
-        looking = _Looking(settings, Path(work))
+        looking = _InputChecks(settings, Path(work))
         if settings.bucket:
             yield from looking.at_bucket()
         else:
-            yield Finding("bucket", "?", "not looked at, since none was named (say --bucket); everything else was")
+            yield CheckResult("bucket", "?", "not looked at, since none was named (say --bucket); everything else was")
         if settings.records is not None:
-            yield look("records", lambda: looking.at_table(str(settings.records)))
+            yield run_check("records", lambda: looking.at_table(str(settings.records)))
         yield from looking.at_ids()
 
 
-class _Looking:
+class _InputChecks:
     """What was seen so far."""
 
     def __init__(self, settings: Settings, work: Path) -> None:
@@ -47,31 +47,31 @@ class _Looking:
         """Keys of the first page."""
         self._on_record: _OnRecord | None = None
 
-    def at_bucket(self) -> Iterator[Finding]:
+    def at_bucket(self) -> Iterator[CheckResult]:
         settings = self._settings
         try:
             bucket = open_bucket(settings.bucket, s3_access(settings))
         except ReconcileError as error:
-            yield Finding("bucket", "FAIL", str(error))
+            yield CheckResult("bucket", "FAIL", str(error))
             return
         try:
-            listing = NightListing(settings, bucket, self._work)
+            listing = InputListing(settings, bucket, self._work)
         except ReconcileError as error:
-            yield Finding("keys", "FAIL", str(error))
+            yield CheckResult("keys", "FAIL", str(error))
             return
         if listing.keys is not None:
-            yield Finding("keys", "ok", listing.keys.in_words())
-        yield look("photos", lambda: self._at_photos(bucket, listing))
+            yield CheckResult("keys", "ok", listing.keys.in_words())
+        yield run_check("photos", lambda: self._at_photos(bucket, listing))
         if settings.records is None:
-            yield look("records", lambda: self._at_records(bucket, listing))
+            yield run_check("records", lambda: self._at_records(bucket, listing))
 
-    def _at_photos(self, bucket: Bucket, listing: NightListing) -> str:
+    def _at_photos(self, bucket: Bucket, listing: InputListing) -> str:
         self._photos = _first_page(listing.photos())
         if not self._photos:
             raise ReconcileError(self._nothing(bucket, "photos", self._settings.images_prefix, "--images-prefix"))
         return self._first(bucket, self._photos[0], self._settings.images_prefix)[0]
 
-    def _at_records(self, bucket: Bucket, listing: NightListing) -> str:
+    def _at_records(self, bucket: Bucket, listing: InputListing) -> str:
         keys = _first_page(listing.records())
         if not keys:
             raise ReconcileError(self._nothing(bucket, "records", self._settings.records_prefix, "--records-prefix"))
@@ -79,7 +79,7 @@ class _Looking:
         self._on_record = _OnRecord(bins, len(bins), f"the first {len(keys):,} records", f"record {keys[0]}")
         text, data = self._first(bucket, keys[0], self._settings.records_prefix)
         try:
-            read_abid_record(data)
+            parse_abid_record(data)
         except InvalidRecord as error:  # it will be a row that says so, and others may be sound
             return f"{text}, but is no record: {error}"
         return text
@@ -97,7 +97,7 @@ class _Looking:
     def at_table(self, source: str) -> str:
         settings = self._settings
         with open_database(self._work) as database:
-            path = bring_file(source, s3_access(settings), self._work)
+            path = download_file(source, s3_access(settings), self._work)
             load_table(database, path, source, settings.columns_of_table, self._work)
             rows = len(database.table("source_rows"))
             if not rows:
@@ -126,18 +126,18 @@ class _Looking:
         broken += f"; the rows of {torn:,} of {number:,} bins disagree" if torn else ""
         return f"{source} has {rows:,} rows with the columns that are needed{broken}"
 
-    def at_ids(self) -> Iterator[Finding]:
+    def at_ids(self) -> Iterator[CheckResult]:
         """Whether photos and records are of the same bins, as far as that was seen."""
         if not self._photos or self._on_record is None:
             return
         photographed = {bin_id(key): key for key in self._photos}
         met = len(photographed.keys() & self._on_record.bins)
         seen = f"of the first {len(photographed):,} bins photographed, {met:,} are in {self._on_record.among}"
-        if hardly_meet(met, min(len(photographed), self._on_record.number) - met):
+        if ids_rarely_match(met, min(len(photographed), self._on_record.number) - met):
             photo = next(key for name, key in photographed.items() if name not in self._on_record.bins)
-            yield Finding("ids", "?", f"{seen}; do the ids agree? photo {photo}, {self._on_record.example}")
+            yield CheckResult("ids", "?", f"{seen}; do the ids agree? photo {photo}, {self._on_record.example}")
         else:
-            yield Finding("ids", "ok", seen)
+            yield CheckResult("ids", "ok", seen)
 
 
 class _OnRecord(NamedTuple):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from reconcile.inputs.backlog import Backlog
     from reconcile.output.store import Output
     from reconcile.storage.base import Bucket
-    from reconcile.streaming.write_parts import Work
+    from reconcile.streaming.write_parts import StageResult
 
 
 class Engine(Protocol):
@@ -29,7 +29,7 @@ class Engine(Protocol):
     def size(self) -> str:
         """How much of that there is, for a person: `2 threads`."""
 
-    def take_up(self, bucket: Bucket, output: Output) -> None:
+    def resume(self, bucket: Bucket, output: Output) -> None:
         """Bring into `output` what this engine counted elsewhere for an earlier run that did not live to see it.
 
         Called once the run has <out> for itself, and before it looks what is counted already.
@@ -45,7 +45,7 @@ class Engine(Protocol):
         output: Output,
         progress: Callable[[int], None],
         complain: Callable[[str, str], None],
-    ) -> Work:
+    ) -> StageResult:
         """Count every image; each ends in one row, counted or with a reason.
 
         Args:

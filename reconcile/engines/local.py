@@ -9,18 +9,18 @@ from reconcile.streaming.count_images import count_images
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reconcile.inference.counter import Counter
+    from reconcile.inference.counter import CountPredictor
     from reconcile.inference.model import CountModel
     from reconcile.inputs.backlog import Backlog
     from reconcile.output.store import Output
     from reconcile.storage.base import Bucket
-    from reconcile.streaming.write_parts import Work
+    from reconcile.streaming.write_parts import StageResult
 
 
 class LocalEngine:
     """See `engine.Engine`."""
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: CountPredictor) -> None:
         self._counter = counter
 
     @property
@@ -39,7 +39,7 @@ class LocalEngine:
         workers = self._counter.workers
         return f"{workers} thread{'s' if workers > 1 else ''}"
 
-    def take_up(self, bucket: Bucket, output: Output) -> None:
+    def resume(self, bucket: Bucket, output: Output) -> None:
         """Nothing: what was counted here was written from here."""
 
     def count(
@@ -49,7 +49,7 @@ class LocalEngine:
         output: Output,
         progress: Callable[[int], None],
         complain: Callable[[str, str], None],
-    ) -> Work:
+    ) -> StageResult:
         """Count in threads of this process. What they took is free afterwards, for the join."""
         try:
             return count_images(bucket, images, self._counter, output, progress, complain)

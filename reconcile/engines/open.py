@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from reconcile.config import Settings
     from reconcile.engines.base import Engine
-    from reconcile.logs import Messages
+    from reconcile.logs import RunLog
 
 
-def open_engine(settings: Settings, messages: Messages) -> Engine:
+def open_engine(settings: Settings, messages: RunLog) -> Engine:
     """The engine, found good to begin with.
 
     Raises:
@@ -26,6 +26,6 @@ def open_engine(settings: Settings, messages: Messages) -> Engine:
 
         return RayEngine(settings, messages.warn)
     from reconcile.engines.local import LocalEngine
-    from reconcile.inference.counter import load_counter
+    from reconcile.inference.counter import load_predictor
 
-    return LocalEngine(load_counter(settings.model, settings.device, messages.warn, settings.batch_size))
+    return LocalEngine(load_predictor(settings.model, settings.device, messages.warn, settings.batch_size))

@@ -61,7 +61,7 @@ def _charts(run: EvaluationRun) -> dict[str, tuple[str, dict[str, Markup]]]:
 
     from reconcile.evaluation.planted.chart import planted_chart
     from reconcile.reporting.charts import accuracy_chart, coverage_chart, reliability_chart
-    from reconcile.reporting.svg import in_both_themes
+    from reconcile.reporting.svg import themed
 
     evaluation = run.evaluation
     whole = evaluation.protocols[0]
@@ -81,23 +81,23 @@ def _charts(run: EvaluationRun) -> dict[str, tuple[str, dict[str, Markup]]]:
     charts = {
         "classes": (
             "All labels: a bar is the share counted the same, the line on it the 95% interval.",
-            in_both_themes(accuracy_chart(accuracy)),
+            themed(accuracy_chart(accuracy)),
         ),
         "calibration": (
             "A point is a range of probabilities, larger for more photos, with its 95% interval. On the dashed line "
             "the probabilities are honest; above it the model is better than it says, below it worse.",
-            in_both_themes(reliability_chart(evaluation.calibration.bins)),
+            themed(reliability_chart(evaluation.calibration.bins)),
         ),
         "coverage": (
             "The line is the share counted the same, the band its 95% interval.",
-            in_both_themes(coverage_chart(evaluation.coverage)),
+            themed(coverage_chart(evaluation.coverage)),
         ),
     }
     if run.planted is not None:
         charts["planted-numbers"] = (
             "A point is a range of p_wrong, with the 95% interval of the share that is wrong; both axes are stretched "
             "towards 0. On the dashed line p_wrong is honest; above it more records are wrong than it says.",
-            in_both_themes(planted_chart(run.planted.errors)),
+            themed(planted_chart(run.planted.errors)),
         )
     return charts
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reconcile import __version__
-from reconcile.concurrency.channels import Channel, Stages
+from reconcile.concurrency.channels import Channel, StageGroup
 from reconcile.datasets.labelled import LabelledImage, fingerprint, read_labelled
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.evaluation.planted.benchmark import evaluate_planted
-from reconcile.evaluation.planted.injection import number_to_plant
+from reconcile.evaluation.planted.injection import number_to_inject
 from reconcile.evaluation.report import evaluation_page, evaluation_text
 from reconcile.evaluation.results import EvaluationRun
 from reconcile.images import UnreadableImage, check_size, load_image
-from reconcile.inference.counter import load_counter
-from reconcile.metrics.classification import evaluate, places_of
+from reconcile.inference.counter import load_predictor
+from reconcile.metrics.classification import evaluate, label_indices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reconcile.config import Settings
-    from reconcile.inference.counter import Counter
-    from reconcile.logs import Messages
+    from reconcile.inference.counter import CountPredictor
+    from reconcile.logs import RunLog
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def run_evaluation(
     out: Path | None,
     seed: int,
     settings: Settings,
-    messages: Messages,
+    messages: RunLog,
     plant: float | None = None,
 ) -> str:
     """Count the labelled photos of a folder and say how good the counts are.
@@ -70,7 +70,7 @@ def run_evaluation(
         raise UsageError(f"--data: there is no folder {data}")
     if out is not None:
         _make_folder(out)
-    counter = load_counter(settings.model, settings.device, messages.warn, settings.batch_size)
+    counter = load_predictor(settings.model, settings.device, messages.warn, settings.batch_size)
     labels = counter.card.labels
     left_out: list[str] = []
 
@@ -81,7 +81,7 @@ def run_evaluation(
     images = _of_fold(read_labelled(data, leave_out), fold, data)
     if plant is not None:
         # Before the long part. Photos that cannot be read may still make it too few.
-        number_to_plant(plant, int((places_of([image.count for image in images], labels) >= 0).sum()))
+        number_to_inject(plant, int((label_indices([image.count for image in images], labels) >= 0).sum()))
     with messages.progress("counting", _Photos(len(images))) as advance:
         probabilities, unreadable = count_labelled(images, counter, advance)
     for place, reason in unreadable.items():
@@ -93,7 +93,7 @@ def run_evaluation(
     evaluation = evaluate(shares, counts, labels, [images[place].squashed for place in readable], seed)
     planted = None
     if plant is not None:
-        truth = places_of(counts, labels)
+        truth = label_indices(counts, labels)
         covered = truth >= 0
         planted = evaluate_planted(shares[covered], truth[covered], labels, counter.card.class_prior, plant, seed)
     run = EvaluationRun(
@@ -112,12 +112,12 @@ def run_evaluation(
     text = evaluation_text(run)
     if out is not None:
         _write(out, run, text)
-        messages.say(f"written: evaluation.txt, evaluation.json and evaluation.html in {out}")
+        messages.info(f"written: evaluation.txt, evaluation.json and evaluation.html in {out}")
     return text
 
 
 def count_labelled(
-    images: Sequence[LabelledImage], counter: Counter, progress: Callable[[int], None]
+    images: Sequence[LabelledImage], counter: CountPredictor, progress: Callable[[int], None]
 ) -> tuple[NDArray[np.float32], dict[int, str]]:
     """Count photos with as many threads as the model takes; each decodes and counts batches of its own.
 
@@ -136,7 +136,7 @@ def count_labelled(
     reasons: dict[int, str] = {}
     starts = range(0, len(images), counter.batch_size)
 
-    with Stages() as stages:
+    with StageGroup() as stages:
         done: Channel[int] = Channel(stages, 4 * counter.workers, counter.workers)
 
         def work(worker: int) -> None:

@@ -29,7 +29,7 @@ def calibrated(
         float32 [N, labels], rows summing to 1.
     """
     shares = softmax(logits / temperature)
-    return shares if taught is None else undo_teaching(shares, taught)
+    return shares if taught is None else deconvolve(shares, taught)
 
 
 def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
@@ -39,7 +39,7 @@ def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     return shares
 
 
-def undo_teaching(shares: NDArray[np.float32], taught: NDArray[np.float32]) -> NDArray[np.float32]:
+def deconvolve(shares: NDArray[np.float32], taught: NDArray[np.float32]) -> NDArray[np.float32]:
     """What the network believes of the count, from what it was taught to say.
 
     For a photo of label c the training's target is not c alone but spread over its neighbours, `taught[c]`. A network

@@ -9,7 +9,7 @@ import numpy as np
 
 from reconcile.concurrency.cpu import available_cores
 from reconcile.errors import ReconcileError
-from reconcile.inference import openvino_cpu as matrix_tiles
+from reconcile.inference import openvino_cpu
 from reconcile.inference.calibration import calibrated
 from reconcile.inference.devices import CPU, CUDA, TENSORRT, choose_device
 from reconcile.inference.model import default_model, read_model
@@ -32,7 +32,7 @@ CPU_BATCH, GPU_BATCH = 32, 128
 """Images at a time. On a CPU more is not faster; a GPU is only busy with many."""
 
 
-class Counter:
+class CountPredictor:
     """A loaded count model, to be used by as many threads as it has workers.
 
     GPU batches are always of one shape, since both providers prepare themselves for each new one; they lie in pinned
@@ -50,7 +50,7 @@ class Counter:
         card = model.card
         self.model, self.card, self.path, self.model_id = model, card, model.path, model.model_id
         self.provider, self.batch_size = provider, batch_size
-        self._taught = None if card.taught is None else np.array(card.taught, dtype=np.float32)
+        self._taught = None if card.soft_targets is None else np.array(card.soft_targets, dtype=np.float32)
         self._runs = runs
         self.workers = len(runs)
         """How many threads may call `count` at once, each with a number of its own."""
@@ -58,7 +58,7 @@ class Counter:
     @property
     def device(self) -> str:
         """What counts, in words."""
-        if self.provider == matrix_tiles.OPENVINO:
+        if self.provider == openvino_cpu.OPENVINO:
             return f"CPU ({self.provider})"
         return self.provider.removesuffix("ExecutionProvider")
 
@@ -96,7 +96,7 @@ def _run(session: ort.InferenceSession, batch: NDArray[np.uint8]) -> NDArray[np.
     return logits
 
 
-class BoundSession:
+class IOBoundSession:
     """One thread's use of a session whose input and output stay where they are.
 
     Args:
@@ -123,13 +123,13 @@ class BoundSession:
         return self._logits[:number].copy()
 
 
-def load_counter(
+def load_predictor(
     path: Path | None,
     device: str,
     warn: Callable[[str], None],
     batch_size: int | None = None,
     cores: int | None = None,
-) -> Counter:
+) -> CountPredictor:
     """Load a model onto a device.
 
     Args:
@@ -155,34 +155,34 @@ def load_counter(
     return _on_cpu(read_model(path or default_model("cpu")), cores or available_cores(), batch_size or CPU_BATCH, warn)
 
 
-def _on_gpus(model: CountModel, device: str, batch_size: int) -> Counter:
+def _on_gpus(model: CountModel, device: str, batch_size: int) -> CountPredictor:
     """A GPU session is used by two threads: while one's batch is computed, the other's is on its way there."""
     shape = (batch_size, model.card.input_size, model.card.input_size, 3)
     sessions = open_gpu_sessions(model.path, model.model_id, device, shape)
-    runs: list[Run] = [BoundSession(session, model.card, _pinned(shape)) for session in sessions for _ in range(2)]
-    return _tried_out(Counter(model, sessions[0].get_providers()[0], runs, batch_size))
+    runs: list[Run] = [IOBoundSession(session, model.card, _pinned(shape)) for session in sessions for _ in range(2)]
+    return _tried_out(CountPredictor(model, sessions[0].get_providers()[0], runs, batch_size))
 
 
-def _on_cpu(model: CountModel, cores: int, batch_size: int, warn: Callable[[str], None]) -> Counter:
+def _on_cpu(model: CountModel, cores: int, batch_size: int, warn: Callable[[str], None]) -> CountPredictor:
     """Each session is used by one thread."""
     [first] = open_cpu_sessions(model.path, 1)
-    plain = _tried_out(Counter(model, CPU, [partial(_run, first)], batch_size))
-    if matrix_tiles.are_usable():
+    plain = _tried_out(CountPredictor(model, CPU, [partial(_run, first)], batch_size))
+    if openvino_cpu.is_available():
         try:
-            tiled = matrix_tiles.open_requests(model.path, cores, batch_size)
-            if matrix_tiles.are_alike(tiled[0], partial(_run, first), model.card.input_size, batch_size):
-                return _tried_out(Counter(model, matrix_tiles.OPENVINO, tiled, batch_size))
+            tiled = openvino_cpu.open_requests(model.path, cores, batch_size)
+            if openvino_cpu.outputs_agree(tiled[0], partial(_run, first), model.card.input_size, batch_size):
+                return _tried_out(CountPredictor(model, openvino_cpu.OPENVINO, tiled, batch_size))
             why = "it counts this model otherwise"
         except Exception as error:  # whatever it is, onnxruntime can count
-            why = matrix_tiles.reason(error)
+            why = openvino_cpu.reason(error)
         warn(f"counting by onnxruntime and not by OpenVINO, which is faster on this CPU: {why}")
     if cores == 1:
         return plain
     runs: list[Run] = [partial(_run, session) for session in [first, *open_cpu_sessions(model.path, cores - 1)]]
-    return _tried_out(Counter(model, CPU, runs, batch_size))
+    return _tried_out(CountPredictor(model, CPU, runs, batch_size))
 
 
-def _tried_out(counter: Counter) -> Counter:
+def _tried_out(counter: CountPredictor) -> CountPredictor:
     """Count a blank image: a file whose graph and card disagree should not get as far as the first photo.
 
     Every worker does, so that a GPU has prepared itself before the clock of a run starts.

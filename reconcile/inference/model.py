@@ -39,7 +39,7 @@ class ModelCard:
     version: str
     data_fingerprint: str
     preprocessing: str
-    taught: tuple[tuple[float, ...], ...] | None = None
+    soft_targets: tuple[tuple[float, ...], ...] | None = None
     """What the network was taught to say of each label, labels by labels; see `calibration.undo_teaching`. None where
     it was taught the labels as they are, or by a version that did not write it down."""
 
@@ -53,7 +53,7 @@ class ModelCard:
             "version": self.version,
             "data_fingerprint": self.data_fingerprint,
             "preprocessing": self.preprocessing,
-            "taught": self.taught,
+            "taught": self.soft_targets,
         }
         return {METADATA_PREFIX + name: json.dumps(value) for name, value in values.items()}
 
@@ -65,7 +65,8 @@ class ModelCard:
             KeyError, ValueError, TypeError: an entry is missing or malformed.
         """
         entries = {METADATA_PREFIX + "taught": "null", **metadata}
-        found = {name: json.loads(entries[METADATA_PREFIX + name]) for name in cls.__dataclass_fields__}
+        keys = [{"soft_targets": "taught"}.get(name, name) for name in cls.__dataclass_fields__]
+        found = {key: json.loads(entries[METADATA_PREFIX + key]) for key in keys}
         if not 0 < found["temperature"] < float("inf"):
             raise ValueError("the temperature is no positive number")
         if not VERSION_FORM.fullmatch(found["version"]):
@@ -78,7 +79,7 @@ class ModelCard:
             version=str(found["version"]),
             data_fingerprint=str(found["data_fingerprint"]),
             preprocessing=str(found["preprocessing"]),
-            taught=_shares(found["taught"], len(found["labels"])),
+            soft_targets=_shares(found["taught"], len(found["labels"])),
         )
 
 

@@ -33,7 +33,7 @@ _ALIKE = 0.03
 quantised, as `reconcile export` did up to 0.3.0 and OpenVINO computes otherwise, 0.07."""
 
 
-def are_usable(cpuinfo: Path = _CPUINFO) -> bool:
+def is_available(cpuinfo: Path = _CPUINFO) -> bool:
     """Whether this CPU has matrix tiles for 8-bit integers, and OpenVINO is installed.
 
     Args:
@@ -100,7 +100,7 @@ def reason(error: Exception) -> str:
     return " ".join(told)[:300] or type(error).__name__
 
 
-def are_alike(tiled: Run, plain: Run, size: int, batch_size: int) -> bool:
+def outputs_agree(tiled: Run, plain: Run, size: int, batch_size: int) -> bool:
     """Whether OpenVINO and onnxruntime say the same of a few images of coloured patches.
 
     Not every graph that `reconcile run --model` may be given is one that OpenVINO computes as it is meant. It prepares

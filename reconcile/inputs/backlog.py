@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from reconcile.concurrency import cancellation as interruption
+from reconcile.concurrency import cancellation
 from reconcile.concurrency.background import Background
 from reconcile.inputs.pages import as_table
 from reconcile.storage.base import StoredObject
@@ -81,7 +81,7 @@ class Backlog:
         """
         with self._changed:
             while self._pages == 0 and not self._ended:
-                interruption.check()
+                cancellation.raise_if_cancelled()
                 self._changed.wait(_LOOK_UP_SECONDS)
         if self._error is not None:
             raise self._error
@@ -95,7 +95,7 @@ class Backlog:
         """
         with self._changed:
             while not self._ended:
-                interruption.check()
+                cancellation.raise_if_cancelled()
                 self._changed.wait(_LOOK_UP_SECONDS)
         if self._error is not None:
             raise self._error

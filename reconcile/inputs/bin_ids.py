@@ -17,7 +17,7 @@ def bin_id(key: str) -> str:
     return stem if dot and stem else name
 
 
-def hardly_meet(met: int, alone: int) -> bool:
+def ids_rarely_match(met: int, alone: int) -> bool:
     """Whether so few bins have both photo and record that they may meet by chance, their ids being of two kinds.
 
     Args:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from reconcile.storage.base import Bucket, S3Access
 
 
-class Keys:
+class KeyList:
     """The objects of a bucket, as `--keys` tells them. They may have changed or gone since.
 
     Files are brought one at a time and removed when they are read: neither memory nor disk grows with their number.
@@ -69,7 +69,7 @@ class Keys:
         files = f"{len(found.files):,} {found.file_format} file{'s' if len(found.files) != 1 else ''}"
         return f"keys from the inventory of {made}, {files}: what changed since is taken up by a later one"
 
-    def pages(self, prefix: str) -> Iterator[pa.Table]:
+    def list_pages(self, prefix: str) -> Iterator[pa.Table]:
         """Objects under the folder `prefix`, in the order of the files; their keys are relative to the bucket.
 
         Raises:
@@ -123,7 +123,7 @@ class Keys:
             if path is None:
                 path = Path(folder) / key.rpartition("/")[2]
                 try:
-                    self._folder.bring(key, path)
+                    self._folder.download(key, path)
                 except FetchError as error:
                     raise ReconcileError(f"--keys {self._location}: {self._folder.url(key)}: {error}") from None
             if said is not None:

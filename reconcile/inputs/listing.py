@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from reconcile.errors import ReconcileError
-from reconcile.inputs.key_list import Keys, of_json
+from reconcile.inputs.key_list import KeyList, of_json
 from reconcile.locations import s3_access
 
 if TYPE_CHECKING:
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from reconcile.config import Settings
     from reconcile.inputs.backlog import Backlog
     from reconcile.inputs.pages import Page
-    from reconcile.logs import Messages
+    from reconcile.logs import RunLog
     from reconcile.storage.base import Bucket, StoredObject
 
 
-class NightListing:
+class InputListing:
     """Pages of what there is, from whatever tells it.
 
     Args:
@@ -34,17 +34,17 @@ class NightListing:
 
     def __init__(self, settings: Settings, bucket: Bucket, work: Path) -> None:
         self._settings, self._bucket = settings, bucket
-        self.keys = None if settings.keys is None else Keys(settings.keys, s3_access(settings), bucket, work)
-        self._told_by: Bucket | Keys = bucket if self.keys is None else self.keys
+        self.keys = None if settings.keys is None else KeyList(settings.keys, s3_access(settings), bucket, work)
+        self._told_by: Bucket | KeyList = bucket if self.keys is None else self.keys
 
     def photos(self) -> Iterator[Page]:
         """Pages of photos. Where records lie among them, those are the objects that end in .json."""
-        pages = self._told_by.pages(self._settings.images_prefix)
+        pages = self._told_by.list_pages(self._settings.images_prefix)
         return _only(pages, is_json=False) if lie_together(self._settings) else iter(pages)
 
     def records(self) -> Iterator[Page]:
         """Pages of JSON records."""
-        pages = self._told_by.pages(self._settings.records_prefix)
+        pages = self._told_by.list_pages(self._settings.records_prefix)
         return _only(pages, is_json=True) if lie_together(self._settings) else iter(pages)
 
     def need_photos(self, backlog: Backlog) -> None:
@@ -72,18 +72,18 @@ class NightListing:
 
     def _need(self, backlog: Backlog, what: str, prefix: str, advice: str) -> None:
         if not backlog.has_a_page():
-            told = "there are" if self._settings.keys is None else f"--keys {self._settings.keys} names"
-            raise ReconcileError(f"{told} no {what} under {self._bucket.url(prefix)}; {advice}")
+            subject = "there are" if self._settings.keys is None else f"--keys {self._settings.keys} names"
+            raise ReconcileError(f"{subject} no {what} under {self._bucket.url(prefix)}; {advice}")
 
 
-def told(pages: Iterator[list[StoredObject]], what: str, messages: Messages) -> Iterator[list[StoredObject]]:
+def log_listing(pages: Iterator[list[StoredObject]], what: str, messages: RunLog) -> Iterator[list[StoredObject]]:
     """The same pages; at their end a line says how many there were, and how long it took."""
     started, new = time.monotonic(), 0
     for page in pages:
         new += len(page)
         yield page
     seconds = round(time.monotonic() - started, 2)
-    messages.say(f"{what} listed in {seconds:.1f} s, {new:,} of them new", stage="list", new=new, seconds=seconds)
+    messages.info(f"{what} listed in {seconds:.1f} s, {new:,} of them new", stage="list", new=new, seconds=seconds)
 
 
 def lie_together(settings: Settings) -> bool:

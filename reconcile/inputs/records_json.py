@@ -30,7 +30,7 @@ class InvalidRecord(ValueError):
     """The bytes are no usable record; the message is the reason given in the report."""
 
 
-def read_abid_record(data: bytes) -> Record:
+def parse_abid_record(data: bytes) -> Record:
     """Read one record in the JSON of the Amazon Bin Image Dataset.
 
     `EXPECTED_QUANTITY` decides. Items that do not add up to it are noted, and items that cannot be read are left out
@@ -56,12 +56,12 @@ def read_abid_record(data: bytes) -> Record:
         raise InvalidRecord("the JSON is not an object with EXPECTED_QUANTITY")
     if "EXPECTED_QUANTITY" not in document:
         raise InvalidRecord("EXPECTED_QUANTITY is missing")
-    quantity = read_quantity(document["EXPECTED_QUANTITY"])
+    quantity = parse_quantity(document["EXPECTED_QUANTITY"])
     items, unread = _read_items(document.get("BIN_FCSKU_DATA"))
     return Record(quantity, items, _note(quantity, items, unread))
 
 
-def read_quantity(value: object) -> int:
+def parse_quantity(value: object) -> int:
     """A whole number of items, 0 or more; `3`, `3.0` and `"3"` are all three.
 
     Raises:
@@ -108,7 +108,7 @@ def _read_items(found: object) -> tuple[list[dict[str, Any]], int]:
 
 def _item_quantity(value: object) -> int | None:
     try:
-        return read_quantity(value)
+        return parse_quantity(value)
     except InvalidRecord:
         return None
 

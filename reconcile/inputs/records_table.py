@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from reconcile.database import literal, literal_path
 from reconcile.errors import ReconcileError, UsageError
-from reconcile.inputs.spreadsheet_csv import BrokenRow, rows_of
+from reconcile.inputs.spreadsheet_csv import BrokenRow, read_csv_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -115,7 +115,7 @@ def _as_utf8(path: Path, work: Path) -> Path:
 def _csv(path: Path, wanted: Mapping[str, str], source: str) -> pa.RecordBatchReader:
     """The rows of a CSV: a quote that is never closed costs its own line, where DuckDB's reader drops what follows."""
     text = path.open(encoding="utf-8", newline="")
-    rows = enumerate(rows_of(text), start=1)
+    rows = enumerate(read_csv_rows(text), start=1)
     header = next((row for _, row in rows if not _is_empty(row)), [])
     if not header:
         raise ReconcileError(f"--records {source} is empty")

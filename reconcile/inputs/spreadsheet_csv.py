@@ -37,14 +37,14 @@ class Line:
 
 
 @dataclass(frozen=True)
-class BadLine:
+class InvalidLine:
     """A line that cannot be taken apart."""
 
     number: int
     reason: str
 
 
-def read_lines(path: Path, called: str, required: Sequence[str]) -> list[Line | BadLine]:
+def read_csv_lines(path: Path, called: str, required: Sequence[str]) -> list[Line | InvalidLine]:
     """Read a CSV file whose first line names its columns.
 
     Commas, semicolons, tabs or bars, also named by a first line `sep=;`; UTF-8 or UTF-16, with or without a byte order
@@ -63,10 +63,10 @@ def read_lines(path: Path, called: str, required: Sequence[str]) -> list[Line | 
         UsageError: it cannot be read, is empty, or lacks a column.
     """
     names: list[str] = []
-    lines: list[Line | BadLine] = []
-    for number, row in enumerate(rows_of(io.StringIO(_text(path, called), newline="")), start=1):
+    lines: list[Line | InvalidLine] = []
+    for number, row in enumerate(read_csv_rows(io.StringIO(_text(path, called), newline="")), start=1):
         if isinstance(row, BrokenRow):
-            lines.append(BadLine(number, row.reason))
+            lines.append(InvalidLine(number, row.reason))
         elif not any(cell.strip() for cell in row):
             continue
         elif not names:
@@ -75,13 +75,13 @@ def read_lines(path: Path, called: str, required: Sequence[str]) -> list[Line | 
             if missing:
                 raise UsageError(f"{called} has no column {' and no column '.join(missing)}; its first line names them")
         else:
-            lines.append(Line(number, dict(zip(names, map(unguarded, row), strict=False))))
+            lines.append(Line(number, dict(zip(names, map(unescape_formula, row), strict=False))))
     if not names:
         raise UsageError(f"{called} is empty")
     return lines
 
 
-def number_of(text: str) -> float:
+def parse_number(text: str) -> float:
     """The number that a cell says; 3,5 is 3.5, but 3,500 may be either of two numbers and is none.
 
     Raises:
@@ -101,7 +101,7 @@ class BrokenRow:
     """What it may mean."""
 
 
-def rows_of(text: TextIO) -> Iterator[list[str] | BrokenRow]:
+def read_csv_rows(text: TextIO) -> Iterator[list[str] | BrokenRow]:
     """The cells of each line, the one with the names and empty ones included.
 
     Args:
@@ -141,7 +141,7 @@ def _guessed(line: str, delimiter: str) -> list[str]:
         return []
 
 
-def unguarded(cell: str) -> str:
+def unescape_formula(cell: str) -> str:
     """Without the apostrophes that `plain_text` of sql/macros.sql puts in."""
     text = cell.strip()
     return _GUARDED.sub(r"\1", text) if "'" in text else text

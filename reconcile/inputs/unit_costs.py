@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from reconcile.errors import UsageError
-from reconcile.inputs.spreadsheet_csv import BadLine, number_of, read_lines
+from reconcile.inputs.spreadsheet_csv import InvalidLine, parse_number, read_csv_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +34,9 @@ def read_costs(path: Path, source: str, say: Callable[[str], None]) -> pa.Table:
         UsageError: it cannot be read, lacks a column, or has no usable line.
     """
     costs: dict[str, float] = {}
-    for line in read_lines(path, f"--costs {source}", ("asin", "unit_cost")):
+    for line in read_csv_lines(path, f"--costs {source}", ("asin", "unit_cost")):
         where = f"--costs {source} line {line.number}"
-        if isinstance(line, BadLine):
+        if isinstance(line, InvalidLine):
             say(f"{where}: {line.reason}; left out")
             continue
         asin, cost = line.cells.get("asin", ""), _cost(line.cells.get("unit_cost", ""))
@@ -51,7 +51,7 @@ def read_costs(path: Path, source: str, say: Callable[[str], None]) -> pa.Table:
 
 def _cost(text: str) -> float | None:
     try:
-        cost = number_of(text)
+        cost = parse_number(text)
     except ValueError:
         return None
     return cost if 0 <= cost <= _MOST else None

@@ -98,7 +98,7 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
     return sum(gaps) / sum(found.photos for found in bins)
 
 
-def error_by_chance(largest: NDArray[np.float64]) -> tuple[float, float]:
+def ece_if_calibrated(largest: NDArray[np.float64]) -> tuple[float, float]:
     """What the expected calibration error of honest probabilities would be on these photos.
 
     Whether each photo is right is drawn anew, 500 times, with the probability that the model gives: consistency
@@ -118,7 +118,7 @@ def error_by_chance(largest: NDArray[np.float64]) -> tuple[float, float]:
     return float(np.mean(drawn)), float(np.quantile(drawn, 0.95))
 
 
-def error_without_chance(bins: Sequence[ReliabilityBin], rng: np.random.Generator) -> Estimate | None:
+def debiased_rms_calibration_error(bins: Sequence[ReliabilityBin], rng: np.random.Generator) -> Estimate | None:
     """Root mean square of accuracy − mean probability over the bins, estimated without bias, and its 95 % interval.
 
     `expected_calibration_error` takes what differs by chance for error, the more so the fewer photos there are. The
@@ -177,7 +177,7 @@ def brier_score(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) ->
     return float(np.square(probabilities - wanted).sum(axis=1).mean())
 
 
-def coverage(largest: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[CoveragePoint, ...]:
+def risk_coverage(largest: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[CoveragePoint, ...]:
     """Accuracy of the photos that the model is most certain of, for 1, 2, … 100 % of them.
 
     This is one minus the selective risk (El-Yaniv and Wiener 2010, JMLR 11:1605-1641). Photos of the same probability
@@ -205,12 +205,12 @@ def calibration_of(shares: NDArray[np.float64], truth: NDArray[np.int64], rng: n
     """All of it, from probabilities, float64 [N, labels], and the places of the labels on record, int64 [N]."""
     largest = shares.max(axis=1)
     bins = reliability(largest, shares.argmax(axis=1) == truth)
-    by_chance, by_chance_at_most = error_by_chance(largest)
+    by_chance, by_chance_at_most = ece_if_calibrated(largest)
     return Calibration(
         expected_error=expected_calibration_error(bins),
         by_chance=by_chance,
         by_chance_at_most=by_chance_at_most,
-        without_chance=error_without_chance(bins, rng),
+        without_chance=debiased_rms_calibration_error(bins, rng),
         negative_log_likelihood=negative_log_likelihood(shares, truth),
         brier=brier_score(shares, truth),
         bins=bins,

@@ -12,9 +12,9 @@ from reconcile.metrics.calibration import (
     Calibration,
     CoveragePoint,
     calibration_of,
-    coverage,
     expected_calibration_error,
     reliability,
+    risk_coverage,
 )
 from reconcile.metrics.intervals import RESAMPLES, Estimate, bootstrap, wilson
 
@@ -73,7 +73,7 @@ class LeftOutProtocol:
 
 
 @dataclass(frozen=True)
-class SaidLabel:
+class PredictedLabel:
     """How often the model says a label, and how often it is right then."""
 
     label: str
@@ -110,7 +110,7 @@ class Evaluation:
     left_out_protocols: tuple[LeftOutProtocol, ...]
     confusion: tuple[tuple[int, ...], ...]
     """Photos by label on record (rows) and label counted (columns)."""
-    said: tuple[SaidLabel, ...]
+    said: tuple[PredictedLabel, ...]
     calibration: Calibration
     coverage: tuple[CoveragePoint, ...]
     """1, 2, … 100 % of the photos."""
@@ -146,7 +146,7 @@ def evaluate(
     """
     if not np.isfinite(probabilities).all():
         raise ReconcileError("the model gives probabilities that are no numbers")
-    places = places_of(counts, labels)
+    places = label_indices(counts, labels)
     covered = places >= 0
     if not covered.any():
         raise ReconcileError(f"no photo has a count that the model's labels cover ({', '.join(labels.names)})")
@@ -166,16 +166,16 @@ def evaluate(
         left_out_protocols=left_out,
         confusion=tuple(tuple(row) for row in matrix.tolist()),
         said=tuple(
-            SaidLabel(name, said, wilson(right, said))
+            PredictedLabel(name, said, wilson(right, said))
             for name, said, right in zip(labels.names, matrix.sum(axis=0).tolist(), matrix.diagonal(), strict=True)
         ),
         calibration=calibration_of(shares, truth, np.random.default_rng(seed)),
-        coverage=coverage(shares.max(axis=1), best == truth),
+        coverage=risk_coverage(shares.max(axis=1), best == truth),
         origins=_origins(errors, [value for value, kept in zip(squashed, covered, strict=True) if kept], rng),
     )
 
 
-def places_of(counts: Sequence[int] | NDArray[np.integer], labels: CountLabels) -> NDArray[np.int64]:
+def label_indices(counts: Sequence[int] | NDArray[np.integer], labels: CountLabels) -> NDArray[np.int64]:
     """The place of the label that each count falls under, int64 [N]; −1 where no label covers it."""
     return np.array([-1 if place is None else place for place in map(labels.index_of, counts)], dtype=np.int64)
 

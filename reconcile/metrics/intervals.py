@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2000
 """Of the bootstrap; its 95 % limits are then good to about a tenth of the interval's width."""
-_Z = 1.959964
+Z_95 = 1.959964
 """The 97.5 % point of the normal distribution."""
 
 
@@ -30,9 +30,9 @@ def wilson(right: int, photos: int) -> Estimate | None:
     """Share `right` of `photos` and its score interval at 95 % (Wilson 1927, JASA 22:209-212); None of no photos."""
     if photos == 0:
         return None
-    share, square = float(right / photos), _Z * _Z
+    share, square = float(right / photos), Z_95 * Z_95
     centre = share + square / (2 * photos)
-    reach = _Z * float(np.sqrt(share * (1 - share) / photos + square / (4 * photos * photos)))
+    reach = Z_95 * float(np.sqrt(share * (1 - share) / photos + square / (4 * photos * photos)))
     scale = 1 + square / photos
     # At no and at all right, one limit is the share itself, which rounding would miss.
     low, high = min(share, (centre - reach) / scale), max(share, (centre + reach) / scale)

@@ -19,7 +19,7 @@ _MOST = 30
 
 
 @dataclass(frozen=True)
-class Night:
+class RunFigures:
     """What one run came to, as far as runs are compared. None: that run did not say."""
 
     run_id: str
@@ -45,7 +45,7 @@ class Night:
     images_per_second: float | None
 
 
-def night_of(summary: dict[str, Any]) -> Night:
+def figures_of_run(summary: dict[str, Any]) -> RunFigures:
     """The comparable part of a summary, as `Summary.as_dict` or summary.json has it.
 
     Raises:
@@ -54,7 +54,7 @@ def night_of(summary: dict[str, Any]) -> Night:
     totals = {str(status): int(bins) for status, bins in summary["totals"].items()}
     compared = sum(totals[status] for status in ("match", "short", "over"))
     agreeing = _number(summary.get("agreeing"))
-    return Night(
+    return RunFigures(
         run_id=str(summary["run_id"]),
         started_at=str(summary["started_at"]),
         model_version=str(summary["model_version"]),
@@ -79,7 +79,7 @@ def _number(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-def earlier_nights(output: Output, summary: Summary, work: Path) -> list[Night]:
+def earlier_runs(output: Output, summary: Summary, work: Path) -> list[RunFigures]:
     """The last thirty finished runs over the same photos that started before this one, the oldest first.
 
     A trial on part of the bucket (`--limit`, another prefix) is no earlier night. A summary that cannot be read or
@@ -100,7 +100,7 @@ def earlier_nights(output: Output, summary: Summary, work: Path) -> list[Night]:
             other = json.loads(path.read_bytes()) if path else {}
             is_earlier = (other["started_at"], run_id) < (summary.started_at, summary.run_id)
             if is_earlier and _same_photos(other, summary.as_dict()):
-                found.append(night_of(other))
+                found.append(figures_of_run(other))
         except (ReconcileError, OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
         if len(found) == _MOST:

@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from reconcile.concurrency import cancellation as interruption
+from reconcile.concurrency import cancellation
 from reconcile.errors import ReconcileError
 from reconcile.output.store import LOCK
 from reconcile.storage.base import FetchError
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 HEARTBEAT_SECONDS = 15.0
-SILENCE = timedelta(minutes=10)
+STALE_AFTER = timedelta(minutes=10)
 """An owner that was silent for so long is dead. A heartbeat is two requests, each repeated for two minutes."""
 _PATIENCE_SECONDS = 10.0
 """What a run waits at its end for S3 to take the lock away."""
@@ -43,7 +43,7 @@ _TRIES = 5
 
 
 @contextmanager
-def locked(output: Output, run_id: str | None, warn: Callable[[str], None]) -> Iterator[None]:
+def run_lock(output: Output, run_id: str | None, warn: Callable[[str], None]) -> Iterator[None]:
     """Work in <out> as the only one.
 
     Args:
@@ -54,19 +54,19 @@ def locked(output: Output, run_id: str | None, warn: Callable[[str], None]) -> I
     Raises:
         ReconcileError: another is at work, or took this lock over since nothing was heard of us.
     """
-    keeper = _Keeper(output, _Owner.of_this_process(run_id), warn)
+    keeper = _LockHolder(output, _Owner.of_this_process(run_id), warn)
     try:
         try:
             keeper.take()
             yield
-            keeper.hush()
+            keeper.disarm()
         finally:
             keeper.end()
     except BaseException:  # also what the signal raises that comes while the work ends for another reason
         if keeper.lost is None:
             raise
     if keeper.lost is not None:  # which is what the main thread was interrupted for, whether or not it heard
-        interruption.withdraw()
+        cancellation.reset()
         raise ReconcileError(keeper.lost)
 
 
@@ -122,7 +122,7 @@ class _Owner:
         return f"{what} (host {self.host}, pid {self.pid}, since {self.started.replace('T', ' ')}, {heard})"
 
 
-class _Keeper:
+class _LockHolder:
     """Takes the lock, keeps it up in a thread of its own, and gives it back there."""
 
     def __init__(self, output: Output, owner: _Owner, warn: Callable[[str], None]) -> None:
@@ -159,12 +159,12 @@ class _Keeper:
             holder = _Owner.from_json(data)
             if holder is not None and holder.token == self._owner.token:
                 return taken_from
-            taken_from = self._bury(holder, self._output.store_time() - stored.modified)
+            taken_from = self._takeover_notice(holder, self._output.server_time() - stored.modified)
             self._may_be_ours = True
             bucket.replace(LOCK, self._owner.as_json(), stored.etag)
         raise ReconcileError(f"{bucket.url(LOCK)} changes hands all the time; try again")
 
-    def _bury(self, holder: _Owner | None, silent: timedelta) -> str:
+    def _takeover_notice(self, holder: _Owner | None, silent: timedelta) -> str:
         """One line about an owner who is dead.
 
         Raises:
@@ -177,9 +177,9 @@ class _Keeper:
                 return f"took over the lock of {who}: that process is gone"
             wait = ""
         else:
-            if silent > SILENCE:
+            if silent > STALE_AFTER:
                 return f"took over the lock of {who}: so long a silence is taken for death"
-            wait = f", or has been silent for {SILENCE.seconds // 60} minutes"
+            wait = f", or has been silent for {STALE_AFTER.seconds // 60} minutes"
         raise ReconcileError(f"{self._output.location} is in use by {who}; try again when that has ended{wait}")
 
     def _keep(self) -> None:
@@ -222,9 +222,9 @@ class _Keeper:
                     f"lost {self._output.location} to {holder.described('which had not heard of this one for long')}; "
                     "what was done is kept"
                 )
-                interruption.request()
+                cancellation.request()
 
-    def hush(self) -> None:
+    def disarm(self) -> None:
         """The work is done: a loss is of no consequence any more, and nobody is interrupted for it."""
         with self._telling:
             self._ended.set()
@@ -245,7 +245,7 @@ class _Keeper:
 
     def end(self) -> None:
         """Give the lock back, in the keeper's thread: nobody waits for long for an S3 that does not answer."""
-        self.hush()
+        self.disarm()
         if not self._may_be_ours:
             return
         if self._thread.ident is None:  # interrupted while it was being taken

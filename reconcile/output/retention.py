@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from reconcile.output.lock import locked
+from reconcile.output.lock import run_lock
 from reconcile.output.run_ids import RUN_FILES, RUN_ID_FORM, SUMMARY
 from reconcile.output.store import PROBE
 from reconcile.storage.base import FetchError
 from reconcile.storage.bulk_delete import delete_objects
 
 if TYPE_CHECKING:
-    from reconcile.logs import Messages
+    from reconcile.logs import RunLog
     from reconcile.output.store import Output
     from reconcile.storage.base import StoredObject
 
@@ -77,7 +77,7 @@ class _Run(NamedTuple):
         return self.started or self.ended, self.run_id
 
 
-def find_old(output: Output, keep: int) -> Removal:
+def plan_removal(output: Output, keep: int) -> Removal:
     """What is old in <out>; nothing is removed.
 
     Args:
@@ -87,7 +87,7 @@ def find_old(output: Output, keep: int) -> Removal:
     Raises:
         ReconcileError: it cannot be listed.
     """
-    found = [stored for page in output.bucket.pages() for stored in page]
+    found = [stored for page in output.bucket.list_pages() for stored in page]
     runs = _runs(output, found)
     finished = sorted((run for run in runs if run.summary), key=lambda run: run.age)
     kept, old = finished[-keep:], finished[:-keep]
@@ -96,7 +96,7 @@ def find_old(output: Output, keep: int) -> Removal:
     unfinished = [run for run in runs if not run.summary and run.ended < last]
     counts = _unused_counts(found, kept, last)
     probes = [stored for stored in found if stored.key.startswith(PROBE)]
-    left = [stored for stored in (*probes, *output.bucket.leftovers()) if _is_left_over(stored)]
+    left = [stored for stored in (*probes, *output.bucket.incomplete_writes()) if _is_left_over(stored)]
 
     lines = []
     if old:
@@ -107,11 +107,11 @@ def find_old(output: Output, keep: int) -> Removal:
     lines += [f"counts of model {model}, which no kept run used: {_size(parts)}" for model, parts in counts.items()]
     if left:
         lines.append(f"{_several(len(left), 'leftover')} of interrupted writes: {_size(left)}")
-    of_runs = [[stored for stored in _all(old + unfinished) if _turn(stored) == turn] for turn in range(3)]
+    of_runs = [[stored for stored in _all(old + unfinished) if _phase(stored) == turn] for turn in range(3)]
     return Removal(lines, [*of_runs, [part for parts in counts.values() for part in parts], left])
 
 
-def remove_old(output: Output, keep: int, told: Removal, messages: Messages) -> Removal:
+def apply_removal(output: Output, keep: int, told: Removal, messages: RunLog) -> Removal:
     """Remove what a person was told of, as far as it is still old now that nobody else is at work in <out>.
 
     Args:
@@ -126,9 +126,9 @@ def remove_old(output: Output, keep: int, told: Removal, messages: Messages) -> 
     Raises:
         ReconcileError: a run is at work in <out>, or something cannot be removed; the next prune goes on.
     """
-    with locked(output, None, messages.warn):
+    with run_lock(output, None, messages.warn):
         keys = {stored.key for stored in told.objects}
-        now = find_old(output, keep)
+        now = plan_removal(output, keep)
         removal = Removal(now.lines, [[stored for stored in batch if stored.key in keys] for batch in now.batches])
         with messages.progress("removing", _Removing(len(removal.objects))) as advance:
             for batch in removal.batches:
@@ -196,7 +196,7 @@ def _is_ours(stored: StoredObject) -> bool:
     return _name(stored) in RUN_FILES
 
 
-def _turn(stored: StoredObject) -> int:
+def _phase(stored: StoredObject) -> int:
     """The summary makes a run finished, and any other file of ours makes it a run: one goes first, the others last."""
     if _name(stored) == SUMMARY:
         return 0

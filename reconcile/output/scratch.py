@@ -26,7 +26,7 @@ _FULL_WORDS = ("No space left on device", "Disk quota exceeded", "max_temp_direc
 
 
 @contextmanager
-def work_folder() -> Iterator[Path]:
+def scratch_folder() -> Iterator[Path]:
     """A `held_folder` in the system's place for temporary files (TMPDIR), for DuckDB's tables and what it spills.
 
     Raises:
@@ -34,7 +34,7 @@ def work_folder() -> Iterator[Path]:
     """
     with ExitStack() as ended:
         try:
-            folder = ended.enter_context(held_folder(Path(tempfile.gettempdir()), _PREFIX))
+            folder = ended.enter_context(locked_folder(Path(tempfile.gettempdir()), _PREFIX))
         except OSError as error:
             raise ReconcileError(f"no folder to work in: {error.strerror or error}; set TMPDIR to one") from None
         with _explaining(folder):
@@ -42,7 +42,7 @@ def work_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def held_folder(parent: Path, prefix: str) -> Iterator[Path]:
+def locked_folder(parent: Path, prefix: str) -> Iterator[Path]:
     """A new folder that goes at the end, and with it those of this prefix that killed runs left.
 
     The operating system lets go of a lock when its holder dies, however it dies: that is how a folder that a killed run

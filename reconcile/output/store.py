@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reconcile.concurrency.channels import Channel, Stages
+from reconcile.concurrency.channels import Channel, StageGroup
 from reconcile.concurrency.cpu import fetches_in_flight
 from reconcile.errors import ReconcileError
 from reconcile.output.run_ids import SUMMARY
@@ -48,9 +48,9 @@ class Output:
         Raises:
             ReconcileError: it cannot be written.
         """
-        self.store_time()
+        self.server_time()
 
-    def store_time(self) -> datetime:
+    def server_time(self) -> datetime:
         """The time by the clock that stamps objects here, S3's or a file server's: that of a small one, just written.
 
         Raises:
@@ -86,33 +86,33 @@ class Output:
 
         DuckDB reads local files only, so no credential ever enters a query.
         """
-        keys = [stored.key for page in self.bucket.pages(f"{folder}/") for stored in page]
+        keys = [stored.key for page in self.bucket.list_pages(f"{folder}/") for stored in page]
         paths = {key: self.bucket.local_path(key) or work / key for key in keys if key.endswith(".parquet")}
-        self._bring_all([key for key, path in paths.items() if not path.exists()], work)
+        self._download_all([key for key, path in paths.items() if not path.exists()], work)
         return [str(path) for path in paths.values()]
 
-    def _bring_all(self, keys: Sequence[str], work: Path) -> None:
+    def _download_all(self, keys: Sequence[str], work: Path) -> None:
         """Bring objects to `work`, many at a time: each is 20 ms or more under way, and there may be thousands."""
         if not keys:
             return
         workers = min(fetches_in_flight(), len(keys))
-        with Stages() as stages:
+        with StageGroup() as stages:
             brought: Channel[Path] = Channel(stages, 2 * workers, workers)
 
             def bring(worker: int) -> None:
                 for key in keys[worker::workers]:
-                    brought.put(self._bring(key, work))
+                    brought.put(self._download(key, work))
 
             stages.start("bring", workers, bring, brought)
             for _ in brought:
                 pass
 
-    def _bring(self, key: str, work: Path) -> Path:
+    def _download(self, key: str, work: Path) -> Path:
         path = work / key
         if not path.exists():  # parts never change
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                self.bucket.bring(key, path)
+                self.bucket.download(key, path)
             except FetchError as error:
                 raise ReconcileError(f"{self.bucket.url(key)}: {error}") from None
         return path
@@ -120,19 +120,19 @@ class Output:
     def local_run_file(self, run_id: str, name: str, work: Path) -> Path | None:
         """A file of a run on this machine, brought to `work` where it lies on S3; None where there is none."""
         key = f"runs/{run_id}/{name}"
-        if not any(stored.key == key for page in self.bucket.pages(f"runs/{run_id}/") for stored in page):
+        if not any(stored.key == key for page in self.bucket.list_pages(f"runs/{run_id}/") for stored in page):
             return None
-        return self.bucket.local_path(key) or self._bring(key, work)
+        return self.bucket.local_path(key) or self._download(key, work)
 
     def finished_runs(self) -> list[str]:
         """The ids of the runs that have a summary, the one that wrote it last first."""
-        found = [stored for page in self.bucket.pages("runs/") for stored in page]
+        found = [stored for page in self.bucket.list_pages("runs/") for stored in page]
         summaries = [stored for stored in found if re.fullmatch(r"runs/[^/]+/summary\.json", stored.key)]
         return [stored.key.split("/")[1] for stored in sorted(summaries, key=lambda one: one.modified, reverse=True)]
 
     def has_finished(self, run_id: str) -> bool:
         """Whether a run of that id has written its summary, the last thing a run writes."""
-        found = self.bucket.pages(f"runs/{run_id}/")
+        found = self.bucket.list_pages(f"runs/{run_id}/")
         return any(stored.key == f"runs/{run_id}/{SUMMARY}" for page in found for stored in page)
 
     def write_run_file(self, run_id: str, name: str, content: bytes | Path) -> str:

@@ -16,12 +16,12 @@ from reconcile.storage.open import open_bucket
 if TYPE_CHECKING:
     from reconcile.config import Settings
     from reconcile.engines.base import Engine
-    from reconcile.logs import Messages
+    from reconcile.logs import RunLog
     from reconcile.output.store import Output
     from reconcile.storage.base import Bucket
 
 
-class Places(NamedTuple):
+class RunContext(NamedTuple):
     """What a run works with, opened and found good."""
 
     bucket: Bucket
@@ -29,7 +29,7 @@ class Places(NamedTuple):
     engine: Engine
 
 
-def open_places(settings: Settings, messages: Messages) -> Places:
+def open_run(settings: Settings, messages: RunLog) -> RunContext:
     """Open all that a run needs, and see that it can begin.
 
     Raises:
@@ -46,7 +46,7 @@ def open_places(settings: Settings, messages: Messages) -> Places:
         if f"{output.location}/".startswith(bucket.url(prefix).rstrip("/") + "/"):
             raise UsageError(f"--out lies in {bucket.url(prefix)}, where it would be read as photos or records")
     output.check_writable()
-    return Places(bucket, output, engine)
+    return RunContext(bucket, output, engine)
 
 
 def check_pattern(pattern: str) -> None:

@@ -13,7 +13,7 @@ from jinja2 import UndefinedError
 from reconcile.errors import ReconcileError
 from reconcile.labels import CountLabels
 from reconcile.locations import open_output
-from reconcile.output.history import earlier_nights
+from reconcile.output.history import earlier_runs
 from reconcile.output.run_ids import RUN_ID_FORM
 from reconcile.output.summary import Summary
 from reconcile.reconciliation.results import Results
@@ -58,7 +58,7 @@ def render_again(settings: Settings, run_id: str, reach: dict[str, Any], *, phot
         bucket = _bucket_of(summary, reach) if photos else None
         with Results(reconciled, labels, work) as results:
             try:
-                earlier = earlier_nights(output, summary, work)
+                earlier = earlier_runs(output, summary, work)
                 html = render_report(results, bucket, summary, earlier, need_photos=photos)
             except (duckdb.Error, UndefinedError) as error:
                 detail = str(error).splitlines()[0][:200]

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from reconcile.concurrency.cancellation import Interrupted
 from reconcile.errors import ReconcileError
-from reconcile.inputs.listing import NightListing, told
+from reconcile.inputs.listing import InputListing, log_listing
 from reconcile.inputs.unit_costs import read_costs
 from reconcile.locations import s3_access
-from reconcile.output.lock import locked
-from reconcile.output.scratch import work_folder
+from reconcile.output.lock import run_lock
+from reconcile.output.scratch import scratch_folder
 from reconcile.output.summary import Summary, percent
-from reconcile.pipeline.context import Places, open_places
+from reconcile.pipeline.context import RunContext, open_run
 from reconcile.pipeline.finalize import finish
-from reconcile.reconciliation.reconciler import Night
-from reconcile.storage.open import bring_file
-from reconcile.streaming.read_records import RecordReading
+from reconcile.reconciliation.reconciler import Reconciler
+from reconcile.storage.open import download_file
+from reconcile.streaming.read_records import RecordReader
 from reconcile.verdicts.queries import FOLDER
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from reconcile.config import Settings
     from reconcile.inputs.backlog import Backlog
-    from reconcile.logs import Messages
+    from reconcile.logs import RunLog
 
 
 _NOT_IN_REPORT = {"log_format", "run_id"}
 
 
-def run(settings: Settings, run_id: str, messages: Messages, notice: str | None = None) -> Summary:
+def run(settings: Settings, run_id: str, messages: RunLog, notice: str | None = None) -> Summary:
     """Count every image that this model has not counted, join with the records, write the night's results.
 
     Args:
@@ -49,29 +49,31 @@ def run(settings: Settings, run_id: str, messages: Messages, notice: str | None 
             before any work starts. Or the work itself cannot go on, for want of room, say.
         Interrupted: while counting or reading; another KeyboardInterrupt at any other time.
     """
-    return run_over(open_places(settings, messages), settings, run_id, messages, notice)
+    return run_over(open_run(settings, messages), settings, run_id, messages, notice)
 
 
-def run_over(places: Places, settings: Settings, run_id: str, messages: Messages, notice: str | None = None) -> Summary:
+def run_over(
+    places: RunContext, settings: Settings, run_id: str, messages: RunLog, notice: str | None = None
+) -> Summary:
     """The same, over what `open_places` opened."""
     started = datetime.now(UTC)
-    with locked(places.output, run_id, messages.warn):
+    with run_lock(places.output, run_id, messages.warn):
         return _run(settings, places, run_id, started, messages, notice)
 
 
 def _run(
-    settings: Settings, places: Places, run_id: str, started: datetime, messages: Messages, notice: str | None
+    settings: Settings, places: RunContext, run_id: str, started: datetime, messages: RunLog, notice: str | None
 ) -> Summary:
     """The run, once <out> is its own."""
     bucket, output, engine = places
     model = engine.model
     if output.has_finished(run_id):
         raise ReconcileError(f"run {run_id} is finished already; choose another --run-id")
-    messages.say(
+    messages.info(
         f"run {run_id}: {bucket.location} → {output.location}, model {model.model_id}, {engine.device}, {engine.size}"
     )
     if settings.alarm:
-        messages.say(f"alarm where {percent(settings.alarm)} or more of the compared bins are short or over")
+        messages.info(f"alarm where {percent(settings.alarm)} or more of the compared bins are short or over")
     summary = Summary(
         run_id=run_id,
         bucket=bucket.location,
@@ -92,36 +94,36 @@ def _run(
     return summary
 
 
-def _work(settings: Settings, places: Places, summary: Summary, messages: Messages) -> None:
+def _work(settings: Settings, places: RunContext, summary: Summary, messages: RunLog) -> None:
     """Everything that takes time: list, count, read records, join, report."""
     model = places.engine.model
     counts_folder = f"counts/{model.model_id}"
     is_limited = settings.limit is not None
     reads_meanwhile = settings.records is None and not is_limited
-    with work_folder() as work:
+    with scratch_folder() as work:
         output = places.output
-        places.engine.take_up(places.bucket, output)
+        places.engine.resume(places.bucket, output)
         parts = (output.local_parts(counts_folder, work), output.local_parts("records", work))
-        night = Night(work, model.card.labels, *parts)
+        night = Reconciler(work, model.card.labels, *parts)
         images, records = night.backlog("images_to_count"), night.backlog("records_to_read")
         try:
             verdicts = output.local_parts(FOLDER, work)
             night.use_verdicts(verdicts)
             if settings.costs is not None:
-                path = bring_file(settings.costs, s3_access(settings), work)
+                path = download_file(settings.costs, s3_access(settings), work)
                 night.use_costs(read_costs(path, settings.costs, messages.warn))
             if settings.records is not None:
-                path = bring_file(settings.records, s3_access(settings), work)
+                path = download_file(settings.records, s3_access(settings), work)
                 night.use_table_records(path, settings.records, settings.columns_of_table, only_of_images=is_limited)
-            listing = NightListing(settings, places.bucket, work)
+            listing = InputListing(settings, places.bucket, work)
             if listing.keys is not None:
-                messages.say(listing.keys.in_words(), stage="list")
+                messages.info(listing.keys.in_words(), stage="list")
             # Nothing is counted before it is sure that there are photos, and records to hold them against.
             photos = night.new_images(listing.photos(), settings.limit)
-            images.fill(told(photos, "photos", messages))
+            images.fill(log_listing(photos, "photos", messages))
             if reads_meanwhile:
                 listed = night.new_records(listing.records(), only_of_images=False)
-                records.fill(told(listed, "records", messages))
+                records.fill(log_listing(listed, "records", messages))
             listing.need_photos(images)
             if reads_meanwhile:
                 listing.need_records(records)
@@ -133,7 +135,7 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
             if settings.records is None:
                 if is_limited:  # which records are wanted is known only now
                     listed = night.new_records(listing.records(), only_of_images=True)
-                    records.fill(told(listed, "records", messages))
+                    records.fill(log_listing(listed, "records", messages))
                     with _reading_records(places, records, summary, messages):
                         pass
                 night.use_json_records()
@@ -147,10 +149,10 @@ def _work(settings: Settings, places: Places, summary: Summary, messages: Messag
             night.close()
 
 
-def _count(settings: Settings, places: Places, images: Backlog, summary: Summary, messages: Messages) -> int:
+def _count(settings: Settings, places: RunContext, images: Backlog, summary: Summary, messages: RunLog) -> int:
     """Count, and say how many images were taken, unreadable ones included."""
     with (
-        messages.naming("photos", "count") as complain,
+        messages.failures("photos", "count") as complain,
         messages.progress("counting", images, stage="count") as advance,
     ):
         try:
@@ -161,7 +163,7 @@ def _count(settings: Settings, places: Places, images: Backlog, summary: Summary
     summary.counted, summary.seconds["count"] = counted.objects - counted.failed, round(counted.seconds, 2)
     if summary.counted:
         summary.images_per_second = round(counted.objects / counted.seconds, 1)
-    messages.say(
+    messages.info(
         f"{summary.counted:,} images counted in {counted.seconds:.1f} s, {counted.failed:,} could not be read",
         stage="count",
         counted=summary.counted,
@@ -172,9 +174,9 @@ def _count(settings: Settings, places: Places, images: Backlog, summary: Summary
 
 
 @contextmanager
-def _reading_records(places: Places, records: Backlog, summary: Summary, messages: Messages) -> Iterator[None]:
+def _reading_records(places: RunContext, records: Backlog, summary: Summary, messages: RunLog) -> Iterator[None]:
     """Read records while something else is done; at its end, wait for the rest."""
-    reading = RecordReading(places.bucket, records, places.output, messages)
+    reading = RecordReader(places.bucket, records, places.output, messages)
     try:
         yield
         read = reading.wait()
@@ -186,15 +188,15 @@ def _reading_records(places: Places, records: Backlog, summary: Summary, message
     summary.seconds["records"] = round(read.seconds, 2)
 
 
-def _name_invalid_rows(night: Night, table: str, messages: Messages) -> None:
+def _name_invalid_rows(night: Reconciler, table: str, messages: RunLog) -> None:
     """Say how many rows were taken from a table, and which of them are no record; several of a bin are for the join."""
     invalid = 0
-    with messages.naming("rows", "records") as complain:
+    with messages.failures("rows", "records") as complain:
         for key, reason in night.invalid_rows():
             complain(key, reason)
             invalid += 1
     rows = night.table_rows
-    messages.say(
+    messages.info(
         f"{rows:,} rows taken from {table}, {invalid:,} of them could not be read",
         stage="records",
         read=rows,
@@ -202,6 +204,6 @@ def _name_invalid_rows(night: Night, table: str, messages: Messages) -> None:
     )
 
 
-def _tell_of_a_stop(what: str, stage: str, backlog: Backlog, kept: int, messages: Messages) -> None:
+def _tell_of_a_stop(what: str, stage: str, backlog: Backlog, kept: int, messages: RunLog) -> None:
     total = f"{backlog.total:,}" if backlog.is_complete else f"at least {backlog.total:,}"
     messages.warn(f"stopped with {kept:,} of {total} {what} and kept", stage=stage, kept=kept)

@@ -29,7 +29,7 @@ _REST = 20
 """How many times as long as the last look through all that is known took, none is made."""
 
 
-class Listing:
+class ListedObjects:
     """A table of objects as they are listed, beside one of those that were dealt with in earlier nights.
 
     The tables are named as the queries of sql/ have it: `listed_images` and `counted`, say.
@@ -54,7 +54,7 @@ class Listing:
         )
         database.execute(f"CREATE TABLE {known} (key VARCHAR, etag VARCHAR, try_again BOOLEAN)")
 
-    def know(self, column: str, paths: Iterable[str]) -> None:
+    def mark_known(self, column: str, paths: Iterable[str]) -> None:
         """Note the keys that are in Parquet parts, as far as the parts are new.
 
         Args:
@@ -70,7 +70,7 @@ class Listing:
             parts.project(f"{column}, etag, try_again").insert_into(self._known)
             self._parts.update(new)
 
-    def new(self, pages: Iterable[Page], limit: int | None = None) -> Iterator[list[StoredObject]]:
+    def find_new(self, pages: Iterable[Page], limit: int | None = None) -> Iterator[list[StoredObject]]:
         """Note what is listed, up to `limit`, and give back what is new.
 
         To tell what is new, all that is known has to be looked through. The longer that takes, the longer a listing

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reconcile.database import allow_for, literal, literal_path, open_database
-from reconcile.discrepancy.scoring import JUDGED_FROM, JUDGED_SCHEMA, matrix
+from reconcile.discrepancy.scoring import SCORED_FROM, SCORED_SCHEMA, as_matrix
 from reconcile.errors import ReconcileError
 from reconcile.inputs.backlog import Backlog
 from reconcile.inputs.records_table import load_table
 from reconcile.inputs.unit_costs import COSTS_SCHEMA
 from reconcile.output.schemas import COUNTS_SCHEMA, RECORDS_SCHEMA, VERDICTS_SCHEMA
-from reconcile.reconciliation.listed_objects import Listing, of_bins
+from reconcile.reconciliation.listed_objects import ListedObjects, of_bins
 from reconcile.reconciliation.partitions import Partitions
 from reconcile.resources import query
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from reconcile.discrepancy.scoring import Judge
+    from reconcile.discrepancy.scoring import DiscrepancyScorer
     from reconcile.inputs.pages import Page
     from reconcile.labels import CountLabels
     from reconcile.storage.base import StoredObject
@@ -44,7 +44,7 @@ are, and one number says where."""
 _ITEMS = "SELECT items_at, items FROM record_parts"
 
 
-class Night:
+class Reconciler:
     """The tables of one run: what was listed, what is counted, what is on record, and what comes of it.
 
     DuckDB works in `work`, which may be thrown away: truth lives in the Parquet files of <out>.
@@ -74,8 +74,8 @@ class Night:
         self._database = open_database(work)
         self._records_tables: tuple[str, ...] = ()
         self._records_twice: tuple[str, ...] = ()
-        self._images = Listing(self._database, "listed_images", "counted", "not_yet_counted")
-        self._records = Listing(self._database, "listed_records", "read_records", "not_yet_read")
+        self._images = ListedObjects(self._database, "listed_images", "counted", "not_yet_counted")
+        self._records = ListedObjects(self._database, "listed_records", "read_records", "not_yet_read")
         self.use_parts(counts, records)
         self.use_verdicts([])
         self.use_costs(COSTS_SCHEMA.empty_table())
@@ -89,9 +89,9 @@ class Night:
         self._use("counts", counts, COUNTS_SCHEMA)
         self._use("record_parts", records, RECORDS_SCHEMA, f"*, {_ITEMS_AT} AS items_at")
         with _named("counts", "delete that file and run again"):
-            self._images.know("image_key", counts)
+            self._images.mark_known("image_key", counts)
         with _named("record parts", "delete that file and run again"):
-            self._records.know("record_key", records)
+            self._records.mark_known("record_key", records)
 
     def use_verdicts(self, paths: Sequence[str]) -> None:
         """Take up what people found who recounted: paths of the Parquet parts of verdicts.
@@ -127,7 +127,7 @@ class Night:
             pages: of a listing, or of what stands for one.
             limit: of images, whether new or not.
         """
-        return self._images.new(pages, limit)
+        return self._images.find_new(pages, limit)
 
     def new_records(self, pages: Iterable[Page], *, only_of_images: bool) -> Iterator[list[StoredObject]]:
         """Note the records that are listed and give back those that are not read yet.
@@ -139,7 +139,7 @@ class Night:
         if only_of_images:
             found = self._database.cursor().execute("SELECT bin_id FROM listed_images").fetchall()
             pages = of_bins(pages, {name for (name,) in found})
-        return self._records.new(pages)
+        return self._records.find_new(pages)
 
     @property
     def image_count(self) -> int:
@@ -180,7 +180,7 @@ class Night:
             yield from rows
 
     def reconcile(
-        self, destination: Path, judge: Judge, rank_by: str, stale_after: float | None = None
+        self, destination: Path, judge: DiscrepancyScorer, rank_by: str, stale_after: float | None = None
     ) -> NDArray[np.float64] | None:
         """Join, judge and rank; write reconciled.parquet to `destination`.
 
@@ -238,15 +238,15 @@ class Night:
                 self._database.execute("CREATE OR REPLACE TEMP VIEW all_records AS " + self._records_text)
             self._database.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS " + query(name))
 
-    def _judge(self, number: int, judge: Judge, mix: NDArray[np.float64] | None) -> None:
+    def _judge(self, number: int, judge: DiscrepancyScorer, mix: NDArray[np.float64] | None) -> None:
         """Judge one part of what was joined, and have the views of sql/weighed.sql mean that part."""
         judged = self._work / f"judged-{number}.parquet"
         with (
             pq.ParquetFile(self._work / f"joined-{number}.parquet") as source,
-            pq.ParquetWriter(judged, JUDGED_SCHEMA, compression="none", use_dictionary=False) as writer,
+            pq.ParquetWriter(judged, SCORED_SCHEMA, compression="none", use_dictionary=False) as writer,
         ):
-            for batch in source.iter_batches(_ROWS_AT_ONCE, columns=JUDGED_FROM):
-                writer.write_batch(judge.judge(batch, mix))
+            for batch in source.iter_batches(_ROWS_AT_ONCE, columns=SCORED_FROM):
+                writer.write_batch(judge.score(batch, mix))
         for name in ("joined", "judged"):
             self._show(f"{name}_part", f"{name}-{number}.parquet")
         self._database.execute("CREATE OR REPLACE TEMP VIEW items AS " + self._items_text)
@@ -276,12 +276,12 @@ class Night:
         numbered = "file_row_number = true" if name.endswith("_part") else "file_row_number = false"
         self._database.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS FROM read_parquet({there}, {numbered})")
 
-    def _mix(self, judge: Judge) -> NDArray[np.float64] | None:
+    def _mix(self, judge: DiscrepancyScorer) -> NDArray[np.float64] | None:
         found = self._database.sql(query("compared"), params={"most": _ENOUGH_FOR_A_MIX}).to_arrow_table()
         if not found.num_rows:
             return None
-        probabilities = matrix(found["probabilities"].combine_chunks(), len(self._labels.names))
-        return judge.mix_of(probabilities, found["expected_count"].to_numpy())
+        probabilities = as_matrix(found["probabilities"].combine_chunks(), len(self._labels.names))
+        return judge.class_prior_of(probabilities, found["expected_count"].to_numpy())
 
     def _label_parameters(self) -> dict[str, Any]:
         return {"open_ended": self._labels.open_ended, "last_count": self._labels.values[-1]}

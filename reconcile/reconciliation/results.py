@@ -105,7 +105,7 @@ class Results:
         self._database.close()
 
 
-def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain Python values, None where a value is missing."""
     rows: list[dict[str, Any]] = table.astype(object).to_dict("records")  # type: ignore[assignment]
     for row in rows:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconcile.metrics.calibration import CoveragePoint, ReliabilityBin
-    from reconcile.output.history import Night
+    from reconcile.output.history import RunFigures
 
 
 _SHARE = alt.Scale(domain=[0, 1])
@@ -122,7 +122,7 @@ def accuracy_chart(accuracy: pd.DataFrame) -> str:
     return as_svg(chart)
 
 
-def history_chart(nights: Sequence[Night]) -> str:
+def history_chart(nights: Sequence[RunFigures]) -> str:
     """Runs over the same bucket, a small panel for each measure.
 
     Args:

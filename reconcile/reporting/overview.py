@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconcile.output.history import night_of
+from reconcile.output.history import figures_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconcile.output.history import Night
+    from reconcile.output.history import RunFigures
     from reconcile.output.summary import Summary
 
 
@@ -24,11 +24,11 @@ class Tile:
     """An interval, or of what the number is a part."""
     before: str | None = None
     """The same number in the run before; None where there was none."""
-    is_trouble: bool = False
+    needs_attention: bool = False
     """Whether somebody should look into it."""
 
 
-def overview(summary: Summary, previous: Night | None) -> dict[str, list[Tile]]:
+def overview(summary: Summary, previous: RunFigures | None) -> dict[str, list[Tile]]:
     """The tiles of the night, by group: what is believed of the records, and what needs attention.
 
     Args:
@@ -38,8 +38,8 @@ def overview(summary: Summary, previous: Night | None) -> dict[str, list[Tile]]:
     return {"night": _night(summary, previous), "attention": _attention(summary, previous)}
 
 
-def _night(summary: Summary, previous: Night | None) -> list[Tile]:
-    tonight = night_of(summary.as_dict())
+def _night(summary: Summary, previous: RunFigures | None) -> list[Tile]:
+    tonight = figures_of_run(summary.as_dict())
     tiles = [
         Tile("bins", f"{summary.bins:,}", "with a photo or a record", _before(previous, "bins")),
         Tile("photos counted", f"{summary.photos_counted:,}", f"of {summary.images:,}", _before(previous, "counted")),
@@ -69,11 +69,11 @@ def _night(summary: Summary, previous: Night | None) -> list[Tile]:
     return tiles
 
 
-def _attention(summary: Summary, previous: Night | None) -> list[Tile]:
-    tonight = night_of(summary.as_dict())
+def _attention(summary: Summary, previous: RunFigures | None) -> list[Tile]:
+    tonight = figures_of_run(summary.as_dict())
     older = f"and {summary.older_photos:,} older ones of bins with a newer" if summary.older_photos else ""
     return [
-        Tile(name, f"{number:,}", detail, _before(previous, field), is_trouble=number > 0)
+        Tile(name, f"{number:,}", detail, _before(previous, field), needs_attention=number > 0)
         for name, field, number, detail in (
             ("unreadable images", "unreadable", tonight.unreadable, ""),
             ("invalid records", "invalid", tonight.invalid, ""),
@@ -83,7 +83,7 @@ def _attention(summary: Summary, previous: Night | None) -> list[Tile]:
     ]
 
 
-def _before(previous: Night | None, name: str, *, share: bool = False) -> str | None:
+def _before(previous: RunFigures | None, name: str, *, share: bool = False) -> str | None:
     value = None if previous is None else getattr(previous, name)
     if value is None:
         return None

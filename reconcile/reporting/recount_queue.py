@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reconcile.concurrency.channels import Channel, Stages
+from reconcile.concurrency.channels import Channel, StageGroup
 from reconcile.errors import ReconcileError
 from reconcile.images import UnreadableImage, thumbnail
 from reconcile.storage.base import FetchError
@@ -47,7 +47,7 @@ def queue_rows(queue: list[dict[str, Any]], labels: CountLabels, bucket: Bucket 
 def _photos(bucket: Bucket, queue: list[dict[str, Any]]) -> list[str | None]:
     """The photo of each row, fetched and made small by some threads at once."""
     photos: list[str | None] = [None] * len(queue)
-    with Stages() as stages:
+    with StageGroup() as stages:
         places: Channel[int] = Channel(stages, len(queue), 1)
         made: Channel[tuple[int, str | None]] = Channel(stages, len(queue), _FETCHERS)
 

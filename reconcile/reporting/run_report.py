@@ -10,15 +10,15 @@ from reconcile.errors import ReconcileError
 from reconcile.labels import CountLabels
 from reconcile.metrics.calibration import CALIBRATION_BINS, CoveragePoint, ReliabilityBin, expected_calibration_error
 from reconcile.metrics.intervals import wilson
-from reconcile.output.history import night_of
+from reconcile.output.history import figures_of_run
 from reconcile.output.summary import STATUS_WORDS
-from reconcile.reconciliation.results import rows_of
+from reconcile.reconciliation.results import plain_rows
 from reconcile.reporting.charts import accuracy_chart, coverage_chart, history_chart, reliability_chart
 from reconcile.reporting.datatables import data_table_css, data_table_module
 from reconcile.reporting.html import render_page
 from reconcile.reporting.overview import overview
 from reconcile.reporting.recount_queue import MOST_SHOWN, queue_rows
-from reconcile.reporting.svg import in_both_themes
+from reconcile.reporting.svg import themed
 from reconcile.resources import resource
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from markupsafe import Markup
 
-    from reconcile.output.history import Night
+    from reconcile.output.history import RunFigures
     from reconcile.output.summary import Summary
     from reconcile.reconciliation.results import Results
     from reconcile.storage.base import Bucket
@@ -41,7 +41,12 @@ _MOST_REASONS = 10
 
 
 def render_report(
-    results: Results, bucket: Bucket | None, summary: Summary, earlier: Sequence[Night], *, need_photos: bool = False
+    results: Results,
+    bucket: Bucket | None,
+    summary: Summary,
+    earlier: Sequence[RunFigures],
+    *,
+    need_photos: bool = False,
 ) -> str:
     """The report of one run.
 
@@ -60,7 +65,7 @@ def render_report(
         ReconcileError: photos are needed, and not one of them is to be had.
     """
     labels = CountLabels(tuple(summary.labels))
-    found = rows_of(results.table("recount_queue", most=min(summary.capacity, MOST_SHOWN), most_items=_MOST_ITEMS))
+    found = plain_rows(results.table("recount_queue", most=min(summary.capacity, MOST_SHOWN), most_items=_MOST_ITEMS))
     queue = queue_rows(found, labels, bucket)
     if need_photos and queue and not any(row["photo"] for row in queue):
         where = f"{summary.bucket if bucket is None else bucket.location}; {SAY_WHERE_PHOTOS_ARE}"
@@ -75,11 +80,11 @@ def render_report(
         queue=queue,
         import_command=_import_command(summary),
         most_shown=MOST_SHOWN,
-        counts=_how_good(results, labels),
-        nights=_over_time([*earlier, night_of(summary.as_dict())]),
-        products=rows_of(results.table("items_by_asin", most=_MOST_PRODUCTS)),
-        parts=_by_part(results, summary),
-        problems=rows_of(results.table("problems", most=_MOST_REASONS)),
+        counts=_count_quality(results, labels),
+        nights=_history([*earlier, figures_of_run(summary.as_dict())]),
+        products=plain_rows(results.table("items_by_asin", most=_MOST_PRODUCTS)),
+        parts=_by_location(results, summary),
+        problems=plain_rows(results.table("problems", most=_MOST_REASONS)),
     )
 
 
@@ -92,21 +97,21 @@ def _import_command(summary: Summary) -> str:
     return shlex.join(words)
 
 
-def _how_good(results: Results, labels: CountLabels) -> dict[str, Any] | None:
+def _count_quality(results: Results, labels: CountLabels) -> dict[str, Any] | None:
     """The counts held against the records: tables, and charts by name and theme. None where nothing was compared."""
     accuracy = results.table("accuracy_by_count")
     if not len(accuracy):
         return None
     reliability, coverage = _reliability(results), _coverage(results)
     return {
-        "accuracy": rows_of(accuracy),
+        "accuracy": plain_rows(accuracy),
         "confusion": _confusion(results.table("confusion"), labels),
         "calibration_error": expected_calibration_error(reliability),
         "coverage": [point for point in coverage if point.share in (0.1, 0.2, 0.5, 1.0)],
         "charts": {
-            "accuracy": in_both_themes(accuracy_chart(accuracy)),
-            "reliability": in_both_themes(reliability_chart(reliability)),
-            "coverage": in_both_themes(coverage_chart(coverage)),
+            "accuracy": themed(accuracy_chart(accuracy)),
+            "reliability": themed(reliability_chart(reliability)),
+            "coverage": themed(coverage_chart(coverage)),
         },
     }
 
@@ -135,32 +140,32 @@ def _reliability(results: Results) -> list[ReliabilityBin]:
             probability=row["probability"],
             accuracy=wilson(row["agreeing"], row["photos"]),
         )
-        for row in rows_of(results.table("reliability"))
+        for row in plain_rows(results.table("reliability"))
     ]
 
 
 def _coverage(results: Results) -> list[CoveragePoint]:
     points = []
-    for row in rows_of(results.table("coverage")):
+    for row in plain_rows(results.table("coverage")):
         accuracy = wilson(row["agreeing"], row["photos"])
         assert accuracy is not None
         points.append(CoveragePoint(row["percent"] / 100, row["photos"], row["least_probability"], accuracy))
     return points
 
 
-def _over_time(nights: list[Night]) -> dict[str, Any]:
+def _history(nights: list[RunFigures]) -> dict[str, Any]:
     """All runs, and a chart of them where there are two or more."""
-    charts: dict[str, Markup] = in_both_themes(history_chart(nights)) if len(nights) > 1 else {}
+    charts: dict[str, Markup] = themed(history_chart(nights)) if len(nights) > 1 else {}
     return {"rows": list(reversed(nights)), "charts": charts}
 
 
-def _by_part(results: Results, summary: Summary) -> dict[str, list[dict[str, Any]]]:
+def _by_location(results: Results, summary: Summary) -> dict[str, list[dict[str, Any]]]:
     """By the name of each part that `--where` names: its values and their bins."""
     pattern = summary.parameters.get("where")
     if not pattern:
         return {}
     known = {"pattern": pattern, "capacity": summary.capacity, "most": _MOST_PARTS}
     return {
-        name: rows_of(results.table("discrepancies_by_part", part=group, **known))
+        name: plain_rows(results.table("discrepancies_by_part", part=group, **known))
         for name, group in re.compile(pattern).groupindex.items()
     }

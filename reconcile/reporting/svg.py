@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     import altair as alt
 
 
-def in_both_themes(svg: str) -> dict[str, Markup]:
+def themed(svg: str) -> dict[str, Markup]:
     """One SVG a theme, light and dark; the style sheet shows the one that fits.
 
     Args:
         svg: a chart in the colours of a light page; nothing that strangers wrote may be in it.
     """
-    return {"light": Markup(svg), "dark": Markup(in_the_dark(svg))}  # noqa: S704 – our own drawing
+    return {"light": Markup(svg), "dark": Markup(as_dark(svg))}  # noqa: S704 – our own drawing
 
 
 INK, FAINT, BAR, INTERVAL = "#1d232b", "#dfe3e8", "#2f6fb0", "#1c222a"
@@ -25,7 +25,7 @@ INK, FAINT, BAR, INTERVAL = "#1d232b", "#dfe3e8", "#2f6fb0", "#1c222a"
 _IN_THE_DARK = {INK: "#e6e9ee", FAINT: "#38404b", BAR: "#5b9bdc", INTERVAL: "#f2f4f7"}
 
 
-def in_the_dark(svg: str) -> str:
+def as_dark(svg: str) -> str:
     """The same chart for a dark page: colours are all that differs, and rendering twice takes twice the time."""
     for light, dark in _IN_THE_DARK.items():
         svg = svg.replace(light, dark)

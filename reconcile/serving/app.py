@@ -18,8 +18,8 @@ from werkzeug.http import parse_options_header
 from reconcile.concurrency.cpu import available_cores
 from reconcile.errors import ReconcileError
 from reconcile.images import MAX_IMAGE_BYTES, UnreadableImage
-from reconcile.serving.byte_budget import ByteRoom
-from reconcile.serving.requests import BadLine, read_lines
+from reconcile.serving.byte_budget import ByteBudget
+from reconcile.serving.requests import InvalidRequestLine, parse_request_lines
 from reconcile.serving.responses import JSON, JSON_LINES, LINES_TYPES, OFFERED, choose_format, render_image, render_rows
 from reconcile.streaming.count_rows import counted_row
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from typing import IO
 
-    from reconcile.logs import Messages
-    from reconcile.serving.batching import SharedCounter
+    from reconcile.logs import RunLog
+    from reconcile.serving.batching import DynamicBatcher
     from reconcile.serving.key_fetching import KeyCounter
 
 
@@ -62,7 +62,7 @@ class CountingApp:
 
     def __init__(
         self,
-        messages: Messages,
+        messages: RunLog,
         accept: str | None,
         chunk_seconds: float = _CHUNK_SECONDS,
         body_seconds: float = _BODY_SECONDS,
@@ -70,8 +70,8 @@ class CountingApp:
     ) -> None:
         self._messages, self._accept = messages, accept
         self._chunk_seconds, self._body_seconds = chunk_seconds, body_seconds
-        self._model: tuple[SharedCounter, KeyCounter] | None = None
-        self._images_at_once, self._image_bytes = asyncio.Semaphore(_IMAGES_AT_ONCE), ByteRoom(image_bytes)
+        self._model: tuple[DynamicBatcher, KeyCounter] | None = None
+        self._images_at_once, self._image_bytes = asyncio.Semaphore(_IMAGES_AT_ONCE), ByteBudget(image_bytes)
         self.asgi = Starlette(
             routes=[
                 Route("/ping", self._ping),
@@ -81,12 +81,12 @@ class CountingApp:
             exception_handlers={HTTPException: _refuse},
         )
 
-    def begin(self, shared: SharedCounter, keys: KeyCounter) -> None:
+    def set_model(self, shared: DynamicBatcher, keys: KeyCounter) -> None:
         """Take requests from now on."""
         self._model = shared, keys
 
     @property
-    def account(self) -> str:
+    def stats_line(self) -> str:
         """What has been done so far, for a person."""
         if self._model is None:
             return "there was no model yet"
@@ -126,7 +126,7 @@ class CountingApp:
                 async with self._images_at_once, self._image_bytes.taken(MAX_IMAGE_BYTES if size is None else size):
                     return await self._count_image(request, shared, media_type)
             return await self._count_keys(request, keys, shared, media_type)
-        except (UnreadableImage, BadLine) as error:
+        except (UnreadableImage, InvalidRequestLine) as error:
             raise HTTPException(400, str(error)) from None
         except ClientDisconnect:
             return Response(status_code=400)  # for nobody
@@ -137,27 +137,29 @@ class CountingApp:
         except Exception as error:
             raise HTTPException(500, self._tell(error)) from None
 
-    def _ready(self) -> tuple[SharedCounter, KeyCounter]:
+    def _ready(self) -> tuple[DynamicBatcher, KeyCounter]:
         if self._model is None:
             raise HTTPException(503, "the model is being loaded")
         return self._model
 
-    async def _count_image(self, request: Request, shared: SharedCounter, media_type: str) -> Response:
+    async def _count_image(self, request: Request, shared: DynamicBatcher, media_type: str) -> Response:
         data = b"".join([chunk async for chunk in self._body(request, MAX_IMAGE_BYTES)])
         shares = await asyncio.wrap_future(shared.count(data))
         card = shared.counter.card
         row = counted_row(None, None, shares, card.labels, datetime.now(UTC)) | {"model_id": shared.counter.model_id}
         return Response(render_image(row, media_type, card.labels), media_type=media_type)
 
-    async def _count_keys(self, request: Request, keys: KeyCounter, shared: SharedCounter, media_type: str) -> Response:
+    async def _count_keys(
+        self, request: Request, keys: KeyCounter, shared: DynamicBatcher, media_type: str
+    ) -> Response:
         file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 # it is read until the answer has ended
         try:
             async for chunk in self._body(request, MAX_LINES_BYTES):
                 file.write(chunk)
             # All lines are looked at before one is counted: an answer that has begun cannot become a refusal.
-            await run_in_threadpool(keys.open_buckets, read_lines(file))
+            await run_in_threadpool(keys.open_buckets, parse_request_lines(file))
             pieces = iterate_in_threadpool(
-                render_rows(keys.rows(read_lines(file)), media_type, shared.counter.card.labels)
+                render_rows(keys.rows(parse_request_lines(file)), media_type, shared.counter.card.labels)
             )
             first = await anext(pieces)
         except BaseException:

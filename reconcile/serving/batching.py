@@ -17,10 +17,10 @@ from reconcile.concurrency.cpu import available_cores
 from reconcile.images import load_image
 
 if TYPE_CHECKING:
-    from reconcile.inference.counter import Counter
+    from reconcile.inference.counter import CountPredictor
 
 
-Shares = NDArray[np.float32]
+Probabilities = NDArray[np.float32]
 """float32 [labels]: the probability of each count label."""
 _PATIENCE_SECONDS = 0.02
 """How long a batch waits for images that are being decoded: enough for usual ones, not for one of 100 megapixels."""
@@ -28,17 +28,17 @@ _PATIENCE_SECONDS = 0.02
 
 class _Waiting(NamedTuple):
     pixels: NDArray[np.uint8]
-    counted: Future[Shares]
+    counted: Future[Probabilities]
 
 
-class SharedCounter:
+class DynamicBatcher:
     """Decodes and counts single images in batches.
 
     A worker that is free takes its share of the images that are there or being decoded: one that comes alone is counted
     at once, and many keep every worker busy.
     """
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: CountPredictor) -> None:
         self.counter = counter
         self.images = self.batches = 0
         """What has been counted so far, and in how many batches."""
@@ -49,20 +49,20 @@ class SharedCounter:
         for worker in range(counter.workers):
             Background(f"count-{worker}", self._work, worker)
 
-    def count(self, data: bytes) -> Future[Shares]:
+    def count(self, data: bytes) -> Future[Probabilities]:
         """Count one image; returns at once.
 
         Returns:
             of its probabilities; or of UnreadableImage, or of what the model raised.
         """
-        counted: Future[Shares] = Future()
+        counted: Future[Probabilities] = Future()
         counted.set_running_or_notify_cancel()  # whoever waits may go; the others of its batch should not notice
         with self._changed:
             self._coming += 1
         self._decoders.submit(self._decode, data, counted)
         return counted
 
-    def _decode(self, data: bytes, counted: Future[Shares]) -> None:
+    def _decode(self, data: bytes, counted: Future[Probabilities]) -> None:
         try:
             pixels = load_image(data, self.counter.card.input_size)
         except BaseException as error:  # it belongs to whoever waits for the count

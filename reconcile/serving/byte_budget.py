@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-class ByteRoom:
+class ByteBudget:
     """Room for so many bytes, given in the order in which it is asked for; to threads and to coroutines.
 
     What is larger than all of the room is given it when nobody else has any.
@@ -27,11 +27,11 @@ class ByteRoom:
         self._waiting: deque[tuple[int, Future[None]]] = deque()
         self._lock = threading.Lock()
 
-    def take(self, size: int) -> None:
+    def acquire(self, size: int) -> None:
         """Wait until there is room for `size` bytes, and take it."""
         self._ask(size).result()
 
-    def give_back(self, size: int) -> None:
+    def release(self, size: int) -> None:
         """Of what was taken."""
         with self._lock:
             self._held -= size
@@ -46,7 +46,7 @@ class ByteRoom:
             yield
         finally:
             if not asked.cancel():  # it had been granted
-                self.give_back(size)
+                self.release(size)
             else:
                 self._grant()  # it may have stood before others
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from reconcile.concurrency.cpu import fetches_in_flight
 from reconcile.errors import ReconcileError
 from reconcile.images import UnreadableImage, check_size
-from reconcile.serving.byte_budget import ByteRoom
-from reconcile.serving.requests import BadLine
+from reconcile.serving.byte_budget import ByteBudget
+from reconcile.serving.requests import InvalidRequestLine
 from reconcile.storage.base import Bucket, FetchError, S3Access
 from reconcile.storage.open import open_bucket
 from reconcile.streaming.count_rows import counted_row, uncounted_row
@@ -21,7 +21,7 @@ from reconcile.streaming.count_rows import counted_row, uncounted_row
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from reconcile.serving.batching import SharedCounter, Shares
+    from reconcile.serving.batching import DynamicBatcher, Probabilities
     from reconcile.serving.requests import RequestLine
 
 
@@ -43,14 +43,14 @@ class KeyCounter:
         image_bytes: how much of images that are fetched and not yet counted is held.
     """
 
-    def __init__(self, shared: SharedCounter, access: S3Access, bucket: str, image_bytes: int = _IMAGE_BYTES) -> None:
+    def __init__(self, shared: DynamicBatcher, access: S3Access, bucket: str, image_bytes: int = _IMAGE_BYTES) -> None:
         self._shared, self._access, self._bucket = shared, access, bucket
         self._buckets: dict[str, Bucket] = {}
         self._lock = threading.Lock()
         self._fetchers = ThreadPoolExecutor(fetches_in_flight(), "fetch")
         # Images that are fetched and not yet counted: memory depends on no request's length. Their number is limited
         # for what small ones become when they are decoded.
-        self._bytes = ByteRoom(image_bytes)
+        self._bytes = ByteBudget(image_bytes)
         self._room = threading.Semaphore(2 * shared.counter.workers * shared.counter.batch_size)
 
     def open_buckets(self, lines: Iterable[RequestLine]) -> None:
@@ -62,7 +62,7 @@ class KeyCounter:
         """
         for number, line in enumerate(lines, 1):
             if not (line.bucket or self._bucket):
-                raise BadLine(f"line {number} names no bucket, and RECONCILE_BUCKET is not set")
+                raise InvalidRequestLine(f"line {number} names no bucket, and RECONCILE_BUCKET is not set")
             self._open(line.bucket or self._bucket)
 
     def rows(self, lines: Iterable[RequestLine]) -> Iterator[list[Row]]:
@@ -116,11 +116,11 @@ class KeyCounter:
         else:
             self._room.acquire()
             size = len(data)
-            self._bytes.take(size)
+            self._bytes.acquire(size)
             self._shared.count(data).add_done_callback(lambda counted: self._answer(line, size, counted, answer))
 
-    def _answer(self, line: RequestLine, size: int, counted: Future[Shares], answer: Future[Row]) -> None:
-        self._bytes.give_back(size)
+    def _answer(self, line: RequestLine, size: int, counted: Future[Probabilities], answer: Future[Row]) -> None:
+        self._bytes.release(size)
         self._room.release()
         error = counted.exception()
         if error is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconcile.errors import ReconcileError
-from reconcile.inference.counter import load_counter
+from reconcile.inference.counter import load_predictor
 from reconcile.inference.devices import choose_device
 from reconcile.inference.precision import Precision
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconcile.config import Settings
-    from reconcile.inference.counter import Counter
+    from reconcile.inference.counter import CountPredictor
 
 
 _SAGEMAKER_MODEL = "/opt/ml/model"
 """Where SageMaker unpacks a model's archive."""
 
 
-def load_chosen(settings: Settings, warn: Callable[[str], None]) -> Counter:
+def load_chosen(settings: Settings, warn: Callable[[str], None]) -> CountPredictor:
     """Load the model of --model, else the one that SageMaker brought, else the shipped one.
 
     Args:
@@ -42,9 +42,9 @@ def load_chosen(settings: Settings, warn: Callable[[str], None]) -> Counter:
         return _load(settings, "cpu", warn)
 
 
-def _load(settings: Settings, device: str, warn: Callable[[str], None]) -> Counter:
+def _load(settings: Settings, device: str, warn: Callable[[str], None]) -> CountPredictor:
     path = settings.model or _brought(Path(os.environ.get("SM_MODEL_DIR") or _SAGEMAKER_MODEL), device, warn)
-    return load_counter(path, device, warn, settings.batch_size)
+    return load_predictor(path, device, warn, settings.batch_size)
 
 
 def _brought(folder: Path, device: str, warn: Callable[[str], None]) -> Path | None:

@@ -15,7 +15,7 @@ LONGEST_LINE = 64 * 1024
 """Bytes. A key has 1,024 at most, each of which JSON may write as six."""
 
 
-class BadLine(ValueError):
+class InvalidRequestLine(ValueError):
     """A line that nobody can understand; the message names its number."""
 
 
@@ -43,7 +43,7 @@ class RequestLine(BaseModel):
     """A bucket's name, s3://name/prefix or a folder; None for the server's own."""
 
 
-def read_lines(file: IO[bytes]) -> Iterator[RequestLine]:
+def parse_request_lines(file: IO[bytes]) -> Iterator[RequestLine]:
     """Every line of a request, from its beginning.
 
     Raises:
@@ -54,12 +54,14 @@ def read_lines(file: IO[bytes]) -> Iterator[RequestLine]:
     while data := file.readline(LONGEST_LINE + 1):
         number += 1
         if len(data) > LONGEST_LINE:
-            raise BadLine(f"line {number} is longer than {LONGEST_LINE // 1024} kB")
+            raise InvalidRequestLine(f"line {number} is longer than {LONGEST_LINE // 1024} kB")
         try:
             yield RequestLine.model_validate_json(data)
         except ValidationError as error:
             problem = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in problem["loc"])
-            raise BadLine(f"line {number}: {where + ': ' if where else ''}{problem['msg']}") from None
+            raise InvalidRequestLine(f"line {number}: {where + ': ' if where else ''}{problem['msg']}") from None
     if number == 0:
-        raise BadLine('the request is empty; expected lines such as {"key": "bin-images/1.jpg", "etag": "…"}')
+        raise InvalidRequestLine(
+            'the request is empty; expected lines such as {"key": "bin-images/1.jpg", "etag": "…"}'
+        )

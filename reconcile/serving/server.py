@@ -13,7 +13,7 @@ import uvicorn
 from reconcile.concurrency.background import Background
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.serving.app import CountingApp
-from reconcile.serving.batching import SharedCounter
+from reconcile.serving.batching import DynamicBatcher
 from reconcile.serving.key_fetching import KeyCounter
 from reconcile.serving.model_loading import load_chosen
 from reconcile.serving.responses import OFFERED, choose_format
@@ -21,14 +21,14 @@ from reconcile.storage.base import S3Access
 
 if TYPE_CHECKING:
     from reconcile.config import Settings
-    from reconcile.logs import Messages
+    from reconcile.logs import RunLog
 
 
 _LAST_ANSWERS_SECONDS = 600
 """After SIGTERM. A request with keys may take minutes, and SageMaker by default waits no longer for an answer."""
 
 
-def serve(settings: Settings, host: str, port: int, messages: Messages) -> None:
+def serve(settings: Settings, host: str, port: int, messages: RunLog) -> None:
     """Serve until SIGTERM or Ctrl-C; requests that have begun are answered before it ends, if ten minutes are enough.
 
     Args:
@@ -58,14 +58,14 @@ def serve(settings: Settings, host: str, port: int, messages: Messages) -> None:
     server = uvicorn.Server(config)
     loaded: Future[None] = Future()
     with _listen(host, port) as listening:
-        messages.say(f"listening on {host}:{listening.getsockname()[1]}, loading the model")
+        messages.info(f"listening on {host}:{listening.getsockname()[1]}, loading the model")
         Background("load", _load, settings, app, messages, server, loaded)
         # uvicorn hears the signal, answers what there is, and then passes the signal on.
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listening])
     if loaded.done():
         loaded.result()
-    messages.say(f"stopped; {app.account}")
+    messages.info(f"stopped; {app.stats_line}")
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -75,16 +75,14 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ReconcileError(f"cannot listen on {host}:{port}: {error}") from None
 
 
-def _load(
-    settings: Settings, app: CountingApp, messages: Messages, server: uvicorn.Server, loaded: Future[None]
-) -> None:
+def _load(settings: Settings, app: CountingApp, messages: RunLog, server: uvicorn.Server, loaded: Future[None]) -> None:
     """Load the model and let the application use it; where that fails, end the server."""
     try:
         counter = load_chosen(settings, messages.warn)
         access = S3Access(settings.endpoint_url, settings.region, settings.profile, settings.no_sign_request)
-        shared = SharedCounter(counter)
-        app.begin(shared, KeyCounter(shared, access, settings.bucket))
-        messages.say(f"ready: counting with {counter.model_id} on {counter.device} ({counter.path})")
+        shared = DynamicBatcher(counter)
+        app.set_model(shared, KeyCounter(shared, access, settings.bucket))
+        messages.info(f"ready: counting with {counter.model_id} on {counter.device} ({counter.path})")
         loaded.set_result(None)
     except Exception as error:  # whatever it is, the thread that serves tells it
         loaded.set_exception(error)

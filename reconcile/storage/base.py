@@ -59,7 +59,7 @@ class Bucket(Protocol):
     def access(self) -> S3Access:
         """What `open_bucket` needs on another machine, besides the location: endpoint and region as they are here."""
 
-    def pages(self, prefix: str = "") -> Iterator[list[StoredObject]]:
+    def list_pages(self, prefix: str = "") -> Iterator[list[StoredObject]]:
         """Pages of up to 1000 objects under the folder `prefix`, keys rising; markers of empty folders left out.
 
         Raises:
@@ -77,7 +77,7 @@ class Bucket(Protocol):
             FetchError: gone, forbidden, changed since it was listed, or still failing after retries.
         """
 
-    def bring(self, key: str, path: Path) -> None:
+    def download(self, key: str, path: Path) -> None:
         """Write the bytes of one object to a file, some at a time: it may be larger than memory.
 
         Raises:
@@ -120,7 +120,7 @@ class Bucket(Protocol):
             ReconcileError: it could not be removed.
         """
 
-    def leftovers(self) -> Iterator[StoredObject]:
+    def incomplete_writes(self) -> Iterator[StoredObject]:
         """What puts that were cut off left behind and `pages` keeps to itself.
 
         Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconcile.concurrency.channels import Channel, Stages
+from reconcile.concurrency.channels import Channel, StageGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ def delete_objects(bucket: Bucket, keys: Sequence[str], progress: Callable[[int]
         ReconcileError: one cannot be removed; others may be left, too.
         KeyboardInterrupt: somebody asked to stop; likewise.
     """
-    with Stages() as stages:
+    with StageGroup() as stages:
         waiting: Channel[str] = Channel(stages, len(keys), 1)
         deleted: Channel[int] = Channel(stages, len(keys), _AT_ONCE)
 

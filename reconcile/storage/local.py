@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _PARTIAL = ".reconcile-partial"
 
 
-class Folder:
+class LocalBucket:
     """See `bucket.Bucket`. An etag is the file's inode, time and size."""
 
     def __init__(self, path: Path, *, create: bool) -> None:
@@ -44,7 +44,7 @@ class Folder:
         self.location = str(self._path)
         self.access = S3Access()
 
-    def pages(self, prefix: str = "") -> Iterator[list[StoredObject]]:
+    def list_pages(self, prefix: str = "") -> Iterator[list[StoredObject]]:
         """Every file under the folder `prefix`, symbolic links followed."""
         try:
             found = self._walk(self._path / prefix, partial=False)
@@ -95,7 +95,7 @@ class Folder:
         except OSError as error:
             raise FetchError(f"cannot be read: {error.strerror}") from None
 
-    def bring(self, key: str, path: Path) -> None:
+    def download(self, key: str, path: Path) -> None:
         """Copy a file."""
         try:
             shutil.copyfile(self._path / key, path)
@@ -180,7 +180,7 @@ class Folder:
             for folder in path.parents[: len(path.relative_to(self._path).parts) - 1]:
                 folder.rmdir()
 
-    def leftovers(self) -> Iterator[StoredObject]:
+    def incomplete_writes(self) -> Iterator[StoredObject]:
         """Files that were being written when somebody pulled the plug."""
         try:
             yield from self._walk(self._path, partial=True)

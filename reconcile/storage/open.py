@@ -29,9 +29,9 @@ def open_bucket(location: str, access: S3Access, *, create: bool = False) -> Buc
         ReconcileError: no such folder, or no credentials.
     """
     if is_folder(location):
-        from reconcile.storage.local import Folder
+        from reconcile.storage.local import LocalBucket
 
-        return Folder(Path(location), create=create)
+        return LocalBucket(Path(location), create=create)
     from reconcile.storage.s3 import S3Bucket
 
     name, _, prefix = location.removeprefix("s3://").partition("/")
@@ -45,7 +45,7 @@ def open_bucket(location: str, access: S3Access, *, create: bool = False) -> Buc
     return S3Bucket(name, prefix, access)
 
 
-def bring_file(location: str, access: S3Access, work: Path) -> Path:
+def download_file(location: str, access: S3Access, work: Path) -> Path:
     """A path on this machine for one file, given as a path or as `s3://bucket/key`.
 
     Raises:
@@ -61,7 +61,7 @@ def bring_file(location: str, access: S3Access, work: Path) -> Path:
         raise ReconcileError(f"{location} names a bucket, and no object in it")
     path = work / name
     try:
-        open_bucket(folder, access).bring(name, path)
+        open_bucket(folder, access).download(name, path)
     except FetchError as error:
         raise ReconcileError(f"{location}: {error}") from None
     return path

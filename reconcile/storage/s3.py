@@ -14,9 +14,9 @@ from obstore.exceptions import AlreadyExistsError, PermissionDeniedError, Precon
 
 from reconcile.errors import ReconcileError
 from reconcile.storage.base import FetchError, S3Access, StoredObject
-from reconcile.storage.retry import GIVEN_UP_IN_A_ROW, Fault, GivenUp, Retries
+from reconcile.storage.retry import GIVEN_UP_IN_A_ROW, FaultKind, Retries, RetriesExhausted
 from reconcile.storage.s3_client import S3Connection
-from reconcile.storage.s3_errors import REQUEST_ERRORS, fault_of
+from reconcile.storage.s3_errors import REQUEST_ERRORS, classify_error
 from reconcile.storage.s3_listing import S3Listing, plain_etag, without_markers
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ class S3Bucket:
         self,
         request: Callable[[S3Connection], T],
         *,
-        patient: bool,
-        finishing: bool = False,
+        use_full_budget: bool,
+        during_shutdown: bool = False,
         probe: Callable[[S3Connection], object] | None = None,
     ) -> T:
         """Make a request, repeated as `Retries.call` has it; credentials that are not taken are looked for anew."""
@@ -79,23 +79,25 @@ class S3Bucket:
             try:
                 return request(connection)
             except REQUEST_ERRORS as error:
-                if fault_of(error) is Fault.CREDENTIALS:
+                if classify_error(error) is FaultKind.CREDENTIALS:
                     self._renew(connection)
                 raise
 
         by_the_way = None if probe is None else lambda: probe(self._connection)
-        return self._retries.call(once, fault_of, patient=patient, finishing=finishing, probe=by_the_way)
+        return self._retries.call(
+            once, classify_error, use_full_budget=use_full_budget, during_shutdown=during_shutdown, probe=by_the_way
+        )
 
     def _renew(self, refused: S3Connection) -> None:
         with self._lock:
             if self._connection is refused:  # else another thread was first
                 self._connection = refused.renewed()
 
-    def pages(self, prefix: str = "") -> Iterator[list[StoredObject]]:
+    def list_pages(self, prefix: str = "") -> Iterator[list[StoredObject]]:
         """Objects under `prefix`."""
         listing = S3Listing(prefix)
         try:
-            pages = iter(lambda: self._ask(listing.next_page, patient=True), None)
+            pages = iter(lambda: self._ask(listing.next_page, use_full_budget=True), None)
             yield from without_markers(pages, prefix, self._is_there)
         except REQUEST_ERRORS as error:
             raise ReconcileError(self._explain(error, "list")) from None
@@ -103,7 +105,7 @@ class S3Bucket:
     def _is_there(self, key: str) -> bool:
         """Whether there is an object of just this name; one that may not be asked for is taken to be there."""
         try:
-            self._ask(lambda connection: obstore.head(connection.reading, key), patient=True)
+            self._ask(lambda connection: obstore.head(connection.reading, key), use_full_budget=True)
         except FileNotFoundError:
             return False
         except (ValueError, PermissionDeniedError, UnauthenticatedError):  # obstore has no word for it, or no leave
@@ -112,22 +114,24 @@ class S3Bucket:
 
     def get(self, key: str, etag: str | None = None) -> bytes:
         """The bytes of an object."""
-        if self._retries.is_hopeless:
+        if self._retries.circuit_is_open:
             raise ReconcileError(
                 f"{GIVEN_UP_IN_A_ROW} requests in a row failed, so S3 is taken to be down; what was done is kept. "
                 f"The last one: {self._explain(self._retries.last_error, 'read')}"
             )
         try:
-            return self._ask(lambda connection: _whole(connection, key, etag), patient=False, probe=_is_anybody_there)
+            return self._ask(
+                lambda connection: _whole(connection, key, etag), use_full_budget=False, probe=_is_anybody_there
+            )
         except FileNotFoundError:
             raise FetchError("there is no such object (any more)") from None
         except REQUEST_ERRORS as error:
             raise FetchError(self._explain(error, "read")) from None
 
-    def bring(self, key: str, path: Path) -> None:
+    def download(self, key: str, path: Path) -> None:
         """Write an object to a file; what breaks off is begun anew."""
         try:
-            self._ask(lambda connection: _to_file(connection, key, path), patient=True)
+            self._ask(lambda connection: _to_file(connection, key, path), use_full_budget=True)
         except FileNotFoundError:
             raise FetchError("there is no such object (any more)") from None
         except REQUEST_ERRORS as error:
@@ -139,16 +143,22 @@ class S3Bucket:
             size = data.stat().st_size if isinstance(data, Path) else len(data)
             if size <= PART_BYTES:
                 whole = data.read_bytes() if isinstance(data, Path) else data
-                self._ask(lambda connection: obstore.put(connection.writing, key, whole), patient=True, finishing=True)
+                self._ask(
+                    lambda connection: obstore.put(connection.writing, key, whole),
+                    use_full_budget=True,
+                    during_shutdown=True,
+                )
             else:
-                self._ask(lambda connection: _put_in_parts(connection, key, data), patient=True, finishing=True)
+                self._ask(
+                    lambda connection: _put_in_parts(connection, key, data), use_full_budget=True, during_shutdown=True
+                )
         except REQUEST_ERRORS as error:
             raise ReconcileError(self._explain(error, "write")) from None
 
     def read(self, key: str) -> tuple[StoredObject, bytes] | None:
         """An object as it is now."""
         try:
-            return self._ask(lambda connection: _as_it_is(connection, key), patient=True, finishing=True)
+            return self._ask(lambda connection: _as_it_is(connection, key), use_full_budget=True, during_shutdown=True)
         except FileNotFoundError:
             return None
         except REQUEST_ERRORS as error:
@@ -165,7 +175,9 @@ class S3Bucket:
     def _put_if(self, key: str, data: bytes, mode: PutMode) -> bool:
         try:
             self._ask(
-                lambda connection: obstore.put(connection.writing, key, data, mode=mode), patient=True, finishing=True
+                lambda connection: obstore.put(connection.writing, key, data, mode=mode),
+                use_full_budget=True,
+                during_shutdown=True,
             )
         except (AlreadyExistsError, PreconditionError):
             return False
@@ -180,11 +192,13 @@ class S3Bucket:
     def delete(self, key: str) -> None:
         """Remove an object."""
         try:
-            self._ask(lambda connection: obstore.delete(connection.reading, key), patient=True, finishing=True)
+            self._ask(
+                lambda connection: obstore.delete(connection.reading, key), use_full_budget=True, during_shutdown=True
+            )
         except REQUEST_ERRORS as error:
             raise ReconcileError(self._explain(error, "delete")) from None
 
-    def leftovers(self) -> Iterator[StoredObject]:
+    def incomplete_writes(self) -> Iterator[StoredObject]:
         """None: S3 shows no object before it is whole."""
         yield from ()
 
@@ -197,7 +211,7 @@ class S3Bucket:
         return f"{self.location}/{key}"
 
     def _explain(self, error: Exception | None, verb: str) -> str:
-        if isinstance(error, GivenUp):
+        if isinstance(error, RetriesExhausted):
             return f"{self._explain(error.error, verb)}; {error.effort}"
         text = str(error)
         endpoint = self._access.endpoint_url

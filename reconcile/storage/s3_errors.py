@@ -7,12 +7,12 @@ import re
 import botocore.exceptions
 from obstore.exceptions import BaseError
 
-from reconcile.storage.retry import Fault, GivenUp
+from reconcile.storage.retry import FaultKind, RetriesExhausted
 
 # Everything obstore raises for a request that failed; a missing object is Python's own FileNotFoundError.
 STORE_ERRORS = (BaseError, OSError)
 REQUEST_ERRORS = (
-    GivenUp,
+    RetriesExhausted,
     *STORE_ERRORS,
     botocore.exceptions.BotoCoreError,
     botocore.exceptions.ClientError,
@@ -25,27 +25,27 @@ _UNREACHABLE = (botocore.exceptions.EndpointConnectionError, botocore.exceptions
 _TIMEOUT, _TOO_MANY, _NOT_IMPLEMENTED, _UNAVAILABLE = 408, 429, 501, 503
 
 
-def fault_of(error: Exception) -> Fault:
+def classify_error(error: Exception) -> FaultKind:
     """Whether it is worth asking again."""
     text = str(error)
     if not isinstance(error, REQUEST_ERRORS) or "invalid path" in text:
-        return Fault.LASTING
+        return FaultKind.PERMANENT
     status = _status(error, text)
     if any(code in text for code in _CREDENTIALS):
-        return Fault.CREDENTIALS
+        return FaultKind.CREDENTIALS
     if status in (_TOO_MANY, _UNAVAILABLE) or any(code in text for code in _BUSY):
-        return Fault.BUSY
+        return FaultKind.THROTTLED
     if "NoSuchUpload" in text:  # an upload in parts that was completed or aborted behind our back: put it again
-        return Fault.PASSING
+        return FaultKind.TRANSIENT
     if isinstance(error, FileNotFoundError):
-        return Fault.LASTING
+        return FaultKind.PERMANENT
     if "redirect without LOCATION" in text or status == _NOT_IMPLEMENTED:
-        return Fault.LASTING
+        return FaultKind.PERMANENT
     if status is not None and 300 <= status < 500 and status != _TIMEOUT and "RequestTimeout" not in text:
-        return Fault.LASTING
+        return FaultKind.PERMANENT
     if isinstance(error, _UNREACHABLE) or "error sending request" in text:
-        return Fault.UNREACHABLE
-    return Fault.PASSING
+        return FaultKind.UNREACHABLE
+    return FaultKind.TRANSIENT
 
 
 def _status(error: Exception, text: str) -> int | None:

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from reconcile.concurrency.channels import Channel, Stages
+from reconcile.concurrency.channels import Channel, StageGroup
 from reconcile.concurrency.cpu import available_cores
 from reconcile.images import UnreadableImage, check_size, load_image
 from reconcile.output.schemas import COUNTS_SCHEMA
 from reconcile.storage.base import FetchError
 from reconcile.streaming.count_rows import counted_row, uncounted_row
-from reconcile.streaming.fetch import fetch_all
+from reconcile.streaming.fetch import start_fetching
 from reconcile.streaming.write_parts import write_rows
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from reconcile.inference.counter import Counter
+    from reconcile.inference.counter import CountPredictor
     from reconcile.inputs.backlog import Backlog
     from reconcile.output.store import Output
     from reconcile.storage.base import Bucket, StoredObject
     from reconcile.streaming.fetch import Fetched
-    from reconcile.streaming.write_parts import Work
+    from reconcile.streaming.write_parts import StageResult
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class _Batch:
 def count_images(
     bucket: Bucket,
     images: Backlog,
-    counter: Counter,
+    counter: CountPredictor,
     output: Output,
     progress: Callable[[int], None],
     complain: Callable[[str, str], None],
-) -> Work:
+) -> StageResult:
     """Count every image and write the counts to `<out>/counts/<model id>/`.
 
     Args:
@@ -70,8 +70,8 @@ def count_images(
     """
     decoders = available_cores()
     emptied: SimpleQueue[NDArray[np.uint8]] = SimpleQueue()
-    with Stages() as stages:
-        fetched = fetch_all(stages, bucket, images, check_size)
+    with StageGroup() as stages:
+        fetched = start_fetching(stages, bucket, images, check_size)
         batches: Channel[_Batch] = Channel(stages, 2 * counter.workers, decoders)
         rows: Channel[list[dict[str, Any]]] = Channel(stages, 4 * counter.workers, counter.workers)
         stages.start("decode", decoders, lambda _: _decode(fetched, batches, counter, emptied), batches)
@@ -80,7 +80,10 @@ def count_images(
 
 
 def _decode(
-    fetched: Channel[Fetched], batches: Channel[_Batch], counter: Counter, emptied: SimpleQueue[NDArray[np.uint8]]
+    fetched: Channel[Fetched],
+    batches: Channel[_Batch],
+    counter: CountPredictor,
+    emptied: SimpleQueue[NDArray[np.uint8]],
 ) -> None:
     def empty() -> _Batch:
         try:
@@ -108,7 +111,7 @@ def _decode(
 def _count(
     batches: Channel[_Batch],
     rows: Channel[list[dict[str, Any]]],
-    counter: Counter,
+    counter: CountPredictor,
     worker: int,
     emptied: SimpleQueue[NDArray[np.uint8]],
 ) -> None:

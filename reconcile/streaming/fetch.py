@@ -13,7 +13,7 @@ from reconcile.storage.base import FetchError, StoredObject
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reconcile.concurrency.channels import Stages
+    from reconcile.concurrency.channels import StageGroup
     from reconcile.inputs.backlog import Backlog
     from reconcile.storage.base import Bucket
 
@@ -29,7 +29,9 @@ class Fetched(NamedTuple):
     error: FetchError | UnreadableImage | InvalidRecord | None = None
 
 
-def fetch_all(stages: Stages, bucket: Bucket, objects: Backlog, check: Callable[[int], None]) -> Channel[Fetched]:
+def start_fetching(
+    stages: StageGroup, bucket: Bucket, objects: Backlog, check: Callable[[int], None]
+) -> Channel[Fetched]:
     """Start the threads that fetch.
 
     Args:

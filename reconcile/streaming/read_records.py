@@ -6,31 +6,31 @@ from concurrent.futures import Future, wait
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from reconcile.concurrency import cancellation as interruption
+from reconcile.concurrency import cancellation
 from reconcile.concurrency.background import Background
 from reconcile.concurrency.cancellation import Interrupted
-from reconcile.concurrency.channels import PATIENCE_SECONDS, Channel, Stages, Stopped
+from reconcile.concurrency.channels import PATIENCE_SECONDS, Channel, StageGroup, Stopped
 from reconcile.inputs.bin_ids import bin_id
-from reconcile.inputs.records_json import MAX_RECORD_BYTES, InvalidRecord, read_abid_record
+from reconcile.inputs.records_json import MAX_RECORD_BYTES, InvalidRecord, parse_abid_record
 from reconcile.output.schemas import RECORDS_SCHEMA
 from reconcile.storage.base import FetchError
 from reconcile.storage.retry import GRACE_SECONDS
-from reconcile.streaming.fetch import Fetched, fetch_all
+from reconcile.streaming.fetch import Fetched, start_fetching
 from reconcile.streaming.write_parts import write_rows
 
 if TYPE_CHECKING:
     from reconcile.inputs.backlog import Backlog
-    from reconcile.logs import Messages
+    from reconcile.logs import RunLog
     from reconcile.output.store import Output
     from reconcile.storage.base import Bucket
-    from reconcile.streaming.write_parts import Work
+    from reconcile.streaming.write_parts import StageResult
 
 
 STAGE = "records"
 _LOOK_UP_SECONDS = 0.5
 
 
-class RecordReading:
+class RecordReader:
     """Reads every JSON record and writes it to `<out>/records/`, in the same way as images are counted."""
 
     def __init__(
@@ -38,7 +38,7 @@ class RecordReading:
         bucket: Bucket,
         records: Backlog,
         output: Output,
-        messages: Messages,
+        messages: RunLog,
     ) -> None:
         """Begin.
 
@@ -48,23 +48,23 @@ class RecordReading:
             output: where the parts go.
             messages: told how far it is, what could not be had or read, and how it ended, by another thread.
         """
-        self._outcome: Future[Work] = Future()
+        self._outcome: Future[StageResult] = Future()
         self._is_awaited = False
-        self._stages = Stages()
-        fetched = fetch_all(self._stages, bucket, records, _check_size)
+        self._stages = StageGroup()
+        fetched = start_fetching(self._stages, bucket, records, _check_size)
         rows: Channel[list[dict[str, Any]]] = Channel(self._stages, 64, 1)
         self._stages.start("read", 1, lambda _: _read(fetched, rows), rows)
         Background("write-records", self._write, rows, records, output, messages)
 
-    def _write(self, rows: Channel[list[dict[str, Any]]], records: Backlog, output: Output, messages: Messages) -> None:
+    def _write(self, rows: Channel[list[dict[str, Any]]], records: Backlog, output: Output, messages: RunLog) -> None:
         try:
             with (
                 self._stages,
-                messages.naming("records", STAGE) as complain,
+                messages.failures("records", STAGE) as complain,
                 messages.progress("reading records", records, stage=STAGE) as advance,
             ):
                 read = write_rows(rows, output, "records", RECORDS_SCHEMA, advance, complain)
-            messages.say(
+            messages.info(
                 f"{read.objects:,} new records read in {read.seconds:.1f} s, {read.failed:,} could not be read",
                 stage=STAGE,
                 read=read.objects,
@@ -78,7 +78,7 @@ class RecordReading:
                 messages.warn(f"no more records are read, and the run will fail: {error}", stage=STAGE)
             self._outcome.set_exception(error)
 
-    def wait(self) -> Work:
+    def wait(self) -> StageResult:
         """Wait for the last record.
 
         Returns:
@@ -90,7 +90,7 @@ class RecordReading:
         """
         self._is_awaited = True
         while not wait([self._outcome], _LOOK_UP_SECONDS).done:
-            interruption.check()
+            cancellation.raise_if_cancelled()
         return self._outcome.result()
 
     def stop(self) -> int | None:
@@ -100,8 +100,8 @@ class RecordReading:
             how many records this was, where somebody asked this process to stop before all of them were read.
         """
         self._stages.stop()
-        with interruption.postponed():
-            patience = 0 if interruption.is_urgent() else GRACE_SECONDS + PATIENCE_SECONDS
+        with cancellation.deferred():
+            patience = 0 if cancellation.is_forced() else GRACE_SECONDS + PATIENCE_SECONDS
             if not wait([self._outcome], patience).done:
                 return None
         error = self._outcome.exception()
@@ -127,7 +127,7 @@ def _read(fetched: Channel[Fetched], rows: Channel[list[dict[str, Any]]]) -> Non
         try:
             if item.error is not None:
                 raise item.error
-            record = read_abid_record(item.data)
+            record = parse_abid_record(item.data)
             row |= {"expected_quantity": record.expected_quantity, "items": record.items, "note": record.note}
         except (FetchError, InvalidRecord) as error:
             row["reason"] = str(error)

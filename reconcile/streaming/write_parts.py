@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from reconcile.concurrency import cancellation as interruption
+from reconcile.concurrency import cancellation
 from reconcile.concurrency.cancellation import Interrupted
 from reconcile.concurrency.channels import Stopped
 
@@ -26,7 +26,7 @@ _PACKED_ROWS = 256
 """So many dicts become one piece of an Arrow table, in which a record takes a tenth of the memory."""
 
 
-class Work(NamedTuple):
+class StageResult(NamedTuple):
     """What a pipeline got done."""
 
     objects: int
@@ -43,7 +43,7 @@ def write_rows(
     schema: pa.Schema,
     progress: Callable[[int], None],
     complain: Callable[[str, str], None],
-) -> Work:
+) -> StageResult:
     """Gather rows into parts.
 
     Args:
@@ -64,7 +64,7 @@ def write_rows(
     """
     started = time.monotonic()
     parts, failed = _Parts(output, folder, schema), 0
-    with interruption.postponed():
+    with cancellation.deferred():
         try:
             for found in rows:
                 parts.add(found)
@@ -73,18 +73,18 @@ def write_rows(
                         failed += 1
                         complain(row[schema.names[0]], row["reason"])
                 progress(len(found))
-                interruption.check()
+                cancellation.raise_if_cancelled()
         except (KeyboardInterrupt, Stopped) as stop:
-            for found in rows.left():
+            for found in rows.drain():
                 parts.add(found)
             parts.write()
-            if isinstance(stop, Stopped) and not interruption.is_requested():
+            if isinstance(stop, Stopped) and not cancellation.is_requested():
                 raise
             raise Interrupted(parts.written) from None
         parts.write()
-        if interruption.is_requested():
+        if cancellation.is_requested():
             raise Interrupted(parts.written)
-    return Work(parts.written, failed, time.monotonic() - started)
+    return StageResult(parts.written, failed, time.monotonic() - started)
 
 
 class _Parts:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from reconcile.labels import CountLabels
     from reconcile.training.dataset import Arrays
-    from reconcile.training.distributed import Place
+    from reconcile.training.distributed import Distributed
     from reconcile.training.recipe import Recipe
 
 
@@ -39,7 +39,7 @@ def order_of_epoch(images: Arrays, recipe: Recipe, stage: int, epoch: int) -> ND
 
 
 def draw_batch(
-    images: Arrays, order: NDArray[np.int64], step: Step, recipe: Recipe, place: Place
+    images: Arrays, order: NDArray[np.int64], step: Step, recipe: Recipe, place: Distributed
 ) -> tuple[Tensor, Tensor]:
     """What this process takes of the next batch.
 

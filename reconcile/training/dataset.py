@@ -98,7 +98,7 @@ def read_training_data(
         raise UsageError(f"{folder} cannot be both trained on and held out")
     else:
         others = _usable(labelled.read_labelled(validation, say), labels, say)
-        held_out = labelled.without_twins(others, photos)
+        held_out = labelled.drop_leaked(others, photos)
         known = len(others) - len(held_out)
     if known:
         say(f"left out {known} held-out photos whose items are also among the training photos")

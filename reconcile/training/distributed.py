@@ -26,7 +26,7 @@ _WELL_FASTER = 0.8
 
 
 @dataclass(frozen=True)
-class Place:
+class Distributed:
     """One process of a training."""
 
     device: torch.device
@@ -36,7 +36,7 @@ class Place:
     autocast: torch.dtype | None
     """What convolutions are computed in; None for float32."""
 
-    def any(self, flag: bool) -> bool:
+    def any_rank(self, flag: bool) -> bool:
         """Whether it holds in any of the processes; every process must call."""
         if self.processes == 1:
             return flag
@@ -45,7 +45,7 @@ class Place:
         return bool(held.item())
 
     @contextmanager
-    def first_goes_first(self) -> Iterator[None]:
+    def main_process_first(self) -> Iterator[None]:
         """The first process does what is within before the others do it, who then find it done."""
         if self.rank > 0:
             distributed.barrier()
@@ -74,7 +74,7 @@ class Place:
 
 
 @contextmanager
-def join(dtype: str) -> Iterator[Place]:
+def init_distributed(dtype: str) -> Iterator[Distributed]:
     """Take this process's part: its GPU where there are any, and its rank where torchrun started several.
 
     CUDA was not to be had where this was written: one and two processes on the CPU were run, GPUs were not.
@@ -100,7 +100,7 @@ def join(dtype: str) -> Iterator[Place]:
         # The others wait while the first decodes all photos.
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=12))
     try:
-        place = Place(device, rank, processes, _autocast(dtype, device))
+        place = Distributed(device, rank, processes, _autocast(dtype, device))
         yield replace(place, autocast=place.gather(place.autocast)[0])  # timed, each process might find another
     finally:
         if processes > 1:

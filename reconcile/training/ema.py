@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     _Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
-def averaged(network: nn.Module, decay: float) -> AveragedModel:
+def averaged_model(network: nn.Module, decay: float) -> AveragedModel:
     """An exponential moving average of the weights and batch statistics of `network`.
 
     The first steps count more, min(decay, (1 + n) / (10 + n)) after n of them, so that the average does not drag the

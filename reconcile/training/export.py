@@ -22,7 +22,7 @@ from reconcile.datasets import labelled
 from reconcile.errors import ReconcileError
 from reconcile.images import PREPROCESSING
 from reconcile.inference.calibration import calibrated
-from reconcile.inference.counter import load_counter
+from reconcile.inference.counter import load_predictor
 from reconcile.inference.model import ModelCard
 from reconcile.inference.precision import Precision
 from reconcile.training import checkpoint
@@ -130,12 +130,14 @@ def export(
                 version=recipe.version,
                 data_fingerprint=state["data_fingerprint"],
                 preprocessing=PREPROCESSING,
-                taught=None if taught is None else tuple(tuple(round(float(x), 5) for x in row) for row in taught),
+                soft_targets=None
+                if taught is None
+                else tuple(tuple(round(float(x), 5) for x in row) for row in taught),
             )
             model = onnx.load(made)
             onnx.helper.set_model_props(model, card.as_metadata())
             onnx.save(model, made)
-            load_counter(made, "cpu", say)
+            load_predictor(made, "cpu", say)
             destination.parent.mkdir(parents=True, exist_ok=True)
             partial = destination.with_name(f"{destination.name}.partial")
             shutil.copy(made, partial)

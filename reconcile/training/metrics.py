@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from reconcile.reporting.html import render_page
-from reconcile.reporting.svg import in_both_themes
+from reconcile.reporting.svg import themed
 from reconcile.training.curves import curves_chart
 
 if TYPE_CHECKING:
@@ -86,5 +86,5 @@ class Metrics:
                 (row for row in self.rows if row.stage == self.rows[-1].stage),
                 key=lambda row: min(row.loss_current, row.loss_averaged),
             ),
-            charts=in_both_themes(curves_chart(table)),
+            charts=themed(curves_chart(table)),
         )

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from reconcile.errors import UsageError
 from reconcile.inference.model import VERSION_FORM
 from reconcile.labels import CountLabels
-from reconcile.setting_errors import problem_in_words
+from reconcile.setting_errors import describe_problem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +85,7 @@ def read_recipe(path: Path) -> Recipe:
     try:
         return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
-        problems = (f"{'.'.join(map(str, problem['loc']))}: {problem_in_words(problem)}" for problem in error.errors())
+        problems = (f"{'.'.join(map(str, problem['loc']))}: {describe_problem(problem)}" for problem in error.errors())
         raise UsageError(f"{path}: {'; '.join(problems)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is no TOML: {error}") from None

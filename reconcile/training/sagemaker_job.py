@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reconcile.engines.sagemaker import job_requests as requests
+from reconcile.engines.sagemaker import job_requests
 from reconcile.engines.sagemaker.client import COMPLETED, JobKind, SageMaker
 from reconcile.engines.sagemaker.job_store import new_job_name
 from reconcile.engines.sagemaker.model_archive import unpack_models
-from reconcile.engines.sagemaker.polling import asking, follow, goes_on, why_it_failed
+from reconcile.engines.sagemaker.polling import creating_job, failure_reason, still_running_message, wait_for_job
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.storage.base import FetchError, S3Access
 from reconcile.storage.open import open_bucket
@@ -27,7 +27,7 @@ from reconcile.training.recipe import read_recipe, write_recipe
 
 if TYPE_CHECKING:
     from reconcile.config import Settings
-    from reconcile.logs import Messages
+    from reconcile.logs import RunLog
     from reconcile.storage.base import Bucket
 
 
@@ -47,7 +47,7 @@ class _Training:
 
 
 def train_on_sagemaker(
-    data: str, validation: str | None, recipe: Path, settings: Settings, bring_to: Path | None, messages: Messages
+    data: str, validation: str | None, recipe: Path, settings: Settings, bring_to: Path | None, messages: RunLog
 ) -> str:
     """Have a training job train, and wait for it.
 
@@ -76,7 +76,7 @@ def train_on_sagemaker(
     for flag, location in (("--data", data), ("--validation", validation)):
         if location is not None and f"{settings.out.rstrip('/')}/".startswith(f"{location.rstrip('/')}/"):
             raise UsageError(f"--out lies in {flag}: what the training writes would be photos to train on")
-    machines = requests.machines(settings)
+    machines = job_requests.job_resources(settings)
     sent = _recipe_to_send(recipe)
     access = S3Access(settings.endpoint_url, settings.region, settings.profile)
     service, bucket = SageMaker(settings), open_bucket(settings.out, access)
@@ -88,16 +88,16 @@ def train_on_sagemaker(
             bucket.put(f"{training.name}/recipe/{name}", content)
         bucket.put(_STATE, json.dumps(asdict(training), indent=2).encode())
         channels = {"train": data, "recipe": bucket.url(f"{training.name}/recipe/"), "validation": validation}
-        where = requests.TrainingPlaces(bucket.location, bucket.url(f"checkpoints/{asked[:16]}"))
-        with asking(service, _KIND, training.name, messages):
-            service.create("TrainingJob", requests.create_training_job(training.name, machines, channels, where))
-            messages.say(f"training job {training.name} is asked for, on {machines.instance_type}", job=training.name)
+        where = job_requests.TrainingUrls(bucket.location, bucket.url(f"checkpoints/{asked[:16]}"))
+        with creating_job(service, _KIND, training.name, messages):
+            service.create("TrainingJob", job_requests.create_training_job(training.name, machines, channels, where))
+            messages.info(f"training job {training.name} is asked for, on {machines.instance_type}", job=training.name)
     try:
-        job = follow(service, _KIND, training.name, messages)
+        job = wait_for_job(service, _KIND, training.name, messages)
     except (KeyboardInterrupt, ReconcileError):
-        messages.warn(goes_on(service, _KIND, training.name))
+        messages.warn(still_running_message(service, _KIND, training.name))
         raise
-    problem = why_it_failed(service, _KIND, training.name, job)
+    problem = failure_reason(service, _KIND, training.name, job)
     if problem is not None:
         raise ReconcileError(f"{problem}; the same command goes on from its checkpoints")
     return _fetch(job, access, bring_to, messages)
@@ -114,9 +114,9 @@ def _recipe_to_send(recipe: Path) -> dict[str, bytes]:
         sent[start.name] = start.read_bytes()
         read = read.model_copy(update={"start_from": start.name})
     with tempfile.TemporaryDirectory(prefix="reconcile-") as folder:
-        path = Path(folder, requests.RECIPE)
+        path = Path(folder, job_requests.RECIPE)
         write_recipe(read, path, f"From {recipe.name}.")
-        return {**sent, requests.RECIPE: path.read_bytes()}
+        return {**sent, job_requests.RECIPE: path.read_bytes()}
 
 
 def _digest(sent: dict[str, bytes], photos: list[str | None], access: S3Access) -> str:
@@ -130,7 +130,7 @@ def _digest(sent: dict[str, bytes], photos: list[str | None], access: S3Access) 
         asked.update(sent[name])
     for location in filter(None, photos):
         some = False
-        for page in open_bucket(location, access).pages():
+        for page in open_bucket(location, access).list_pages():
             for stored in page:
                 asked.update(json.dumps([stored.key, stored.etag]).encode())
                 some = True
@@ -139,7 +139,7 @@ def _digest(sent: dict[str, bytes], photos: list[str | None], access: S3Access) 
     return asked.hexdigest()
 
 
-def _known(service: SageMaker, bucket: Bucket, asked: str, messages: Messages) -> _Training | None:
+def _known(service: SageMaker, bucket: Bucket, asked: str, messages: RunLog) -> _Training | None:
     """The job of an earlier call that is at work on just this, or has done it.
 
     Raises:
@@ -156,7 +156,7 @@ def _known(service: SageMaker, bucket: Bucket, asked: str, messages: Messages) -
         raise ReconcileError(f"{bucket.location} has a training in {training.region}: say --region, or another --out")
     job = service.describe(_KIND, training.name)
     if job is not None and job["TrainingJobStatus"] == "Stopping":  # its checkpoints are still written
-        job = follow(service, _KIND, training.name, messages)
+        job = wait_for_job(service, _KIND, training.name, messages)
     if job is None or job["TrainingJobStatus"] in _ENDED_BADLY:
         return None
     if training.asked != asked:
@@ -166,11 +166,11 @@ def _known(service: SageMaker, bucket: Bucket, asked: str, messages: Messages) -
             f"training job {training.name} is at work in {bucket.location}, on another recipe or other photos; "
             "wait for it, or choose another --out"
         )
-    messages.say(f"training job {training.name} was begun by an earlier call, and is taken up again")
+    messages.info(f"training job {training.name} was begun by an earlier call, and is taken up again")
     return training
 
 
-def _fetch(job: dict[str, Any], access: S3Access, bring_to: Path | None, messages: Messages) -> str:
+def _fetch(job: dict[str, Any], access: S3Access, bring_to: Path | None, messages: RunLog) -> str:
     url = str(job["ModelArtifacts"]["S3ModelArtifacts"])
     if bring_to is not None:
         folder, _, name = url.rpartition("/")
@@ -179,5 +179,5 @@ def _fetch(job: dict[str, Any], access: S3Access, bring_to: Path | None, message
         except FetchError as error:
             raise ReconcileError(f"{url}: {error}") from None
         for path in unpack_models(archive, bring_to):
-            messages.say(f"{path} is the trained model")
+            messages.info(f"{path} is the trained model")
     return url

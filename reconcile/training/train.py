@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from reconcile.concurrency import cancellation as interruption
+from reconcile.concurrency import cancellation
 from reconcile.datasets import labelled
 from reconcile.errors import ReconcileError, UsageError
-from reconcile.logs import Messages
+from reconcile.logs import RunLog
 from reconcile.training.dataset import TrainingData, read_training_data
-from reconcile.training.distributed import Place, join
-from reconcile.training.trainer import Training
+from reconcile.training.distributed import Distributed, init_distributed
+from reconcile.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ def train(
     folder: Path,
     recipe: Recipe,
     out: Path,
-    messages: Messages,
+    messages: RunLog,
     *,
     validation: Path | None = None,
     start: Path | None = None,
@@ -63,24 +63,24 @@ def train(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ReconcileError(f"--out {out} is no folder that can be written: {error.strerror}") from None
-    with join(recipe.dtype) as place, interruption.postponed():
+    with init_distributed(recipe.dtype) as place, cancellation.deferred():
         if place.rank > 0:
-            messages = Messages("text", stream=io.StringIO())  # the first process says it all
-        found = read_training_data(folder, recipe, validation, messages.say)
-        messages.say(
+            messages = RunLog("text", stream=io.StringIO())  # the first process says it all
+        found = read_training_data(folder, recipe, validation, messages.info)
+        messages.info(
             f"{len(found.photos):,} photos and {len(found.drawings):,} drawings to train on, "
             f"{len(found.held_out):,} photos held out; {place.processes} x {place.device.type}, "
             f"{str(place.autocast or torch.float32).removeprefix('torch.')}"
         )
         _check_batches(recipe, place, len(found.images))
-        training = Training(recipe, out, cache or out / "cache", place, _fingerprint(found))
+        training = Trainer(recipe, out, cache or out / "cache", place, _fingerprint(found))
         if resume and training.last.exists():
             training.load()
         else:
             training.begin(start, found, messages)
         steps = _Steps(recipe, training, len(found.images))
         if not steps.total:
-            messages.say(f"the training in {out} is finished, nothing is left to do; --no-resume begins anew")
+            messages.info(f"the training in {out} is finished, nothing is left to do; --no-resume begins anew")
         with messages.progress("training", steps) as advance:
             for number in range(training.progress.stage, len(recipe.stages)):
                 training.run_stage(number, found, messages, advance, watch)
@@ -94,7 +94,7 @@ def _fingerprint(found: TrainingData) -> str:
     return labelled.fingerprint([*found.photos, *found.held_out])
 
 
-def _check_batches(recipe: Recipe, place: Place, images: int) -> None:
+def _check_batches(recipe: Recipe, place: Distributed, images: int) -> None:
     """Batch statistics need two images in every process, and gradients are averaged as if all had equally many."""
     if recipe.batch_size % place.processes or recipe.batch_size < 2 * place.processes:
         raise UsageError(
@@ -109,7 +109,7 @@ class _Steps:
 
     is_complete = True
 
-    def __init__(self, recipe: Recipe, training: Training, images: int) -> None:
+    def __init__(self, recipe: Recipe, training: Trainer, images: int) -> None:
         progress = training.progress
         steps = training.steps_of_an_epoch(images)
         epochs = sum(stage.epochs for stage in recipe.stages[progress.stage :]) - progress.epoch

@@ -13,13 +13,13 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
-from reconcile.concurrency import cancellation as interruption
+from reconcile.concurrency import cancellation
 from reconcile.errors import ReconcileError
 from reconcile.training import checkpoint
 from reconcile.training.augment import CROP_MARGIN
 from reconcile.training.batches import Step, draw_batch, order_of_epoch
 from reconcile.training.dataset import Arrays, TrainingData, label_indices, load_arrays
-from reconcile.training.ema import averaged
+from reconcile.training.ema import averaged_model
 from reconcile.training.metrics import EpochMetrics, Metrics
 from reconcile.training.network import CountNetwork, predict_logits
 from reconcile.training.temperature import fit_temperature, negative_log_likelihood
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reconcile.logs import Advance, Messages
-    from reconcile.training.distributed import Place
+    from reconcile.logs import Advance, RunLog
+    from reconcile.training.distributed import Distributed
     from reconcile.training.recipe import Recipe, Stage
 
 
@@ -60,10 +60,10 @@ class Progress:
     """−ln P of the held-out labels by the best checkpoint."""
 
 
-class Training:
+class Trainer:
     """The state of one training, and how it is kept."""
 
-    def __init__(self, recipe: Recipe, out: Path, cache: Path, place: Place, data_fingerprint: str) -> None:
+    def __init__(self, recipe: Recipe, out: Path, cache: Path, place: Distributed, data_fingerprint: str) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.place, self.cache = recipe, place, cache
         self.data_fingerprint = data_fingerprint
@@ -74,14 +74,14 @@ class Training:
         """The network, or what keeps it the same in several processes."""
         if place.processes > 1:
             self.module = DistributedDataParallel(self.network)
-        self.average = averaged(self.network, recipe.ema_decay)
+        self.average = averaged_model(self.network, recipe.ema_decay)
         self.autocast = place.autocast
         self.scaler = torch.amp.GradScaler(place.device.type, enabled=place.autocast == torch.float16)
         self.progress = Progress()
         self.metrics = Metrics(out, recipe.version)
         self._saved: dict[str, Any] | None = None
 
-    def begin(self, start: Path | None, found: TrainingData, messages: Messages) -> None:
+    def begin(self, start: Path | None, found: TrainingData, messages: RunLog) -> None:
         """Forget what an earlier training left, and take the weights to start from."""
         if self.place.rank == 0:
             for path in (self.last, self.best):
@@ -89,8 +89,8 @@ class Training:
         if start is None:
             return
         chosen = found.photos[:: -(-len(found.photos) // START_IMAGES)]
-        with self.place.first_goes_first():
-            pixels = load_arrays(chosen, self.recipe.stages[0].size, self.cache, messages.say).pixels
+        with self.place.main_process_first():
+            pixels = load_arrays(chosen, self.recipe.stages[0].size, self.cache, messages.info).pixels
         start_from(start, self.network, pixels)
         self.average.module.load_state_dict(self.network.state_dict())
 
@@ -114,15 +114,15 @@ class Training:
         self,
         number: int,
         found: TrainingData,
-        messages: Messages,
+        messages: RunLog,
         advance: Advance,
         watch: Callable[[EpochMetrics], None],
     ) -> None:
         """Train the epochs of one stage that are still to do."""
         stage = self.recipe.stages[number]
-        with self.place.first_goes_first():
-            images = load_arrays(found.images, round(stage.size * CROP_MARGIN), self.cache, messages.say)
-            held_out = load_arrays(found.held_out, stage.size, self.cache, messages.say)
+        with self.place.main_process_first():
+            images = load_arrays(found.images, round(stage.size * CROP_MARGIN), self.cache, messages.info)
+            held_out = load_arrays(found.held_out, stage.size, self.cache, messages.info)
         optimizer, schedule = _optimizer(
             self.network, self.recipe, stage, self.steps_of_an_epoch(len(images.counts)) * stage.epochs
         )
@@ -137,7 +137,7 @@ class Training:
             self.progress.step, self.progress.loss, self.progress.seconds = 0, 0.0, 0.0
             self.metrics.add(metrics)
             self._save_last(optimizer, schedule)
-            messages.say(metrics.as_line(stage.epochs), **asdict(metrics))
+            messages.info(metrics.as_line(stage.epochs), **asdict(metrics))
             watch(metrics)
         self.progress.stage, self.progress.epoch = number + 1, 0
 
@@ -170,11 +170,11 @@ class Training:
             progress.step += 1
             progress.seconds = time.monotonic() - started
             advance(self.recipe.batch_size)
-            if self.place.any(interruption.is_requested()):
+            if self.place.any_rank(cancellation.is_requested()):
                 self._save_last(optimizer, schedule)
                 self.place.wait_for_all()
                 raise KeyboardInterrupt
-        if self.place.any(not math.isfinite(progress.loss)):
+        if self.place.any_rank(not math.isfinite(progress.loss)):
             raise Diverged(
                 f"the loss is no number any more after epoch {progress.epoch + 1} at {stage.size} px: "
                 f"the learning rate of {stage.learning_rate:g} is too high"

@@ -19,7 +19,7 @@ from reconcile.training.trainer import Diverged
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconcile.logs import Messages
+    from reconcile.logs import RunLog
     from reconcile.training.metrics import EpochMetrics
 
 
@@ -41,7 +41,7 @@ def tune(
     recipe: Recipe,
     out: Path,
     trials: int,
-    messages: Messages,
+    messages: RunLog,
     *,
     validation: Path | None = None,
     start: Path | None = None,
@@ -85,11 +85,11 @@ def tune(
     _check_same(study, recipe, folder, out)
     # A search that goes on must not draw the same settings again.
     study.sampler = optuna.samplers.TPESampler(seed=recipe.seed + len(study.get_trials(deepcopy=False)))
-    _take_up(study, recipe)
+    _resume(study, recipe)
     while (done := len(study.get_trials(deepcopy=False, states=_DONE))) < trials:
         trial = study.ask()
         candidate = _suggest(trial, recipe)
-        messages.say(f"trial {done + 1} of {trials}: {_settings(trial.params)}")
+        messages.info(f"trial {done + 1} of {trials}: {_settings(trial.params)}")
         reported: list[float] = []
 
         def watch(metrics: EpochMetrics, trial: optuna.Trial = trial, reported: list[float] = reported) -> None:
@@ -112,13 +112,13 @@ def tune(
             )
         except optuna.TrialPruned:
             study.tell(trial, state=TrialState.PRUNED)
-            messages.say(f"given up after {len(reported)} epochs")
+            messages.info(f"given up after {len(reported)} epochs")
         except Diverged as reason:
             study.tell(trial, state=TrialState.PRUNED)
-            messages.say(f"given up: {reason}")
+            messages.info(f"given up: {reason}")
         else:
             study.tell(trial, reported[-1])
-            messages.say(f"−ln P {reported[-1]:.4f}; best so far {study.best_value:.4f}")
+            messages.info(f"−ln P {reported[-1]:.4f}; best so far {study.best_value:.4f}")
         _write_best(study, recipe, start, out)
     for leftover in ("trial", "cache"):
         shutil.rmtree(out / leftover, ignore_errors=True)
@@ -137,7 +137,7 @@ def _check_same(study: optuna.Study, recipe: Recipe, folder: Path, out: Path) ->
         raise UsageError(f"{out} holds a search from another recipe or other photos; take another --out")
 
 
-def _take_up(study: optuna.Study, recipe: Recipe) -> None:
+def _resume(study: optuna.Study, recipe: Recipe) -> None:
     """Begin with the recipe as it is; do again what a killed search was at."""
     if not study.get_trials(deepcopy=False):
         study.enqueue_trial(_as_params(recipe))

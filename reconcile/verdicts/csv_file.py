@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
-from reconcile.inputs.spreadsheet_csv import BadLine, number_of, read_lines
+from reconcile.inputs.spreadsheet_csv import InvalidLine, parse_number, read_csv_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ class VerdictLine:
     """Of recount.csv; says which bin is meant also where a spreadsheet took the zeros off its id."""
 
 
-def read_verdict_file(path: Path) -> tuple[list[VerdictLine], list[BadLine]]:
+def read_verdict_file(path: Path) -> tuple[list[VerdictLine], list[InvalidLine]]:
     """Read a CSV file with the columns bin_id, run_id, true_count, and perhaps note and image_key.
 
     Lines without a true_count were not recounted and are passed over.
@@ -46,15 +46,15 @@ def read_verdict_file(path: Path) -> tuple[list[VerdictLine], list[BadLine]]:
         UsageError: the file cannot be read, or lacks a column.
     """
     good: list[VerdictLine] = []
-    bad: list[BadLine] = []
-    for line in read_lines(path, str(path), _REQUIRED):
-        if isinstance(line, BadLine):
+    bad: list[InvalidLine] = []
+    for line in read_csv_lines(path, str(path), _REQUIRED):
+        if isinstance(line, InvalidLine):
             bad.append(line)
         elif line.cells.get("true_count"):
             try:
                 good.append(_verdict(line.cells, line.number))
             except ValueError as error:
-                bad.append(BadLine(line.number, str(error)))
+                bad.append(InvalidLine(line.number, str(error)))
     return good, bad
 
 
@@ -64,7 +64,7 @@ def _verdict(cells: dict[str, str], line: int) -> VerdictLine:
             raise ValueError(f"there is no {name}")
     bin_id, count = cells["bin_id"], cells["true_count"]
     try:
-        number = number_of(count)
+        number = parse_number(count)
     except ValueError:
         exact = "; say how many exactly" if count.endswith("+") else ""
         raise ValueError(f"true_count of bin {bin_id[:100]!r} is no number: {count[:40]!r}{exact}") from None

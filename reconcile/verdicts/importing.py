@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from reconcile.discrepancy.label_shift import under_another_mix
-from reconcile.discrepancy.scoring import matrix
-from reconcile.inputs.spreadsheet_csv import BadLine, unguarded
+from reconcile.discrepancy.label_shift import adjust_for_prior
+from reconcile.discrepancy.scoring import as_matrix
+from reconcile.inputs.spreadsheet_csv import InvalidLine, unescape_formula
 from reconcile.output.run_ids import RUN_ID_FORM
 from reconcile.output.schemas import VERDICTS_SCHEMA
 from reconcile.resources import query
@@ -38,7 +38,7 @@ _REWRITTEN = re.compile(r"[\d.,]+E[+-]?\d+|\d{1,4}[-./ ]\w{1,9}([-./ ]\d{1,4})?"
 """Ids that a spreadsheet took for a number or a date: 1.2E+11, 02-Jan, 3/4/2026."""
 
 
-class Imported(NamedTuple):
+class ImportResult(NamedTuple):
     """What came of a file of verdicts."""
 
     taken: int
@@ -50,7 +50,7 @@ class Imported(NamedTuple):
     """Why, a sentence each, with the numbers of the lines that it is true of."""
 
 
-def import_verdicts(path: Path, output: Output, work: Path) -> Imported:
+def import_verdicts(path: Path, output: Output, work: Path) -> ImportResult:
     """Take up a file of verdicts: each line is completed from its run, and kept.
 
     Args:
@@ -75,10 +75,10 @@ def import_verdicts(path: Path, output: Output, work: Path) -> Imported:
         now = datetime.now(UTC)
         imported = [row | {"imported_at": now} for row in new]
         output.write_part(FOLDER, pa.Table.from_pylist(imported, schema=VERDICTS_SCHEMA))
-    return Imported(len(new), len(rows) - len(new), len(bad), _by_reason(bad))
+    return ImportResult(len(new), len(rows) - len(new), len(bad), _by_reason(bad))
 
 
-def _by_reason(bad: list[BadLine]) -> list[str]:
+def _by_reason(bad: list[InvalidLine]) -> list[str]:
     """Forty lines of a run that is not there are one mistake."""
     numbers: dict[str, list[int]] = {}
     for line in sorted(bad, key=lambda line: line.number):
@@ -100,14 +100,14 @@ def _lines(numbers: list[int]) -> str:
 
 def _complete(
     lines: list[VerdictLine], run_id: str, output: Output, work: Path
-) -> tuple[list[dict[str, Any]], list[BadLine]]:
+) -> tuple[list[dict[str, Any]], list[InvalidLine]]:
     """Add what the run knew of each bin."""
     is_a_name = RUN_ID_FORM.fullmatch(run_id) is not None
     reconciled = output.local_run_file(run_id, "reconciled.parquet", work) if is_a_name else None
     summary = output.local_run_file(run_id, "summary.json", work) if is_a_name else None
     if reconciled is None or summary is None:
         reason = f"there is no finished run {run_id[:100]!r} in {output.location}; is --out right?"
-        return [], [BadLine(line.line, reason) for line in lines]
+        return [], [InvalidLine(line.line, reason) for line in lines]
     try:
         night = json.loads(summary.read_bytes())
         of_run = {"labels": night["labels"], "bucket": night["bucket"], "run_started_at": night["started_at"]}
@@ -115,13 +115,13 @@ def _complete(
     except Exception as error:
         detail = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         reason = f"run {run_id} cannot be read, or is of a version that is not known here: {detail}"
-        return [], [BadLine(line.line, reason) for line in lines]
+        return [], [InvalidLine(line.line, reason) for line in lines]
     rows, bad = [], []
     for line in lines:
         try:
             known = bins.find(line)
         except ValueError as reason:
-            bad.append(BadLine(line.line, str(reason)))
+            bad.append(InvalidLine(line.line, str(reason)))
             continue
         verdict = {"run_id": run_id, "true_count": line.true_count, "note": line.note, "line": line.line}
         rows.append(known | verdict | of_run)
@@ -135,8 +135,8 @@ def _as_judged(rows: list[dict[str, Any]], summary: dict[str, Any]) -> list[dict
     """
     if summary["mix"] is None or not rows:
         return rows
-    photo = matrix([row["probabilities"] for row in rows], len(summary["labels"]))
-    judged = under_another_mix(photo, summary["class_prior"], np.array(summary["mix"])).astype(np.float32)
+    photo = as_matrix([row["probabilities"] for row in rows], len(summary["labels"]))
+    judged = adjust_for_prior(photo, summary["class_prior"], np.array(summary["mix"])).astype(np.float32)
     return [row | {"probabilities": shares.tolist()} for row, shares in zip(rows, judged, strict=True)]
 
 
@@ -179,7 +179,7 @@ class _Bins:
         if by_key is not None:
             # The key stands for what a spreadsheet made of the id, but not for an id that somebody meant.
             is_rewritten = by_id is None and _REWRITTEN.fullmatch(line.bin_id) is not None
-            if is_rewritten or _loosely(unguarded(by_key["bin_id"])) == _loosely(line.bin_id):
+            if is_rewritten or _loosely(unescape_formula(by_key["bin_id"])) == _loosely(line.bin_id):
                 return by_key
             raise ValueError(f"image_key is a photo of bin {by_key['bin_id'][:100]!r}, not of {line.bin_id[:100]!r}")
         if by_id is not None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reconcile.discrepancy.error_model_fit import Recounts
-from reconcile.discrepancy.expected_errors import expected_number
-from reconcile.discrepancy.scoring import matrix
+from reconcile.discrepancy.expected_errors import expected_count
+from reconcile.discrepancy.scoring import as_matrix
 from reconcile.labels import CountLabels
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def recounts_for(labels: CountLabels, latest: Sequence[Mapping[str, Any]]) -> Re
     if not kept:
         return None
     expected, found = np.array([places[place] for place in kept], dtype=np.int64).T
-    probabilities = matrix([rows[place]["probabilities"] for place in kept], len(labels.names))
+    probabilities = as_matrix([rows[place]["probabilities"] for place in kept], len(labels.names))
     return Recounts(probabilities, expected, found)
 
 
@@ -63,7 +63,7 @@ def last_recounts(bucket: str, latest: Sequence[Mapping[str, Any]]) -> RecountsF
     newest = max(rows, key=lambda row: (row["run_started_at"], row["run_id"]))["run_id"]
     rows = [row for row in rows if row["run_id"] == newest]
     # The rate cancels out where it is the only one.
-    expected = expected_number(np.array([row["p_wrong"] for row in rows]), 0.5, np.array([0.5]))
+    expected = expected_count(np.array([row["p_wrong"] for row in rows]), 0.5, np.array([0.5]))
     wrong = [row for row in rows if row["true_count"] != row["expected_quantity"]]
     by_label = 0
     for row in wrong:

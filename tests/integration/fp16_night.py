@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from reconcile.datasets.labelled import LabelledImage, fingerprint, read_labelled
 from reconcile.evaluation.run import count_labelled
-from reconcile.inference.counter import Counter, load_counter
+from reconcile.inference.counter import CountPredictor, load_predictor
 from reconcile.resources import resource
 from tests.conftest import SHARED
 
@@ -37,12 +37,12 @@ def night_photos() -> list[LabelledImage]:
     return read_labelled(SHARED / "night", print)
 
 
-def fp16_counter() -> Counter:
+def fp16_counter() -> CountPredictor:
     """The shipped file."""
-    return load_counter(resource("models", "bin-counter-fp16.onnx"), "cpu", print)
+    return load_predictor(resource("models", "bin-counter-fp16.onnx"), "cpu", print)
 
 
-def says(counter: Counter, photos: list[LabelledImage]) -> NDArray[np.float32]:
+def says(counter: CountPredictor, photos: list[LabelledImage]) -> NDArray[np.float32]:
     """Probabilities of photos, counted now."""
     probabilities, unreadable = count_labelled(photos, counter, lambda _: None)
     assert not unreadable

@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from reconcile.errors import ReconcileError
-from reconcile.storage import retry as retries
+from reconcile.storage import retry
 from reconcile.storage.base import FetchError, S3Access
-from reconcile.storage.local import Folder
-from reconcile.storage.open import bring_file, is_folder, open_bucket
+from reconcile.storage.local import LocalBucket
+from reconcile.storage.open import download_file, is_folder, open_bucket
 from tests.conftest import reconcile
 
 ODD_NAMES = [
@@ -57,7 +57,7 @@ def test_odd_names_are_listed_in_order_and_read(place):
         (folder / "photos" / name).write_bytes(name.encode())
     (folder / "photos-too").mkdir()
     (folder / "photos-too" / "no.jpg").write_bytes(b"another prefix")
-    listed = [stored for page in bucket.pages("photos/") for stored in page]
+    listed = [stored for page in bucket.list_pages("photos/") for stored in page]
     assert [stored.key for stored in listed] == sorted((f"photos/{name}" for name in ODD_NAMES), key=str.encode)
     for stored in listed:
         assert bucket.get(stored.key, stored.etag).decode() == stored.key.removeprefix("photos/")
@@ -68,7 +68,7 @@ def test_listing_goes_on_over_many_pages(place):
     bucket, folder = place
     for number in range(2345):
         (folder / f"{number:05d}").write_bytes(b"")
-    pages = list(bucket.pages())
+    pages = list(bucket.list_pages())
     assert [stored.key for page in pages for stored in page] == [f"{number:05d}" for number in range(2345)]
     assert max(len(page) for page in pages) <= 1000
 
@@ -93,9 +93,9 @@ def test_deleting_what_is_gone_is_no_error_and_leaves_no_empty_folder(place):
 
 @pytest.mark.parametrize("kind", ["s3", "folder"])
 def test_of_many_conditional_writes_at_once_one_succeeds(kind, moto, tmp_path, monkeypatch):
-    at_once = Folder.put
+    at_once = LocalBucket.put
     # Slowly, so that others look at what is to be replaced before it is.
-    monkeypatch.setattr(Folder, "put", lambda *arguments: time.sleep(0.05) or at_once(*arguments))
+    monkeypatch.setattr(LocalBucket, "put", lambda *arguments: time.sleep(0.05) or at_once(*arguments))
     if kind == "s3":
         import boto3
 
@@ -141,14 +141,14 @@ def test_a_server_that_refuses_conditions_is_written_to_without():
 def test_an_object_that_changed_since_it_was_listed_is_not_taken_for_it(place):
     bucket, folder = place
     (folder / "a.jpg").write_bytes(b"first")
-    [[stored]] = bucket.pages()
+    [[stored]] = bucket.list_pages()
     (folder / "a.jpg").write_bytes(b"second, longer")
     with pytest.raises(FetchError, match="changed between listing and"):
         bucket.get(stored.key, stored.etag)
 
 
 def test_an_empty_prefix_has_no_pages(place):
-    assert list(place[0].pages("nothing/here/")) == []
+    assert list(place[0].list_pages("nothing/here/")) == []
 
 
 @pytest.mark.parametrize(
@@ -195,12 +195,12 @@ def https_url(tmp_path):
 
 
 def test_what_is_wrong_with_a_bucket_is_said_in_one_line(s3, https_url, monkeypatch):
-    monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(retry, "FIRST_PAUSE_SECONDS", 0.01)
     access = S3Access(endpoint_url=s3.endpoint_url)
 
     def complaint(location, access):
         with pytest.raises(ReconcileError) as caught:
-            list(open_bucket(location, access).pages())
+            list(open_bucket(location, access).list_pages())
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
@@ -257,18 +257,18 @@ def test_the_region_comes_from_where_the_aws_cli_takes_it(monkeypatch):
 def test_a_server_that_wants_signatures_says_so(s3):
     (s3.root / "private").mkdir()
     with pytest.raises(ReconcileError, match="unsigned requests are refused; drop --no-sign-request"):
-        list(open_bucket("private", S3Access(endpoint_url=s3.endpoint_url, no_sign_request=True)).pages())
+        list(open_bucket("private", S3Access(endpoint_url=s3.endpoint_url, no_sign_request=True)).list_pages())
 
 
 def test_a_file_is_brought_from_s3_or_found_here(s3, tmp_path):
     (s3.root / "erp").mkdir()
     (s3.root / "erp" / "stock.csv").write_bytes(b"bin_id")
     access = S3Access(endpoint_url=s3.endpoint_url)
-    assert bring_file("s3://erp/stock.csv", access, tmp_path).read_bytes() == b"bin_id"
-    assert bring_file(str(s3.root / "erp" / "stock.csv"), access, tmp_path).read_bytes() == b"bin_id"
+    assert download_file("s3://erp/stock.csv", access, tmp_path).read_bytes() == b"bin_id"
+    assert download_file(str(s3.root / "erp" / "stock.csv"), access, tmp_path).read_bytes() == b"bin_id"
     for missing in ("s3://erp/none.csv", str(tmp_path / "none.csv")):
         with pytest.raises(ReconcileError, match=r"none\.csv"):
-            bring_file(missing, access, tmp_path)
+            download_file(missing, access, tmp_path)
 
 
 def test_keys_that_no_file_system_has_and_markers_of_folders(moto):
@@ -283,7 +283,7 @@ def test_keys_that_no_file_system_has_and_markers_of_folders(moto):
         client.put_object(Bucket="odd", Key=marker, Body=b"")
     client.put_object(Bucket="odd", Key="photos/nothing.jpg", Body=b"")
     bucket = open_bucket("odd", moto)
-    listed = [stored for page in bucket.pages("photos/") for stored in page]
+    listed = [stored for page in bucket.list_pages("photos/") for stored in page]
     assert sorted(stored.key for stored in listed) == sorted(f"photos/{key}" for key in [*keys, "nothing.jpg"])
     for stored in listed:
         assert bucket.get(stored.key, stored.etag).decode() == (
@@ -298,7 +298,7 @@ def test_markers_of_folders_are_left_out_where_all_keys_are_plain(moto):
     client.create_bucket(Bucket="plain")
     for key in ("p/", "p/1.jpg", "p/nothing-in-it/", "p/sub/", "p/sub/2.jpg", "p/zero.jpg", "p/zzz-nor-in-it/"):
         client.put_object(Bucket="plain", Key=key, Body=b"photo" if key.endswith(("1.jpg", "2.jpg")) else b"")
-    pages = open_bucket("plain", moto).pages("p/")
+    pages = open_bucket("plain", moto).list_pages("p/")
     assert [stored.key for page in pages for stored in page] == ["p/1.jpg", "p/sub/2.jpg", "p/zero.jpg"]
 
 
@@ -313,7 +313,7 @@ def test_every_file_of_a_folder_is_listed_and_says_why_it_cannot_be_read(tmp_pat
         (folder / name).write_bytes(b"photo")
     Path(os.fsdecode(bytes(folder) + b"/latin-\xff.jpg")).write_bytes(b"photo")
     bucket = open_bucket(str(folder), S3Access())
-    keys = [stored.key for page in bucket.pages() for stored in page]
+    keys = [stored.key for page in bucket.list_pages() for stored in page]
     readable = ["a-b.jpg", "a.jpg", "sub-d.jpg", "sub/c.jpg", "tab\there.jpg", "x#1"]
     assert keys == sorted([*readable, "circle.jpg", "dangling.jpg", "latin-\\xff.jpg", "pipe.jpg"])
     assert {bucket.get(key) for key in readable} == {b"photo"}

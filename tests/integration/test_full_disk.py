@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from reconcile.errors import ReconcileError
-from reconcile.output.scratch import work_folder
+from reconcile.output.scratch import scratch_folder
 from tests.conftest import SCRIPTS, last_line, write_bucket
 
 PHOTOS = 300
@@ -109,7 +109,7 @@ def test_a_log_on_a_full_disk_costs_the_log_and_not_the_night(warehouse, grey_mo
 
 
 def in_a_work_folder(work):
-    with work_folder() as folder:
+    with scratch_folder() as folder:
         work(folder)
 
 
@@ -154,7 +154,7 @@ def test_folders_of_killed_runs_go_and_those_in_use_stay(monkeypatch, tmp_path):
     (tmp_path / "reconcile-run-file").write_text("no folder")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "reconcile-run-link").symlink_to(tmp_path / "elsewhere")
-    with work_folder() as one, work_folder() as other:
+    with scratch_folder() as one, scratch_folder() as other:
         assert not killed.exists()
         assert one.is_dir()
         assert other.is_dir()
@@ -164,5 +164,5 @@ def test_folders_of_killed_runs_go_and_those_in_use_stay(monkeypatch, tmp_path):
 def test_no_folder_to_work_in_is_said(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
-    with pytest.raises(ReconcileError, match="no folder to work in: Not a directory; set TMPDIR"), work_folder():
+    with pytest.raises(ReconcileError, match="no folder to work in: Not a directory; set TMPDIR"), scratch_folder():
         pass

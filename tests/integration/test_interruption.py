@@ -9,15 +9,15 @@ import threading
 import pandas as pd
 import pytest
 
-from reconcile.concurrency import cancellation as interruption
+from reconcile.concurrency import cancellation
 from reconcile.concurrency.cancellation import Interrupted
-from reconcile.inference.counter import load_counter
+from reconcile.inference.counter import load_predictor
 from reconcile.output.store import Output
-from reconcile.reconciliation.reconciler import Night
+from reconcile.reconciliation.reconciler import Reconciler
 from reconcile.storage.base import S3Access
 from reconcile.storage.open import open_bucket
 from reconcile.streaming import count_images as counting
-from reconcile.streaming import fetch as fetching
+from reconcile.streaming import fetch
 from reconcile.streaming.count_images import count_images
 from tests.conftest import SCRIPTS, last_line, write_bucket
 
@@ -53,18 +53,18 @@ def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(out, grey_m
     (s3.root / "results").mkdir()
     where = str(tmp_path / "out") if out == "folder" else "s3://results/deep"
     output = Output(open_bucket(where, S3Access(s3.endpoint_url), create=True))
-    counter = load_counter(grey_model, "cpu", pytest.fail, 16)
-    night = Night(tmp_path, counter.card.labels, [], [])
+    counter = load_predictor(grey_model, "cpu", pytest.fail, 16)
+    night = Reconciler(tmp_path, counter.card.labels, [], [])
     backlog = night.backlog("images")
     released = threading.Event()
 
     def listing_that_does_not_end():
-        yield from folder.pages("bin-images/")
+        yield from folder.list_pages("bin-images/")
         released.wait(60)
 
     def interrupt(done):
         if (counted := counted_so_far.append(done) or sum(counted_so_far)) >= 100:
-            told_to_stop.setattr(interruption, "_requested", True)
+            told_to_stop.setattr(cancellation, "_requested", True)
             raise KeyboardInterrupt(counted)
 
     counted_so_far = []
@@ -81,7 +81,7 @@ def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(out, grey_m
     assert kept["image_key"].is_unique
 
     night.use_parts(output.local_parts(f"counts/{counter.model_id}", tmp_path), [])
-    left = [image for page in night.new_images(folder.pages("bin-images/"), None) for image in page]
+    left = [image for page in night.new_images(folder.list_pages("bin-images/"), None) for image in page]
     assert len(left) == 300 - len(kept)
     night.close()
 
@@ -89,7 +89,7 @@ def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(out, grey_m
 @pytest.fixture
 def few_at_once(monkeypatch):
     """However many cores there are, most photos are still to be fetched when the first are counted."""
-    monkeypatch.setattr(fetching, "fetches_in_flight", lambda: 4)
+    monkeypatch.setattr(fetch, "fetches_in_flight", lambda: 4)
     monkeypatch.setattr(counting, "available_cores", lambda: 2)
 
 
@@ -97,12 +97,12 @@ def test_a_stop_that_a_request_to_s3_hears_first_says_what_is_kept(grey_model, t
     write_bucket(s3.root / "w", {f"{n:05d}": (1, 1) for n in range(300)})
     bucket = open_bucket("w", S3Access(s3.endpoint_url))
     output = Output(open_bucket(str(tmp_path / "out"), S3Access(), create=True))
-    counter = load_counter(grey_model, "cpu", pytest.fail, 16)
-    night = Night(tmp_path, counter.card.labels, [], [])
+    counter = load_predictor(grey_model, "cpu", pytest.fail, 16)
+    night = Reconciler(tmp_path, counter.card.labels, [], [])
     backlog = night.backlog("images")
-    backlog.fill(bucket.pages("bin-images/"))
+    backlog.fill(bucket.list_pages("bin-images/"))
 
-    check, heard = interruption.check, set()
+    check, heard = cancellation.raise_if_cancelled, set()
 
     def listen():
         try:
@@ -112,8 +112,8 @@ def test_a_stop_that_a_request_to_s3_hears_first_says_what_is_kept(grey_model, t
             raise
 
     def ask(_done):
-        told_to_stop.setattr(interruption, "check", listen)
-        told_to_stop.setattr(interruption, "_requested", True)
+        told_to_stop.setattr(cancellation, "raise_if_cancelled", listen)
+        told_to_stop.setattr(cancellation, "_requested", True)
         for thread in threading.enumerate():  # each hears of it with its next request
             if thread.name.startswith("fetch"):
                 thread.join(60)
@@ -129,8 +129,8 @@ def test_a_stop_that_a_request_to_s3_hears_first_says_what_is_kept(grey_model, t
 def test_an_interruption_keeps_batches_that_wait_to_be_written(grey_model, tmp_path, monkeypatch, few_at_once):
     folder = open_bucket(str(write_bucket(tmp_path / "w", {f"{n:05d}": (1, 1) for n in range(300)})), S3Access())
     output = Output(open_bucket(str(tmp_path / "out"), S3Access(), create=True))
-    counter = load_counter(grey_model, "cpu", pytest.fail, 16)
-    night = Night(tmp_path, counter.card.labels, [], [])
+    counter = load_predictor(grey_model, "cpu", pytest.fail, 16)
+    night = Reconciler(tmp_path, counter.card.labels, [], [])
     backlog = night.backlog("images")
     begun, count = threading.Semaphore(0), counter.count
     monkeypatch.setattr(counter, "count", lambda *batch: begun.release() or count(*batch))
@@ -140,7 +140,7 @@ def test_an_interruption_keeps_batches_that_wait_to_be_written(grey_model, tmp_p
             assert begun.acquire(timeout=60)
         raise KeyboardInterrupt
 
-    backlog.fill(folder.pages("bin-images/"))
+    backlog.fill(folder.list_pages("bin-images/"))
     with pytest.raises(Interrupted) as stopped:
         count_images(folder, backlog, counter, output, interrupt, pytest.fail)
     assert stopped.value.kept >= 3 * 16

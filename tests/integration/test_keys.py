@@ -15,11 +15,11 @@ from pyarrow import orc
 
 from reconcile.config import load_settings
 from reconcile.errors import ReconcileError, UsageError
-from reconcile.inputs.key_list import Keys
-from reconcile.logs import Messages
+from reconcile.inputs.key_list import KeyList
+from reconcile.logs import RunLog
 from reconcile.output.schemas import COUNTS_SCHEMA
 from reconcile.pipeline.run import run
-from reconcile.reconciliation.reconciler import Night
+from reconcile.reconciliation.reconciler import Reconciler
 from reconcile.storage.base import FetchError, S3Access, StoredObject
 from reconcile.storage.open import open_bucket
 from tests.conftest import ACCESS_KEY, LABELS, SECRET_KEY, abid_record, grey_photo, reconcile, write_bucket
@@ -93,8 +93,8 @@ def access(served):
     return S3Access(endpoint_url=served.endpoint_url)
 
 
-def listed(keys: Keys, prefix: str = "bin-images/") -> list[dict]:
-    return [found for page in keys.pages(prefix) for found in page.to_pylist()]
+def listed(keys: KeyList, prefix: str = "bin-images/") -> list[dict]:
+    return [found for page in keys.list_pages(prefix) for found in page.to_pylist()]
 
 
 @pytest.mark.parametrize("file_format", ["CSV", "Parquet", "ORC"])
@@ -110,14 +110,14 @@ def test_an_inventory_tells_what_is_there_and_no_more(file_format, served, acces
     ]  # fmt: skip
     manifest = write_inventory(served, files, file_format)
     bucket = open_bucket("warehouse", access)
-    keys = Keys(f"s3://reports/{manifest}", access, bucket, tmp_path)
+    keys = KeyList(f"s3://reports/{manifest}", access, bucket, tmp_path)
     found = listed(keys)
     assert [one["key"] for one in found] == [*odd, "bin-images/empty.jpg"]
     assert found[0] == {"key": odd[0], "size": 10, "etag": "quoted", "modified": NOON}
     assert listed(keys, "metadata/") == [{"key": "metadata/1.json", "size": 7, "etag": "e", "modified": NOON}]
     assert "22 hours old, 2 " in keys.in_words()
     # A copy of the report on this machine tells the same.
-    copy = Keys(str(served.root / "reports" / manifest), access, bucket, tmp_path)
+    copy = KeyList(str(served.root / "reports" / manifest), access, bucket, tmp_path)
     assert listed(copy) == found
 
 
@@ -125,17 +125,19 @@ def test_keys_are_relative_to_the_buckets_prefix(served, access, tmp_path):
     rows = [row("site-1/bin-images/1.jpg"), row("site-10/bin-images/2.jpg"), row("bin-images/3.jpg")]
     manifest = write_inventory(served, [rows])
     bucket = open_bucket("s3://warehouse/site-1", access)
-    found = listed(Keys(f"s3://reports/{manifest}", access, bucket, tmp_path))
+    found = listed(KeyList(f"s3://reports/{manifest}", access, bucket, tmp_path))
     assert [one["key"] for one in found] == ["bin-images/1.jpg"]
     table = tmp_path / "keys.csv"
     table.write_text("Key;ETag\nsite-1/bin-images/1.jpg;a\nbin-images/2.jpg;b\nother/3.jpg;c\n")
-    found = listed(Keys(str(table), access, bucket, tmp_path))
+    found = listed(KeyList(str(table), access, bucket, tmp_path))
     assert [(one["key"], one["etag"]) for one in found] == [("bin-images/1.jpg", "a"), ("bin-images/2.jpg", "b")]
 
 
 def test_files_are_brought_one_at_a_time_and_removed(served, access, tmp_path):
     manifest = write_inventory(served, [[row(f"bin-images/{n}.jpg")] for n in range(3)])
-    pages = Keys(f"s3://reports/{manifest}", access, open_bucket("warehouse", access), tmp_path).pages("bin-images/")
+    pages = KeyList(f"s3://reports/{manifest}", access, open_bucket("warehouse", access), tmp_path).list_pages(
+        "bin-images/"
+    )
     there = [[path.name for path in tmp_path.rglob("*.parquet")] for _ in pages]
     assert there == [["0.parquet"], ["1.parquet"], ["2.parquet"]]
     assert not list(tmp_path.iterdir())
@@ -153,7 +155,7 @@ def test_a_table_of_keys_and_etags(ending, access, tmp_path):
     )
     path = tmp_path / f"keys.{ending}"
     table.to_parquet(path) if ending == "parquet" else table.to_csv(path, index=False)
-    assert listed(Keys(str(path), access, open_bucket("warehouse", access), tmp_path)) == [
+    assert listed(KeyList(str(path), access, open_bucket("warehouse", access), tmp_path)) == [
         {"key": "bin-images/b.jpg", "size": -1, "etag": "1", "modified": NOON},
         {"key": "bin-images/a.jpg", "size": -1, "etag": "2-3", "modified": None},
     ]
@@ -167,7 +169,7 @@ def test_a_time_may_be_a_number(ending, unit, missing, access, tmp_path):
     table = pd.DataFrame({"key": ["a", "b"], "etag": ["1", "2"], "last_modified": times})
     path = tmp_path / f"keys.{ending}"
     table.to_parquet(path) if ending == "parquet" else table.to_csv(path, index=False)
-    found = listed(Keys(str(path), access, open_bucket("warehouse", access), tmp_path), "")
+    found = listed(KeyList(str(path), access, open_bucket("warehouse", access), tmp_path), "")
     assert [one["modified"] for one in found] == [NOON, None if missing else NOON.replace(hour=0)]
 
 
@@ -183,7 +185,7 @@ def test_a_file_that_is_not_as_the_manifest_says_ends_the_listing(change, messag
     manifest = write_inventory(served, [[row("bin-images/1.jpg")], [row("bin-images/2.jpg")]], "CSV")
     change(served.root / "reports/nightly/warehouse/all/data/1.csv.gz")
     served.notice_changes()
-    keys = Keys(f"s3://reports/{manifest}", access, open_bucket("warehouse", access), tmp_path)
+    keys = KeyList(f"s3://reports/{manifest}", access, open_bucket("warehouse", access), tmp_path)
     with pytest.raises(ReconcileError, match=message):
         listed(keys)
 
@@ -206,7 +208,7 @@ def test_a_file_that_is_not_as_the_manifest_says_ends_the_listing(change, messag
 def test_what_is_no_list_of_keys_is_one_line(name, content, message, access, tmp_path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ReconcileError, match=message):
-        listed(Keys(str(tmp_path / name), access, open_bucket("warehouse", access), tmp_path))
+        listed(KeyList(str(tmp_path / name), access, open_bucket("warehouse", access), tmp_path))
 
 
 def test_doctor_looks_at_the_manifest(served, tmp_path):
@@ -221,35 +223,35 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_read(served, access,
     bucket = open_bucket("warehouse", access)
     (tmp_path / "keys.txt").write_text("key,etag\n")
     with pytest.raises(UsageError, match=r"expected manifest\.json, or a file ending in \.csv"):
-        Keys(str(tmp_path / "keys.txt"), access, bucket, tmp_path)
+        KeyList(str(tmp_path / "keys.txt"), access, bucket, tmp_path)
     with pytest.raises(UsageError, match="is a folder, and is listed"):
-        Keys("keys.csv", access, open_bucket(f"{tmp_path}/", access), tmp_path)
+        KeyList("keys.csv", access, open_bucket(f"{tmp_path}/", access), tmp_path)
     with pytest.raises(ReconcileError, match=r"there is no file keys\.csv"):
-        Keys("keys.csv", access, bucket, tmp_path)
+        KeyList("keys.csv", access, bucket, tmp_path)
     manifest = write_inventory(served, [], sourceBucket="other")
     with pytest.raises(ReconcileError, match="is an inventory of the bucket other, not of warehouse"):
-        Keys(f"s3://reports/{manifest}", access, bucket, tmp_path)
+        KeyList(f"s3://reports/{manifest}", access, bucket, tmp_path)
     manifest = write_inventory(served, [], fileFormat="Avro")
     with pytest.raises(ReconcileError, match="files in Avro are not known; have them in Parquet"):
-        Keys(f"s3://reports/{manifest}", access, bucket, tmp_path)
+        KeyList(f"s3://reports/{manifest}", access, bucket, tmp_path)
 
 
 def test_an_object_is_brought_to_a_file(served, access, tmp_path):
     (served.root / "reports" / "large").write_bytes(3_000_000 * b"x")
     served.notice_changes()
     reports = open_bucket("reports", access)
-    reports.bring("large", tmp_path / "copy")
+    reports.download("large", tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == 3_000_000 * b"x"
     for place in (reports, open_bucket(f"{served.root}/reports", access)):
         with pytest.raises(FetchError, match=r"no such .* \(any more\)"):
-            place.bring("nothing", tmp_path / "copy")
+            place.download("nothing", tmp_path / "copy")
 
 
 def test_keys_in_any_order_are_held_against_all_that_is_known(tmp_path):
     known = [f"i/{n}.jpg" for n in range(40)]
     counts = [{"image_key": key, "etag": "e", "try_again": key == "i/7.jpg"} for key in known]
     pq.write_table(pa.Table.from_pylist(counts, COUNTS_SCHEMA), tmp_path / "counts.parquet")
-    night = Night(tmp_path, LABELS, [str(tmp_path / "counts.parquet")], [])
+    night = Reconciler(tmp_path, LABELS, [str(tmp_path / "counts.parquet")], [])
     places = [n * 37 % 50 for n in range(50)]  # 40 known and 10 that are not, mixed
     rows = [{"key": f"i/{n}.jpg", "size": 1, "etag": "new" if n == 5 else "e", "modified": NOON} for n in places]
     pages = (pa.Table.from_pylist(rows[at : at + 7]) for at in range(0, 50, 7))
@@ -275,7 +277,7 @@ def nights(served, grey_model, tmp_path_factory):
             patch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
             patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
             settings = load_settings(values | flags)
-            run(settings, name, Messages("text", name, stream))
+            run(settings, name, RunLog("text", name, stream))
         told[name] = stream.getvalue()
         rows = pd.read_parquet(next(out.glob(f"*/runs/{name}/reconciled.parquet")))
         return rows.set_index("bin_id").sort_index()

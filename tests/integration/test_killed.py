@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from reconcile.cli import main
-from reconcile.streaming import write_parts as part_writing
+from reconcile.streaming import write_parts
 from tests.conftest import last_line, write_bucket
 from tests.forked import forking
 
@@ -54,7 +54,7 @@ def night(arguments, log, temporary, pattern, number, deadly, delay):
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     os.environ["TMPDIR"], tempfile.tempdir = temporary, None
-    part_writing.PART_ROWS = PART_ROWS
+    write_parts.PART_ROWS = PART_ROWS
     sys.argv = ["reconcile", *arguments]
     main()
 

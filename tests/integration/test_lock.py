@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.concurrency import cancellation as interruption
+from reconcile.concurrency import cancellation
 from reconcile.errors import ReconcileError
 from reconcile.output import lock
-from reconcile.output.lock import locked
+from reconcile.output.lock import run_lock
 from reconcile.output.store import Output
 from reconcile.storage.base import FetchError, S3Access
 from reconcile.storage.open import open_bucket
@@ -48,20 +48,20 @@ def output(place):
 
 
 def keys(output):
-    return [stored.key for page in output.bucket.pages() for stored in page]
+    return [stored.key for page in output.bucket.list_pages() for stored in page]
 
 
 def owner(output, **changes):
     """The JSON of this process's lock, with changes."""
-    with locked(output, "other", pytest.fail):
+    with run_lock(output, "other", pytest.fail):
         _, data = output.bucket.read("run.lock")
     return json.dumps(json.loads(data) | {"token": "another"} | changes).encode()
 
 
 def test_while_one_is_at_work_another_is_told_whose_it_is(output):
-    with locked(output, "first", pytest.fail):
+    with run_lock(output, "first", pytest.fail):
         for name in ("second", None):
-            with pytest.raises(ReconcileError) as told, locked(output, name, pytest.fail):
+            with pytest.raises(ReconcileError) as told, run_lock(output, name, pytest.fail):
                 pytest.fail("both are at work")
         who = (
             rf"run first \(host {re.escape(socket.gethostname())}, pid {os.getpid()}, since 20\S+ \S+Z, last heartbeat"
@@ -69,7 +69,7 @@ def test_while_one_is_at_work_another_is_told_whose_it_is(output):
         assert re.search(who + r" \d+ s ago\); try again when that has ended$", str(told.value))
         assert keys(output) == ["run.lock"]
     assert keys(output) == []
-    with pytest.raises(ZeroDivisionError), locked(output, "second", pytest.fail):
+    with pytest.raises(ZeroDivisionError), run_lock(output, "second", pytest.fail):
         raise ZeroDivisionError
     assert keys(output) == []
 
@@ -80,13 +80,13 @@ def test_a_lock_of_another_machine_holds_until_it_was_silent_for_long(output, mo
     output.bucket.put("run.lock", foreign)
     with (
         pytest.raises(ReconcileError, match=r"host far.*or has been silent for 10 minutes"),
-        locked(output, "n", print),
+        run_lock(output, "n", print),
     ):
         pytest.fail("it was taken")
     assert output.bucket.read("run.lock")[1] == foreign
-    monkeypatch.setattr(lock, "SILENCE", timedelta(seconds=-1))
+    monkeypatch.setattr(lock, "STALE_AFTER", timedelta(seconds=-1))
     told = []
-    with locked(output, "n", told.append):
+    with run_lock(output, "n", told.append):
         assert json.loads(output.bucket.read("run.lock")[1])["run_id"] == "n"
     assert re.match(r"took over the lock of run other \(host far, .*so long a silence", told[0])
     assert keys(output) == []
@@ -94,10 +94,10 @@ def test_a_lock_of_another_machine_holds_until_it_was_silent_for_long(output, mo
 
 def test_a_lock_that_says_nothing_holds_until_it_was_silent_for_long(output, monkeypatch):
     output.bucket.put("run.lock", b"")
-    with pytest.raises(ReconcileError, match="in use by somebody"), locked(output, "n", print):
+    with pytest.raises(ReconcileError, match="in use by somebody"), run_lock(output, "n", print):
         pytest.fail("it was taken")
-    monkeypatch.setattr(lock, "SILENCE", timedelta(seconds=-1))
-    with locked(output, "n", print):
+    monkeypatch.setattr(lock, "STALE_AFTER", timedelta(seconds=-1))
+    with run_lock(output, "n", print):
         assert json.loads(output.bucket.read("run.lock")[1])["run_id"] == "n"
 
 
@@ -106,15 +106,15 @@ def lose(place, environment, foreign, told):
     os.environ.update(environment)
     output = Output(open_bucket(*place))
     lock.HEARTBEAT_SECONDS = 0.01
-    interruption.listen()
+    cancellation.install_handlers()
     try:
-        with locked(output, "n", print):
+        with run_lock(output, "n", print):
             while True:  # a heartbeat may be under way, and on a server without conditions it still lands
                 output.bucket.put("run.lock", foreign)
-                interruption.check()  # `put` may have heard the signal first, and leaves it to whoever checks
+                cancellation.raise_if_cancelled()  # `put` may have heard the signal first
                 threading.Event().wait(0.2)
     except ReconcileError as error:
-        told.put((str(error), interruption.is_requested()))
+        told.put((str(error), cancellation.is_requested()))
 
 
 def test_who_was_taken_for_dead_and_was_not_stops_and_leaves_the_lock_alone(place, output):
@@ -136,14 +136,14 @@ def test_a_loss_that_is_told_while_the_work_fails_is_what_is_told(output, monkey
     """The signal then comes where nothing waits for it."""
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
     lost = threading.Event()
-    monkeypatch.setattr(interruption, "request", lost.set)
+    monkeypatch.setattr(cancellation, "request", lost.set)
     foreign = owner(output, host="far")
 
     def joined(thread, seconds):
         raise KeyboardInterrupt
 
     def work():
-        with locked(output, "n", print):
+        with run_lock(output, "n", print):
             while not lost.wait(0.2):
                 output.bucket.put("run.lock", foreign)
             monkeypatch.setattr(threading.Thread, "join", joined)
@@ -192,7 +192,7 @@ def test_of_several_at_once_one_gets_it(output, is_there, monkeypatch):
     meeting, started, ended = Meeting(output.bucket, 5), [], threading.Barrier(6)
 
     def work(name):
-        with suppress(ReconcileError), locked(Output(meeting), name, print):
+        with suppress(ReconcileError), run_lock(Output(meeting), name, print):
             started.append(name)
             ended.wait(30)
             return
@@ -231,7 +231,7 @@ class Flaky(Delegate):
 def test_a_heartbeat_that_fails_is_tried_again_and_ends_nothing(output, monkeypatch):
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
     flaky, told = Flaky(output.bucket), []
-    with locked(Output(flaky), "n", told.append):
+    with run_lock(Output(flaky), "n", told.append):
         for _ in range(2):
             flaky.is_down = True
             for _ in range(3):
@@ -259,7 +259,7 @@ def test_a_dead_process_of_this_machine_is_replaced_at_once(output):
     for changes in ({"pid": ended.pid}, {"pid": unburied.pid, "process_started": began}, {"process_started": "1"}):
         output.bucket.put("run.lock", owner(output, **changes))
         told = []
-        with locked(output, "n", told.append):
+        with run_lock(output, "n", told.append):
             pass
         [line] = told
         assert line.startswith("took over the lock of run other (host ")

@@ -15,8 +15,8 @@ import pytest
 from reconcile.config import load_settings
 from reconcile.datasets.labelled import fingerprint
 from reconcile.evaluation.run import run_evaluation
-from reconcile.inference import openvino_cpu as matrix_tiles
-from reconcile.logs import Messages
+from reconcile.inference import openvino_cpu
+from reconcile.logs import RunLog
 from reconcile.metrics.classification import evaluate
 from reconcile.resources import resource
 from tests.conftest import SHARED, needs_abid
@@ -35,8 +35,8 @@ def int8(tmp_path_factory):
     out = tmp_path_factory.mktemp("int8")
     settings = load_settings({"model": resource("models", "bin-counter-int8.onnx"), "device": "cpu"}, need_bucket=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matrix_tiles, "are_usable", lambda: False)
-        run_evaluation(SHARED / "night", None, out, 1, settings, Messages("text"), plant=0.08)
+        patch.setattr(openvino_cpu, "is_available", lambda: False)
+        run_evaluation(SHARED / "night", None, out, 1, settings, RunLog("text"), plant=0.08)
     return json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
 
 

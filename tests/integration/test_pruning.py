@@ -12,10 +12,10 @@ import pytest
 
 from reconcile.config import load_settings
 from reconcile.errors import ReconcileError
-from reconcile.logs import Messages
-from reconcile.output.history import earlier_nights
-from reconcile.output.lock import locked
-from reconcile.output.retention import find_old, remove_old
+from reconcile.logs import RunLog
+from reconcile.output.history import earlier_runs
+from reconcile.output.lock import run_lock
+from reconcile.output.retention import apply_removal, plan_removal
 from reconcile.output.run_ids import RUN_FILES
 from reconcile.output.store import Output
 from reconcile.output.summary import Summary
@@ -47,7 +47,7 @@ def write(out, key, day):
 def night(folder, out, version, run_id):
     """A run with one of two models."""
     values = {"bucket": str(folder / "w"), "out": str(out), "model": folder / f"{version}.onnx", "device": "cpu"}
-    run(load_settings(values, alone=True), run_id, Messages("text"))
+    run(load_settings(values, alone=True), run_id, RunLog("text"))
 
 
 @pytest.fixture(scope="module")
@@ -120,14 +120,14 @@ def test_what_is_kept_works_as_before(out, nights):
     rows = pd.read_parquet(out / "runs/e/reconciled.parquet").set_index("bin_id")
     assert rows.loc["3", "recounted_count"] == 3
     output = Output(open_bucket(str(out), S3Access()))
-    assert [earlier.run_id for earlier in earlier_nights(output, Summary.from_dict(summary), out)] == ["c", "d"]
+    assert [earlier.run_id for earlier in earlier_runs(output, Summary.from_dict(summary), out)] == ["c", "d"]
     assert verdict_table(output, out)["run_id"].tolist() == ["b"]
 
 
 def test_on_s3_the_same_goes(out, s3):
     shutil.copytree(out, s3.root / "results" / "nightly")
     output = Output(open_bucket("s3://results/nightly", S3Access(endpoint_url=s3.endpoint_url)))
-    remove_old(output, 2, find_old(output, 2), Messages("text"))
+    apply_removal(output, 2, plan_removal(output, 2), RunLog("text"))
     assert reconcile("prune", "--keep", "2", "--yes", "--out", out).returncode == 0
     # Puts of a folder are none of S3's.
     assert {name for name in files(s3.root / "results/nightly") if not name.endswith(".reconcile-partial")} == {
@@ -181,25 +181,25 @@ class Failing:
 def test_a_prune_that_was_interrupted_leaves_no_half_run_and_the_next_ends_it(out, tmp_path):
     write(out, "runs/a/sub/notes.txt", 1)
     bucket = open_bucket(str(out), S3Access())
-    aims = find_old(Output(bucket), 2)
+    aims = plan_removal(Output(bucket), 2)
     for left in range(len(aims.objects) - 1):
         copy = shutil.copytree(out, tmp_path / str(left))
         bucket = open_bucket(str(copy), S3Access())
         output = Output(Failing(bucket, left))
         with pytest.raises(ReconcileError, match="cannot delete"):
-            remove_old(output, 2, find_old(output, 2), Messages("text"))
+            apply_removal(output, 2, plan_removal(output, 2), RunLog("text"))
         for run_id in Output(bucket).finished_runs():
             assert {path.name for path in (copy / "runs" / run_id).iterdir()} >= set(RUN_FILES)
-        remove_old(Output(bucket), 2, find_old(Output(bucket), 2), Messages("text"))
+        apply_removal(Output(bucket), 2, plan_removal(Output(bucket), 2), RunLog("text"))
         assert runs(copy) == ["archive", "c", "d", "going-on"]
-        assert find_old(Output(bucket), 2).objects == []
+        assert plan_removal(Output(bucket), 2).objects == []
         assert not (copy / "run.lock").exists()
 
 
 def test_what_a_run_is_at_work_in_is_not_pruned(out):
     before = files(out)
     output = Output(open_bucket(str(out), S3Access()))
-    with locked(output, "e", pytest.fail):
+    with run_lock(output, "e", pytest.fail):
         done = reconcile("prune", "--keep", "2", "--yes", "--out", out)
     assert done.returncode == 1
     assert "is in use by run e (host " in done.stderr
@@ -208,11 +208,11 @@ def test_what_a_run_is_at_work_in_is_not_pruned(out):
 
 def test_only_what_a_person_was_told_of_goes(out):
     output = Output(open_bucket(str(out), S3Access()))
-    told = find_old(output, 2)
+    told = plan_removal(output, 2)
     shutil.copytree(out / "runs" / "d", out / "runs" / "e")  # a run that finished while the question stood
     summary = json.loads((out / "runs/e/summary.json").read_text())
     (out / "runs/e/summary.json").write_text(json.dumps(summary | {"started_at": "2026-01-05T02:15:00Z"}))
-    remove_old(output, 2, told, Messages("text"))
+    apply_removal(output, 2, told, RunLog("text"))
     assert runs(out) == ["archive", "c", "d", "e", "going-on"]
 
 
@@ -220,7 +220,9 @@ def test_counts_stay_that_a_run_may_still_need(out):
     output = Output(open_bucket(str(out), S3Access()))
 
     def counts_that_go():
-        return {stored.key.split("/")[1][:4] for stored in find_old(output, 1).objects if "counts/old" in stored.key}
+        return {
+            stored.key.split("/")[1][:4] for stored in plan_removal(output, 1).objects if "counts/old" in stored.key
+        }
 
     assert counts_that_go() == {"old-"}
     [folder] = out.glob("counts/old-*")
@@ -237,7 +239,7 @@ def test_what_went_to_sagemaker_goes_with_the_counts_of_its_model(out):
     old, new = (next((out / "counts").glob(f"{version}-*")).name for version in ("old", "new"))
     for model in (old, new):
         write(out, f"transform/models/{model}/model.tar.gz", 1)
-    found = {stored.key for stored in find_old(Output(open_bucket(str(out), S3Access())), 2).objects}
+    found = {stored.key for stored in plan_removal(Output(open_bucket(str(out), S3Access())), 2).objects}
     assert {key for key in found if key.startswith("transform/")} == {f"transform/models/{old}/model.tar.gz"}
 
 
@@ -245,5 +247,5 @@ def test_the_newest_are_those_that_started_last_even_in_a_copy(out):
     for run_id, day in zip("abcd", (9, 8, 7, 6), strict=True):
         os.utime(out / "runs" / run_id / "summary.json", (BEGAN + 86400 * day,) * 2)
     output = Output(open_bucket(str(out), S3Access()))
-    of_runs = {stored.key.split("/")[1] for stored in find_old(output, 2).objects if stored.key.startswith("runs/")}
+    of_runs = {stored.key.split("/")[1] for stored in plan_removal(output, 2).objects if stored.key.startswith("runs/")}
     assert of_runs == {"a", "b", "half", "going-on"}

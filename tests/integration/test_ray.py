@@ -15,15 +15,14 @@ import pandas as pd
 import pytest
 
 from reconcile.config import load_settings
-from reconcile.doctor.environment import examine
+from reconcile.doctor.environment import run_checks
 from reconcile.engines.local import LocalEngine
-from reconcile.engines.ray import actors as ray_actors
+from reconcile.engines.ray import actors, scheduler
 from reconcile.engines.ray import cluster as ray_cluster
 from reconcile.engines.ray import engine as ray_engine
-from reconcile.engines.ray import scheduler as ray_flow
 from reconcile.engines.ray.engine import RayEngine
 from reconcile.errors import ReconcileError, UsageError
-from reconcile.inference.counter import load_counter
+from reconcile.inference.counter import load_predictor
 from reconcile.inputs.backlog import Backlog
 from reconcile.output.store import Output
 from reconcile.storage.base import S3Access
@@ -73,14 +72,16 @@ def settings(cluster):
 
     def settings(**more):
         values = {"bucket": "unused", "engine": "ray", "ray_address": cluster.address, "batch_size": BATCH}
-        return load_settings(values | more, alone=True)
+        return load_settings(values | more, exclusive=True)
 
     return settings
 
 
 def photos(folder, number):
     """The first photos of a folder as its listing has them."""
-    return [stored for page in open_bucket(str(folder), S3Access()).pages("bin-images/") for stored in page][:number]
+    return [stored for page in open_bucket(str(folder), S3Access()).list_pages("bin-images/") for stored in page][
+        :number
+    ]
 
 
 def counted(out):
@@ -118,7 +119,7 @@ def night(tmp_path_factory):
     images = photos(folder, PHOTOS)
     spoilt[2].unlink()
     spoilt[3].write_bytes(grey_photo(1, (50, 50)))
-    rows = count(LocalEngine(load_counter(None, "cpu", print, BATCH)), folder, images, folder / "out")
+    rows = count(LocalEngine(load_predictor(None, "cpu", print, BATCH)), folder, images, folder / "out")
     assert rows["reason"].notna().sum() == 4
     return folder, images, rows
 
@@ -127,7 +128,7 @@ def test_doctor_looks_at_the_cluster(settings, cluster, tmp_path):
     import ray
 
     def finding(**changes):
-        found = {one.subject: one for one in examine(settings(bucket=f"{tmp_path}/", out=str(tmp_path), **changes))}
+        found = {one.subject: one for one in run_checks(settings(bucket=f"{tmp_path}/", out=str(tmp_path), **changes))}
         assert "model" not in found  # of this machine
         return found["ray"].verdict, found["ray"].text
 
@@ -213,7 +214,7 @@ def test_a_machine_that_joins_late_with_no_reconcile_is_named(settings, grey_mod
     def check_machines(self):
         raise ReconcileError("Ray's machine 10.0.0.7 cannot import reconcile")
 
-    monkeypatch.setattr(ray_flow, "prepare", prepare)
+    monkeypatch.setattr(scheduler, "prepare", prepare)
     with monkeypatch.context() as patch:
         patch.setattr(ray_cluster.Cluster, "check_machines", check_machines)
         with pytest.raises(ReconcileError, match=r"^Ray's machine 10.0.0.7 cannot import reconcile$"):
@@ -224,7 +225,7 @@ def test_a_ray_of_its_own_waits_for_no_gpu(grey_model, monkeypatch):
     closed = []
     own = SimpleNamespace(gpus=0.0, is_own=True, close=lambda: closed.append(True))
     monkeypatch.setattr(ray_engine, "Cluster", lambda _: own)
-    settings = load_settings({"bucket": "b", "model": grey_model, "device": "cuda"}, alone=True)
+    settings = load_settings({"bucket": "b", "model": grey_model, "device": "cuda"}, exclusive=True)
     with pytest.raises(ReconcileError, match=r"^--device cuda: this machine has no GPU that Ray sees"):
         RayEngine(settings, print)
     assert closed
@@ -234,7 +235,9 @@ def test_a_ray_of_its_own_waits_for_no_gpu(grey_model, monkeypatch):
 def test_auto_says_that_cpus_count_where_a_cluster_has_no_gpu(grey_model, monkeypatch, device, is_own, warned):
     monkeypatch.setattr(ray_engine, "Cluster", lambda _: SimpleNamespace(gpus=0.0, is_own=is_own))
     told = []
-    engine = RayEngine(load_settings({"bucket": "b", "model": grey_model, "device": device}, alone=True), told.append)
+    engine = RayEngine(
+        load_settings({"bucket": "b", "model": grey_model, "device": device}, exclusive=True), told.append
+    )
     assert engine.device == "CPU"
     assert len(told) == warned
     assert all("no GPU yet, so its CPUs count" in line and "--device cuda waits for GPUs" in line for line in told)
@@ -249,15 +252,15 @@ def test_the_same_rows_as_without_ray(settings, night, tmp_path):
 
 def test_an_image_that_kills_who_reads_it_is_one_row(settings, grey_model, tmp_path, monkeypatch):
     folder = write_bucket(tmp_path / "w", {f"{n:02d}": (n % 7, None) for n in range(12)})
-    prepare = ray_flow.prepare
+    prepare = scheduler.prepare
 
     def deadly(source, block):
         if any(stored.key.endswith("07.jpg") for stored in block):
             os._exit(1)
         return prepare(source, block)
 
-    monkeypatch.setattr(ray_flow, "prepare", deadly)
-    monkeypatch.setattr(ray_flow, "_RETRIES", 0)
+    monkeypatch.setattr(scheduler, "prepare", deadly)
+    monkeypatch.setattr(scheduler, "_RETRIES", 0)
     rows = count(RayEngine(settings(model=grey_model), print), folder, photos(folder, 12), tmp_path / "ray")
     [lost] = rows[rows["reason"].notna()].itertuples()
     assert (lost.image_key, lost.try_again) == ("bin-images/07.jpg", True)
@@ -302,7 +305,7 @@ def test_a_node_that_is_killed_halfway_takes_nothing_along(cluster, settings, ni
     folder, images, alone = night
     ready, buried, done = [], set(), 0
 
-    class Watched(ray_actors.Actors):
+    class Watched(actors.ActorPool):
         def loaded(self, loading):
             super().loaded(loading)
             ready.append(len(self._ready))
@@ -311,11 +314,11 @@ def test_a_node_that_is_killed_halfway_takes_nothing_along(cluster, settings, ni
             # Or the first to be ready might count everything before the second is.
             return super().least_busy(node, alone) if 2 in ready else None
 
-        def bury(self, actor):
+        def remove(self, actor):
             buried.add(actor.node)
-            super().bury(actor)
+            super().remove(actor)
 
-    monkeypatch.setattr(ray_actors, "Actors", Watched)
+    monkeypatch.setattr(actors, "ActorPool", Watched)
 
     def progress(number):
         nonlocal done

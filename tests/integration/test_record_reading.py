@@ -7,18 +7,17 @@ from contextlib import contextmanager
 import pandas as pd
 import pytest
 
-from reconcile.concurrency import cancellation as interruption
+from reconcile.concurrency import cancellation
 from reconcile.concurrency.cancellation import Interrupted
 from reconcile.config import load_settings
 from reconcile.errors import ReconcileError
 from reconcile.inputs import backlog
-from reconcile.logs import Messages
+from reconcile.logs import RunLog
 from reconcile.output.store import Output
-from reconcile.pipeline.context import open_places
+from reconcile.pipeline.context import open_run
 from reconcile.pipeline.run import run_over
-from reconcile.streaming import read_records as record_reading
-from reconcile.streaming import write_parts as part_writing
-from reconcile.streaming.read_records import RecordReading
+from reconcile.streaming import read_records, write_parts
+from reconcile.streaming.read_records import RecordReader
 from tests.conftest import write_bucket
 
 BINS = {f"{n:05d}": (n % 7, n % 7) for n in range(45)}
@@ -33,15 +32,15 @@ class Endless:
     def __getattr__(self, name):
         return getattr(self._bucket, name)
 
-    def pages(self, prefix=""):
-        yield from self._bucket.pages(prefix)
+    def list_pages(self, prefix=""):
+        yield from self._bucket.list_pages(prefix)
         if prefix == "metadata/":
             self._listed.wait(60)
             if self._error is not None:
                 raise self._error
 
 
-class Following(Messages):
+class Following(RunLog):
     """What a run tells, and how many records it has read so far."""
 
     def __init__(self, told):
@@ -96,7 +95,7 @@ def night(grey_model, tmp_path, told, listed):
     def night(before, endless=False, error=None):
         flags = {"bucket": str(bucket), "model": grey_model, "out": str(tmp_path / "out")}
         settings, messages = load_settings(flags, alone=True), Following(told)
-        places = open_places(settings, messages)
+        places = open_run(settings, messages)
         places = places._replace(engine=Slow(places.engine, lambda: before(messages)))
         if endless or error is not None:
             places = places._replace(bucket=Endless(places.bucket, listed, error))
@@ -171,11 +170,11 @@ def test_where_both_fail_both_are_told(night, told, listed):
 
 
 def test_a_stop_while_counting_says_how_many_records_are_kept(night, told, tmp_path, monkeypatch):
-    monkeypatch.setattr(part_writing, "PART_ROWS", 10)  # the last five are in no part yet
+    monkeypatch.setattr(write_parts, "PART_ROWS", 10)  # the last five are in no part yet
 
     def stop(messages):
         no_record_waits_for_photos(messages)
-        told_to_stop.setattr(interruption, "_requested", True)
+        told_to_stop.setattr(cancellation, "_requested", True)
         raise Interrupted(0)
 
     with monkeypatch.context() as told_to_stop, pytest.raises(Interrupted):
@@ -187,14 +186,14 @@ def test_a_stop_while_counting_says_how_many_records_are_kept(night, told, tmp_p
 
 
 def test_a_stop_while_only_records_are_left_says_so_too(night, told, tmp_path, monkeypatch):
-    wait = RecordReading.wait
+    wait = RecordReader.wait
 
     def stop_and_wait(self):
-        told_to_stop.setattr(interruption, "_requested", True)
+        told_to_stop.setattr(cancellation, "_requested", True)
         return wait(self)
 
     with monkeypatch.context() as told_to_stop:
-        told_to_stop.setattr(RecordReading, "wait", stop_and_wait)
+        told_to_stop.setattr(RecordReader, "wait", stop_and_wait)
         with pytest.raises(KeyboardInterrupt):
             night(no_record_waits_for_photos, endless=True)
     assert f"{len(BINS)} images counted" in told.getvalue()
@@ -203,13 +202,13 @@ def test_a_stop_while_only_records_are_left_says_so_too(night, told, tmp_path, m
 
 
 def test_what_is_told_at_the_end_is_told_once(night, told, listed, monkeypatch):
-    wait = RecordReading.wait
+    wait = RecordReader.wait
 
     def wait_and_hear(self):
         threading.Timer(0.2, listed.set).start()
         return wait(self)
 
-    monkeypatch.setattr(RecordReading, "wait", wait_and_hear)
+    monkeypatch.setattr(RecordReader, "wait", wait_and_hear)
     with pytest.raises(ReconcileError, match="the listing broke"):
         night(no_record_waits_for_photos, error=ReconcileError("the listing broke"))
     assert "the listing broke" not in told.getvalue()  # but by whoever asked for the run
@@ -226,12 +225,12 @@ def test_who_asks_to_stop_a_second_time_waits_for_no_record(night, told, monkeyp
 
     def stop(messages):
         no_record_waits_for_photos(messages)
-        told_to_stop.setattr(interruption, "_requested", True)
-        told_to_stop.setattr(interruption, "_urgent", True)
+        told_to_stop.setattr(cancellation, "_requested", True)
+        told_to_stop.setattr(cancellation, "_urgent", True)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Output, "write_part", hang)
-    monkeypatch.setattr(record_reading, "GRACE_SECONDS", 60)
+    monkeypatch.setattr(read_records, "GRACE_SECONDS", 60)
     with monkeypatch.context() as told_to_stop, pytest.raises(KeyboardInterrupt):
         night(stop, endless=True)
     let_go.set()

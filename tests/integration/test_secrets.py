@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reconcile import cli
-from reconcile.concurrency import cancellation as interruption
+from reconcile.concurrency import cancellation
 from tests.conftest import SECRET_KEY, reconcile, write_bucket
 
 TOKEN, PASSWORD, SIGNATURE = "session/token+of//some=length", "pass-of-the-proxy", "f00d5ignature"
@@ -49,7 +49,7 @@ def tell_tale():
 @pytest.fixture
 def failed(monkeypatch, capfd, grey_model):
     """Runs a command that fails, in this process; gives back all that it said."""
-    monkeypatch.setattr(interruption, "listen", lambda: None)
+    monkeypatch.setattr(cancellation, "install_handlers", lambda: None)
     monkeypatch.setattr(cli, "left_behind", lambda: False)  # or the tests would end with it
 
     def run(command, *arguments):

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from reconcile.images import load_image
-from reconcile.inference.counter import load_counter
+from reconcile.inference.counter import load_predictor
 from reconcile.output.schemas import COUNTS_SCHEMA
 from reconcile.serving.responses import CSV_COLUMNS
 from reconcile.storage.base import S3Access
@@ -50,7 +50,7 @@ def server(s3_here, tmp_path_factory):
 @pytest.fixture
 def objects(s3_here):
     """The images of the bucket as they are listed."""
-    [page] = open_bucket("warehouse", S3Access(s3_here.endpoint_url)).pages("bin-images/")
+    [page] = open_bucket("warehouse", S3Access(s3_here.endpoint_url)).list_pages("bin-images/")
     return page
 
 
@@ -217,7 +217,7 @@ def test_each_key_has_a_row_in_the_order_of_the_request(server, objects, grey_mo
         assert row["predicted_label"] is row["probabilities"] is None
     assert all(before <= datetime.fromisoformat(row["counted_at"]) <= datetime.now(UTC) for row in rows)
     # Another file with the same numbers: its counts are those of a local run, to the last bit.
-    local = load_counter(grey_model, "cpu", print)
+    local = load_predictor(grey_model, "cpu", print)
     for row, count in zip(rows, (6, 0, 3), strict=False):
         pixels = load_image(grey_photo(count), local.card.input_size)
         assert np.array_equal(np.float32(row["probabilities"]), local.count(pixels[None])[0])
@@ -247,8 +247,8 @@ def test_rows_as_json_and_csv(server, objects):
 def test_a_line_may_name_its_bucket(server, s3_here, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.jpg").write_bytes(grey_photo(4))
-    [[in_folder]] = open_bucket(str(tmp_path / "photos"), S3Access()).pages()
-    [page] = open_bucket("s3://warehouse/bin-images", S3Access(s3_here.endpoint_url)).pages()
+    [[in_folder]] = open_bucket(str(tmp_path / "photos"), S3Access()).list_pages()
+    [page] = open_bucket("s3://warehouse/bin-images", S3Access(s3_here.endpoint_url)).list_pages()
     asked = [line(in_folder, bucket=str(tmp_path / "photos")), line(page[5], bucket="s3://warehouse/bin-images")]
     assert [row["predicted_count"] for row in server.count_keys(asked).lines] == [4, 5]
 
@@ -276,7 +276,7 @@ def test_a_request_gives_the_rows_of_a_local_run(s3_server_of, tmp_path):
     assert done.returncode == 0, done.stderr
     [part] = (tmp_path / "out/counts").rglob("*.parquet")
     local = {row["image_key"]: row for row in pq.read_table(part).to_pylist()}
-    [page] = open_bucket("night", S3Access(endpoint)).pages("bin-images/")
+    [page] = open_bucket("night", S3Access(endpoint)).list_pages("bin-images/")
     server = Server(tmp_path, SM_MODEL_DIR=tmp_path / "nothing-here", **reached).wait_until_ready()
     rows = server.count_keys([line(stored) for stored in page]).lines
     assert server.stop() == 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from reconcile.inference.calibration import calibrated, softmax, undo_teaching
+from reconcile.inference.calibration import calibrated, deconvolve, softmax
 from reconcile.labels import CountLabels
 from reconcile.training.soft_targets import mean_targets, soft_targets
 from reconcile.training.temperature import fit_temperature, negative_log_likelihood
@@ -25,7 +25,7 @@ def test_targets_of_a_label_are_the_mean_over_its_images():
 def test_a_network_that_says_what_it_was_taught_believes_in_one_count():
     taught = mean_targets(torch.tensor([0, 1, 2, 3, 4]), LABELS, 0.6).numpy()
     assert taught[2, 1] > 0.15, "it was taught to doubt"
-    believed = undo_teaching(taught.astype(np.float32), taught)
+    believed = deconvolve(taught.astype(np.float32), taught)
     assert believed.diagonal().min() > 0.85
     assert believed[2, 1] < taught[2, 1] / 3
     np.testing.assert_allclose(believed.sum(axis=1), 1, rtol=1e-5)
@@ -34,7 +34,7 @@ def test_a_network_that_says_what_it_was_taught_believes_in_one_count():
 def test_doubt_that_was_not_taught_stays():
     taught = mean_targets(torch.tensor([0, 1, 2, 3, 4]), LABELS, 0.4).numpy()
     belief = np.array([[0.0, 0.5, 0.0, 0.5], [0.25, 0.25, 0.25, 0.25]], dtype=np.float32)
-    np.testing.assert_allclose(undo_teaching(belief @ taught, taught), belief, atol=0.03)
+    np.testing.assert_allclose(deconvolve(belief @ taught, taught), belief, atol=0.03)
 
 
 def test_a_photo_has_the_same_probabilities_alone_as_in_a_batch():
@@ -49,7 +49,7 @@ def test_a_photo_has_the_same_probabilities_alone_as_in_a_batch():
 def test_certain_and_hopeless_rows_stay_numbers():
     taught = mean_targets(torch.tensor([0, 1, 2, 3, 4]), LABELS, 0.5).numpy()
     says = np.array([[1, 0, 0, 0], [0, 0, 0, 1]], dtype=np.float32)
-    believed = undo_teaching(says, taught)
+    believed = deconvolve(says, taught)
     assert np.isfinite(believed).all()
     assert believed.min() > 0
     assert believed.argmax(axis=1).tolist() == [0, 3]

@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from reconcile.concurrency.channels import Channel, Stages, Stopped
+from reconcile.concurrency.channels import Channel, StageGroup, Stopped
 
 
 @pytest.mark.parametrize("lot", [1, 2, 3])
 def test_everything_put_in_comes_out_once(lot):
-    with Stages() as stages:
+    with StageGroup() as stages:
         numbers: Channel[int] = Channel(stages, 3, 4, lot)
         doubled: Channel[int] = Channel(stages, 2, 2)
         stages.start("make", 4, lambda worker: [numbers.put(worker * 100 + n) for n in range(100)], numbers)
@@ -20,7 +20,7 @@ def test_everything_put_in_comes_out_once(lot):
 
 def test_a_slow_consumer_holds_the_producer_back():
     made = []
-    with Stages() as stages:
+    with StageGroup() as stages:
         numbers: Channel[int] = Channel(stages, 5, 1)
 
         def make(_):
@@ -48,14 +48,14 @@ def test_producers_that_are_ahead_work_in_bursts():
             time.sleep(0.01)
         raise AssertionError(made)
 
-    with Stages() as stages:
+    with StageGroup() as stages:
         numbers: Channel[int] = Channel(stages, 8, 1, lot=4)
         stages.start("make", 1, make, numbers)
         until(8)
-        assert [numbers.nowait() for _ in range(3)] == [0, 1, 2]
+        assert [numbers.get_nowait() for _ in range(3)] == [0, 1, 2]
         time.sleep(0.05)
         assert len(made) == 8, "nobody is woken for less than a lot"
-        assert numbers.nowait() == 3
+        assert numbers.get_nowait() == 3
         until(12)
         assert list(numbers) == list(range(4, 12))
 
@@ -68,7 +68,7 @@ def test_an_error_in_any_stage_ends_all_of_them_and_is_the_one_raised(failing):
         return number
 
     def run():
-        with Stages() as stages:
+        with StageGroup() as stages:
             first: Channel[int] = Channel(stages, 1, 1)
             second: Channel[int] = Channel(stages, 1, 3)
             stages.start("first", 1, lambda _: [first.put(fail_at("first", n)) for n in range(1000)], first)
@@ -83,7 +83,7 @@ def test_an_error_in_any_stage_ends_all_of_them_and_is_the_one_raised(failing):
 
 def test_an_error_in_the_consumer_ends_the_stages():
     def run():
-        with Stages() as stages:
+        with StageGroup() as stages:
             endless: Channel[int] = Channel(stages, 1, 1)
             stages.start("make", 1, lambda _: [endless.put(0) for _ in iter(int, 1)], endless)
             for _ in endless:
@@ -96,7 +96,7 @@ def test_an_error_in_the_consumer_ends_the_stages():
 
 
 def test_nothing_can_be_put_after_a_stop():
-    stages = Stages()
+    stages = StageGroup()
     channel: Channel[int] = Channel(stages, 1, 1)
     stages.stop()
     with pytest.raises(Stopped):

@@ -2,13 +2,13 @@
 
 import pytest
 
-from reconcile.concurrency import cpu as cores
+from reconcile.concurrency import cpu
 from reconcile.concurrency.cpu import available_cores
 
 
 @pytest.fixture(autouse=True)
 def eight_cores(monkeypatch):
-    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(cpu.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from reconcile.errors import ReconcileError
-from reconcile.reporting import datatables as data_table
+from reconcile.reporting import datatables
 from reconcile.reporting.datatables import data_table_css, data_table_module
 
 
@@ -15,6 +15,6 @@ def test_the_bundle_binds_one_name_and_exports_nothing():
 
 
 def test_another_form_of_bundle_is_refused(monkeypatch):
-    monkeypatch.setattr(data_table, "_bundled", lambda _: "export{a as b};")
+    monkeypatch.setattr(datatables, "_bundled", lambda _: "export{a as b};")
     with pytest.raises(ReconcileError, match="itables"):
         data_table_module()

@@ -5,11 +5,11 @@ import pytest
 
 from reconcile.discrepancy.error_model import ErrorModel
 from reconcile.discrepancy.posterior import (
-    likeliest,
-    likeliest_if_wrong,
+    most_likely,
+    most_likely_if_wrong,
     p_off,
     p_wrong,
-    truth_given_photo_and_record,
+    posterior,
     units_off,
 )
 from reconcile.labels import CountLabels
@@ -58,7 +58,7 @@ def drawn_bins(labels: CountLabels, number: int = 60, seed: int = 3):
 @pytest.mark.parametrize("labels", [LABELS, GAPPED], ids=["0 to 6+", "with gaps"])
 def test_everything_agrees_with_bayes_rule_written_out(labels, errors):
     photos, records = drawn_bins(labels)
-    truth = truth_given_photo_and_record(photos, records, labels, errors)
+    truth = posterior(photos, records, labels, errors)
     by_hand = [truth_by_hand(labels, photo, record, errors) for photo, record in zip(photos, records, strict=True)]
     np.testing.assert_allclose(truth, by_hand, rtol=1e-12)
     np.testing.assert_allclose(truth.sum(axis=1), 1, rtol=1e-12)
@@ -67,7 +67,7 @@ def test_everything_agrees_with_bayes_rule_written_out(labels, errors):
     quantities += more
     wrong, units = p_wrong(truth, records), units_off(truth, quantities, labels)
     off = {tolerance: p_off(truth, quantities, labels, tolerance) for tolerance in (0, 1, 3, 100)}
-    best, best_if_wrong = likeliest(truth), likeliest_if_wrong(truth, records)
+    best, best_if_wrong = most_likely(truth), most_likely_if_wrong(truth, records)
     for bin_, (shares, record) in enumerate(zip(by_hand, records, strict=True)):
         away = [abs(value - quantities[bin_]) if place != record else 0 for place, value in enumerate(labels.values)]
         assert wrong[bin_] == pytest.approx(sum(share for place, share in enumerate(shares) if place != record))
@@ -90,7 +90,7 @@ def test_what_a_record_says_of_each_true_count_sums_to_one(labels, errors):
 
 def test_where_all_errors_are_alike_it_ranks_as_self_confidence():
     photos, records = drawn_bins(LABELS, 500)
-    truth = truth_given_photo_and_record(photos, records, LABELS, ErrorModel(0.05, decay=1.0))
+    truth = posterior(photos, records, LABELS, ErrorModel(0.05, decay=1.0))
     confidence = photos[np.arange(500), records]
     np.testing.assert_array_equal(np.argsort(p_wrong(truth, records)), np.argsort(1 - confidence))
 
@@ -99,28 +99,28 @@ def test_the_error_rate_only_scales_the_odds():
     photos, records = drawn_bins(LABELS)
     odds = []
     for rate in (0.01, 0.2):
-        p = p_wrong(truth_given_photo_and_record(photos, records, LABELS, ErrorModel(rate)), records)
+        p = p_wrong(posterior(photos, records, LABELS, ErrorModel(rate)), records)
         odds.append(p / (1 - p))
     np.testing.assert_allclose(odds[1] / odds[0], (0.2 / 0.8) / (0.01 / 0.99), rtol=1e-9)
 
 
 def test_a_photo_that_tells_nothing_leaves_the_error_rate():
     flat, records = np.full((2, 2), 0.5), np.array([0, 1])
-    truth = truth_given_photo_and_record(flat, records, CountLabels(("0", "1")), ErrorModel(0.03))
+    truth = posterior(flat, records, CountLabels(("0", "1")), ErrorModel(0.03))
     np.testing.assert_allclose(p_wrong(truth, records), 0.03)
 
 
 def test_a_photo_that_rules_the_record_out_or_leaves_nothing_else():
     labels, records = CountLabels(("0", "1", "2")), np.array([0, 0])
     certain = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
-    truth = truth_given_photo_and_record(certain, records, labels, ErrorModel())
+    truth = posterior(certain, records, labels, ErrorModel())
     assert p_wrong(truth, records).tolist() == [1.0, 0.0]
 
 
 def test_a_record_that_no_count_in_the_photo_could_have_become_is_judged_by_the_photo():
     by_one_only = ErrorModel(0.03, decay=1e-200)  # anything further underflows to 0
     photo, record = np.array([[0.0, 0.0, 0.0, 0.0, 0.4, 0.6, 0.0]]), np.array([1])
-    truth = truth_given_photo_and_record(photo, record, LABELS, by_one_only)
+    truth = posterior(photo, record, LABELS, by_one_only)
     np.testing.assert_allclose(truth, photo)
     assert p_wrong(truth, record) == 1
 
@@ -129,21 +129,20 @@ def test_off_by_one_is_likelier_a_slip_than_off_by_three():
     photos = np.full((2, 7), 0.02)
     photos[0, 3], photos[1, 5] = 0.88, 0.88
     records = np.array([2, 2])
-    near, far = p_wrong(truth_given_photo_and_record(photos, records, LABELS, ErrorModel()), records)
+    near, far = p_wrong(posterior(photos, records, LABELS, ErrorModel()), records)
     assert near > far
 
 
 def test_a_record_taken_for_empty_has_a_weight_of_its_own():
     photo, record = np.array([[0.3, 0.0, 0.0, 0.7, 0.0, 0.0, 0.0]]), np.array([0])
     seldom, often = (
-        p_wrong(truth_given_photo_and_record(photo, record, LABELS, ErrorModel(empty_weight=weight)), record)[0]
-        for weight in (0.25, 4.0)
+        p_wrong(posterior(photo, record, LABELS, ErrorModel(empty_weight=weight)), record)[0] for weight in (0.25, 4.0)
     )
     assert often > 2 * seldom
 
 
 def test_single_precision_from_the_model_is_as_good_as_double():
     photos, records = drawn_bins(LABELS)
-    single = p_wrong(truth_given_photo_and_record(photos.astype(np.float32), records, LABELS, ErrorModel()), records)
-    double = p_wrong(truth_given_photo_and_record(photos, records, LABELS, ErrorModel()), records)
+    single = p_wrong(posterior(photos.astype(np.float32), records, LABELS, ErrorModel()), records)
+    double = p_wrong(posterior(photos, records, LABELS, ErrorModel()), records)
     np.testing.assert_allclose(single, double, rtol=1e-5)

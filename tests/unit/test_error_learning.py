@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from reconcile.discrepancy.error_model import ErrorModel
-from reconcile.discrepancy.error_model_fit import Recounts, learn_errors
-from reconcile.discrepancy.posterior import p_wrong, truth_given_photo_and_record
+from reconcile.discrepancy.error_model_fit import Recounts, fit_error_model
+from reconcile.discrepancy.posterior import p_wrong, posterior
 from reconcile.labels import CountLabels
 from tests.conftest import LABELS
 
@@ -22,7 +22,7 @@ def recounted_top(true_errors: ErrorModel, bins: int = 8000, capacity: int = 800
     truth = (photos.cumsum(axis=1) > rng.random((bins, 1))).argmax(axis=1)
     chances = true_errors.record_given_truth(LABELS)
     records = (chances[truth].cumsum(axis=1) > rng.random((bins, 1))).argmax(axis=1)
-    suspicion = p_wrong(truth_given_photo_and_record(photos, records, LABELS, ASSUMED), records)
+    suspicion = p_wrong(posterior(photos, records, LABELS, ASSUMED), records)
     top = np.argsort(-suspicion)[:capacity]
     return Recounts(photos[top].astype(np.float32), records[top], truth[top])
 
@@ -32,13 +32,13 @@ def test_the_true_error_rate_is_found_from_the_top_of_the_queue_alone(rate):
     recounts = recounted_top(ErrorModel(rate))
     bare_share = (recounts.expected != recounts.found).mean()
     assert bare_share > 3 * rate
-    learned = learn_errors(ASSUMED, recounts, LABELS)
+    learned = fit_error_model(ASSUMED, recounts, LABELS)
     assert rate / 1.4 < learned.model.rate < 1.4 * rate
     assert learned.rates[0] < rate < learned.rates[-1]
 
 
 def test_without_recounts_the_assumption_stands():
-    learned = learn_errors(ASSUMED, None, LABELS)
+    learned = fit_error_model(ASSUMED, None, LABELS)
     assert learned.model == ASSUMED
     # Beta(3, 97): its mean is 3 %, and the middle of each of its fifteenths lies between 0.7 % and 6.6 %.
     assert learned.rates.mean() == pytest.approx(0.03, rel=0.05)
@@ -49,20 +49,21 @@ def test_without_recounts_the_assumption_stands():
 @pytest.mark.parametrize("rate", [0.0002, 0.03, 0.85])
 def test_one_recount_hardly_moves_an_assumption_however_far_out(rate):
     photo = np.full((1, 7), 1 / 7, dtype=np.float32)
-    learned = learn_errors(ErrorModel(rate), Recounts(photo, np.array([3]), np.array([3])), LABELS)
+    learned = fit_error_model(ErrorModel(rate), Recounts(photo, np.array([3]), np.array([3])), LABELS)
     assert learned.model.rate == pytest.approx(rate, rel=0.05)
     assert learned.rates[0] < rate < learned.rates[-1]
 
 
 def test_many_recounts_narrow_what_is_not_known():
     few, many = (recounted_top(ErrorModel(0.05), capacity=capacity) for capacity in (50, 2000))
-    widths = [np.ptp(learn_errors(ASSUMED, recounts, LABELS).rates) for recounts in (few, many)]
+    widths = [np.ptp(fit_error_model(ASSUMED, recounts, LABELS).rates) for recounts in (few, many)]
     assert widths[1] < widths[0] / 1.5
 
 
 def test_the_size_of_errors_is_learned():
     near, far = (
-        learn_errors(ASSUMED, recounted_top(ErrorModel(0.08, decay=decay)), LABELS).model.decay for decay in (0.2, 0.9)
+        fit_error_model(ASSUMED, recounted_top(ErrorModel(0.08, decay=decay)), LABELS).model.decay
+        for decay in (0.2, 0.9)
     )
     assert near < 0.35
     assert far > 0.7
@@ -70,7 +71,7 @@ def test_the_size_of_errors_is_learned():
 
 def test_that_empty_bins_go_wrong_more_often_is_learned():
     seldom, often = (
-        learn_errors(ASSUMED, recounted_top(ErrorModel(0.08, empty_weight=weight)), LABELS).model.empty_weight
+        fit_error_model(ASSUMED, recounted_top(ErrorModel(0.08, empty_weight=weight)), LABELS).model.empty_weight
         for weight in (0.25, 4.0)
     )
     assert seldom < 0.8 < 1.5 < often
@@ -90,20 +91,20 @@ def test_the_likelihood_is_the_product_of_what_was_found():
             chance *= joint[truth] / sum(joint)
         weights.append(chance)
     by_hand = np.average(rates, weights=weights)
-    learned = learn_errors(ASSUMED, Recounts(photos, expected, found), labels)
+    learned = fit_error_model(ASSUMED, Recounts(photos, expected, found), labels)
     assert learned.model.rate == pytest.approx(by_hand, rel=0.01)
 
 
 def test_what_the_photo_ruled_out_and_a_person_found_speaks_against_no_rate():
     photo = np.eye(7, dtype=np.float32)[[2]]
-    learned = learn_errors(ASSUMED, Recounts(photo, np.array([2]), np.array([5])), LABELS)
+    learned = fit_error_model(ASSUMED, Recounts(photo, np.array([2]), np.array([5])), LABELS)
     assert learned.model.rate == pytest.approx(ASSUMED.rate, rel=0.01)
-    learned = learn_errors(ASSUMED, Recounts(photo, np.array([4]), np.array([4])), LABELS)
+    learned = fit_error_model(ASSUMED, Recounts(photo, np.array([4]), np.array([4])), LABELS)
     assert learned.model.rate == pytest.approx(ASSUMED.rate, rel=0.01)
 
 
 def test_recounts_come_out_alike_however_many_are_looked_at_at_once():
     recounts = recounted_top(ErrorModel(0.05), bins=12_000, capacity=6000)
     backwards = Recounts(recounts.probabilities[::-1], recounts.expected[::-1], recounts.found[::-1])
-    one, other = (learn_errors(ASSUMED, each, LABELS).model for each in (recounts, backwards))
+    one, other = (fit_error_model(ASSUMED, each, LABELS).model for each in (recounts, backwards))
     assert one.rate == pytest.approx(other.rate, rel=1e-9)

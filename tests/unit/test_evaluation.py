@@ -11,11 +11,11 @@ from reconcile.errors import ReconcileError
 from reconcile.labels import CountLabels
 from reconcile.metrics.calibration import (
     brier_score,
-    coverage,
-    error_by_chance,
-    error_without_chance,
+    debiased_rms_calibration_error,
+    ece_if_calibrated,
     negative_log_likelihood,
     reliability,
+    risk_coverage,
 )
 from reconcile.metrics.classification import evaluate, restrict
 from reconcile.metrics.intervals import bootstrap, wilson
@@ -126,7 +126,7 @@ def test_so_few_photos_are_off_by_chance_alone():
     """The share of heads among n throws is off by √(1/4n) √(2/π) on average, by 1.96 √(1/4n) at most in 95 of 100."""
     for throws in (100, 2500):
         spread = (1 / (4 * throws)) ** 0.5
-        mean, most = error_by_chance(np.full(throws, 0.5))
+        mean, most = ece_if_calibrated(np.full(throws, 0.5))
         assert mean == pytest.approx(spread * (2 / np.pi) ** 0.5, rel=0.1)
         assert most == pytest.approx(1.96 * spread, rel=0.1)
 
@@ -137,12 +137,12 @@ def test_the_error_without_chance_is_the_models_own(stray):
     rng = np.random.default_rng(0)
     said = rng.uniform(0.3, 0.9, 300)
     found = [
-        error_without_chance(reliability(said, rng.random(300) < said - stray), rng) for _ in range(200)
+        debiased_rms_calibration_error(reliability(said, rng.random(300) < said - stray), rng) for _ in range(200)
     ]  # fmt: skip
     assert np.median([one.value for one in found]) == pytest.approx(stray, abs=0.01)
     assert np.mean([one.low <= stray <= one.high for one in found]) >= 0.93
     # What is told beside it is mostly chance: so many photos of true probabilities are 7 points off.
-    assert error_by_chance(said)[0] > 0.05
+    assert ece_if_calibrated(said)[0] > 0.05
 
 
 def test_one_photo_says_nothing_of_calibration_without_chance():
@@ -291,7 +291,7 @@ def test_photos_ruled_out_to_the_last_bit_do_not_break_the_figures():
 
 
 def test_coverage_takes_at_least_one_photo_and_keeps_the_order_of_equals():
-    points = coverage(np.array([0.5, 0.5, 0.9]), np.array([True, False, False]))
+    points = risk_coverage(np.array([0.5, 0.5, 0.9]), np.array([True, False, False]))
     assert (points[0].photos, points[0].accuracy.value) == (1, 0)
     assert (points[65].photos, points[65].accuracy.value) == (2, 0.5)
     assert (points[99].photos, points[99].least_probability) == (3, 0.5)

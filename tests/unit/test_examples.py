@@ -9,8 +9,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from reconcile.cli import app
-from reconcile.cli import exits as endings
+from reconcile.cli import app, exits
 from reconcile.output import summary
 
 ROOT = Path(__file__).parents[2]
@@ -88,9 +87,9 @@ def test_the_unit_tries_again_what_may_go_better_the_next_time():
     unit = service()
     assert unit["Restart"] == "on-failure"
     assert {int(code) for code in unit["RestartPreventExitStatus"].split()} == {
-        endings.USAGE,
+        exits.USAGE,
         summary.EXIT_BAD_INPUT,
         summary.EXIT_ALARM,
     }
-    assert int(unit["SuccessExitStatus"]) == endings.INTERRUPTED
+    assert int(unit["SuccessExitStatus"]) == exits.INTERRUPTED
     assert unit["KillSignal"] == "SIGTERM"

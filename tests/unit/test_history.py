@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from reconcile.output.history import earlier_nights, night_of
+from reconcile.output.history import earlier_runs, figures_of_run
 from reconcile.output.store import Output
 from reconcile.output.summary import Summary
 from reconcile.reporting.charts import history_chart
@@ -43,7 +43,7 @@ def test_runs_over_the_same_bucket_that_started_before_the_oldest_first(tmp_path
     for run_id, content in (("n11x", b"{broken"), ("n12x", b"[]"), ("n13x", b'{"bucket": "s3://bins"}')):
         output.write_run_file(run_id, "summary.json", content)
     output.write_run_file("n14x", "report.html", b"a run that never finished")
-    found = earlier_nights(output, summary("n36", "2026-01-19T00:00:00+00:00"), tmp_path)
+    found = earlier_runs(output, summary("n36", "2026-01-19T00:00:00+00:00"), tmp_path)
     assert [night.run_id for night in found] == names[6:36]
     assert found[-1].agreement == 0.4
     assert (found[-1].short, found[-1].over) == (0, 2)
@@ -56,7 +56,7 @@ def test_a_summary_of_an_older_version_lacks_figures_and_no_more(tmp_path):
         del old[name]
     output.write_run_file("old", "summary.json", json.dumps(old).encode())
     tonight = summary("new", "2026-01-02T00:00:00+00:00")
-    [night] = earlier_nights(output, tonight, tmp_path)
+    [night] = earlier_runs(output, tonight, tmp_path)
     assert (night.bins, night.agreement, night.expected_wrong) == (10, None, None)
     tiles = {tile.name: tile for tile in overview(tonight, night)["night"]}
     assert tiles["bins"].before == "10"
@@ -78,7 +78,7 @@ def test_a_summary_that_lacks_something_is_of_another_version():
 
 def test_a_night_in_which_nothing_was_compared_is_no_night_without_discrepancies():
     nights = [summary(f"n{day}", f"2026-01-{day:02d}T00:00:00+00:00") for day in (1, 2)]
-    assert "short and over" in history_chart([night_of(night.as_dict()) for night in nights])
+    assert "short and over" in history_chart([figures_of_run(night.as_dict()) for night in nights])
     for night in nights:
         night.totals |= {"match": 0, "over": 0, "invalid_record": 10}
-    assert "short and over" not in history_chart([night_of(night.as_dict()) for night in nights])
+    assert "short and over" not in history_chart([figures_of_run(night.as_dict()) for night in nights])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from reconcile.images import load_image
-from reconcile.inference import openvino_cpu as matrix_tiles
-from reconcile.inference.counter import load_counter
+from reconcile.inference import openvino_cpu
+from reconcile.inference.counter import load_predictor
 from reconcile.training.dataset import Drawing
 from tests.conftest import needs_openvino
 
@@ -25,8 +25,8 @@ def drawn_bins():
 def both(monkeypatch):
     counters = []
     for tiles in (False, True):
-        monkeypatch.setattr(matrix_tiles, "are_usable", lambda tiles=tiles: tiles)
-        counters.append(load_counter(None, "cpu", pytest.fail, cores=2))
+        monkeypatch.setattr(openvino_cpu, "is_available", lambda tiles=tiles: tiles)
+        counters.append(load_predictor(None, "cpu", pytest.fail, cores=2))
     assert [counter.provider for counter in counters] == ["CPUExecutionProvider", "OpenVINO"]
     return counters
 
@@ -58,32 +58,32 @@ def test_a_photo_is_counted_alike_alone_and_in_a_batch_and_by_every_worker(monke
 )
 def test_they_are_used_where_the_cpu_has_them(tmp_path, flags, usable):
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: amx_int8\nflags\t\t: {flags}\nbugs\t: none\n")
-    assert matrix_tiles.are_usable(tmp_path / "cpuinfo") is usable
+    assert openvino_cpu.is_available(tmp_path / "cpuinfo") is usable
 
 
 def test_they_are_not_used_where_nothing_tells_of_the_cpu_or_openvino_is_missing(tmp_path, monkeypatch):
-    assert not matrix_tiles.are_usable(tmp_path / "no such file")
+    assert not openvino_cpu.is_available(tmp_path / "no such file")
     (tmp_path / "cpuinfo").write_text("flags: amx_int8\n")
-    monkeypatch.setattr(matrix_tiles.importlib.util, "find_spec", lambda name: None)
-    assert not matrix_tiles.are_usable(tmp_path / "cpuinfo")
+    monkeypatch.setattr(openvino_cpu.importlib.util, "find_spec", lambda name: None)
+    assert not openvino_cpu.is_available(tmp_path / "cpuinfo")
 
 
 @pytest.fixture
 def tiled(monkeypatch):
-    monkeypatch.setattr(matrix_tiles, "are_usable", lambda: True)
+    monkeypatch.setattr(openvino_cpu, "is_available", lambda: True)
 
 
 def counted_by_onnxruntime(model, said):
-    counter = load_counter(model, "cpu", said.append, cores=2)
+    counter = load_predictor(model, "cpu", said.append, cores=2)
     assert (counter.device, counter.workers) == ("CPU", 2)
     return counter.count(np.full((1, 32, 32, 3), 80, dtype=np.uint8), worker=1).argmax() == 2
 
 
 @pytest.mark.parametrize("at_least", [1, 32])
 def test_what_openvino_would_count_otherwise_is_counted_by_onnxruntime(grey_model, monkeypatch, tiled, at_least):
-    [run] = matrix_tiles.open_requests(grey_model, 1, 32)
+    [run] = openvino_cpu.open_requests(grey_model, 1, 32)
     wrong = lambda batch: run(batch)[:, :: -1 if len(batch) >= at_least else 1]  # noqa: E731
-    monkeypatch.setattr(matrix_tiles, "open_requests", lambda *_: [wrong])
+    monkeypatch.setattr(openvino_cpu, "open_requests", lambda *_: [wrong])
     said = []
     assert counted_by_onnxruntime(grey_model, said)
     assert said == [
@@ -93,9 +93,9 @@ def test_what_openvino_would_count_otherwise_is_counted_by_onnxruntime(grey_mode
 
 def test_why_openvino_cannot_count_a_model_is_said_in_a_line(tmp_path):
     with pytest.raises(Exception, match="Could not open") as told:
-        matrix_tiles.open_requests(tmp_path / "gone.onnx", 1, 32)
-    assert matrix_tiles.reason(told.value).startswith("FrontEnd API failed with GeneralFailure: onnx: Could not open")
-    assert matrix_tiles.reason(MemoryError()) == "MemoryError"
+        openvino_cpu.open_requests(tmp_path / "gone.onnx", 1, 32)
+    assert openvino_cpu.reason(told.value).startswith("FrontEnd API failed with GeneralFailure: onnx: Could not open")
+    assert openvino_cpu.reason(MemoryError()) == "MemoryError"
 
 
 def test_trouble_with_openvino_does_not_end_a_run_that_onnxruntime_can_do(grey_model, monkeypatch, tiled):
@@ -109,7 +109,7 @@ def test_trouble_with_openvino_does_not_end_a_run_that_onnxruntime_can_do(grey_m
 
 
 def test_each_core_has_a_stream_of_its_own_and_odd_batches_are_padded(grey_model, tiled):
-    counter = load_counter(grey_model, "cpu", pytest.fail, batch_size=12, cores=3)
+    counter = load_predictor(grey_model, "cpu", pytest.fail, batch_size=12, cores=3)
     assert (counter.device, counter.workers) == ("CPU (OpenVINO)", 3)
     for number in (1, 2, 3, 7, 9, 12, 13):
         counts = np.arange(number) % 7
@@ -120,7 +120,7 @@ def test_each_core_has_a_stream_of_its_own_and_odd_batches_are_padded(grey_model
 def test_openvino_is_asked_for_few_different_numbers_of_images(grey_model, monkeypatch, tiled):
     """Each takes it a while, and memory for good."""
     asked = set()
-    infer = matrix_tiles._infer
+    infer = openvino_cpu._infer
 
     def watched(request, batch_size, batch):
         class Watched:
@@ -130,8 +130,8 @@ def test_openvino_is_asked_for_few_different_numbers_of_images(grey_model, monke
 
         return infer(Watched(), batch_size, batch)
 
-    monkeypatch.setattr(matrix_tiles, "_infer", watched)
-    counter = load_counter(grey_model, "cpu", pytest.fail, batch_size=12, cores=1)
+    monkeypatch.setattr(openvino_cpu, "_infer", watched)
+    counter = load_predictor(grey_model, "cpu", pytest.fail, batch_size=12, cores=1)
     for number in range(1, 13):
         counter.count(np.zeros((number, 32, 32, 3), dtype=np.uint8))
     assert asked == {1, 2, 4, 8, 12}

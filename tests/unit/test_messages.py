@@ -11,15 +11,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from reconcile import logs as messages
-from reconcile.logs import Messages
+from reconcile import logs
+from reconcile.logs import RunLog
 
 
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that a test sets."""
     now = SimpleNamespace(seconds=100.0)
-    monkeypatch.setattr(messages.time, "monotonic", lambda: now.seconds)
+    monkeypatch.setattr(logs.time, "monotonic", lambda: now.seconds)
     return now
 
 
@@ -27,7 +27,7 @@ def counting(clock, log_format):
     """Ten images a second; after 30 s the listing is still going on, after 60 s it is not, and then nothing is."""
     stream = io.StringIO()
     workload = SimpleNamespace(total=400, is_complete=False)
-    with Messages(log_format, "r1", stream).progress("counting", workload) as advance:
+    with RunLog(log_format, "r1", stream).progress("counting", workload) as advance:
         clock.seconds += 30
         advance(300)
         advance.tell()
@@ -50,8 +50,8 @@ def test_plain_lines_say_how_far_it_is(clock):
 
 
 def test_a_line_comes_every_thirty_seconds_also_when_nothing_gets_done(monkeypatch):
-    assert messages.LINE_EVERY_SECONDS == 30
-    monkeypatch.setattr(messages, "LINE_EVERY_SECONDS", 0.001)
+    assert logs.LINE_EVERY_SECONDS == 30
+    monkeypatch.setattr(logs, "LINE_EVERY_SECONDS", 0.001)
     told = threading.Event()
 
     class Stream(io.StringIO):
@@ -59,7 +59,7 @@ def test_a_line_comes_every_thirty_seconds_also_when_nothing_gets_done(monkeypat
             told.set()
 
     stream = Stream()
-    with Messages("text", "r1", stream).progress("counting", SimpleNamespace(total=7, is_complete=True)):
+    with RunLog("text", "r1", stream).progress("counting", SimpleNamespace(total=7, is_complete=True)):
         assert told.wait(30)
     assert "counting: 0 of 7, 0/s" in stream.getvalue()
 
@@ -71,9 +71,9 @@ def test_the_same_as_json(clock):
 
 
 def test_objects_that_fail_are_named_a_few_to_a_person_all_to_a_machine():
-    for log_format, named in (("text", messages.NAMED_IN_TEXT), ("json", 50)):
+    for log_format, named in (("text", logs.NAMED_IN_TEXT), ("json", 50)):
         stream = io.StringIO()
-        with Messages(log_format, "r1", stream).naming("photos", "count") as complain:
+        with RunLog(log_format, "r1", stream).failures("photos", "count") as complain:
             for number in range(50):
                 complain(f"bin-images/{number}\n.jpg", "the object is empty")
         lines = stream.getvalue().splitlines()
@@ -91,17 +91,17 @@ def test_objects_that_fail_are_named_a_few_to_a_person_all_to_a_machine():
 
 def test_a_log_that_cannot_be_written_stops_nobody():
     with Path("/dev/full").open("w") as full:
-        Messages("text", "r1", full).say("counting")
+        RunLog("text", "r1", full).info("counting")
         os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
 
 
 def test_the_last_line_has_a_time_in_a_log_and_none_on_a_terminal():
     stream = io.StringIO()
-    Messages("text", "r1", stream).error("no such bucket")
+    RunLog("text", "r1", stream).error("no such bucket")
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ reconcile: no such bucket\n", stream.getvalue())
     stream = io.StringIO()
     stream.isatty = lambda: True
-    Messages("text", "r1", stream).error("no such bucket")
+    RunLog("text", "r1", stream).error("no such bucket")
     assert stream.getvalue() == "reconcile: no such bucket\n"
 
 
@@ -124,10 +124,10 @@ def test_a_bar_on_a_terminal_shows_how_many_are_done(monkeypatch):
         monkeypatch.setattr("sys.stderr", terminal)
         monkeypatch.setenv("TERM", "xterm-256color")
         workload = SimpleNamespace(total=200, is_complete=True)
-        told = Messages("text", "r1")
+        told = RunLog("text", "r1")
         with told.progress("counting", workload) as advance:
             advance(150)
-            told.say("photos listed")
+            told.info("photos listed")
     shown = everything_from(leader)
     os.close(leader)
     assert "counting" in shown
@@ -140,12 +140,12 @@ def test_two_bars_stand_under_each_other(monkeypatch):
     with os.fdopen(follower, "w") as terminal:
         monkeypatch.setattr("sys.stderr", terminal)
         monkeypatch.setenv("TERM", "xterm-256color")
-        told = Messages("text", "r1")
+        told = RunLog("text", "r1")
         with told.progress("reading records", SimpleNamespace(total=40, is_complete=True)) as read:
             with told.progress("counting", SimpleNamespace(total=200, is_complete=True)) as counted:
                 counted(150)
                 read(30)
-            told.say("photos counted")
+            told.info("photos counted")
             read(10)
     shown = everything_from(leader)
     os.close(leader)

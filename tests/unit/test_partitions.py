@@ -11,12 +11,12 @@ import pytest
 
 from reconcile.database import open_database
 from reconcile.discrepancy.error_model import ErrorModel
-from reconcile.discrepancy.error_model_fit import learn_errors
-from reconcile.discrepancy.scoring import Judge
+from reconcile.discrepancy.error_model_fit import fit_error_model
+from reconcile.discrepancy.scoring import DiscrepancyScorer
 from reconcile.inputs.bin_ids import bin_id
 from reconcile.inputs.unit_costs import COSTS_SCHEMA
 from reconcile.output.schemas import COUNTS_SCHEMA, RECORDS_SCHEMA, VERDICTS_SCHEMA
-from reconcile.reconciliation.reconciler import Night
+from reconcile.reconciliation.reconciler import Reconciler
 from reconcile.storage.base import StoredObject
 from tests.conftest import LABELS
 
@@ -80,7 +80,7 @@ def night_of(written, work, bins_at_once: int, form: str, rank_by: str) -> pd.Da
     counts, records, verdicts = (
         [str(path) for path in sorted(folder.glob(f"{name}-*.parquet"))] for name in ("counts", "records", "verdicts")
     )
-    night = Night(work, LABELS, counts, records, bins_at_once)
+    night = Reconciler(work, LABELS, counts, records, bins_at_once)
     night.use_verdicts(verdicts)
     costs = [{"asin": f"B{number}", "unit_cost": 1.0 + number} for number in range(5)]
     night.use_costs(pa.Table.from_pylist(costs, COSTS_SCHEMA))
@@ -90,7 +90,7 @@ def night_of(written, work, bins_at_once: int, form: str, rank_by: str) -> pd.Da
         night.use_json_records()
     else:
         night.use_table_records(folder / "stock.csv", "stock.csv", {}, only_of_images=form == "table of images")
-    judge = Judge(LABELS, (1 / 7,) * 7, learn_errors(ErrorModel(0.03), None, LABELS), 1)
+    judge = DiscrepancyScorer(LABELS, (1 / 7,) * 7, fit_error_model(ErrorModel(0.03), None, LABELS), 1)
     night.reconcile(work / "reconciled.parquet", judge, rank_by)
     night.close()
     return pd.read_parquet(work / "reconciled.parquet")
@@ -134,11 +134,11 @@ def test_of_a_record_that_a_table_names_with_two_etags_the_one_counts_that_was_t
     gone = tried | {"etag": "old", "try_again": True, "reason": "the object changed between listing and fetching"}
     read = tried | {"etag": "new", "try_again": False, "expected_quantity": 3, "items": [{"asin": "B1", "quantity": 3}]}
     pq.write_table(pa.Table.from_pylist([gone, read][::order], RECORDS_SCHEMA), tmp_path / "records.parquet")
-    night = Night(tmp_path, LABELS, [], [str(tmp_path / "records.parquet")])
+    night = Reconciler(tmp_path, LABELS, [], [str(tmp_path / "records.parquet")])
     listed = [StoredObject("r/1.json", 9, etag, NOW) for etag in ("old", "new")][::order]
     list(night.new_records([listed], only_of_images=False))
     night.use_json_records()
-    judge = Judge(LABELS, (1 / 7,) * 7, learn_errors(ErrorModel(0.03), None, LABELS), 1)
+    judge = DiscrepancyScorer(LABELS, (1 / 7,) * 7, fit_error_model(ErrorModel(0.03), None, LABELS), 1)
     night.reconcile(tmp_path / "reconciled.parquet", judge, "probability")
     night.close()
     [row] = pd.read_parquet(tmp_path / "reconciled.parquet").to_dict("records")

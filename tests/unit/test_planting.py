@@ -6,12 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from reconcile.config import planting_rate
+from reconcile.config import parse_rate
 from reconcile.discrepancy.error_model import ErrorModel
-from reconcile.discrepancy.posterior import p_wrong, truth_given_photo_and_record
+from reconcile.discrepancy.posterior import p_wrong, posterior
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.evaluation.planted.benchmark import PLANTINGS, evaluate_planted
-from reconcile.evaluation.planted.injection import number_to_plant, plant
+from reconcile.evaluation.planted.injection import inject_errors, number_to_inject
 from reconcile.labels import CountLabels
 
 SEVEN = CountLabels(("0", "1", "2", "3", "4", "5", "6+"))
@@ -49,7 +49,7 @@ def of_many():
 @pytest.mark.parametrize("rate", [0.01, 0.08, 0.5, 0.99])
 def test_exactly_the_share_of_records_is_altered_each_to_another_label(labels, rate):
     truth = night(500, labels=labels)[1]
-    planting = plant(truth, labels, ErrorModel(rate), np.random.default_rng(1))
+    planting = inject_errors(truth, labels, ErrorModel(rate), np.random.default_rng(1))
     assert planting.wrong.sum() == round(rate * 500)
     np.testing.assert_array_equal(planting.wrong, planting.expected != truth)
     assert planting.expected.min() >= 0
@@ -59,7 +59,7 @@ def test_exactly_the_share_of_records_is_altered_each_to_another_label(labels, r
 @pytest.mark.parametrize("decay", [0.5, 1.0])
 def test_sizes_follow_the_error_model(decay):
     errors = ErrorModel(0.5, decay)
-    planting = plant(np.full(400_000, 2), SEVEN, errors, np.random.default_rng(1))
+    planting = inject_errors(np.full(400_000, 2), SEVEN, errors, np.random.default_rng(1))
     shares = np.bincount(planting.expected, minlength=7) / 400_000
     np.testing.assert_allclose(shares, errors.record_given_truth(SEVEN)[2], atol=0.003)
 
@@ -68,7 +68,7 @@ def test_slips_are_mostly_by_one_or_two_items_and_uniform_errors_are_not():
     truth = night(5000)[1]
     near = []
     for decay in (0.5, 1.0):
-        planting = plant(truth, SEVEN, ErrorModel(0.3, decay), np.random.default_rng(1))
+        planting = inject_errors(truth, SEVEN, ErrorModel(0.3, decay), np.random.default_rng(1))
         near.append((np.abs(planting.expected - truth)[planting.wrong] <= 2).mean())
     assert near[0] > 0.75
     assert near[1] < 0.6
@@ -76,7 +76,9 @@ def test_slips_are_mostly_by_one_or_two_items_and_uniform_errors_are_not():
 
 def test_the_same_seed_alters_the_same_records_and_another_seed_others():
     truth = night(500)[1]
-    first, again, other = (plant(truth, SEVEN, ErrorModel(0.08), np.random.default_rng(seed)) for seed in (1, 1, 2))
+    first, again, other = (
+        inject_errors(truth, SEVEN, ErrorModel(0.08), np.random.default_rng(seed)) for seed in (1, 1, 2)
+    )
     np.testing.assert_array_equal(first.expected, again.expected)
     assert (first.wrong != other.wrong).any()
 
@@ -84,27 +86,27 @@ def test_the_same_seed_alters_the_same_records_and_another_seed_others():
 def test_planting_leaves_the_truth_alone():
     truth = night(500)[1]
     before = truth.copy()
-    plant(truth, SEVEN, ErrorModel(0.5), np.random.default_rng(1))
+    inject_errors(truth, SEVEN, ErrorModel(0.5), np.random.default_rng(1))
     np.testing.assert_array_equal(truth, before)
 
 
 @pytest.mark.parametrize(("text", "rate"), [("8%", 0.08), ("0.08", 0.08), (" 0.5% ", 0.005), ("99.9%", 0.999)])
 def test_a_rate_is_a_share_or_a_percentage(text, rate):
-    assert planting_rate(text) == pytest.approx(rate)
+    assert parse_rate(text) == pytest.approx(rate)
 
 
 @pytest.mark.parametrize("text", ["0", "0%", "100%", "1", "-8%", "8", "nan", "some", ""])
 def test_another_rate_is_wrong_usage(text):
     with pytest.raises(UsageError, match="--plant: expected a share over 0% and under 100%"):
-        planting_rate(text)
+        parse_rate(text)
 
 
 def test_too_few_bins_to_alter_one_or_to_leave_one():
-    assert number_to_plant(0.08, 7) == 1
+    assert number_to_inject(0.08, 7) == 1
     with pytest.raises(ReconcileError, match=r"--plant 8.000% of 6 labelled bins is not one record"):
-        number_to_plant(0.08, 6)
+        number_to_inject(0.08, 6)
     with pytest.raises(ReconcileError, match="every record"):
-        number_to_plant(0.99, 6)
+        number_to_inject(0.99, 6)
 
 
 def test_a_model_that_knows_every_count_finds_all_that_is_wrong():
@@ -131,8 +133,8 @@ def test_the_figures_agree_with_planting_and_looking_one_by_one(found):
     probabilities, truth = night(600)
     hits, said, wrong_of_high = [], [], []
     for number in range(PLANTINGS):
-        planting = plant(truth, SEVEN, ErrorModel(0.08), np.random.default_rng(1 + number))
-        joint = truth_given_photo_and_record(probabilities, planting.expected, SEVEN, ErrorModel(0.08))
+        planting = inject_errors(truth, SEVEN, ErrorModel(0.08), np.random.default_rng(1 + number))
+        joint = posterior(probabilities, planting.expected, SEVEN, ErrorModel(0.08))
         p = p_wrong(joint, planting.expected)
         queue = sorted(range(600), key=lambda place, p=p: -p[place])[:30]
         hits.append(sum(bool(planting.wrong[place]) for place in queue))
@@ -192,9 +194,9 @@ def test_the_rate_changes_no_order():
     """p_wrong is told the rate; told another one, it would rank the same."""
     probabilities, truth = night(600)
     probabilities = 0.99 * probabilities + 0.01 / 7  # no p_wrong so near to 1 that rounding makes ties
-    expected = plant(truth, SEVEN, ErrorModel(0.08), np.random.default_rng(1)).expected
+    expected = inject_errors(truth, SEVEN, ErrorModel(0.08), np.random.default_rng(1)).expected
     orders = [
-        np.argsort(p_wrong(truth_given_photo_and_record(probabilities, expected, SEVEN, ErrorModel(rate)), expected))
+        np.argsort(p_wrong(posterior(probabilities, expected, SEVEN, ErrorModel(rate)), expected))
         for rate in (0.01, 0.3)
     ]
     np.testing.assert_array_equal(*orders)

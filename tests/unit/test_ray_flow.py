@@ -8,10 +8,10 @@ import pytest
 from ray.exceptions import RayActorError
 
 from reconcile.engines.ray import actors as ray_actors
-from reconcile.engines.ray import scheduler as ray_flow
-from reconcile.engines.ray.actors import Actors, Recipe, Room
+from reconcile.engines.ray import scheduler
+from reconcile.engines.ray.actors import ActorPool, ActorSpec, Capacity
 from reconcile.engines.ray.engine import block_size
-from reconcile.engines.ray.scheduler import Flow
+from reconcile.engines.ray.scheduler import BlockScheduler
 from reconcile.engines.ray.worker import Counted
 from reconcile.errors import ReconcileError
 from reconcile.labels import CountLabels
@@ -90,19 +90,19 @@ class Blocks:
     def is_over(self):
         return not self.waiting
 
-    def nowait(self):
+    def get_nowait(self):
         return self.waiting.pop(0) if self.waiting else None
 
 
 def counted(monkeypatch, deadly, actors):
     """The rows of 20 blocks of two images, in the order in which they came; and the Ray that counted them."""
     fake, rows = FakeRay(deadly), []
-    monkeypatch.setattr(ray_flow, "ray", fake)
+    monkeypatch.setattr(scheduler, "ray", fake)
     monkeypatch.setattr(ray_actors, "ray", fake)
     now = datetime.now(UTC)
     names = iter(range(40))
     blocks = Blocks([[StoredObject(f"{next(names):02d}", 1, "e", now) for _ in range(2)] for _ in range(20)])
-    flow = Flow("source", {}, Actors(Recipe({}, (), 2), lambda: Room(actors, 4), print), LABELS)
+    flow = BlockScheduler("source", {}, ActorPool(ActorSpec({}, (), 2), lambda: Capacity(actors, 4), print), LABELS)
     flow.run(blocks, SimpleNamespace(put=rows.extend), SimpleNamespace(stopped=False))
     return rows, fake
 
@@ -127,11 +127,11 @@ def test_a_run_that_gets_no_actor_says_so_once(monkeypatch):
     clock, told = SimpleNamespace(now=0.0), []
     monkeypatch.setattr(ray_actors, "ray", FakeRay([]))
     monkeypatch.setattr(ray_actors, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    actors = Actors(Recipe({"num_gpus": 1, "num_cpus": 0}, (), 2), lambda: Room(4, 4), told.append)
+    actors = ActorPool(ActorSpec({"num_gpus": 1, "num_cpus": 0}, (), 2), lambda: Capacity(4, 4), told.append)
 
     def tend(*times):
         for clock.now in times:
-            actors.tend(8)
+            actors.scale(8)
 
     tend(1000, 1059)
     assert not told
@@ -142,8 +142,8 @@ def test_a_run_that_gets_no_actor_says_so_once(monkeypatch):
     for loading in actors.loading:  # they come, and go
         actors.loaded(loading)
     tend(1300)
-    while actor := actors.least_busy("node", alone=True):
-        actors.bury(actor)
+    while actor := actors.least_busy("node", exclusive=True):
+        actors.remove(actor)
     tend(1301, 1360)
     assert len(told) == 1
     tend(1362)

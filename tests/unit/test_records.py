@@ -5,7 +5,7 @@ import json
 import pytest
 
 from reconcile.inputs.bin_ids import bin_id
-from reconcile.inputs.records_json import InvalidRecord, read_abid_record
+from reconcile.inputs.records_json import InvalidRecord, parse_abid_record
 from tests.conftest import abid_record
 
 
@@ -25,7 +25,7 @@ def test_a_record_in_full():
         },
         "EXPECTED_QUANTITY": 2,
     }
-    record = read_abid_record(json.dumps(document).encode())
+    record = parse_abid_record(json.dumps(document).encode())
     assert record.expected_quantity == 2
     assert record.note is None
     assert record.items == [
@@ -42,19 +42,19 @@ def test_a_record_in_full():
 
 
 def test_an_empty_bin_is_a_record():
-    record = read_abid_record(b'{"BIN_FCSKU_DATA": {}, "EXPECTED_QUANTITY": 0}')
+    record = parse_abid_record(b'{"BIN_FCSKU_DATA": {}, "EXPECTED_QUANTITY": 0}')
     assert (record.expected_quantity, record.items, record.note) == (0, [], None)
 
 
 def test_expected_quantity_decides_and_the_difference_is_noted():
-    record = read_abid_record(abid_record(5, B1=2, B2=2))
+    record = parse_abid_record(abid_record(5, B1=2, B2=2))
     assert record.expected_quantity == 5
     assert record.note == "the items add up to 4, the record says 5"
 
 
 def test_items_that_cannot_be_read_do_not_spoil_the_record():
     data = {"BIN_FCSKU_DATA": {"B1": "?", "B2": {"quantity": "two", "weight": 3}}, "EXPECTED_QUANTITY": 0}
-    record = read_abid_record(json.dumps(data).encode())
+    record = parse_abid_record(json.dumps(data).encode())
     assert [(item["asin"], item["name"], item["quantity"], item["weight"]) for item in record.items] == [
         ("B2", None, None, None)
     ]
@@ -62,7 +62,7 @@ def test_items_that_cannot_be_read_do_not_spoil_the_record():
 
 
 def test_names_that_parquet_cannot_hold_are_mended():
-    record = read_abid_record(
+    record = parse_abid_record(
         b'{"BIN_FCSKU_DATA": {"B": {"name": "half \\ud83d pair", "quantity": 1}}, "EXPECTED_QUANTITY": 1}'
     )
     record.items[0]["name"].encode()
@@ -70,7 +70,7 @@ def test_names_that_parquet_cannot_hold_are_mended():
 
 @pytest.mark.parametrize("text", ["3", "3.0", '"3"', '" 3 "'])
 def test_ways_to_write_a_whole_number(text):
-    assert read_abid_record(f'\ufeff{{"EXPECTED_QUANTITY": {text}}}'.encode()).expected_quantity == 3
+    assert parse_abid_record(f'\ufeff{{"EXPECTED_QUANTITY": {text}}}'.encode()).expected_quantity == 3
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_ways_to_write_a_whole_number(text):
 )
 def test_what_makes_a_record_invalid(data, reason):
     with pytest.raises(InvalidRecord, match=reason):
-        read_abid_record(data)
+        parse_abid_record(data)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reconcile.errors import ReconcileError, UsageError
-from reconcile.metrics.calibration import coverage, reliability
+from reconcile.metrics.calibration import reliability, risk_coverage
 from reconcile.pipeline.context import check_pattern
 from reconcile.reconciliation.results import Results
 from tests.conftest import LABELS
@@ -63,7 +63,7 @@ def certainty(rows):
 
 def test_coverage_is_that_of_an_evaluation(results, rows):
     table = results.table("coverage")
-    expected = coverage(*certainty(rows))
+    expected = risk_coverage(*certainty(rows))
     assert table["percent"].tolist() == [round(100 * point.share) for point in expected]
     assert table["photos"].tolist() == [point.photos for point in expected]
     assert (table["agreeing"] / table["photos"]).tolist() == pytest.approx([point.accuracy.value for point in expected])

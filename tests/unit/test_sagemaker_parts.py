@@ -10,18 +10,18 @@ from botocore.stub import Stubber
 
 from reconcile.config import load_settings
 from reconcile.engines.open import open_engine
-from reconcile.engines.sagemaker import job_requests as requests
+from reconcile.engines.sagemaker import job_requests
 from reconcile.engines.sagemaker.client import JobKind, SageMaker
 from reconcile.engines.sagemaker.job_store import TransformFolder
 from reconcile.engines.sagemaker.model_archive import unpack_models, upload_model
-from reconcile.engines.sagemaker.responses import NO_ANSWER, rows_of_shard
-from reconcile.engines.sagemaker.shards import images_of_a_shard, write_shards
+from reconcile.engines.sagemaker.responses import NO_RESPONSE, rows_of_shard
+from reconcile.engines.sagemaker.shards import images_per_shard, write_shards
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.inference.model import read_model
 from reconcile.inputs.key_files import UNKNOWN_SIZE
-from reconcile.logs import Messages
+from reconcile.logs import RunLog
 from reconcile.output.store import Output
-from reconcile.serving.requests import RequestLine, read_lines
+from reconcile.serving.requests import RequestLine, parse_request_lines
 from reconcile.storage.base import S3Access, StoredObject
 from reconcile.storage.open import open_bucket
 
@@ -37,7 +37,7 @@ GOOD = {
 
 
 def opened(**changes):
-    return open_engine(load_settings(GOOD | changes, alone=True), Messages("text"))
+    return open_engine(load_settings(GOOD | changes, alone=True), RunLog("text"))
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,10 @@ def test_options_are_merged_into_the_request(tmp_path):
     path = tmp_path / "options.json"
     added = {"TransformOutput": {"KmsKeyId": "k"}, "ModelClientConfig": {"InvocationsMaxRetries": 0}}
     path.write_text(json.dumps({"CreateTransformJob": added}))
-    machines = requests.machines(load_settings(GOOD | {"sagemaker_options": path}, alone=True))
-    asked = requests.create_transform_job(TransformFolder(Output(open_bucket("./", None, create=True)), "n"), machines)
+    machines = job_requests.job_resources(load_settings(GOOD | {"sagemaker_options": path}, alone=True))
+    asked = job_requests.create_transform_job(
+        TransformFolder(Output(open_bucket("./", None, create=True)), "n"), machines
+    )
     assert asked["TransformOutput"]["KmsKeyId"] == "k"
     assert asked["TransformOutput"]["AssembleWith"] == "Line"
     assert asked["ModelClientConfig"] == {"InvocationsTimeoutInSeconds": 3600, "InvocationsMaxRetries": 0}
@@ -91,7 +93,7 @@ def test_the_container_is_told_how_to_reach_the_photos(monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3.here:9000")
     settings = load_settings(GOOD | {"no_sign_request": True, "profile": "night", "device": "cuda"}, alone=True)
     bucket = open_bucket("bins", S3Access(no_sign_request=True))
-    assert requests.environment_of_server(settings, bucket, "eu-west-1") == {
+    assert job_requests.environment_of_server(settings, bucket, "eu-west-1") == {
         "RECONCILE_BUCKET": "s3://bins",
         "RECONCILE_ENDPOINT_URL": "http://s3.here:9000",
         "RECONCILE_REGION": "eu-west-1",
@@ -104,7 +106,7 @@ def test_the_container_is_told_how_to_reach_the_photos(monkeypatch):
     ("images", "instances", "size"), [(10, 1, 32), (1401, 1, 176), (1401, 2, 88), (5_000_000, 20, 8192)]
 )
 def test_every_instance_has_several_shards_and_none_is_tiny(images, instances, size):
-    assert images_of_a_shard(images, instances) == size
+    assert images_per_shard(images, instances) == size
 
 
 def test_keys_come_back_from_shards_as_they_were(tmp_path):
@@ -119,7 +121,9 @@ def test_keys_come_back_from_shards_as_they_were(tmp_path):
 def test_the_server_takes_a_key_whose_size_is_not_known(tmp_path):
     folder = TransformFolder(Output(open_bucket(str(tmp_path), None)), "job")
     write_shards([StoredObject("a.jpg", UNKNOWN_SIZE, "e", datetime.now(UTC))], 1, folder)
-    assert list(read_lines(io.BytesIO(folder.read_shard(0)))) == [RequestLine(key="a.jpg", etag="e", size=None)]
+    assert list(parse_request_lines(io.BytesIO(folder.read_shard(0)))) == [
+        RequestLine(key="a.jpg", etag="e", size=None)
+    ]
 
 
 def answer(key, model_id, **changes):
@@ -149,7 +153,7 @@ def test_each_key_of_a_shard_becomes_one_row_whatever_the_answer(grey_model):
     labels = model.card.labels.names
     rows = rows_of_shard(keys, answers, model.model_id, labels)
     assert [row["image_key"] for row in rows] == list("abcdefg")
-    assert [row["reason"] for row in rows] == [NO_ANSWER, None, "broken", *[NO_ANSWER] * 4]
+    assert [row["reason"] for row in rows] == [NO_RESPONSE, None, "broken", *[NO_RESPONSE] * 4]
     assert [row["try_again"] for row in rows] == [True, False, False, *[True] * 4]
     assert rows[1]["predicted_count"] == 2
     with pytest.raises(ReconcileError, match="counted with the model other-1"):

@@ -9,12 +9,12 @@ import pytest
 
 from reconcile.config import load_settings
 from reconcile.errors import ReconcileError
-from reconcile.inference.counter import load_counter
-from reconcile.logs import Messages
-from reconcile.serving import model_loading as choice
+from reconcile.inference.counter import load_predictor
+from reconcile.logs import RunLog
+from reconcile.serving import model_loading
 from reconcile.serving.app import CountingApp
-from reconcile.serving.batching import SharedCounter
-from reconcile.serving.byte_budget import ByteRoom
+from reconcile.serving.batching import DynamicBatcher
+from reconcile.serving.byte_budget import ByteBudget
 from reconcile.serving.key_fetching import KeyCounter
 from reconcile.serving.model_loading import load_chosen
 from reconcile.serving.requests import RequestLine
@@ -53,7 +53,7 @@ def test_a_server_that_was_not_told_to_use_a_gpu_counts_on_the_cpu_where_it_cann
     """The GPU's libraries load, say, and its driver is too old for them."""
     for precision in ("fp16", "int8"):
         write_grey_model(tmp_path / f"ours-{precision}.onnx", version=precision)
-    monkeypatch.setattr(choice, "choose_device", lambda *_: "cuda")
+    monkeypatch.setattr(model_loading, "choose_device", lambda *_: "cuda")
     version, [warning] = chosen(monkeypatch, tmp_path, device="auto")
     assert version == "int8"
     assert warning.startswith("counting on the CPU: there is a GPU, but it cannot be used: --device cuda: ")
@@ -96,13 +96,13 @@ def invocation(app, *chunks, length=None, stuck=False):
 @pytest.fixture(scope="module")
 def shared(grey_model):
     """A model that counts on this machine."""
-    return SharedCounter(load_counter(grey_model, "cpu", print))
+    return DynamicBatcher(load_predictor(grey_model, "cpu", print))
 
 
 @pytest.mark.parametrize("deadlines", [{"chunk_seconds": 0.05}, {"body_seconds": 0.05}])
 def test_a_body_that_does_not_come_is_waited_for_no_longer(shared, deadlines):
-    app = CountingApp(Messages("text"), None, **deadlines)
-    app.begin(shared, None)
+    app = CountingApp(RunLog("text"), None, **deadlines)
+    app.set_model(shared, None)
     status, headers, said = run(invocation(app, b"hal", length=100_000, stuck=True))
     assert (status, headers[b"connection"]) == (408, b"close")
     assert said == {"error": "the body did not come: 3 bytes, and then no more in time"}
@@ -137,8 +137,8 @@ class HeldBack:
 def test_of_many_images_only_so_many_bytes_are_held(shared):
     photo, go = grey_photo(5), threading.Event()
     held = HeldBack(shared, go)
-    app = CountingApp(Messages("text"), None, image_bytes=3 * len(photo) + 1)
-    app.begin(held, None)
+    app = CountingApp(RunLog("text"), None, image_bytes=3 * len(photo) + 1)
+    app.set_model(held, None)
 
     async def all_at_once():
         asked = [asyncio.create_task(invocation(app, photo, length=len(photo))) for _ in range(10)]
@@ -159,7 +159,7 @@ def test_of_many_keys_only_so_many_bytes_are_held(shared, tmp_path, images):
     photo, go = grey_photo(5), threading.Event()
     held = HeldBack(shared, go)
     (tmp_path / "1.jpg").write_bytes(photo)
-    [[stored]] = open_bucket(str(tmp_path), S3Access()).pages()
+    [[stored]] = open_bucket(str(tmp_path), S3Access()).list_pages()
     keys = KeyCounter(held, S3Access(), f"{tmp_path}/", image_bytes=images * len(photo) + 1)
     threading.Timer(0.2, go.set).start()
     lines = [RequestLine(key=stored.key, etag=stored.etag)] * 10
@@ -170,7 +170,7 @@ def test_of_many_keys_only_so_many_bytes_are_held(shared, tmp_path, images):
 
 def test_whoever_goes_while_they_wait_for_room_leaves_it_to_others():
     async def scene():
-        room = ByteRoom(10)
+        room = ByteBudget(10)
         async with room.taken(9):
             gone = asyncio.create_task(enter(room, 5))
             small = asyncio.create_task(enter(room, 1))
@@ -200,7 +200,7 @@ def test_without_a_model_there_is_nothing_to_ask(method, path):
             sent.append(message)
 
         scope = {"type": "http", "method": method, "path": path, "headers": [], "query_string": b""}
-        await CountingApp(Messages("text"), None).asgi(scope, receive, send)
+        await CountingApp(RunLog("text"), None).asgi(scope, receive, send)
         return sent[0]["status"], json.loads(sent[1]["body"])
 
     assert run(ask()) == (503, {"error": "the model is being loaded"})

@@ -6,10 +6,8 @@ import pytest
 
 from reconcile.errors import ReconcileError
 from reconcile.inference import counter as counter_module
-from reconcile.inference import devices
-from reconcile.inference import onnx_sessions as sessions
-from reconcile.inference import openvino_cpu as matrix_tiles
-from reconcile.inference.counter import load_counter
+from reconcile.inference import devices, onnx_sessions, openvino_cpu
+from reconcile.inference.counter import load_predictor
 from reconcile.inference.onnx_sessions import engine_folder, gpu_providers
 from tests.conftest import needs_openvino
 
@@ -18,9 +16,9 @@ SHAPE = (128, 160, 160, 3)
 
 @pytest.mark.parametrize("tiles", [False, pytest.param(True, marks=needs_openvino)])
 def test_one_session_a_core(grey_model, monkeypatch, tiles):
-    monkeypatch.setattr(matrix_tiles, "are_usable", lambda: tiles)
+    monkeypatch.setattr(openvino_cpu, "is_available", lambda: tiles)
     monkeypatch.setattr(counter_module, "available_cores", lambda: 3)
-    assert load_counter(grey_model, "cpu", pytest.fail).workers == 3
+    assert load_predictor(grey_model, "cpu", pytest.fail).workers == 3
 
 
 class FakeSession:
@@ -37,7 +35,7 @@ class FakeSession:
 def gpus(monkeypatch):
     """A machine with three GPUs, as far as anybody can tell; collects what sessions are asked to run on."""
     asked = []
-    real = sessions.ort.InferenceSession
+    real = onnx_sessions.ort.InferenceSession
 
     def open_session(path, options, providers, enable_fallback=True):
         if providers == [devices.CPU]:
@@ -50,15 +48,15 @@ def gpus(monkeypatch):
         provider = None
 
     asked = Asked()
-    monkeypatch.setattr(sessions.ort, "InferenceSession", open_session)
-    monkeypatch.setattr(sessions, "gpu_count", lambda driver: 3)
+    monkeypatch.setattr(onnx_sessions.ort, "InferenceSession", open_session)
+    monkeypatch.setattr(onnx_sessions, "gpu_count", lambda driver: 3)
     monkeypatch.setattr(devices, "_missing_library", lambda device: None)
     return asked
 
 
 @pytest.mark.parametrize(("device", "provider"), [("cuda", devices.CUDA), ("tensorrt", devices.TENSORRT)])
 def test_every_gpu_gets_a_session_of_its_own(gpus, grey_model, device, provider):
-    opened = sessions.open_gpu_sessions(grey_model, "id", device, SHAPE)
+    opened = onnx_sessions.open_gpu_sessions(grey_model, "id", device, SHAPE)
     assert len(opened) == 3
     assert [providers[0][0] for providers in gpus] == [provider] * 3
     assert [[options["device_id"] for _, options in providers[:-1]] for providers in gpus] == [
@@ -71,15 +69,15 @@ def test_every_gpu_gets_a_session_of_its_own(gpus, grey_model, device, provider)
 def test_a_silent_fallback_is_noticed(gpus, grey_model, device):
     gpus.provider = devices.CPU
     with pytest.raises(ReconcileError, match=f"--device {device}: onnxruntime fell back to CPUExecutionProvider"):
-        load_counter(grey_model, device, pytest.fail)
+        load_predictor(grey_model, device, pytest.fail)
 
 
 def test_auto_counts_on_the_cpu_where_cuda_loads_and_does_not_work(gpus, grey_model, monkeypatch):
     gpus.provider = devices.CPU
-    monkeypatch.setattr(matrix_tiles, "are_usable", lambda: False)
+    monkeypatch.setattr(openvino_cpu, "is_available", lambda: False)
     monkeypatch.setattr(devices, "_has_nvidia_device", lambda: True)
     said = []
-    counter = load_counter(grey_model, "auto", said.append)
+    counter = load_predictor(grey_model, "auto", said.append)
     assert counter.provider == devices.CPU
     assert len(gpus) == 3  # they were tried
     [line] = said
@@ -97,7 +95,7 @@ def test_tensorrt_is_told_the_one_shape_it_will_see_and_keeps_its_engines(tmp_pa
 
 def test_every_option_is_one_that_onnxruntime_knows(tmp_path):
     """The names are looked up in onnxruntime's own libraries, which refuse those they do not know."""
-    folder = devices.Path(sessions.ort.__file__).parent / "capi"
+    folder = devices.Path(onnx_sessions.ort.__file__).parent / "capi"
     libraries = {name: folder / f"libonnxruntime_providers_{name}.so" for name in ("cuda", "tensorrt")}
     if not all(path.exists() for path in libraries.values()):
         pytest.skip("this onnxruntime is built without CUDA")
@@ -113,5 +111,5 @@ def test_engines_are_kept_apart_by_model_and_survive_a_home_that_is_read_only(tm
     assert engine_folder("1.0-def") != engine_folder("1.0-abc")
     (tmp_path / "file").write_text("no folder can be made in here")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    monkeypatch.setattr(sessions.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    monkeypatch.setattr(onnx_sessions.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
     assert engine_folder("1.0-abc") == tmp_path / "temporary/reconcile-tensorrt/1.0-abc"

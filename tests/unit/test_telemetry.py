@@ -24,10 +24,10 @@ TESTED = (
 LOAD = """
 import sys
 from pathlib import Path
-from reconcile.inference import openvino_cpu as matrix_tiles
-from reconcile.inference.counter import load_counter
-matrix_tiles.are_usable = lambda: sys.argv[2] == "OpenVINO"
-print(load_counter(Path(sys.argv[1]), "cpu", print).provider)
+from reconcile.inference import openvino_cpu
+from reconcile.inference.counter import load_predictor
+openvino_cpu.is_available = lambda: sys.argv[2] == "OpenVINO"
+print(load_predictor(Path(sys.argv[1]), "cpu", print).provider)
 print([name for name in sys.modules if "telemetry" in name])
 """
 

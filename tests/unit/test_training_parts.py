@@ -12,7 +12,7 @@ from reconcile.labels import CountLabels
 from reconcile.training import checkpoint
 from reconcile.training.augment import augment, stitch
 from reconcile.training.dataset import Drawing
-from reconcile.training.ema import averaged
+from reconcile.training.ema import averaged_model
 from reconcile.training.recipe import Recipe, Stage, read_recipe, write_recipe
 from reconcile.training.soft_targets import soft_targets
 from reconcile.training.temperature import fit_temperature, negative_log_likelihood
@@ -80,7 +80,7 @@ def test_a_patch_is_painted_over_as_many_images_as_asked_for():
 
 def test_the_average_follows_the_weights_and_counts_what_they_count():
     network = torch.nn.Sequential(torch.nn.Linear(1, 1, bias=False), torch.nn.BatchNorm1d(1))
-    average = averaged(network, decay=0.9)
+    average = averaged_model(network, decay=0.9)
     expected = 0.0
     for step in range(40):
         with torch.no_grad():

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_SECONDS = 5.0
 _PATIENCE_SECONDS = 60.0
-_DEATHS_IN_A_ROW = 5
-_DEATHS_AT_WORK = 10
+_CRASHES_IN_A_ROW = 5
+_CRASHES_AT_WORK = 10
 """Of actors that never counted a block, with no block counted in between: more than a bad image brings about."""
 
 
-class UnclearError(ReconcileError):
+class WorkerError(ReconcileError):
     """Work that failed for whatever reason: one is that a machine joined late, with no or another reconcile."""
 
 
-class Room(NamedTuple):
+class Capacity(NamedTuple):
     """What a cluster has a place for, at the same time."""
 
     actors: int
@@ -37,7 +37,7 @@ class Room(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ActorSpec:
     """How an actor is made."""
 
     options: dict[str, Any]
@@ -55,12 +55,12 @@ class Actor:
     handle: Any
     node: str = ""
     under_way: set[Any] = field(default_factory=set)
-    alone: bool = False
+    exclusive: bool = False
     """What is under way to it may kill it, and should take nothing else along."""
     has_counted: bool = False
 
 
-class Actors:
+class ActorPool:
     """Starts them, replaces those that a lost machine took along, and follows the cluster where it grows or shrinks.
 
     Ray could restart an actor by itself. But then the blocks under way to it would wait until there is room for it
@@ -72,19 +72,19 @@ class Actors:
         warn: called with one line where no actor is ready for long.
     """
 
-    def __init__(self, recipe: Recipe, room: Callable[[], Room], warn: Callable[[str], None]) -> None:
+    def __init__(self, recipe: ActorSpec, room: Callable[[], Capacity], warn: Callable[[str], None]) -> None:
         self._recipe, self._look, self._warn = recipe, room, warn
         self._none_since: float | None = None
         self._class: Any = ray.remote(**recipe.options)(CountingActor)
         self._ready: list[Actor] = []
         self._loading: dict[Any, Actor] = {}
-        self._room, self._look_again, self._deaths, self._deaths_at_work = Room(1, 1), 0.0, 0, 0
+        self._room, self._look_again, self._deaths, self._deaths_at_work = Capacity(1, 1), 0.0, 0, 0
 
     @property
-    def room(self) -> Room:
+    def capacity(self) -> Capacity:
         """What there is a place for; at least one of each, since who waits for it makes a cluster that scales grow."""
         if time.monotonic() >= self._look_again:
-            self._room = Room(*(max(1, number) for number in self._look()))
+            self._room = Capacity(*(max(1, number) for number in self._look()))
             self._look_again = time.monotonic() + _LOOK_EVERY_SECONDS
         return self._room
 
@@ -93,9 +93,9 @@ class Actors:
         """What to wait for."""
         return list(self._loading)
 
-    def tend(self, blocks: int) -> None:
+    def scale(self, blocks: int) -> None:
         """Start actors for `blocks` blocks that are not counted yet; end those that there is no room for any more."""
-        wanted = self.room.actors
+        wanted = self.capacity.actors
         while len(self._ready) + len(self._loading) < min(wanted, blocks):
             handle = self._class.remote()
             self._loading[handle.load.remote(*self._recipe.load)] = Actor(handle)
@@ -103,7 +103,7 @@ class Actors:
             ray.kill(self._loading.pop(loading).handle)
         for idle in [actor for actor in self._ready if not actor.under_way]:
             if len(self._ready) > wanted:
-                self.bury(idle)
+                self.remove(idle)
         self._mind_waiting(blocks)
 
     def _mind_waiting(self, blocks: int) -> None:
@@ -134,26 +134,26 @@ class Actors:
         try:
             actor.node = ray.get(loading)
         except RayTaskError as error:
-            raise explained(error) from None
+            raise describe_crash(error) from None
         except RayActorError as error:  # its machine went, or there was too little memory
             self._deaths += 1
-            if self._deaths == _DEATHS_IN_A_ROW:
-                raise UnclearError(
+            if self._deaths == _CRASHES_IN_A_ROW:
+                raise WorkerError(
                     f"{self._deaths} counting actors in a row died before they could count: {_line(error)}"
                 ) from None
         else:
             self._ready.append(actor)
             self._deaths = 0
 
-    def least_busy(self, node: str, alone: bool) -> Actor | None:
+    def least_busy(self, node: str, exclusive: bool) -> Actor | None:
         """Whom to give a block that lies on `node`: one there if it can take more, else another; None if none can.
 
         Args:
             node: its id.
-            alone: only one that has nothing to do.
+            exclusive: only one that has nothing to do.
         """
-        most = 1 if alone else self._recipe.blocks
-        able = [actor for actor in self._ready if len(actor.under_way) < most and not actor.alone]
+        most = 1 if exclusive else self._recipe.blocks
+        able = [actor for actor in self._ready if len(actor.under_way) < most and not actor.exclusive]
         return min(able, key=lambda actor: (actor.node != node, len(actor.under_way)), default=None)
 
     def has_counted(self, actor: Actor) -> None:
@@ -168,15 +168,15 @@ class Actors:
         """
         if actor not in self._ready:
             return
-        self.bury(actor)
+        self.remove(actor)
         if not actor.has_counted:  # else its machine may have gone, as many do at once where their price rises
             self._deaths_at_work += 1
-        if self._deaths_at_work == _DEATHS_AT_WORK:
+        if self._deaths_at_work == _CRASHES_AT_WORK:
             raise ReconcileError(
-                f"{_DEATHS_AT_WORK} counting actors in a row died at their first block: {_line(error)}"
+                f"{_CRASHES_AT_WORK} counting actors in a row died at their first block: {_line(error)}"
             )
 
-    def bury(self, actor: Actor) -> None:
+    def remove(self, actor: Actor) -> None:
         """It is gone, or should be."""
         if actor in self._ready:
             self._ready.remove(actor)
@@ -188,11 +188,11 @@ class Actors:
             ray.kill(actor.handle)
 
 
-def explained(error: RayTaskError) -> ReconcileError:
+def describe_crash(error: RayTaskError) -> ReconcileError:
     """The one line of work that was not lost, but cannot be done."""
     if isinstance(error.cause, ReconcileError):
         return ReconcileError(str(error.cause))
-    return UnclearError(f"the work failed on a machine of the cluster: {str(error).strip().splitlines()[-1][:300]}")
+    return WorkerError(f"the work failed on a machine of the cluster: {str(error).strip().splitlines()[-1][:300]}")
 
 
 def _line(error: RayActorError) -> str:

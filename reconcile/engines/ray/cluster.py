@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from reconcile import __version__
 from reconcile.concurrency.cpu import available_cores
 from reconcile.errors import ReconcileError, UsageError
-from reconcile.output.scratch import held_folder
+from reconcile.output.scratch import locked_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +119,7 @@ class Cluster:
         if len(parent) > _LONGEST_PARENT:
             parent = "/tmp"  # noqa: S108
         try:
-            folder = self._ended.enter_context(held_folder(Path(parent), _FOLDER))
+            folder = self._ended.enter_context(locked_folder(Path(parent), _FOLDER))
         except OSError as error:
             raise ReconcileError(f"no folder for Ray: {error.strerror or error}; set TMPDIR to one") from None
         atexit.register(self.close)  # a run that fails before it counts closes nothing

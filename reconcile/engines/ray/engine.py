@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from reconcile import __version__
-from reconcile.concurrency.channels import Channel, Stages
+from reconcile.concurrency.channels import Channel, StageGroup
 from reconcile.engines.ray.cluster import Cluster, quiet
 from reconcile.engines.ray.worker import Source
 from reconcile.errors import ReconcileError
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconcile.config import Settings
-    from reconcile.engines.ray.actors import Recipe, Room
-    from reconcile.engines.ray.scheduler import Flow
+    from reconcile.engines.ray.actors import ActorSpec, Capacity
+    from reconcile.engines.ray.scheduler import BlockScheduler
     from reconcile.inference.model import CountModel
     from reconcile.inputs.backlog import Backlog
     from reconcile.output.store import Output
     from reconcile.storage.base import Bucket, StoredObject
-    from reconcile.streaming.write_parts import Work
+    from reconcile.streaming.write_parts import StageResult
 
 
 _NAMES = {"cpu": "CPU", "cuda": "CUDA", "tensorrt": "TensorRT"}
@@ -98,7 +98,7 @@ class RayEngine:
             self._cluster.close()
         return told
 
-    def take_up(self, bucket: Bucket, output: Output) -> None:
+    def resume(self, bucket: Bucket, output: Output) -> None:
         """Nothing: what was counted was written from here."""
 
     def count(
@@ -108,17 +108,17 @@ class RayEngine:
         output: Output,
         progress: Callable[[int], None],
         complain: Callable[[str, str], None],
-    ) -> Work:
+    ) -> StageResult:
         """Count on the cluster, and leave it."""
-        from reconcile.engines.ray.actors import Actors, UnclearError
-        from reconcile.engines.ray.scheduler import Flow
+        from reconcile.engines.ray.actors import ActorPool, WorkerError
+        from reconcile.engines.ray.scheduler import BlockScheduler
 
         card = self.model.card
-        actors = Actors(self._recipe(), self._room, self._warn)
+        actors = ActorPool(self._recipe(), self._room, self._warn)
         source = Source(bucket.location, bucket.access, card.input_size, __version__)
-        flow = Flow(source, self._preparing, actors, card.labels)
+        flow = BlockScheduler(source, self._preparing, actors, card.labels)
         try:
-            with quiet(), Stages() as stages:
+            with quiet(), StageGroup() as stages:
                 stages.on_stop(images.stop)
                 blocks: Channel[list[StoredObject]] = Channel(stages, 4, 1)
                 rows: Channel[list[dict[str, Any]]] = Channel(stages, 64, 1)
@@ -126,7 +126,7 @@ class RayEngine:
                 stages.start("ray", 1, lambda _: flow.run(blocks, rows, stages), rows)
                 folder = f"counts/{self.model.model_id}"
                 return write_rows(rows, output, folder, COUNTS_SCHEMA, progress, complain)
-        except UnclearError:
+        except WorkerError:
             self._cluster.check_machines()  # which may say it better
             raise
         finally:
@@ -134,7 +134,7 @@ class RayEngine:
                 actors.close()
             self._cluster.close()
 
-    def _list(self, images: Backlog, blocks: Channel[list[StoredObject]], flow: Flow) -> None:
+    def _list(self, images: Backlog, blocks: Channel[list[StoredObject]], flow: BlockScheduler) -> None:
         waiting = iter(images)
         while block := list(islice(waiting, block_size(self._batch_size, flow.seconds_an_image))):
             blocks.put(block)
@@ -144,10 +144,10 @@ class RayEngine:
         """What a task that fetches and decodes needs of a machine."""
         return {"num_cpus": _DECODING_SHARE if self._device == "cpu" else 1, "scheduling_strategy": "SPREAD"}
 
-    def _recipe(self) -> Recipe:
+    def _recipe(self) -> ActorSpec:
         import ray
 
-        from reconcile.engines.ray.actors import Recipe
+        from reconcile.engines.ray.actors import ActorSpec
 
         if self._device == "cpu":
             needs: dict[str, Any] = {"num_cpus": 1 - _DECODING_SHARE}
@@ -156,14 +156,14 @@ class RayEngine:
         model = ray.put(self.model.path.read_bytes())
         blocks = 2 * needs.get("max_concurrency", 1)
         options = needs | {"max_restarts": 0, "scheduling_strategy": "SPREAD"}
-        return Recipe(options, (__version__, model, self._device, self._batch_size), blocks)
+        return ActorSpec(options, (__version__, model, self._device, self._batch_size), blocks)
 
-    def _room(self) -> Room:
+    def _room(self) -> Capacity:
         """A task a core, and an actor a core, or as many as share the GPUs."""
-        from reconcile.engines.ray.actors import Room
+        from reconcile.engines.ray.actors import Capacity
 
         cores = self._cluster.cpus
-        return Room(cores if self._device == "cpu" else int(self._cluster.gpus / self._gpu_share + 1e-6), cores)
+        return Capacity(cores if self._device == "cpu" else int(self._cluster.gpus / self._gpu_share + 1e-6), cores)
 
 
 def block_size(batch_size: int, seconds_an_image: float | None) -> int:

@@ -12,13 +12,13 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from reconcile.concurrency.channels import Stopped
-from reconcile.engines.ray.actors import explained
+from reconcile.engines.ray.actors import describe_crash
 from reconcile.engines.ray.worker import prepare
 from reconcile.streaming.count_rows import counted_row, uncounted_row
 
 if TYPE_CHECKING:
-    from reconcile.concurrency.channels import Channel, Stages
-    from reconcile.engines.ray.actors import Actor, Actors
+    from reconcile.concurrency.channels import Channel, StageGroup
+    from reconcile.engines.ray.actors import Actor, ActorPool
     from reconcile.engines.ray.worker import Counted
     from reconcile.labels import CountLabels
     from reconcile.storage.base import StoredObject
@@ -35,11 +35,11 @@ class _Block:
     pixels: Any = None
     """Where its `Prepared` is, on some machine; Ray makes it again where that machine is lost."""
     node: str = ""
-    deaths: int = 0
+    crashes: int = 0
     """Of actors that it was under way to."""
 
 
-class Flow:
+class BlockScheduler:
     """All that is under way, looked after by one thread.
 
     A block's rows are handed on once, when its count has come back, whatever was tried for it before: so nothing is
@@ -53,7 +53,7 @@ class Flow:
         labels: of the model.
     """
 
-    def __init__(self, source: Any, options: dict[str, Any], actors: Actors, labels: CountLabels) -> None:
+    def __init__(self, source: Any, options: dict[str, Any], actors: ActorPool, labels: CountLabels) -> None:
         self._source, self._actors, self._labels = source, actors, labels
         self._prepare: Any = ray.remote(num_returns=2, max_retries=_RETRIES, **options)(prepare)
         self._again: deque[_Block] = deque()
@@ -63,7 +63,7 @@ class Flow:
         self.seconds_an_image: float | None = None
         """That an actor took for the last block; None until one is counted."""
 
-    def run(self, blocks: Channel[list[StoredObject]], rows: Channel[list[dict[str, Any]]], stages: Stages) -> None:
+    def run(self, blocks: Channel[list[StoredObject]], rows: Channel[list[dict[str, Any]]], stages: StageGroup) -> None:
         """Take blocks until there are no more, and put the rows of each.
 
         Raises:
@@ -77,7 +77,7 @@ class Flow:
             under_way = len(self._preparing) + len(self._waiting) + len(self._counting)
             if not under_way and blocks.is_over:
                 return
-            self._actors.tend(under_way)
+            self._actors.scale(under_way)
             self._hand_out()
             for done in self._wait():
                 if done in self._preparing:
@@ -96,10 +96,10 @@ class Flow:
         return done
 
     def _take(self, blocks: Channel[list[StoredObject]]) -> None:
-        while len(self._preparing) + len(self._waiting) < sum(self._actors.room):
+        while len(self._preparing) + len(self._waiting) < sum(self._actors.capacity):
             if self._again:
                 block = self._again.popleft()
-            elif images := blocks.nowait():
+            elif images := blocks.get_nowait():
                 block = _Block(images)
             else:
                 return
@@ -108,14 +108,14 @@ class Flow:
 
     def _hand_out(self) -> None:
         while self._waiting:
-            alone = self._waiting[0].deaths > 0  # it may have been what killed: no other block is to be blamed for it
-            actor = self._actors.least_busy(self._waiting[0].node, alone)
+            exclusive = self._waiting[0].crashes > 0  # this block may be what crashes its process
+            actor = self._actors.least_busy(self._waiting[0].node, exclusive)
             if actor is None:
                 return
             block = self._waiting.popleft()
             counted = actor.handle.count.remote(block.pixels)
             actor.under_way.add(counted)
-            actor.alone = alone
+            actor.exclusive = exclusive
             self._counting[counted] = block, actor
 
     def _prepared(self, told: Any, rows: Channel[list[dict[str, Any]]]) -> None:
@@ -130,13 +130,13 @@ class Flow:
     def _counted(self, counted: Any, rows: Channel[list[dict[str, Any]]]) -> None:
         block, actor = self._counting.pop(counted)
         actor.under_way.remove(counted)
-        actor.alone = False
+        actor.exclusive = False
         try:
             found: Counted = ray.get(counted)
         except RayActorError as error:
             self._actors.died(actor, error)
-            block.deaths += 1
-            if block.deaths > _RETRIES:
+            block.crashes += 1
+            if block.crashes > _RETRIES:
                 self._lost(block, "count", error, rows)
             else:
                 self._waiting.appendleft(block)
@@ -144,14 +144,14 @@ class Flow:
             self._lost(block, "count", error, rows)
         else:
             self._actors.has_counted(actor)
-            if len(found.shares):
-                self.seconds_an_image = found.seconds / len(found.shares)
+            if len(found.probabilities):
+                self.seconds_an_image = found.seconds / len(found.probabilities)
             rows.put(self._rows(block, found))
 
     def _lost(self, block: _Block, what: str, error: RayError, rows: Channel[list[dict[str, Any]]]) -> None:
         """A block for which Ray has given up: its images are tried one by one, since it may be one that kills."""
         if isinstance(error, RayTaskError):
-            raise explained(error) from None
+            raise describe_crash(error) from None
         if len(block.images) > 1:
             self._again += [_Block([stored]) for stored in block.images]
         else:
@@ -160,12 +160,12 @@ class Flow:
             rows.put([uncounted_row(stored.key, stored.etag, reason, try_again=True, now=datetime.now(UTC))])
 
     def _rows(self, block: _Block, found: Counted) -> list[dict[str, Any]]:
-        now, failed = datetime.now(UTC), {failure.place for failure in found.failures}
+        now, failed = datetime.now(UTC), {failure.image_index for failure in found.failures}
         made = [
             uncounted_row(block.images[place].key, block.images[place].etag, reason, again, now)
             for place, reason, again in found.failures
         ]
         counted = [stored for place, stored in enumerate(block.images) if place not in failed]
-        for stored, shares in zip(counted, found.shares, strict=True):
+        for stored, shares in zip(counted, found.probabilities, strict=True):
             made.append(counted_row(stored.key, stored.etag, shares, self._labels, now))
         return made

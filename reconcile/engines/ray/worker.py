@@ -17,7 +17,7 @@ from reconcile import __version__
 from reconcile.concurrency.cpu import FETCHES_A_CORE
 from reconcile.errors import ReconcileError
 from reconcile.images import UnreadableImage, check_size, load_image
-from reconcile.inference.counter import load_counter
+from reconcile.inference.counter import load_predictor
 from reconcile.storage.base import FetchError, S3Access
 from reconcile.storage.open import open_bucket
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reconcile.inference.counter import Counter
+    from reconcile.inference.counter import CountPredictor
     from reconcile.storage.base import Bucket, StoredObject
 
 
@@ -45,7 +45,7 @@ class Source(NamedTuple):
 class Failure(NamedTuple):
     """An image that could not be had or read."""
 
-    place: int
+    image_index: int
     """In its block."""
     reason: str
     try_again: bool
@@ -65,7 +65,7 @@ class Prepared(NamedTuple):
 class Counted(NamedTuple):
     """What became of a block."""
 
-    shares: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
     """[n, labels]: of those that did not fail."""
     failures: list[Failure]
     seconds: float
@@ -137,7 +137,7 @@ class CountingActor:
     """Holds a loaded model: on one core, or on the GPU, or the share of it, that Ray gave to its process."""
 
     def __init__(self) -> None:
-        self._counter: Counter | None = None
+        self._counter: CountPredictor | None = None
         self._free: SimpleQueue[int] = SimpleQueue()
 
     def load(self, version: str, model: bytes, device: str, batch_size: int | None) -> str:
@@ -152,7 +152,7 @@ class CountingActor:
         with tempfile.TemporaryDirectory(prefix="reconcile-model-") as folder:
             path = Path(folder, "model.onnx")
             path.write_bytes(model)
-            self._counter = load_counter(path, device, lambda _: None, batch_size, cores=1)
+            self._counter = load_predictor(path, device, lambda _: None, batch_size, cores=1)
         for worker in range(self._counter.workers):
             self._free.put(worker)
         node: str = ray.get_runtime_context().get_node_id()

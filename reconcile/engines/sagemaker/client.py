@@ -81,7 +81,7 @@ class SageMaker:
         try:
             self._call(f"Create{what}", request)
         except _Refused as error:
-            if not error.is_of_a_twin:
+            if not error.already_exists:
                 raise
 
     def describe(self, kind: JobKind, name: str) -> dict[str, Any] | None:
@@ -93,7 +93,7 @@ class SageMaker:
         try:
             return self._call(f"Describe{kind.value}Job", {f"{kind.value}JobName": name})
         except _Refused as error:
-            if error.is_of_nothing:
+            if error.is_not_found:
                 return None
             raise
 
@@ -109,7 +109,7 @@ class SageMaker:
         try:
             self._call(f"Stop{kind.value}Job", {f"{kind.value}JobName": name})
         except _Refused as error:
-            if not error.is_of_an_end:
+            if not error.has_already_ended:
                 raise
 
     def delete_model(self, name: str) -> None:
@@ -122,10 +122,10 @@ class SageMaker:
         try:
             self._call("DeleteModel", {"ModelName": name})
         except _Refused as error:
-            if not error.is_of_nothing:
+            if not error.is_not_found:
                 raise
 
-    def last_words(self, kind: JobKind, name: str) -> str:
+    def log_tail(self, kind: JobKind, name: str) -> str:
         """The last lines of a job's logs in CloudWatch, in one line; or why there are none to be had."""
         try:
             streams = self._logs.describe_log_streams(logGroupName=kind.log_group, logStreamNamePrefix=f"{name}/")
@@ -176,17 +176,17 @@ class _Refused(ReconcileError):
         self.code: str = error.response["Error"]["Code"]
 
     @property
-    def is_of_nothing(self) -> bool:
+    def is_not_found(self) -> bool:
         """Whether what was asked for is not there; SageMaker has several ways to say so."""
         return self.code.startswith("ResourceNotFound") or _NOTHING.search(str(self)) is not None
 
     @property
-    def is_of_an_end(self) -> bool:
+    def has_already_ended(self) -> bool:
         """Whether a job was to be stopped that has ended meanwhile."""
         return self.code == "ValidationException" and "in status" in str(self)
 
     @property
-    def is_of_a_twin(self) -> bool:
+    def already_exists(self) -> bool:
         """Whether what was to be created is there already."""
         return self.code == "ResourceInUse" or "already exist" in str(self).lower()
 

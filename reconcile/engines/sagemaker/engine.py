@@ -11,26 +11,26 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconcile.concurrency.cancellation import Interrupted
-from reconcile.engines.sagemaker import job_requests as requests
+from reconcile.engines.sagemaker import job_requests
 from reconcile.engines.sagemaker.client import ENDED, ForbiddenError, JobKind, SageMaker
 from reconcile.engines.sagemaker.ingestion import Ingestion
 from reconcile.engines.sagemaker.job_store import TransformFolder, TransformJob, folders_of, new_job_name
 from reconcile.engines.sagemaker.model_archive import upload_model
-from reconcile.engines.sagemaker.polling import asking, follow, goes_on, why_it_failed
-from reconcile.engines.sagemaker.shards import images_of_a_shard, write_shards
+from reconcile.engines.sagemaker.polling import creating_job, failure_reason, still_running_message, wait_for_job
+from reconcile.engines.sagemaker.shards import images_per_shard, write_shards
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.inference.model import default_model, read_model
 from reconcile.storage.open import is_folder
-from reconcile.streaming.write_parts import Work
+from reconcile.streaming.write_parts import StageResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from reconcile.config import Settings
-    from reconcile.engines.sagemaker.job_requests import Machines
+    from reconcile.engines.sagemaker.job_requests import JobResources
     from reconcile.inference.model import CountModel
     from reconcile.inputs.backlog import Backlog
-    from reconcile.logs import Messages
+    from reconcile.logs import RunLog
     from reconcile.output.store import Output
     from reconcile.storage.base import Bucket
 
@@ -45,14 +45,14 @@ class _Photos(NamedTuple):
     is_complete: bool = True
 
 
-def open_sagemaker_engine(settings: Settings, messages: Messages) -> SageMakerEngine:
+def open_sagemaker_engine(settings: Settings, messages: RunLog) -> SageMakerEngine:
     """The engine, as far as it can be seen to be good without a request.
 
     Raises:
         UsageError: something that it needs was not said, or lies where SageMaker cannot get at it.
         ReconcileError: there is no such model or profile.
     """
-    machines = requests.machines(settings)
+    machines = job_requests.job_resources(settings)
     if not settings.out.startswith("s3://"):
         raise UsageError(f"--engine sagemaker writes to S3 itself: --out has to be s3://…, and is {settings.out}")
     if is_folder(settings.bucket):
@@ -65,7 +65,7 @@ class SageMakerEngine:
     """See `engine.Engine`."""
 
     def __init__(
-        self, settings: Settings, machines: Machines, model: CountModel, service: SageMaker, messages: Messages
+        self, settings: Settings, machines: JobResources, model: CountModel, service: SageMaker, messages: RunLog
     ) -> None:
         self._settings, self._machines, self._model = settings, machines, model
         self._service, self._messages = service, messages
@@ -96,7 +96,7 @@ class SageMakerEngine:
         where = f"{self.size} of {self._machines.instance_type} in {self._service.region}"
         return f"SageMaker answers; {where} would count with model {self._model.model_id}"
 
-    def take_up(self, bucket: Bucket, output: Output) -> None:
+    def resume(self, bucket: Bucket, output: Output) -> None:
         """Bring in what jobs of earlier runs counted, waiting for those that still count with this run's model.
 
         What another model counted is brought in, too, once its job has ended: for runs with that model, as `ingest`.
@@ -107,24 +107,24 @@ class SageMakerEngine:
             if job is None or job.is_ingested:
                 self._clean_up(folder, job)
             elif (job.bucket, job.region) != here:
-                self._messages.say(
+                self._messages.info(
                     f"{folder.name} counts {job.bucket} with model {job.model_id} in {job.region}: it is left alone"
                 )
             elif (described := self._service.describe(_KIND, folder.name)) is None:
                 self._clean_up(folder, job)  # the run ended before it had asked for the job
             elif job.model_id != self._model.model_id and described["TransformJobStatus"] not in ENDED:
-                self._messages.say(
+                self._messages.info(
                     f"{folder.name} still counts with another model, {job.model_id}: a run that finds it ended brings "
                     "its counts in"
                 )
             else:
-                self._messages.say(f"{folder.name} was begun by an earlier run, and is taken up again")
+                self._messages.info(f"{folder.name} was begun by an earlier run, and is taken up again")
                 with (
-                    self._messages.naming("photos", "count") as complain,
+                    self._messages.failures("photos", "count") as complain,
                     self._messages.progress("counting", _Photos(job.images), stage="count") as advance,
                 ):
                     ingestion, problem = self._bring_in(folder, job, output, advance, complain)
-                self._messages.say(f"{ingestion.images:,} photos were brought in from {folder.name}", stage="count")
+                self._messages.info(f"{ingestion.images:,} photos were brought in from {folder.name}", stage="count")
                 if problem is not None:
                     self._messages.warn(f"{problem}; what is left of it is counted anew")
 
@@ -135,36 +135,36 @@ class SageMakerEngine:
         output: Output,
         progress: Callable[[int], None],
         complain: Callable[[str, str], None],
-    ) -> Work:
+    ) -> StageResult:
         """Have one transform job count everything, and bring in what it answers."""
         started = time.monotonic()
         try:
             images.wait()
             if not images.total:
-                return Work(0, 0, 0.0)
+                return StageResult(0, 0, 0.0)
             folder, job = self._begin(bucket, images, output)
         except KeyboardInterrupt:
             raise Interrupted(0) from None
         ingestion, problem = self._bring_in(folder, job, output, progress, complain)
         if problem is not None:
             raise ReconcileError(f"{problem}; {ingestion.images:,} of {job.images:,} photos were counted and are kept")
-        return Work(ingestion.images, ingestion.failed, time.monotonic() - started)
+        return StageResult(ingestion.images, ingestion.failed, time.monotonic() - started)
 
     def _begin(self, bucket: Bucket, images: Backlog, output: Output) -> tuple[TransformFolder, TransformJob]:
         """Write keys and model, then have the job created. Whatever ends it in between, the next run tidies up."""
         model_url = upload_model(self._model, output)
         folder = TransformFolder(output, new_job_name())
-        shards = write_shards(images, images_of_a_shard(images.total, self._machines.instance_count), folder)
+        shards = write_shards(images, images_per_shard(images.total, self._machines.instance_count), folder)
         job = TransformJob(
             folder.name, bucket.location, self._model.model_id, self._service.region, images.total, shards
         )
         folder.write_job(job)
-        environment = requests.environment_of_server(self._settings, bucket, self._service.region)
-        with asking(self._service, _KIND, folder.name, self._messages, lambda: self._clean_up(folder, job)):
-            model = requests.create_model(folder.name, self._machines, model_url, environment)
+        environment = job_requests.environment_of_server(self._settings, bucket, self._service.region)
+        with creating_job(self._service, _KIND, folder.name, self._messages, lambda: self._clean_up(folder, job)):
+            model = job_requests.create_model(folder.name, self._machines, model_url, environment)
             self._service.create("Model", model)
-            self._service.create("TransformJob", requests.create_transform_job(folder, self._machines))
-            self._messages.say(
+            self._service.create("TransformJob", job_requests.create_transform_job(folder, self._machines))
+            self._messages.info(
                 f"transform job {folder.name} is asked for: {images.total:,} photos in {shards:,} files, {self.size} "
                 f"of {self._machines.instance_type}; it takes some minutes to begin",
                 stage="sagemaker",
@@ -189,15 +189,15 @@ class SageMakerEngine:
         ingestion = Ingestion(folder, job, labels, output, progress, complain)
         with self._telling_that_it_goes_on(folder, ingestion):
             try:
-                ended = follow(self._service, _KIND, folder.name, self._messages, ingestion.take_answered)
-                ingestion.take_answered()
+                ended = wait_for_job(self._service, _KIND, folder.name, self._messages, ingestion.ingest_answered)
+                ingestion.ingest_answered()
             except ReconcileError as error:
                 if ingestion.is_refused:
                     self._give_up(folder, job, error)
                 raise
-        problem = why_it_failed(self._service, _KIND, folder.name, ended)
+        problem = failure_reason(self._service, _KIND, folder.name, ended)
         if problem is None:
-            ingestion.take_unanswered()
+            ingestion.ingest_unanswered()
         self._clean_up(folder, job)
         return ingestion, problem
 
@@ -210,7 +210,7 @@ class SageMakerEngine:
         this_stops_it = f"this stops it: {self._service.command_to_stop(_KIND, folder.name)}"
         try:
             self._service.stop(_KIND, folder.name)
-            follow(self._service, _KIND, folder.name, self._messages)
+            wait_for_job(self._service, _KIND, folder.name, self._messages)
         except ReconcileError as error:
             self._messages.warn(f"{_KIND.words} {folder.name} was not seen to stop: {error}; {this_stops_it}")
         except KeyboardInterrupt:
@@ -226,7 +226,7 @@ class SageMakerEngine:
             yield
         except (KeyboardInterrupt, ReconcileError) as end:
             if not ingestion.is_refused:
-                self._messages.warn(goes_on(self._service, _KIND, folder.name))
+                self._messages.warn(still_running_message(self._service, _KIND, folder.name))
             if isinstance(end, KeyboardInterrupt):
                 raise Interrupted(ingestion.images) from None
             raise
@@ -242,6 +242,6 @@ class SageMakerEngine:
                 self._service.delete_model(folder.name)
             except ForbiddenError as error:
                 self._messages.warn(f"the SageMaker model {folder.name} stays, for it may not be deleted: {error}")
-            folder.forget()
+            folder.delete_manifest()
         except ReconcileError as error:
             self._messages.warn(f"{folder.name} could not be tidied up, which the next run tries again: {error}")

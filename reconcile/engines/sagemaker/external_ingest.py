@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from reconcile.concurrency import cancellation as interruption
+from reconcile.concurrency import cancellation
 from reconcile.engines.sagemaker.job_store import ANSWER
-from reconcile.engines.sagemaker.responses import read_answers
+from reconcile.engines.sagemaker.responses import parse_responses
 from reconcile.errors import ReconcileError
 from reconcile.output.schemas import COUNTS_SCHEMA
 from reconcile.storage.base import FetchError
@@ -27,7 +27,7 @@ _NAMED = 20
 
 
 @dataclass
-class Taken:
+class IngestResult:
     """What came of it."""
 
     rows: dict[str, int] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Taken:
     """Those beyond the ones that are named."""
 
 
-def ingest_answers(source: Bucket, output: Output) -> Taken:
+def ingest_responses(source: Bucket, output: Output) -> IngestResult:
     """Write every answer of every `.out` file to <out>/counts, under the model that it names.
 
     Parts are named after the file and its etag, so that a file that is ingested again replaces its own rows. One file
@@ -48,8 +48,8 @@ def ingest_answers(source: Bucket, output: Output) -> Taken:
         ReconcileError: there is no such file, or one cannot be read, or <out> not be written.
         KeyboardInterrupt: somebody asked to stop; what is written stays.
     """
-    taken, files = Taken(), 0
-    for page in source.pages():
+    taken, files = IngestResult(), 0
+    for page in source.list_pages():
         for stored in page:
             if stored.key.endswith(ANSWER):
                 files += 1
@@ -59,7 +59,7 @@ def ingest_answers(source: Bucket, output: Output) -> Taken:
     return taken
 
 
-def _ingest(source: Bucket, stored: StoredObject, output: Output, taken: Taken) -> None:
+def _ingest(source: Bucket, stored: StoredObject, output: Output, taken: IngestResult) -> None:
     url = source.url(stored.key)
     try:
         lines = source.get(stored.key, stored.etag).splitlines()
@@ -74,9 +74,9 @@ def _ingest(source: Bucket, stored: StoredObject, output: Output, taken: Taken) 
         name = f"{stored.modified:%Y%m%dT%H%M%S%fZ}-{digest}-{next(numbers):05d}"
         output.write_part(f"counts/{model_id}", pa.Table.from_pylist(rows, schema=COUNTS_SCHEMA), name)
         taken.rows[model_id] = taken.rows.get(model_id, 0) + len(rows)
-        interruption.check()
+        cancellation.raise_if_cancelled()
 
-    for number, answer in read_answers(lines):
+    for number, answer in parse_responses(lines):
         if answer is None:
             if len(taken.bad) < _NAMED:
                 taken.bad.append(f"{url}, line {number}: this is no answer of reconcile serve to a key")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from reconcile.concurrency import cancellation as interruption
+from reconcile.concurrency import cancellation
 from reconcile.engines.sagemaker.responses import rows_of_shard
 from reconcile.errors import ReconcileError
 from reconcile.output.schemas import COUNTS_SCHEMA
@@ -47,18 +47,18 @@ class Ingestion:
         self.is_refused = False
         """Whether another model counted, so that nothing of this job is wanted."""
 
-    def take_answered(self) -> None:
+    def ingest_answered(self) -> None:
         """Ingest the answers that are there and were not before.
 
         Raises:
             ReconcileError: another model counted, or S3 fails.
             KeyboardInterrupt: somebody asked to stop.
         """
-        for shard, key in sorted(self._folder.answered().items()):
+        for shard, key in sorted(self._folder.responses().items()):
             if shard not in self._taken and shard < self._job.shards:
-                self._take(shard, self._folder.read_answer(key))
+                self._take(shard, self._folder.read_response(key))
 
-    def take_unanswered(self) -> None:
+    def ingest_unanswered(self) -> None:
         """Of a job that completed: give every image of a shard without an answer a row that says so.
 
         Raises:
@@ -85,4 +85,4 @@ class Ingestion:
                 self.failed += 1
                 self._complain(row["image_key"], row["reason"])
         self._progress(len(rows))
-        interruption.check()
+        cancellation.raise_if_cancelled()

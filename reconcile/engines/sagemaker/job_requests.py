@@ -39,7 +39,7 @@ _OURS = {
 """What options cannot change, since we would not find our own work again."""
 
 
-class Machines(NamedTuple):
+class JobResources(NamedTuple):
     """What SageMaker is to run, and on what."""
 
     image_uri: str
@@ -55,7 +55,7 @@ class Machines(NamedTuple):
         return self.instance_type.startswith(("ml.g", "ml.p"))
 
 
-def machines(settings: Settings) -> Machines:
+def job_resources(settings: Settings) -> JobResources:
     """The machines that the settings name.
 
     Raises:
@@ -74,7 +74,7 @@ def machines(settings: Settings) -> Machines:
         raise UsageError(f"SageMaker needs {', '.join(missing)} (docs/how-to/sagemaker.md)")
     if not settings.role.startswith("arn:"):
         raise UsageError(f"--role is the ARN of the role that SageMaker takes on: arn:aws:iam::…:role/{settings.role}")
-    return Machines(
+    return JobResources(
         settings.image_uri,
         settings.role,
         settings.instance_type,
@@ -106,14 +106,14 @@ def read_options(path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def create_model(name: str, machines: Machines, model_url: str, environment: dict[str, str]) -> dict[str, Any]:
+def create_model(name: str, resources: JobResources, model_url: str, environment: dict[str, str]) -> dict[str, Any]:
     """The request for the model that a job uses: image, weights, and what the container is told."""
-    container = {"Image": machines.image_uri, "ModelDataUrl": model_url, "Environment": environment}
-    request = {"ModelName": name, "ExecutionRoleArn": machines.role, "PrimaryContainer": container}
-    return _merged(request, machines.options.get("CreateModel", {}))
+    container = {"Image": resources.image_uri, "ModelDataUrl": model_url, "Environment": environment}
+    request = {"ModelName": name, "ExecutionRoleArn": resources.role, "PrimaryContainer": container}
+    return _merged(request, resources.options.get("CreateModel", {}))
 
 
-def create_transform_job(folder: TransformFolder, machines: Machines) -> dict[str, Any]:
+def create_transform_job(folder: TransformFolder, resources: JobResources) -> dict[str, Any]:
     """The request for the job that counts all shards of a folder.
 
     How many requests a container gets at once and how large they are is left to what it says of itself
@@ -132,16 +132,16 @@ def create_transform_job(folder: TransformFolder, machines: Machines) -> dict[st
             "ContentType": CONTENT_TYPE,
             "SplitType": "Line",
         },
-        "TransformOutput": {"S3OutputPath": folder.answers_url, "Accept": CONTENT_TYPE, "AssembleWith": "Line"},
+        "TransformOutput": {"S3OutputPath": folder.responses_url, "Accept": CONTENT_TYPE, "AssembleWith": "Line"},
         "TransformResources": {
-            "InstanceType": machines.instance_type,
-            "InstanceCount": machines.instance_count,
+            "InstanceType": resources.instance_type,
+            "InstanceCount": resources.instance_count,
         },
     }
-    return _merged(request, machines.options.get("CreateTransformJob", {}))
+    return _merged(request, resources.options.get("CreateTransformJob", {}))
 
 
-class TrainingPlaces(NamedTuple):
+class TrainingUrls(NamedTuple):
     """Where a training job writes."""
 
     output_url: str
@@ -149,13 +149,13 @@ class TrainingPlaces(NamedTuple):
 
 
 def create_training_job(
-    name: str, machines: Machines, channels: dict[str, str | None], where: TrainingPlaces
+    name: str, resources: JobResources, channels: dict[str, str | None], where: TrainingUrls
 ) -> dict[str, Any]:
     """The request for a training job; its container runs `train`, as SageMaker has it.
 
     Args:
         name: of the job.
-        machines: what to run.
+        resources: what to run.
         channels: each channel's photos or files, s3://…; None for one that is not used.
         where: it writes.
     """
@@ -164,8 +164,8 @@ def create_training_job(
     told = {f"SM_CHANNEL_{channel.upper()}": f"/opt/ml/input/data/{channel}" for channel in used}
     request = {
         "TrainingJobName": name,
-        "RoleArn": machines.role,
-        "AlgorithmSpecification": {"TrainingImage": machines.image_uri, "TrainingInputMode": "File"},
+        "RoleArn": resources.role,
+        "AlgorithmSpecification": {"TrainingImage": resources.image_uri, "TrainingInputMode": "File"},
         "InputDataConfig": [
             {
                 "ChannelName": channel,
@@ -181,11 +181,15 @@ def create_training_job(
         ],
         "OutputDataConfig": {"S3OutputPath": where.output_url},
         "CheckpointConfig": {"S3Uri": where.checkpoints_url},
-        "ResourceConfig": {"InstanceType": machines.instance_type, "InstanceCount": 1, "VolumeSizeInGB": _GIGABYTES},
+        "ResourceConfig": {
+            "InstanceType": resources.instance_type,
+            "InstanceCount": 1,
+            "VolumeSizeInGB": _GIGABYTES,
+        },
         "StoppingCondition": {"MaxRuntimeInSeconds": _SECONDS_OF_A_TRAINING},
         "Environment": {**told, "SM_MODEL_DIR": "/opt/ml/model"},
     }
-    return _merged(request, machines.options.get("CreateTrainingJob", {}))
+    return _merged(request, resources.options.get("CreateTrainingJob", {}))
 
 
 def environment_of_server(settings: Settings, bucket: Bucket, region: str) -> dict[str, str]:

@@ -92,7 +92,7 @@ class TransformFolder:
         return self._bucket.url(f"{self._base}/keys/")
 
     @property
-    def answers_url(self) -> str:
+    def responses_url(self) -> str:
         """Where SageMaker is to write."""
         return self._bucket.url(f"{self._base}/out")
 
@@ -124,14 +124,14 @@ class TransformFolder:
             raise ReconcileError(str(error)) from None
         return None if found is None else TransformJob.from_json(found[1])
 
-    def answered(self) -> dict[int, str]:
+    def responses(self) -> dict[int, str]:
         """Shard to the key of its answer, of those that have one.
 
         They are looked for anywhere under out/: SageMaker's documentation can be read as if an answer might lie in a
         folder there that is named after the input's.
         """
         found = {}
-        for page in self._bucket.pages(f"{self._base}/out/"):
+        for page in self._bucket.list_pages(f"{self._base}/out/"):
             for stored in page:
                 if stored.key.endswith(ANSWER) and (shard := _SHARD.search(stored.key)):
                     found[int(shard[1])] = stored.key
@@ -145,7 +145,7 @@ class TransformFolder:
         """
         return self._read(f"{self._base}/keys/{number:05d}.jsonl")
 
-    def read_answer(self, key: str) -> bytes:
+    def read_response(self, key: str) -> bytes:
         """An answer, by a key that `answered` gave.
 
         Raises:
@@ -172,10 +172,10 @@ class TransformFolder:
         if job is not None and not job.is_ingested:
             self.write_job(replace(job, is_ingested=True))
         for part in ("out/", "keys/"):
-            pages = self._bucket.pages(f"{self._base}/{part}")
+            pages = self._bucket.list_pages(f"{self._base}/{part}")
             delete_objects(self._bucket, [stored.key for page in pages for stored in page], lambda _: None)
 
-    def forget(self) -> None:
+    def delete_manifest(self) -> None:
         """Remove job.json, and with it the folder.
 
         Raises:
@@ -186,6 +186,6 @@ class TransformFolder:
 
 def folders_of(output: Output) -> Iterator[TransformFolder]:
     """Those that are in <out>, the oldest first."""
-    pages = output.bucket.pages(f"{FOLDER}/")
+    pages = output.bucket.list_pages(f"{FOLDER}/")
     names = {stored.key.split("/")[1] for page in pages for stored in page}
     yield from (TransformFolder(output, name) for name in sorted(names) if name.startswith(_NAME))

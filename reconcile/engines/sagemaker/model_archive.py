@@ -24,7 +24,7 @@ def upload_model(model: CountModel, output: Output) -> str:
     """
     folder = f"{MODELS}/{model.model_id}"
     key = f"{folder}/model.tar.gz"
-    if not any(stored.key == key for page in output.bucket.pages(f"{folder}/") for stored in page):
+    if not any(stored.key == key for page in output.bucket.list_pages(f"{folder}/") for stored in page):
         with tempfile.TemporaryDirectory(prefix="reconcile-") as work:
             archive = Path(work, "model.tar.gz")
             with tarfile.open(archive, "w:gz", compresslevel=1) as tar:  # weights hardly shrink

@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from reconcile.concurrency import cancellation as interruption
+from reconcile.concurrency import cancellation
 from reconcile.engines.sagemaker.client import COMPLETED, ENDED
 from reconcile.errors import ReconcileError
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from reconcile.engines.sagemaker.client import JobKind, SageMaker
-    from reconcile.logs import Messages
+    from reconcile.logs import RunLog
 
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 15.0
 """Between two looks; each pause is half as long again. Jobs take minutes to begin."""
 
 
-def follow(
-    service: SageMaker, kind: JobKind, name: str, messages: Messages, look: Callable[[], None] = lambda: None
+def wait_for_job(
+    service: SageMaker, kind: JobKind, name: str, messages: RunLog, look: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
     """Wait until a job has ended; each state that it comes to is told in a line.
 
@@ -49,7 +49,7 @@ def follow(
         state = status if job.get("SecondaryStatus") in (None, status) else f"{status}, {job['SecondaryStatus']}"
         if state != told:
             waited = time.monotonic() - started
-            messages.say(f"{kind.words} {name}: {state}, after {waited:.0f} s", stage="sagemaker", state=state)
+            messages.info(f"{kind.words} {name}: {state}, after {waited:.0f} s", stage="sagemaker", state=state)
             told = state
         if status in ENDED:
             return job
@@ -58,7 +58,7 @@ def follow(
         pause = min(1.5 * pause, _LONGEST_PAUSE_SECONDS)
 
 
-def goes_on(service: SageMaker, kind: JobKind, name: str) -> str:
+def still_running_message(service: SageMaker, kind: JobKind, name: str) -> str:
     """What to tell when this process ends before the job: it costs money, and somebody has to know."""
     return (
         f"{kind.words} {name} goes on at SageMaker; the same command takes it up again, and this stops it: "
@@ -67,8 +67,8 @@ def goes_on(service: SageMaker, kind: JobKind, name: str) -> str:
 
 
 @contextmanager
-def asking(
-    service: SageMaker, kind: JobKind, name: str, messages: Messages, never_mind: Callable[[], None] = lambda: None
+def creating_job(
+    service: SageMaker, kind: JobKind, name: str, messages: RunLog, never_mind: Callable[[], None] = lambda: None
 ) -> Iterator[None]:
     """Around the request for a job: where it ends early, a job that there may be by then is told of.
 
@@ -82,10 +82,10 @@ def asking(
     try:
         yield
     except KeyboardInterrupt:
-        messages.warn(goes_on(service, kind, name))
+        messages.warn(still_running_message(service, kind, name))
         raise
     except ReconcileError:
-        told = goes_on(service, kind, name)
+        told = still_running_message(service, kind, name)
         try:
             is_there = service.describe(kind, name) is not None
         except ReconcileError:  # the first error is the one to tell
@@ -97,7 +97,7 @@ def asking(
         raise
 
 
-def why_it_failed(service: SageMaker, kind: JobKind, name: str, job: dict[str, Any]) -> str | None:
+def failure_reason(service: SageMaker, kind: JobKind, name: str, job: dict[str, Any]) -> str | None:
     """In one line, why a job that has ended did not complete; None where it did."""
     status = job[f"{kind.value}JobStatus"]
     if status == COMPLETED:
@@ -105,11 +105,11 @@ def why_it_failed(service: SageMaker, kind: JobKind, name: str, job: dict[str, A
     if status == "Stopped":
         return f"{kind.words} {name} was stopped"
     reason = (job.get("FailureReason") or "no reason given").rstrip(". ")
-    return f"{kind.words} {name} failed: {reason}; {service.last_words(kind, name)}"
+    return f"{kind.words} {name} failed: {reason}; {service.log_tail(kind, name)}"
 
 
 def _wait(seconds: float) -> None:
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
-        interruption.check()
+        cancellation.raise_if_cancelled()
         time.sleep(min(left, 0.5))

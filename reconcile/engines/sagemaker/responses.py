@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 
-NO_ANSWER = "SageMaker gave no answer for this photo; the next run tries it again"
+NO_RESPONSE = "SageMaker gave no answer for this photo; the next run tries it again"
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-class Answer(BaseModel):
+class Response(BaseModel):
     """One line: a row of `store.COUNTS_SCHEMA`, and which model it is from."""
 
     image_key: str
@@ -46,12 +46,12 @@ class Answer(BaseModel):
         return self.model_dump(exclude={"model_id"})
 
 
-def read_answers(lines: Iterable[bytes]) -> Iterator[tuple[int, Answer | None]]:
+def parse_responses(lines: Iterable[bytes]) -> Iterator[tuple[int, Response | None]]:
     """Each line that is not blank, by its number from 1 on; None for one that is no answer."""
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                yield number, Answer.model_validate_json(line)
+                yield number, Response.model_validate_json(line)
             except ValidationError:
                 yield number, None
 
@@ -68,8 +68,8 @@ def rows_of_shard(keys: bytes, answers: bytes, model_id: str, labels: Sequence[s
     Raises:
         ReconcileError: another model counted.
     """
-    found: dict[tuple[str, str], Answer] = {}
-    for _, answer in read_answers(answers.splitlines()):
+    found: dict[tuple[str, str], Response] = {}
+    for _, answer in parse_responses(answers.splitlines()):
         if answer is None:
             continue
         if answer.model_id != model_id:
@@ -86,11 +86,11 @@ def rows_of_shard(keys: bytes, answers: bytes, model_id: str, labels: Sequence[s
         if answer is not None and _fits(answer, labels):
             rows.append(answer.row)
         else:
-            rows.append(uncounted_row(image["key"], image["etag"], NO_ANSWER, True, now))
+            rows.append(uncounted_row(image["key"], image["etag"], NO_RESPONSE, True, now))
     return rows
 
 
-def _fits(answer: Answer, labels: Sequence[str] | None) -> bool:
+def _fits(answer: Response, labels: Sequence[str] | None) -> bool:
     """Whether it speaks of the model's labels, as far as they are known."""
     return (
         answer.reason is not None

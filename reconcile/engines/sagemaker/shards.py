@@ -7,7 +7,7 @@ from itertools import islice
 from math import ceil
 from typing import TYPE_CHECKING
 
-from reconcile.concurrency import cancellation as interruption
+from reconcile.concurrency import cancellation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +25,7 @@ shard: the most take a slow core (25 ms each) 3.4 minutes, of the hour that a re
 Parquet part."""
 
 
-def images_of_a_shard(images: int, instances: int) -> int:
+def images_per_shard(images: int, instances: int) -> int:
     """How many images each shard should have, but the last."""
     return min(max(ceil(images / (_SHARDS_OF_AN_INSTANCE * instances)), _FEWEST), _MOST)
 
@@ -41,7 +41,7 @@ def write_shards(images: Iterable[StoredObject], size: int, folder: TransformFol
     while lines := "".join(map(_line, islice(waiting, size))):
         folder.write_shard(number, lines.encode())
         number += 1
-        interruption.check()
+        cancellation.raise_if_cancelled()
     return number
 
 

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reconcile.discrepancy.error_model import ErrorModel
-from reconcile.discrepancy.expected_errors import expected_number
-from reconcile.discrepancy.label_shift import tonights_mix, under_another_mix
-from reconcile.discrepancy.posterior import p_wrong, truth_given_photo_and_record
+from reconcile.discrepancy.expected_errors import expected_count
+from reconcile.discrepancy.label_shift import adjust_for_prior, estimate_class_prior
+from reconcile.discrepancy.posterior import p_wrong, posterior
 from reconcile.evaluation.planted.baselines import disagreement, margin, self_confidence
-from reconcile.evaluation.planted.injection import number_to_plant, plant
+from reconcile.evaluation.planted.injection import inject_errors, number_to_inject
 from reconcile.evaluation.planted.results import (
-    AtCapacity,
+    ExpectedVsFound,
     MethodResult,
-    NumberOfWrong,
     PlantedErrors,
     PlantedEvaluation,
-    RangeOfP,
+    ProbabilityBin,
+    TopKResult,
 )
 from reconcile.metrics.intervals import Estimate
 from reconcile.metrics.ranking import Ranking, rank
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 PLANTINGS = 20
 CAPACITIES = (0.01, 0.02, 0.05, 0.10)
 """Shares of the bins that one night's people might recount."""
-OURS = "p_wrong"
-_RIVALS: dict[str, Callable[[NDArray[np.floating], NDArray[np.integer]], NDArray[np.float64]]] = {
+P_WRONG = "p_wrong"
+_BASELINES: dict[str, Callable[[NDArray[np.floating], NDArray[np.integer]], NDArray[np.float64]]] = {
     "self-confidence": self_confidence,
     "normalized margin": margin,
     "disagreement": disagreement,
@@ -79,7 +79,7 @@ def evaluate_planted(
     Raises:
         ReconcileError: too few bins to alter one record.
     """
-    bins, number = len(truth), number_to_plant(rate, len(truth))
+    bins, number = len(truth), number_to_inject(rate, len(truth))
     # Two numbers, so that no resample is drawn from the same stream as a planting.
     rng = np.random.default_rng((seed, PLANTINGS))
     weights = np.ones((1 + _RESAMPLES, bins), dtype=np.uint16)  # the first row: the bins as they are
@@ -88,13 +88,13 @@ def evaluate_planted(
     errors = []
     for name, decay in _DECAYS.items():
         rngs = [np.random.default_rng(seed + planting) for planting in range(PLANTINGS)]
-        nights = [_night(probabilities, truth, labels, prior, rate, decay, rng) for rng in rngs]
+        nights = [_injected_run(probabilities, truth, labels, prior, rate, decay, rng) for rng in rngs]
         errors.append(_errors(name, decay, rate, nights, weights))
     return PlantedEvaluation(rate, bins, number, PLANTINGS, seed, _RESAMPLES, tuple(errors))
 
 
 @dataclass(frozen=True)
-class _Night:
+class _InjectedRun:
     """One planting as the methods see it."""
 
     wrong: NDArray[np.bool_]
@@ -103,7 +103,7 @@ class _Night:
     is_corrected: bool
 
 
-def _night(
+def _injected_run(
     probabilities: NDArray[np.floating],
     truth: NDArray[np.int64],
     labels: CountLabels,
@@ -111,35 +111,37 @@ def _night(
     rate: float,
     decay: float,
     rng: np.random.Generator,
-) -> _Night:
+) -> _InjectedRun:
     """Plant, then judge as a night does; all methods are given the same probabilities."""
-    planting = plant(truth, labels, ErrorModel(rate, decay), rng)
+    planting = inject_errors(truth, labels, ErrorModel(rate, decay), rng)
     assumed, expected = ErrorModel(rate), planting.expected
-    mix = tonights_mix(probabilities, expected, labels, prior, assumed)
-    shares = probabilities if mix is None else under_another_mix(probabilities, prior, mix)
-    p = p_wrong(truth_given_photo_and_record(shares, expected, labels, assumed), expected)
-    scores = {OURS: p} | {name: score(shares, expected) for name, score in _RIVALS.items()}
-    return _Night(planting.wrong, scores, mix is not None)
+    mix = estimate_class_prior(probabilities, expected, labels, prior, assumed)
+    shares = probabilities if mix is None else adjust_for_prior(probabilities, prior, mix)
+    p = p_wrong(posterior(shares, expected, labels, assumed), expected)
+    scores = {P_WRONG: p} | {name: score(shares, expected) for name, score in _BASELINES.items()}
+    return _InjectedRun(planting.wrong, scores, mix is not None)
 
 
 def _errors(
-    name: str, decay: float, rate: float, nights: Sequence[_Night], weights: NDArray[np.uint16]
+    name: str, decay: float, rate: float, nights: Sequence[_InjectedRun], weights: NDArray[np.uint16]
 ) -> PlantedErrors:
     capacities = {share: max(1, round(share * weights.shape[1])) for share in CAPACITIES}
     wrong = np.array([weights[:, night.wrong].sum(axis=1, dtype=np.int64) for night in nights], dtype=np.float64)
     rankings = {
         method: [rank(night.scores[method], night.wrong, list(capacities.values()), weights) for night in nights]
-        for method in (OURS, *_RIVALS)
+        for method in (P_WRONG, *_BASELINES)
     }
     ranges = _ranges(nights, weights)
     return PlantedErrors(
         name=name,
         decay=decay,
         methods=tuple(
-            _method(method, found, None if method == OURS else rankings[OURS], capacities, wrong, weights.shape[1])
+            _method(
+                method, found, None if method == P_WRONG else rankings[P_WRONG], capacities, wrong, weights.shape[1]
+            )
             for method, found in rankings.items()
         ),
-        numbers=_numbers(nights, rankings[OURS], capacities, rate),
+        numbers=_numbers(nights, rankings[P_WRONG], capacities, rate),
         ranges=ranges,
         calibration_error=_calibration_error(ranges),
         corrected=sum(night.is_corrected for night in nights),
@@ -162,7 +164,7 @@ def _method(
         # Without a wrong record there is nothing to find.
         recall = np.divide(hits, wrong, out=np.full_like(hits, np.nan), where=wrong > 0)
         first.append(
-            AtCapacity(
+            TopKResult(
                 share=share,
                 bins=capacity,
                 wrong=_estimate(hits, 0, capacity),
@@ -183,19 +185,19 @@ def _method(
 
 
 def _numbers(
-    nights: Sequence[_Night], found: Sequence[Ranking], capacities: dict[float, int], rate: float
-) -> tuple[NumberOfWrong, ...]:
+    nights: Sequence[_InjectedRun], found: Sequence[Ranking], capacities: dict[float, int], rate: float
+) -> tuple[ExpectedVsFound, ...]:
     numbers = []
     for column, (share, capacity) in enumerate(capacities.items()):
         # As a report says it; of the rate nothing is left to learn here.
-        queues = [np.sort(night.scores[OURS])[::-1][:capacity] for night in nights]
-        said = [expected_number(queue, rate, np.array([rate])) for queue in queues]
+        queues = [np.sort(night.scores[P_WRONG])[::-1][:capacity] for night in nights]
+        said = [expected_count(queue, rate, np.array([rate])) for queue in queues]
         hits = np.array([ranking.hits[:, column] for ranking in found])
         mean = float(hits[:, 0].mean())
         # A resample of one planting differs by its bins and, as each brings its record along, by which are altered.
         reach = _Z * float(np.sqrt(hits[:, 1:].var(axis=1, ddof=1).mean()))
         numbers.append(
-            NumberOfWrong(
+            ExpectedVsFound(
                 share=share,
                 bins=capacity,
                 predicted=float(np.mean([number.value for number in said])),
@@ -213,12 +215,12 @@ def _numbers(
     return tuple(numbers)
 
 
-def _ranges(nights: Sequence[_Night], weights: NDArray[np.uint16]) -> tuple[RangeOfP, ...]:
+def _ranges(nights: Sequence[_InjectedRun], weights: NDArray[np.uint16]) -> tuple[ProbabilityBin, ...]:
     """All plantings together: a bin counts once for each."""
     bins, sums, wrong = np.zeros((3, weights.shape[1], len(_RANGES) - 1))
     row = np.arange(weights.shape[1])
     for night in nights:
-        p = night.scores[OURS]
+        p = night.scores[P_WRONG]
         place = np.digitize(p, _RANGES[1:-1])
         bins[row, place] += 1
         sums[row, place] += p
@@ -227,7 +229,7 @@ def _ranges(nights: Sequence[_Night], weights: NDArray[np.uint16]) -> tuple[Rang
     number, of_wrong = (np.array([drawn @ each for drawn in weights]) for each in (bins, wrong))  # [B, ranges]
     share = np.divide(of_wrong, number, out=np.full_like(number, np.nan), where=number > 0)
     return tuple(
-        RangeOfP(
+        ProbabilityBin(
             low=_RANGES[place],
             high=_RANGES[place + 1],
             bins=float(number[0, place] / len(nights)),
@@ -238,7 +240,7 @@ def _ranges(nights: Sequence[_Night], weights: NDArray[np.uint16]) -> tuple[Rang
     )
 
 
-def _calibration_error(ranges: Sequence[RangeOfP]) -> float:
+def _calibration_error(ranges: Sequence[ProbabilityBin]) -> float:
     gaps = [
         found.bins * abs(found.wrong.value - found.p_wrong)
         for found in ranges

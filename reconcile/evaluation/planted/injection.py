@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Planting:
+class Injection:
     """The records of one made-up night."""
 
     expected: NDArray[np.int64]
@@ -26,7 +26,7 @@ class Planting:
     """bool [N]: which were altered."""
 
 
-def number_to_plant(rate: float, bins: int) -> int:
+def number_to_inject(rate: float, bins: int) -> int:
     """How many of so many records to alter.
 
     Raises:
@@ -39,7 +39,9 @@ def number_to_plant(rate: float, bins: int) -> int:
     return number
 
 
-def plant(truth: NDArray[np.int64], labels: CountLabels, errors: ErrorModel, rng: np.random.Generator) -> Planting:
+def inject_errors(
+    truth: NDArray[np.int64], labels: CountLabels, errors: ErrorModel, rng: np.random.Generator
+) -> Injection:
     """Take the labels for the truth and alter the records of `errors.rate` of the bins, to another label each.
 
     Which bins does not depend on their counts; what a record becomes follows q(e|c) of the error model. The number is
@@ -54,7 +56,7 @@ def plant(truth: NDArray[np.int64], labels: CountLabels, errors: ErrorModel, rng
     Raises:
         ReconcileError: too few bins to alter one record.
     """
-    altered = rng.choice(len(truth), size=number_to_plant(errors.rate, len(truth)), replace=False)
+    altered = rng.choice(len(truth), size=number_to_inject(errors.rate, len(truth)), replace=False)
     slips = errors.record_given_truth(labels)
     np.fill_diagonal(slips, 0.0)
     below = np.cumsum(slips, axis=1)[truth[altered]]  # [altered, labels]
@@ -63,4 +65,4 @@ def plant(truth: NDArray[np.int64], labels: CountLabels, errors: ErrorModel, rng
     expected, wrong = truth.copy(), np.zeros(len(truth), dtype=bool)
     expected[altered] = (below <= drawn).sum(axis=1)
     wrong[altered] = True
-    return Planting(expected, wrong)
+    return Injection(expected, wrong)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconcile.evaluation.planted.benchmark import OURS
+from reconcile.evaluation.planted.benchmark import P_WRONG
 from reconcile.reporting.text_tables import Section, Table, percent, percents, so_many
 
 if TYPE_CHECKING:
-    from reconcile.evaluation.planted.results import AtCapacity, PlantedErrors, PlantedEvaluation
+    from reconcile.evaluation.planted.results import PlantedErrors, PlantedEvaluation, TopKResult
     from reconcile.metrics.intervals import Estimate
 
 
@@ -59,7 +59,7 @@ def _order(planted: PlantedEvaluation) -> Section:
             ),
             ("leads by", "AP of p_wrong minus that of this one, on the same bins and altered records"),
             (
-                OURS,
+                P_WRONG,
                 f"the queue's order. It is told that {_rate(planted)} are wrong, which scales all odds alike and "
                 f"changes no order{_correction(planted)}",
             ),
@@ -189,11 +189,11 @@ def _ranges(errors: PlantedErrors) -> Table:
         for found in errors.ranges
         if found.p_wrong is not None and found.wrong is not None
     )
-    headings = (OURS, "bins", "mean", "wrong", "95%")
+    headings = (P_WRONG, "bins", "mean", "wrong", "95%")
     return Table(f"planted-{errors.name}-ranges", headings, rows, f"{_CAPTIONS[errors.name]}: all bins by p_wrong")
 
 
-def _headline(planted: PlantedEvaluation) -> AtCapacity:
+def _headline(planted: PlantedEvaluation) -> TopKResult:
     """What p_wrong finds of slips in the first bins."""
     return next(first for first in planted.errors[0].methods[0].first if first.share == _HEADLINE)
 

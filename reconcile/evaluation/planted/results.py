@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AtCapacity:
+class TopKResult:
     """The first bins of the order that a method gives; all are means over the plantings."""
 
     share: float
@@ -35,11 +35,11 @@ class MethodResult:
     average_precision: Estimate
     lead: Estimate | None
     """Average precision of p_wrong minus that of this one, on the same bins and plantings; None for p_wrong itself."""
-    first: tuple[AtCapacity, ...]
+    first: tuple[TopKResult, ...]
 
 
 @dataclass(frozen=True)
-class NumberOfWrong:
+class ExpectedVsFound:
     """How many of the first bins p_wrong says are wrong, and how many are."""
 
     share: float
@@ -58,7 +58,7 @@ class NumberOfWrong:
 
 
 @dataclass(frozen=True)
-class RangeOfP:
+class ProbabilityBin:
     """The bins whose p_wrong is at least `low` and under `high`; the figures are None where there are none."""
 
     low: float
@@ -80,8 +80,8 @@ class PlantedErrors:
     """How much rarer an error gets with each further item; see `ErrorModel`."""
     methods: tuple[MethodResult, ...]
     """The first is p_wrong."""
-    numbers: tuple[NumberOfWrong, ...]
-    ranges: tuple[RangeOfP, ...]
+    numbers: tuple[ExpectedVsFound, ...]
+    ranges: tuple[ProbabilityBin, ...]
     calibration_error: float
     """Σ (bins in the range / N) · |share wrong − mean p_wrong| over the ranges, 0 to 1."""
     corrected: int

@@ -6,10 +6,9 @@ import pandas as pd
 import pytest
 
 from reconcile.config import load_settings
-from reconcile.logs import Messages
+from reconcile.logs import RunLog
 from reconcile.pipeline.run import run
-from reconcile.storage import retry as retries
-from reconcile.storage import s3_client as s3_connection
+from reconcile.storage import retry, s3_client
 from tests.conftest import write_bucket
 from tests.integration.s3_faults.night import api
 
@@ -17,9 +16,9 @@ from tests.integration.s3_faults.night import api
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch):
     """Pauses and timeouts of a test's length; how they add up is looked at in tests/unit/test_retries.py."""
-    monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(retries, "LONGEST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(s3_connection, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(retry, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(retry, "LONGEST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(s3_client, "SILENCE_SECONDS", 0.5)
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def night(grey_model, tmp_path):
 
     def one_night(url, run_id, out="./out"):
         flags = {"bucket": "warehouse", "endpoint_url": url, "model": grey_model, "out": out, "max_unreadable": "100%"}
-        summary = run(load_settings(flags), run_id, Messages("text", run_id, io.StringIO()))
+        summary = run(load_settings(flags), run_id, RunLog("text", run_id, io.StringIO()))
         where = tmp_path / "out" if out == "./out" else tmp_path / "s3" / out.removeprefix("s3://")
         return pd.read_parquet(where / f"runs/{run_id}/reconciled.parquet"), summary
 

@@ -14,4 +14,4 @@ def api(endpoint_url):
 
 
 def listed(bucket, prefix=""):
-    return [stored.key for page in bucket.pages(prefix) for stored in page]
+    return [stored.key for page in bucket.list_pages(prefix) for stored in page]

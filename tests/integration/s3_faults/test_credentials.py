@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconcile.storage import s3_client as s3_connection
+from reconcile.storage import s3_client
 from reconcile.storage.base import FetchError, S3Access
 from reconcile.storage.open import open_bucket
 from tests.integration.s3_faults.faulty_proxy import (
@@ -85,7 +85,7 @@ def test_credentials_that_s3_takes_for_expired_are_fetched_anew(moto, short_live
 
 def test_credentials_are_not_kept_longer_than_they_last(short_lived_credentials):
     """boto3 renews them ten minutes before they end, so nobody may hold on to them for longer."""
-    provider = s3_connection.S3Connection("b", "", S3Access()).reading.credential_provider
+    provider = s3_client.S3Connection("b", "", S3Access()).reading.credential_provider
     held_for = provider()["expires_at"] - datetime.now(UTC) - timedelta(minutes=5)  # it asks again that much sooner
     assert held_for < timedelta(minutes=10)
 

@@ -6,8 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from reconcile.errors import ReconcileError
-from reconcile.storage import retry as retries
-from reconcile.storage import s3_listing
+from reconcile.storage import retry, s3_listing
 from reconcile.storage.base import S3Access
 from reconcile.storage.open import open_bucket
 from tests.integration.s3_faults.faulty_proxy import (
@@ -65,7 +64,7 @@ def test_empty_objects_and_markers_of_folders_survive_faults_in_a_listing(odd, p
     empty = ["p/0", "p/2-0", "p/2.0", "p/3", "p/4", "p/6!", "p/7", "p/9"]
     full = ["p/1", "p/2-1", "p/2/x.jpg", "p/5", "p/6-1", "p/6.1", "p/6/x.jpg", "p/8"]
     objects = [(key, 0) for key in markers + empty] + [(key, 9) for key in full] + odd
-    monkeypatch.setattr(retries, "BUDGET_SECONDS", 2)
+    monkeypatch.setattr(retry, "BUDGET_SECONDS", 2)
     turns = itertools.cycle([refused(500, "InternalError"), passed_on])
     with faulty_proxy(
         listing_of(objects, page_size), Rule("list-type=2", lambda exchange: next(turns)(exchange))
@@ -75,7 +74,7 @@ def test_empty_objects_and_markers_of_folders_survive_faults_in_a_listing(odd, p
 
 
 def test_a_listing_that_stays_broken_ends_the_run_with_a_line(warehouse, night, monkeypatch):
-    monkeypatch.setattr(retries, "BUDGET_SECONDS", 0.3)
+    monkeypatch.setattr(retry, "BUDGET_SECONDS", 0.3)
     with (
         faulty_proxy(warehouse.endpoint_url, Rule("list-type=2.*metadata", refused(500, "InternalError"))) as proxy,
         pytest.raises(

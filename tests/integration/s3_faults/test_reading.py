@@ -5,12 +5,10 @@ import re
 import pytest
 
 from reconcile.errors import ReconcileError
-from reconcile.storage import retry as retries
-from reconcile.storage import s3_client as s3_connection
+from reconcile.storage import retry, s3_client
 from reconcile.storage.base import S3Access
-from reconcile.storage.open import bring_file
-from reconcile.streaming import count_images as counting
-from reconcile.streaming import fetch as fetching
+from reconcile.storage.open import download_file
+from reconcile.streaming import count_images, fetch
 from tests.conftest import grey_photo, write_bucket
 from tests.integration.s3_faults.faulty_proxy import (
     PASSING,
@@ -56,7 +54,7 @@ def test_what_does_not_pass_is_a_row_that_the_next_run_tries_again(warehouse, ni
     by_key = rows.dropna(subset="image_key").set_index("image_key")
     assert len(by_key) == 40
     # On a slow machine it may take one more to find that others are answered.
-    assert all(tries in (retries.TRIES, retries.TRIES + 1) for tries in asked)
+    assert all(tries in (retry.TRIES, retry.TRIES + 1) for tries in asked)
     for key in broken:
         assert by_key.loc[key, "status"] == "unreadable_image"
         assert re.search(r"; \d tries in ", by_key.loc[key, "reason"])
@@ -73,7 +71,7 @@ def test_what_does_not_pass_is_a_row_that_the_next_run_tries_again(warehouse, ni
 
 
 def test_being_told_to_slow_down_loses_nothing(warehouse, night):
-    told = 16 * retries.TRIES * 2  # each of the fetches in flight more often than it would try otherwise
+    told = 16 * retry.TRIES * 2  # each of the fetches in flight more often than it would try otherwise
     rule = Rule("GET /warehouse/bin-images", PASSING["slow down"], times=told, after=10)
     with faulty_proxy(warehouse.endpoint_url, rule) as proxy:
         rows, summary = night(proxy.url, "a")
@@ -90,11 +88,11 @@ def test_a_bucket_that_is_down_ends_the_run_and_keeps_what_was_counted(
     warehouse, night, tmp_path, monkeypatch, fault, told
 ):
     write_bucket(warehouse.root / "warehouse", {f"{n:05d}": (n % 7, n % 7) for n in range(40, 400)})
-    monkeypatch.setattr(retries, "BUDGET_SECONDS", 0.5)
-    monkeypatch.setattr(s3_connection, "SILENCE_SECONDS", 5)  # the listing may be slow beside all that
+    monkeypatch.setattr(retry, "BUDGET_SECONDS", 0.5)
+    monkeypatch.setattr(s3_client, "SILENCE_SECONDS", 5)  # the listing may be slow beside all that
     before, at_once = 100, 20
-    monkeypatch.setattr(fetching, "fetches_in_flight", lambda: at_once)
-    monkeypatch.setattr(counting, "available_cores", lambda: 2)  # so many decoders drop a batch that was not full
+    monkeypatch.setattr(fetch, "fetches_in_flight", lambda: at_once)
+    monkeypatch.setattr(count_images, "available_cores", lambda: 2)  # so many decoders drop a batch that was not full
     with (
         faulty_proxy(warehouse.endpoint_url, Rule("GET /warehouse/bin-images", fault, after=before)) as proxy,
         pytest.raises(ReconcileError, match=f"16 requests in a row failed, so S3 is taken to be down.*{told}"),
@@ -114,9 +112,9 @@ def test_a_bucket_that_is_down_ends_the_run_and_keeps_what_was_counted(
 def test_a_file_that_comes_slowly_and_steadily_arrives_whole(warehouse, tmp_path, monkeypatch):
     stock = b"bin_id,expected_quantity\n" + b"00001,1\n" * 1000
     (warehouse.root / "warehouse" / "stock.csv").write_bytes(stock)
-    monkeypatch.setattr(retries, "BUDGET_SECONDS", 1)  # half of the time that it takes
-    monkeypatch.setattr(s3_connection, "BUDGET_SECONDS", 1)
-    monkeypatch.setattr(s3_connection, "SILENCE_SECONDS", 5)
+    monkeypatch.setattr(retry, "BUDGET_SECONDS", 1)  # half of the time that it takes
+    monkeypatch.setattr(s3_client, "BUDGET_SECONDS", 1)
+    monkeypatch.setattr(s3_client, "SILENCE_SECONDS", 5)
     with faulty_proxy(warehouse.endpoint_url, Rule("GET /warehouse/stock.csv", slow)) as proxy:
-        brought = bring_file("s3://warehouse/stock.csv", S3Access(proxy.url), tmp_path)
+        brought = download_file("s3://warehouse/stock.csv", S3Access(proxy.url), tmp_path)
     assert brought.read_bytes() == stock

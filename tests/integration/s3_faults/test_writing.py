@@ -8,7 +8,7 @@ import time
 import pytest
 
 from reconcile.errors import ReconcileError
-from reconcile.storage import retry as retries
+from reconcile.storage import retry
 from reconcile.storage.base import S3Access
 from reconcile.storage.open import open_bucket
 from tests.conftest import SCRIPTS, last_line
@@ -63,7 +63,7 @@ def test_a_large_object_goes_in_parts_that_are_put_again(moto, tmp_path):
 
 
 def test_a_large_object_that_cannot_be_put_leaves_nothing_behind(moto, monkeypatch):
-    monkeypatch.setattr(retries, "BUDGET_SECONDS", 0.1)
+    monkeypatch.setattr(retry, "BUDGET_SECONDS", 0.1)
     with (
         faulty_proxy(moto, Rule("PUT /results/large.*partNumber=2", refused(500, "InternalError"))) as proxy,
         pytest.raises(ReconcileError, match="cannot write s3://results"),
@@ -96,9 +96,9 @@ def test_a_run_that_s3_keeps_waiting_is_interrupted_at_once(warehouse, grey_mode
 
 
 def test_a_server_that_answered_and_falls_silent_is_not_taken_for_a_wrong_address(warehouse, monkeypatch):
-    monkeypatch.setattr(retries, "BUDGET_SECONDS", 0.2)
+    monkeypatch.setattr(retry, "BUDGET_SECONDS", 0.2)
     with faulty_proxy(warehouse.endpoint_url) as proxy:
         bucket = open_bucket("warehouse", S3Access(proxy.url))
-        assert sum(map(len, bucket.pages("bin-images/"))) == 40
+        assert sum(map(len, bucket.list_pages("bin-images/"))) == 40
     with pytest.raises(ReconcileError, match=r"no answer this time \(nothing listens there\); is S3"):
         bucket.put("report.html", b"too late")

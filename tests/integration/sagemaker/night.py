@@ -10,7 +10,7 @@ from reconcile.config import load_settings
 from reconcile.engines.open import open_engine
 from reconcile.inputs.backlog import Backlog
 from reconcile.locations import open_output, s3_access
-from reconcile.logs import Messages
+from reconcile.logs import RunLog
 from reconcile.storage.open import open_bucket
 from tests.integration.sagemaker.transform_stand_in import REGION
 
@@ -33,15 +33,15 @@ class Night:
         machine = {"engine": "sagemaker", "image_uri": IMAGE, "role": ROLE, "instance_type": "ml.c5.xlarge"}
         self.settings = settings = load_settings(common | machine | {"model": model} | flags, alone=True)
         self.log, self.complaints, self.done = io.StringIO(), {}, 0
-        self.engine = open_engine(settings, Messages("text", None, self.log))
+        self.engine = open_engine(settings, RunLog("text", None, self.log))
         self.bucket, self.output = open_bucket(settings.bucket, s3_access(settings)), open_output(settings, create=True)
 
-    def take_up(self):
-        self.engine.take_up(self.bucket, self.output)
+    def resume(self):
+        self.engine.resume(self.bucket, self.output)
 
     def count(self, keys=None, progress=None):
         images = Backlog(duckdb.connect(), "images")
-        pages = self.bucket.pages("bin-images/")
+        pages = self.bucket.list_pages("bin-images/")
         images.fill([stored for stored in page if keys is None or stored.key in keys] for page in pages)
         return self.engine.count(
             self.bucket, images, self.output, progress or self._progress, self.complaints.__setitem__

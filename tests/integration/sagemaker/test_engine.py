@@ -25,7 +25,7 @@ def test_what_one_process_has_ingested_the_next_does_not_double(service, s3, gre
     assert "goes on at SageMaker" in first.log.getvalue()
     service.may_end.set()
     second = Night(s3, grey_model, instance_type="ml.m5.large")
-    second.take_up()
+    second.resume()
     assert is_right(counts_in(s3))
     assert left_in(s3) == []
     assert len(service.jobs) == 1
@@ -47,7 +47,7 @@ def test_what_is_ingested_is_only_tidied_up_later(service, s3, grey_model, monke
     assert {path.suffix for path in left_in(s3)} == {".jsonl", ".json"}  # the answers are gone
     before = counts_in(s3)
     second, third = Night(s3, grey_model), Night(s3, grey_model)
-    second.take_up()
+    second.resume()
     assert left_in(s3) == []
     pd.testing.assert_frame_equal(counts_in(s3), before)
     # A model that may not be deleted is told of once, and brings nothing in again.
@@ -57,7 +57,7 @@ def test_what_is_ingested_is_only_tidied_up_later(service, s3, grey_model, monke
     )
     assert f"{told} sagemaker:DeleteModel is missing" in second.log.getvalue()
     assert "taken up" not in second.log.getvalue()
-    third.take_up()
+    third.resume()
     assert third.log.getvalue() == ""
 
 
@@ -105,7 +105,7 @@ def test_who_does_not_wait_for_a_refused_job_to_end_is_told_how_to_stop_it(
     assert "the container counted with the model other-" in told
     assert "this stops it: aws sagemaker stop-transform-job --transform-job-name reconcile-" in told
     with pytest.raises(ReconcileError, match="the container counted with the model other-"):
-        Night(s3, grey_model).take_up()
+        Night(s3, grey_model).resume()
     service.wait()
     assert left_in(s3) == []
 
@@ -117,11 +117,11 @@ def test_a_job_of_another_model_that_has_ended_is_refused_once(service, s3, grey
     service.wait()
     night = Night(s3, grey_model)
     with pytest.raises(ReconcileError, match="the container counted with the model other-"):
-        night.take_up()
+        night.resume()
     assert "stop" not in night.log.getvalue()
     assert left_in(s3) == []
     assert service.models == []
-    night.take_up()
+    night.resume()
 
 
 def test_a_job_of_another_model_is_brought_in_for_that_model_once_it_has_ended(
@@ -131,13 +131,13 @@ def test_a_job_of_another_model_is_brought_in_for_that_model_once_it_has_ended(
     first, keys = Night(s3, grey_model), ("bin-images/00000.jpg", "bin-images/00001.jpg")
     end_as_the_job_begins(first, monkeypatch, keys)
     upgraded = Night(s3, write_grey_model(tmp_path / "new.onnx", version="new"))
-    upgraded.take_up()
+    upgraded.resume()
     theirs = first.engine.model.model_id
     assert f"{service.jobs[0].transform_job_name} still counts with another model, {theirs}" in upgraded.log.getvalue()
     assert left_in(s3) != []
     service.may_work.set()
     service.wait()
-    upgraded.take_up()
+    upgraded.resume()
     assert left_in(s3) == []
     assert service.models == []
     assert list(counts_in(s3)["image_key"]) == list(keys)
@@ -157,7 +157,7 @@ def test_jobs_of_others_are_left_alone_and_what_never_became_one_is_removed(serv
         night.output.bucket.put(f"transform/{name}/keys/00000.jsonl", b"{}\n")
         if state is not None:
             night.output.bucket.put(f"transform/{name}/job.json", json.dumps({"name": name, **state}).encode())
-    night.take_up()
+    night.resume()
     assert {path.parts[len(folder.parts)] for path in left_in(s3)} == {
         "reconcile-another-bucket",
         "reconcile-another-region",
@@ -201,7 +201,7 @@ def test_a_run_that_ends_as_its_job_begins_does_not_lose_it(service, s3, grey_mo
     first = Night(s3, grey_model)
     end_as_the_job_begins(first, monkeypatch)
     assert "goes on at SageMaker" in first.log.getvalue()
-    Night(s3, grey_model).take_up()
+    Night(s3, grey_model).resume()
     assert is_right(counts_in(s3))
     assert len(service.jobs) == 1
 

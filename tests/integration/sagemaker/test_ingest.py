@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 
-from reconcile.engines.sagemaker.external_ingest import ingest_answers
+from reconcile.engines.sagemaker.external_ingest import ingest_responses
 from reconcile.engines.sagemaker.model_archive import upload_model
 from reconcile.storage.base import S3Access
 from reconcile.storage.open import open_bucket
@@ -50,13 +50,13 @@ def test_what_a_job_of_others_counted_is_ingested_once(service, s3, grey_model):
     assert is_right(before)
     assert list(before["etag"]) == [json.loads(line)["etag"] for line in request_lines(s3).splitlines()]
     night = Night(s3, grey_model)
-    ingest_answers(open_bucket("s3://results/theirs/out", S3Access(s3.endpoint_url)), night.output)
+    ingest_responses(open_bucket("s3://results/theirs/out", S3Access(s3.endpoint_url)), night.output)
     pd.testing.assert_frame_equal(counts_in(s3), before)
 
 
 def request_lines(s3):
     """Every photo of the bucket as a key, as anybody may write them."""
-    pages = open_bucket("warehouse", S3Access(s3.endpoint_url)).pages("bin-images/")
+    pages = open_bucket("warehouse", S3Access(s3.endpoint_url)).list_pages("bin-images/")
     return b"".join(json.dumps({"key": one.key, "etag": one.etag}).encode() + b"\n" for page in pages for one in page)
 
 

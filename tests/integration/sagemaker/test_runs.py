@@ -8,7 +8,7 @@ import subprocess
 import pandas as pd
 import pytest
 
-from reconcile.doctor.environment import examine
+from reconcile.doctor.environment import run_checks
 from reconcile.resources import resource
 from tests.conftest import SCRIPTS, SHARED, last_line, needs_abid, reconcile
 from tests.integration.sagemaker.night import BINS, WITH_SAGEMAKER, Night, counts_in, left_in, summary_of
@@ -115,5 +115,5 @@ def test_doctor_asks_sagemaker_and_names_what_is_missing(service, s3, grey_model
 
 
 def sagemaker_finding(settings):
-    [finding] = [finding for finding in examine(settings) if finding.subject == "sagemaker"]
+    [finding] = [finding for finding in run_checks(settings) if finding.subject == "sagemaker"]
     return finding.verdict, finding.text

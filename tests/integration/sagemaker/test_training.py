@@ -13,11 +13,11 @@ from moto.sagemaker.responses import SageMakerResponse
 
 from reconcile.cli import app
 from reconcile.config import load_settings
-from reconcile.engines.sagemaker import polling as following
+from reconcile.engines.sagemaker import polling
 from reconcile.engines.sagemaker.client import SageMaker
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.inference.model import read_model
-from reconcile.logs import Messages
+from reconcile.logs import RunLog
 from reconcile.training.recipe import read_recipe
 from reconcile.training.sagemaker_job import train_on_sagemaker
 from tests.conftest import SCRIPTS, reconcile, write_grey_model
@@ -144,7 +144,7 @@ def train(s3, recipe, data="s3://photos/labelled", log=None):
         "region": REGION,
         "endpoint_url": s3.endpoint_url,
     }
-    messages = Messages("text", None, log or io.StringIO())
+    messages = RunLog("text", None, log or io.StringIO())
     settings = load_settings(flags, alone=True, need_bucket=False)
     return train_on_sagemaker(data, None, recipe, settings, None, messages)
 
@@ -186,7 +186,7 @@ def test_only_the_same_training_takes_up_a_job(service, s3, command, tmp_path, m
     # One that is being stopped still writes the checkpoints from which the next goes on.
     job = service.jobs[-1]
     job.training_job_status = "Stopping"
-    monkeypatch.setattr(following, "_wait", lambda _: setattr(job, "training_job_status", "Stopped"))
+    monkeypatch.setattr(polling, "_wait", lambda _: setattr(job, "training_job_status", "Stopped"))
     train(s3, recipe)
     assert job.training_job_status == "Stopped"
     assert len(service.jobs) == 5

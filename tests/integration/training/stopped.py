@@ -29,7 +29,7 @@ def run_stopped(number, arguments, cwd, launcher=(sys.executable,), **variables)
 
 def main():
     from reconcile import cli
-    from reconcile.concurrency import cancellation as interruption
+    from reconcile.concurrency import cancellation
     from reconcile.training import checkpoint
 
     left, whom = int(sys.argv.pop(1)), sys.argv.pop(1)
@@ -39,9 +39,9 @@ def main():
         nonlocal left
         save(*arguments)
         left -= arguments[-1].name == "last.pt"
-        if left == 0 and not interruption.is_requested():
+        if left == 0 and not cancellation.is_requested():
             os.kill(os.getpid() if whom == "self" else os.getppid(), signal.SIGTERM)
-            while not interruption.is_requested():
+            while not cancellation.is_requested():
                 time.sleep(0.01)
 
     checkpoint.save = save_and_stop

@@ -12,9 +12,9 @@ import onnx
 
 from reconcile.errors import ReconcileError
 from reconcile.images import load_image
-from reconcile.inference import openvino_cpu as matrix_tiles
+from reconcile.inference import openvino_cpu
 from reconcile.inference.calibration import calibrated, softmax
-from reconcile.inference.counter import load_counter
+from reconcile.inference.counter import load_predictor
 from reconcile.inference.precision import Precision
 from reconcile.resources import resource
 from reconcile.training.export import check_bound
@@ -27,7 +27,7 @@ from tests.integration.training.recipes import ONE_EPOCH
 @pytest.fixture
 def no_tiles(monkeypatch):
     """OpenVINO is not asked: of a network that has hardly been trained it need not say what onnxruntime says."""
-    monkeypatch.setattr(matrix_tiles, "are_usable", lambda: False)
+    monkeypatch.setattr(openvino_cpu, "is_available", lambda: False)
 
 
 @pytest.mark.parametrize("precision", list(Precision))
@@ -35,7 +35,7 @@ def no_tiles(monkeypatch):
 def test_an_exported_model_counts(exported, precision):
     files, said = exported
     assert any(line.startswith(f"{precision} against torch on 20 held-out photos: the same count in") for line in said)
-    counter = load_counter(files[precision], "cpu", pytest.fail)
+    counter = load_predictor(files[precision], "cpu", pytest.fail)
     assert counter.card.labels.names == ("0", "1", "2", "3+")
     assert (counter.card.input_size, counter.card.version) == (40, "tiny")
     assert sum(counter.card.class_prior) == pytest.approx(1, abs=1e-3)
@@ -90,7 +90,7 @@ def test_the_export_command_writes_one_file(trained, photos, exported, tmp_path)
     done = reconcile_from_scratch("export", *arguments, "--precision", "fp32", "--input-size", 48)
     assert done.returncode == 0, done.stderr
     assert f"{tmp_path / 'model.onnx'}: fp32, 48 px" in done.stderr
-    assert load_counter(tmp_path / "model.onnx", "cpu", pytest.fail).card.input_size == 48
+    assert load_predictor(tmp_path / "model.onnx", "cpu", pytest.fail).card.input_size == 48
 
 
 def test_an_export_that_strays_from_torch_is_refused():
@@ -139,8 +139,8 @@ def test_a_network_that_starts_from_an_exported_model_answers_as_it(exported, ph
     pixels = np.stack([load_image(path.read_bytes(), 40) for path in paths])
     network = CountNetwork(4)
     start_from(files[precision], network, pixels)
-    counter = load_counter(files[precision], "cpu", pytest.fail)
-    taught = np.array(counter.card.taught, dtype=np.float32)
+    counter = load_predictor(files[precision], "cpu", pytest.fail)
+    taught = np.array(counter.card.soft_targets, dtype=np.float32)
     answers = calibrated(predict_logits(network, pixels), counter.card.temperature, taught)
     assert np.abs(answers - counter.count(pixels)).max() < apart
 

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from reconcile.discrepancy.error_model import ErrorModel
-from reconcile.discrepancy.error_model_fit import learn_errors
-from reconcile.discrepancy.label_shift import under_another_mix
-from reconcile.discrepancy.posterior import p_wrong, truth_given_photo_and_record
+from reconcile.discrepancy.error_model_fit import fit_error_model
+from reconcile.discrepancy.label_shift import adjust_for_prior
+from reconcile.discrepancy.posterior import p_wrong, posterior
 from reconcile.labels import CountLabels
 from reconcile.verdicts.outcomes import last_recounts, recounts_for
 from reconcile.verdicts.queries import latest_verdicts
@@ -50,7 +50,7 @@ def test_what_a_night_with_another_mix_teaches_is_what_it_was_judged_by(tmp_path
     photo = (likelihoods * prior / (likelihoods * prior).sum(axis=1, keepdims=True)).astype(np.float32)
     wrong = rng.random(6000) < rate
     record = np.where(wrong, np.clip(truth + rng.choice([-1, 1], 6000), 0, 6), truth)
-    judged = truth_given_photo_and_record(under_another_mix(photo, prior, mix), record, labels, ErrorModel(0.03))
+    judged = posterior(adjust_for_prior(photo, prior, mix), record, labels, ErrorModel(0.03))
     p = p_wrong(judged, record)
     run = tmp_path / "out" / "runs" / "n1"
     run.mkdir(parents=True)
@@ -72,7 +72,7 @@ def test_what_a_night_with_another_mix_teaches_is_what_it_was_judged_by(tmp_path
 
     parts = [str(path) for path in (tmp_path / "out" / "verdicts").iterdir()]
     latest = latest_verdicts(parts, tmp_path)
-    learned = learn_errors(ErrorModel(0.03), recounts_for(labels, latest), labels)
+    learned = fit_error_model(ErrorModel(0.03), recounts_for(labels, latest), labels)
     actual = (record != truth).mean()
     assert learned.model.rate == pytest.approx(actual, rel=0.25)
     last = last_recounts("b", latest)

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reconcile.output.schemas import COUNTS_SCHEMA, RECORDS_SCHEMA, VERDICTS_SCHEMA
-from reconcile.reconciliation.reconciler import Night
+from reconcile.reconciliation.reconciler import Reconciler
 from reconcile.storage.base import StoredObject
 from tests.conftest import LABELS
 from tests.unit.reconciliation.rows import NOW, stored
@@ -16,14 +16,14 @@ def night_of(tmp_path):
     """Builds a night from counts and records as they would lie in <out>."""
     opened = []
 
-    def build(images: list[StoredObject], counts: list[dict], records: list[dict]) -> Night:
+    def build(images: list[StoredObject], counts: list[dict], records: list[dict]) -> Reconciler:
         counts_part = tmp_path / "counts.parquet"
         pq.write_table(pa.Table.from_pylist(counts, COUNTS_SCHEMA), counts_part)
         # One after the other in two parts, so that a row's number says nothing without its file's.
         record_parts = [tmp_path / f"records-{number}.parquet" for number in range(2)]
         for number, part in enumerate(record_parts):
             pq.write_table(pa.Table.from_pylist(records[number::2], RECORDS_SCHEMA), part)
-        night = Night(tmp_path, LABELS, [str(counts_part)], [str(part) for part in record_parts])
+        night = Reconciler(tmp_path, LABELS, [str(counts_part)], [str(part) for part in record_parts])
         opened.append(night)
         for _ in night.new_images([images], None):
             pass

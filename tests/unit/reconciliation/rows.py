@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from reconcile.discrepancy.error_model import ErrorModel
-from reconcile.discrepancy.error_model_fit import learn_errors
-from reconcile.discrepancy.scoring import Judge
+from reconcile.discrepancy.error_model_fit import fit_error_model
+from reconcile.discrepancy.scoring import DiscrepancyScorer
 from reconcile.labels import CountLabels
-from reconcile.reconciliation.reconciler import Night
+from reconcile.reconciliation.reconciler import Reconciler
 from reconcile.reconciliation.results import Results
 from reconcile.storage.base import StoredObject
 from tests.conftest import LABELS
@@ -44,12 +44,16 @@ def verdict(bin_id: str, record: int, found: int, **changes) -> dict:
     } | changes
 
 
-def judge_of(labels: CountLabels = LABELS, tolerance: int = 0) -> Judge:
+def judge_of(labels: CountLabels = LABELS, tolerance: int = 0) -> DiscrepancyScorer:
     share = 1 / len(labels.names)
-    return Judge(labels, (share,) * len(labels.names), learn_errors(ErrorModel(0.03), None, labels), tolerance)
+    return DiscrepancyScorer(
+        labels, (share,) * len(labels.names), fit_error_model(ErrorModel(0.03), None, labels), tolerance
+    )
 
 
-def reconciled(night: Night, tmp_path, rank_by: str = "probability", stale_after: float | None = None) -> pd.DataFrame:
+def reconciled(
+    night: Reconciler, tmp_path, rank_by: str = "probability", stale_after: float | None = None
+) -> pd.DataFrame:
     night.reconcile(tmp_path / "reconciled.parquet", judge_of(), rank_by, stale_after)
     return pd.read_parquet(tmp_path / "reconciled.parquet").set_index("bin_id", drop=False)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from reconcile.errors import ReconcileError
-from reconcile.reconciliation.reconciler import Night
+from reconcile.reconciliation.reconciler import Reconciler
 from tests.conftest import LABELS
 from tests.unit.reconciliation.rows import count_row, reconciled, record_row, stored, table
 
@@ -126,7 +126,7 @@ def test_an_unsure_photo_gives_way_to_the_record_and_keeps_its_own_word(night_of
 def test_a_part_that_cannot_be_read_is_one_line(tmp_path):
     (tmp_path / "part.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(ReconcileError, match=r"cannot read the counts in <out>: .*part\.parquet"):
-        Night(tmp_path, LABELS, [str(tmp_path / "part.parquet")], [])
+        Reconciler(tmp_path, LABELS, [str(tmp_path / "part.parquet")], [])
 
 
 @pytest.mark.parametrize("order", [1, -1])

@@ -8,11 +8,11 @@ import pytest
 from reconcile.inputs.unit_costs import COSTS_SCHEMA
 from reconcile.labels import CountLabels
 from reconcile.output.schemas import COUNTS_SCHEMA, RECORDS_SCHEMA
-from reconcile.reconciliation.reconciler import Night
+from reconcile.reconciliation.reconciler import Reconciler
 from tests.unit.reconciliation.rows import count_row, judge_of, queue, reconciled, record_row, stored
 
 
-def units_night(night_of) -> Night:
+def units_night(night_of) -> Reconciler:
     """near: off by one; far: surely off by five; dear: off by one, and costly."""
     seen = {
         "near": (3, 2, "CHEAP"),
@@ -70,7 +70,7 @@ def test_records_that_no_label_covers_are_queued_last_and_hold_nothing_up(tmp_pa
     records = [record_row(f"r/{n}.json", str(n), quantities[n % 6]) for n in range(number)]
     pq.write_table(pa.Table.from_pylist(counts, COUNTS_SCHEMA), tmp_path / "counts.parquet")
     pq.write_table(pa.Table.from_pylist(records, RECORDS_SCHEMA), tmp_path / "records.parquet")
-    night = Night(tmp_path, CLOSED, [str(tmp_path / "counts.parquet")], [str(tmp_path / "records.parquet")])
+    night = Reconciler(tmp_path, CLOSED, [str(tmp_path / "counts.parquet")], [str(tmp_path / "records.parquet")])
     list(night.new_images([[stored(row["image_key"]) for row in counts]], None))
     list(night.new_records([[stored(row["record_key"]) for row in records]], only_of_images=False))
     night.use_json_records()
