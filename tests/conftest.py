@@ -27,7 +27,7 @@ from reconcile.inference.model import ModelCard
 from reconcile.labels import CountLabels
 from reconcile.storage.base import S3Access
 from tests.forked import run_forked
-from tests.told import wait_for
+from tests.process_log import wait_for
 
 # Several tests run at once: more threads than cores would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -47,22 +47,22 @@ needs_abid = pytest.mark.skipif(
 # would wait for it in the end.
 LONGEST_FIRST = [
     "integration/training/test_elsewhere.py",
-    "integration/nights/test_run.py",
+    "integration/runs/test_run.py",
     "browser/test_report.py",
     "browser/test_recounting.py",
     "integration/training/test_export.py",
     "integration/sagemaker/test_runs.py",
-    "integration/test_ray.py",
-    "integration/test_night.py",
-    "integration/test_model_card.py",
+    "integration/engines/test_ray.py",
+    "integration/runs/test_real_photos.py",
+    "integration/evaluation/test_model_card.py",
     "integration/s3_faults/test_reading.py",
     "integration/training/test_training.py",
     "integration/verdicts/test_recounting.py",
     "browser/test_evaluation.py",
-    "integration/test_evaluate.py",
-    "integration/test_killed.py",
-    "integration/test_many_records.py",
-    "integration/test_serving.py",
+    "integration/evaluation/test_evaluate.py",
+    "integration/runs/test_killed.py",
+    "integration/runs/test_many_records.py",
+    "integration/serving/test_serving.py",
 ]
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.conftest import ACCESS_KEY, SCRIPTS, SECRET_KEY
-from tests.told import wait_for
+from tests.process_log import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -59,6 +59,10 @@ def test_measure_when_list_has_items_keeps_them_apart():
     assert measure("# A title\nText\n- one two\n  three\n- four\n1. five").lengths == [1, 3, 1, 2]
 
 
+def test_measure_when_quote_wraps_returns_whole_sentences():
+    assert measure("> One two\n> three.\n>\n> Four.").sentences == ["One two three.", "Four."]
+
+
 def test_measure_when_document_is_empty_returns_zeros():
     measured = measure("")
     assert (measured.words, measured.longest, measured.mean, measured.problems()) == (0, 0, 0, [])

@@ -1,4 +1,4 @@
-"""What the README and docs/ tell people to put into cron and systemd fits the command as it is."""
+"""The examples in docs/ for cron, systemd and Ray fit the command line."""
 
 import configparser
 import re
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def crontab_line():
-    [line] = re.findall("```cron\n(.*)\n```", (ROOT / "README.md").read_text(encoding="utf-8"))
+    [line] = re.findall("```cron\n(.*)\n```", (ROOT / "docs/how-to/every-night.md").read_text(encoding="utf-8"))
     return line
 
 

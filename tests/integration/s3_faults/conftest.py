@@ -15,7 +15,7 @@ from tests.integration.s3_faults.night import api
 
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch):
-    """Pauses and timeouts of a test's length; how they add up is looked at in tests/unit/test_retries.py."""
+    """Pauses and timeouts of a test's length; how they add up is looked at in tests/unit/storage/test_retry.py."""
     monkeypatch.setattr(retry, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(retry, "LONGEST_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(s3_client, "SILENCE_SECONDS", 0.5)

@@ -28,7 +28,7 @@ from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 
 from tests.conftest import ACCESS_KEY, SCRIPTS, SECRET_KEY
-from tests.told import wait_for
+from tests.process_log import wait_for
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 LOG_GROUP = "/aws/sagemaker/TransformJobs"

@@ -13,8 +13,8 @@ pytest.importorskip("torchvision", reason="the extra `train` is not installed")
 from reconcile.resources import resource
 from reconcile.training.recipe import read_recipe
 from tests.conftest import SCRIPTS, reconcile, reconcile_from_scratch
+from tests.integration.training.interrupted import run_stopped
 from tests.integration.training.recipes import ONE_EPOCH, RECIPE
-from tests.integration.training.stopped import run_stopped
 
 
 def test_two_processes_train_together_and_go_on_together(photos, tmp_path):

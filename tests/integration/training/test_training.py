@@ -12,8 +12,8 @@ pytest.importorskip("torchvision", reason="the extra `train` is not installed")
 import torch
 
 from tests.conftest import SCRIPTS, last_line, reconcile
+from tests.integration.training.interrupted import run_stopped
 from tests.integration.training.recipes import ONE_EPOCH, RECIPE
-from tests.integration.training.stopped import run_stopped
 
 
 def last_weights(folder):

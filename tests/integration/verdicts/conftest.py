@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from tests.conftest import write_bucket
-from tests.integration.verdicts.shelf import BINS, run_night
+from tests.integration.verdicts.warehouse import BINS, run_night
 
 
 @pytest.fixture(scope="session")

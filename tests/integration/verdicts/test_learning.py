@@ -15,7 +15,7 @@ from reconcile.labels import CountLabels
 from reconcile.verdicts.outcomes import last_recounts, recounts_for
 from reconcile.verdicts.queries import latest_verdicts
 from tests.conftest import reconcile, write_bucket
-from tests.integration.verdicts.shelf import fill_in, queue, results, taken
+from tests.integration.verdicts.warehouse import fill_in, queue, results, taken
 
 
 def test_recounts_teach_how_many_records_are_wrong(grey_model, tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.integration.verdicts.shelf import fill_in, taken, verdicts
+from tests.integration.verdicts.warehouse import fill_in, taken, verdicts
 
 
 def test_bad_lines_are_told_and_the_rest_is_taken(night, tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import last_line, reconcile
-from tests.integration.verdicts.shelf import BINS, queue, recount_list
+from tests.integration.verdicts.warehouse import BINS, queue, recount_list
 
 
 def test_the_capacity_is_how_many_bins_are_listed(night):

@@ -8,7 +8,7 @@ import pytest
 
 from reconcile.labels import CountLabels
 from tests.conftest import abid_record, grey_photo, reconcile, reconcile_from_scratch, write_bucket, write_grey_model
-from tests.integration.verdicts.shelf import BINS, fill_in, queue, recount_list, results, run_night, taken, verdicts
+from tests.integration.verdicts.warehouse import BINS, fill_in, queue, recount_list, results, run_night, taken, verdicts
 
 
 def test_from_the_queue_to_the_shelf_and_back(night, tmp_path):

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 from tests.conftest import reconcile, write_bucket
-from tests.integration.verdicts.shelf import fill_in, recount_list, results, run_night, taken, verdicts
+from tests.integration.verdicts.warehouse import fill_in, recount_list, results, run_night, taken, verdicts
 
 
 def test_what_excel_makes_of_the_list_still_says_which_bin_is_meant(night, tmp_path):

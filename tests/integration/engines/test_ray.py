@@ -52,7 +52,7 @@ def cluster():
 
     with pytest.MonkeyPatch.context() as patch:
         # A node's processes have the environment that it was started in.
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
         patch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
         patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -20,7 +20,7 @@ from reconcile.logs import RunLog
 from reconcile.metrics.classification import evaluate
 from reconcile.resources import resource
 from tests.conftest import SHARED, needs_abid
-from tests.integration.fp16_night import fp16_counter, night_photos, recorded, says
+from tests.integration.evaluation.fp16_reference import fp16_counter, night_photos, recorded, says
 
 pytestmark = needs_abid
 
@@ -138,7 +138,7 @@ def test_the_model_card_says_what_is_measured(measured, precision):
 def test_the_fp16_file_says_what_was_recorded_of_it():
     """Of every tenth photo; the others were counted when it was recorded."""
     kept, photos, counter = recorded(), night_photos(), fp16_counter()
-    again = "make it anew: python -m tests.integration.fp16_night"
+    again = "make it anew: python -m tests.integration.evaluation.fp16_reference"
     assert (kept.model_id, kept.data_fingerprint) == (counter.model_id, fingerprint(photos)), again
     now, then = says(counter, photos[::10]), kept.probabilities[::10]
     np.testing.assert_allclose(now, then, atol=0.01, err_msg=again)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import last_line, reconcile, write_bucket
-from tests.integration.nights.eight_bins import results
+from tests.integration.runs.small_warehouse import results
 
 
 def test_too_many_unreadable_photos_and_the_alarm_have_codes_of_their_own(warehouse, grey_model, tmp_path):

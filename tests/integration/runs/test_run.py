@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import grey_photo, reconcile, reconcile_from_scratch, write_bucket
-from tests.integration.nights.eight_bins import BINS, results, statuses
+from tests.integration.runs.small_warehouse import BINS, results, statuses
 
 TOTALS = {"match": 4, "short": 1, "over": 1, "no_record": 1, "no_image": 1}
 TOTALS |= {"unreadable_image": 0, "invalid_record": 0, "stale": 0}
@@ -210,7 +210,7 @@ def test_every_column_and_number_is_explained(warehouse, grey_model, tmp_path):
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out")
     assert done.returncode == 0, done.stderr
     summary, rows = results(tmp_path / "out")
-    text = (Path(__file__).parents[3] / "docs" / "COLUMNS.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "reference" / "files-and-columns.md").read_text(encoding="utf-8")
     explained = [
         {
             name

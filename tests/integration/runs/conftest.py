@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conftest import write_bucket
-from tests.integration.nights.eight_bins import BINS
+from tests.integration.runs.small_warehouse import BINS
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A training that is asked to stop when a certain checkpoint has been written, and goes on once it has heard of it.
 
-So the signal always comes at the same moment: python -m tests.integration.training.stopped N self|parent train …
+So the signal always comes at the same moment: python -m tests.integration.training.interrupted N self|parent train …
 """
 
 import os

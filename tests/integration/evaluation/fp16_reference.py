@@ -1,6 +1,6 @@
 """What the shipped fp16 file says of each photo of the night, kept in a file: a CPU takes minutes for all of them.
 
-After a new model: python -m tests.integration.fp16_night
+After a new model: python -m tests.integration.evaluation.fp16_reference
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from reconcile.inference.counter import CountPredictor, load_predictor
 from reconcile.resources import resource
 from tests.conftest import SHARED
 
-FILE = Path(__file__).with_name("fp16_night.npz")
+FILE = Path(__file__).with_name("fp16_reference.npz")
 
 
 class Recorded(NamedTuple):
