@@ -7,7 +7,7 @@ from typing import NamedTuple
 RESULTS = "measured: [RESULTS.md](../../benchmarks/RESULTS.md)"
 LARGE = f"{RESULTS}, Twenty million bins, on a busy machine"
 KEYS = f"{RESULTS}, Keys from an inventory, on a busy machine"
-SERVE = "from CPU time: 23.0 ms per image (22.7 to 23.3), 22.5 in `run`; 400 photos of the test set `night`, on a busy machine"
+SERVE = "from CPU time: 23.0 ms per image (22.7 to 23.3), 22.5 in `run`; 400 photos of `night`, on a busy machine"
 ELSEWHERE = "measured: [OTHER_MACHINES.md](../../benchmarks/OTHER_MACHINES.md)"
 S3_PRICES = "[S3 pricing](https://aws.amazon.com/s3/pricing/) ¹"
 EC2_PRICES = "[EC2 pricing](https://aws.amazon.com/ec2/pricing/on-demand/) ¹"
