@@ -21,7 +21,8 @@ _LINK = re.compile(r"!?\[((?:[^\[\]]|\[[^\]]*\])*)\](?:\([^()\s]*(?:\s+\"[^\"]*\
 _LINK_DEFINITION = re.compile(r"\s*\[[^\]]+\]:\s")
 _ADDRESS = re.compile(r"<?https?://[^\s>]+>?")
 _CODE = re.compile(r"`+[^`]*`+")
-_NEW_BLOCK = re.compile(r"\s*(?:[-*+]\s|\d+[.)]\s|#+\s|>)")
+_QUOTE_MARK = re.compile(r"^\s*(?:>\s?)+")
+_NEW_BLOCK = re.compile(r"\s*(?:[-*+]\s|\d+[.)]\s|#+\s)")
 _TABLE_RULE = re.compile(r"\s*\|?[\s:|-]+\|?\s*")
 _CELL_BORDER = re.compile(r"(?<!\\)\|")
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)[*_)\"”]*\s+(?=[A-Z0-9*_(\"“`])")
@@ -95,7 +96,8 @@ def _blocks(markdown: str) -> list[_Block]:
             paragraph.clear()
 
     in_code = False
-    for line in _without_targets(_COMMENT.sub("", markdown)).splitlines():
+    for quoted_line in _without_targets(_COMMENT.sub("", markdown)).splitlines():
+        line = _QUOTE_MARK.sub("", quoted_line)
         if _FENCE.match(line):
             in_code = not in_code
             end_paragraph()
