@@ -12,6 +12,7 @@ from reconcile.cli import options
 from reconcile.cli.exits import FAILED
 from reconcile.errors import ReconcileError
 from reconcile.logs import printable
+from reconcile.text import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +46,7 @@ def import_(
         taken, known, left_out, reasons = import_verdicts(file, output, Path(work))
     for reason in reasons:
         print(f"reconcile: {file}: {printable(reason)}", file=sys.stderr)
-    print(f"{_several(taken, 'verdict')} taken, {known:,} known already, {_several(left_out, 'line')} left out")
+    print(f"{plural(taken, 'verdict')} taken, {known:,} known already, {plural(left_out, 'line')} left out")
     if not (taken or known or left_out):
         print("no line has a true_count")
     if left_out:
@@ -86,11 +87,7 @@ def export(
         file.write_bytes(content)
     except OSError as error:
         raise ReconcileError(f"{file} cannot be written: {error.strerror}") from None
-    print(f"{_several(verdicts, 'verdict')} written to {file}")
-
-
-def _several(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    print(f"{plural(verdicts, 'verdict')} written to {file}")
 
 
 def _verdicts(output: Output) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconcile.streaming.count_images import count_images
+from reconcile.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ class LocalEngine:
     def size(self) -> str:
         """Threads that count at once."""
         workers = self._counter.workers
-        return f"{workers} thread{'s' if workers > 1 else ''}"
+        return plural(workers, "thread")
 
     def resume(self, bucket: Bucket, output: Output) -> None:
         """Nothing: what was counted here was written from here."""

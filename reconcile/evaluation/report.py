@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from reconcile.evaluation.planted.report import planted_sections, planted_sentence, planted_tiles
 from reconcile.evaluation.sections import evaluation_sections
-from reconcile.reporting.text_tables import definitions, percent, section_lines, so_many, wrap
+from reconcile.reporting.text_tables import definitions, section_lines, wrap
+from reconcile.text import percent, plural
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -108,7 +109,7 @@ def _leads(run: EvaluationRun) -> list[str]:
     right = round(whole.accuracy.value * whole.photos)
     near = round(whole.within_one * whole.photos)
     sentence = (
-        f"Of {so_many(whole.photos, 'photo')} with a count on record, the model counted {right:,} the same "
+        f"Of {plural(whole.photos, 'photo')} with a count on record, the model counted {right:,} the same "
         f"({percent(whole.accuracy.value)}), and {near:,} the same or one item off ({percent(whole.within_one)})."
     )
     return [sentence] if run.planted is None else [planted_sentence(run.planted), sentence]
@@ -123,7 +124,7 @@ def _notes(evaluation: Evaluation) -> list[str]:
     ]
     if evaluation.not_covered:
         sentences.append(
-            f"{so_many(evaluation.not_covered, 'further photo')} left out: the model has no label for such a count."
+            f"{plural(evaluation.not_covered, 'further photo')} left out: the model has no label for such a count."
         )
     return sentences
 

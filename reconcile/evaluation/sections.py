@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reconcile.reporting.text_tables import Section, Table, percent, percents
+from reconcile.reporting.text_tables import Section, Table, percents
+from reconcile.text import percent
 
 if TYPE_CHECKING:
     from reconcile.metrics.calibration import Calibration

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reconcile.concurrency.cpu import available_cores
-from reconcile.errors import ReconcileError
+from reconcile.errors import ReconcileError, first_line
 from reconcile.inference import openvino_cpu
 from reconcile.inference.calibration import calibrated
 from reconcile.inference.devices import CPU, CUDA, TENSORRT, choose_device
@@ -192,7 +192,7 @@ def _tried_out(counter: CountPredictor) -> CountPredictor:
         try:
             shares = counter.count(np.zeros((1, size, size, 3), dtype=np.uint8), worker)
         except Exception as error:  # each library raises its own for each kind of trouble
-            raise ReconcileError(f"{counter.path} does not count: {str(error).splitlines()[0][:300]}") from None
+            raise ReconcileError(f"{counter.path} does not count: {first_line(error)}") from None
         if shares.shape != (1, labels) or not np.isfinite(shares).all():
             raise ReconcileError(f"{counter.path} gives {shares.shape[-1]} numbers an image for its {labels} labels")
     return counter

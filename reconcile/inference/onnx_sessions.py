@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from reconcile.errors import ReconcileError
+from reconcile.errors import ReconcileError, first_line
 from reconcile.inference.devices import CPU, CUDA, TENSORRT
 from reconcile.inference.pinned_memory import gpu_count, load_driver
 
@@ -68,7 +68,7 @@ def _open(path: Path, options: ort.SessionOptions, providers: list[Provider]) ->
     except Exception as error:  # onnxruntime raises a class of its own for each kind of trouble
         if "INVALID_PROTOBUF" in str(error):
             raise ReconcileError(f"{path} is no ONNX file, or is damaged") from None
-        raise ReconcileError(f"{path} cannot be loaded: {str(error).splitlines()[0][:300]}") from None
+        raise ReconcileError(f"{path} cannot be loaded: {first_line(error)}") from None
 
 
 def read_metadata(path: Path) -> dict[str, str]:

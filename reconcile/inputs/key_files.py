@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from reconcile.errors import ReconcileError
+from reconcile.errors import ReconcileError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,7 +60,7 @@ def read_key_file(path: Path, source: str, columns: Sequence[str] = (), *, encod
         for rows in _rows(path, source, columns):
             yield _plain(rows, encoded=encoded)
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
-        raise ReconcileError(f"--keys {source} cannot be read: {str(error).splitlines()[0][:300]}") from error
+        raise ReconcileError(f"--keys {source} cannot be read: {first_line(error)}") from error
 
 
 def _rows(path: Path, source: str, columns: Sequence[str]) -> Iterator[pa.Table]:

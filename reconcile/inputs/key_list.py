@@ -17,6 +17,7 @@ from reconcile.inputs.key_files import ENDINGS, read_key_file
 from reconcile.inputs.s3_inventory import read_manifest
 from reconcile.storage.base import FetchError
 from reconcile.storage.open import open_bucket
+from reconcile.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +67,7 @@ class KeyList:
         if found is None:
             return f"keys from {self._location}"
         made = f"{found.created:%Y-%m-%d %H:%MZ}, {found.age(datetime.now(UTC))}"
-        files = f"{len(found.files):,} {found.file_format} file{'s' if len(found.files) != 1 else ''}"
+        files = plural(len(found.files), f"{found.file_format} file")
         return f"keys from the inventory of {made}, {files}: what changed since is taken up by a later one"
 
     def list_pages(self, prefix: str) -> Iterator[pa.Table]:

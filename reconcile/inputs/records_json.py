@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from reconcile.text import plural
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -134,5 +136,5 @@ def _note(quantity: int, items: Iterable[dict[str, Any]], unread: int) -> str | 
     if total != quantity:
         notes.append(f"the items add up to {total}, the record says {quantity}")
     if unread:
-        notes.append(f"{unread} item{'s' if unread > 1 else ''} could not be read")
+        notes.append(f"{plural(unread, 'item')} could not be read")
     return "; ".join(notes) or None

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from reconcile.database import literal, literal_path
-from reconcile.errors import ReconcileError, UsageError
+from reconcile.errors import ReconcileError, UsageError, first_line
 from reconcile.inputs.spreadsheet_csv import BrokenRow, read_csv_rows
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def load_table(
             f"{texts['expected_quantity']} AS quantity, {texts.get('changed_at', 'NULL::VARCHAR')} AS changed_at"
         ).create("source_rows")
     except (duckdb.Error, OSError, EOFError) as error:
-        raise ReconcileError(f"--records {source} cannot be read: {str(error).splitlines()[0][:300]}") from None
+        raise ReconcileError(f"--records {source} cannot be read: {first_line(error)}") from None
 
 
 def _as_utf8(path: Path, work: Path) -> Path:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from reconcile.errors import ReconcileError
+from reconcile.text import plural
 
 _FORMATS = {"csv": ".csv.gz", "parquet": ".parquet", "orc": ".orc"}
 
@@ -46,7 +47,7 @@ class Manifest:
         """How old it is, in words."""
         hours = (now - self.created).total_seconds() / 3600
         if hours < 72:
-            return f"{hours:.0f} hour{'' if round(hours) == 1 else 's'} old"
+            return f"{plural(round(hours), 'hour')} old"
         return f"{hours / 24:.0f} days old"
 
 

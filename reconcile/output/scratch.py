@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from reconcile.errors import ReconcileError
+from reconcile.errors import ReconcileError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,7 @@ def _explaining(folder: Path) -> Iterator[None]:
                 "free some, or set TMPDIR to a folder on a larger disk"
             ) from None
         if isinstance(error, duckdb.Error):
-            detail = str(error).splitlines()[0][:300]
+            detail = first_line(error)
             raise ReconcileError(f"DuckDB: {detail} (it works in {folder.parent})") from None
         raise
 

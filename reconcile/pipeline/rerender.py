@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from jinja2 import UndefinedError
 
-from reconcile.errors import ReconcileError
+from reconcile.errors import ReconcileError, first_line
 from reconcile.labels import CountLabels
 from reconcile.locations import open_output
 from reconcile.output.history import earlier_runs
@@ -61,7 +61,7 @@ def render_again(settings: Settings, run_id: str, reach: dict[str, Any], *, phot
                 earlier = earlier_runs(output, summary, work)
                 html = render_report(results, bucket, summary, earlier, need_photos=photos)
             except (duckdb.Error, UndefinedError) as error:
-                detail = str(error).splitlines()[0][:200]
+                detail = first_line(error)
                 raise ReconcileError(f"run {run_id} is of a version that is not known here: {detail}") from None
     return output.write_run_file(run_id, "report.html", html.encode())
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconcile.output.history import figures_of_run
+from reconcile.text import percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +54,7 @@ def _night(summary: Summary, previous: RunFigures | None) -> list[Tile]:
         detail = f"95%: {summary.record_accuracy['low']:.1%} to {summary.record_accuracy['high']:.1%}"
         if summary.tolerance:
             detail += f"; within {summary.tolerance} items"
-        tiles.append(Tile("records right, estimated", _percent(tonight.record_accuracy), detail,
+        tiles.append(Tile("records right, estimated", percent(tonight.record_accuracy), detail,
                           _before(comparable, "record_accuracy", share=True)))  # fmt: skip
     if summary.expected_wrong:
         tiles.append(Tile("records expected wrong", f"{summary.expected_wrong['value']:,.0f}",
@@ -64,7 +65,7 @@ def _night(summary: Summary, previous: RunFigures | None) -> list[Tile]:
         tiles.append(Tile(f"of the first {summary.to_recount:,} to recount", f"{wrong['value']:,.0f}",
                           f"expected wrong, {_interval(wrong)}"))  # fmt: skip
     if tonight.agreement is not None:
-        tiles.append(Tile("counted as on record", _percent(tonight.agreement), "by the photo alone",
+        tiles.append(Tile("counted as on record", percent(tonight.agreement), "by the photo alone",
                           _before(previous, "agreement", share=True)))  # fmt: skip
     return tiles
 
@@ -87,11 +88,7 @@ def _before(previous: RunFigures | None, name: str, *, share: bool = False) -> s
     value = None if previous is None else getattr(previous, name)
     if value is None:
         return None
-    return _percent(value) if share else f"{value:,.0f}"
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.1%}"
+    return percent(value) if share else f"{value:,.0f}"
 
 
 def _interval(expected: Mapping[str, float]) -> str:

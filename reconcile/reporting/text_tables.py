@@ -50,19 +50,9 @@ def section_lines(section: Section) -> list[str]:
     return [*lines, "", *definitions(dict(section.words))] if section.words else lines
 
 
-def percent(share: float) -> str:
-    """68.9%."""
-    return f"{share:.1%}"
-
-
 def percents(found: Estimate | None) -> str:
     """An interval, a dash where there is none."""
     return "–" if found is None else f"{100 * found.low:.1f} – {100 * found.high:.1f}%"
-
-
-def so_many(number: int, what: str) -> str:
-    """1 photo, 2 photos."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def wrap(text: str) -> list[str]:

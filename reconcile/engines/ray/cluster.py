@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconcile import __version__
 from reconcile.concurrency.cpu import available_cores
-from reconcile.errors import ReconcileError, UsageError
+from reconcile.errors import ReconcileError, UsageError, first_line
 from reconcile.output.scratch import locked_folder
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Cluster:
                 )
             except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
                 self._ended.close()
-                raise ReconcileError(f"no Ray cluster at {self.address}: {_first_line(error)}") from None
+                raise ReconcileError(f"no Ray cluster at {self.address}: {first_line(error)}") from None
         try:
             self.check_machines()
         except ReconcileError:
@@ -161,7 +161,7 @@ class Cluster:
             try:
                 told = dict(zip(asked.values(), ray.get(list(asked), timeout=_CHECK_SECONDS), strict=True))
             except ray.exceptions.RayError as error:
-                raise ReconcileError(f"the Ray cluster at {self.address} does not work: {_first_line(error)}") from None
+                raise ReconcileError(f"the Ray cluster at {self.address} does not work: {first_line(error)}") from None
         for machine, said in told.items():
             if said != f"has reconcile {__version__}":
                 raise ReconcileError(f"Ray's machine {machine} {said}; it needs reconcile {__version__}, as here")
@@ -211,7 +211,3 @@ def _own_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]

@@ -21,6 +21,7 @@ from reconcile.inference.counter import CPU_BATCH, GPU_BATCH
 from reconcile.inference.model import default_model, read_model
 from reconcile.output.schemas import COUNTS_SCHEMA
 from reconcile.streaming.write_parts import write_rows
+from reconcile.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +90,7 @@ class RayEngine:
         """Machines, and what they have."""
         cluster = self._cluster
         what = f"{cluster.cpus} cores" if self._device == "cpu" else f"{cluster.gpus:g} GPUs, {cluster.cpus} cores"
-        return f"Ray, {cluster.machines} machine{'s' if cluster.machines > 1 else ''} with {what}"
+        return f"Ray, {plural(cluster.machines, 'machine')} with {what}"
 
     def check(self) -> str:
         """What it would count with; the cluster is left."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconcile.evaluation.planted.benchmark import P_WRONG
-from reconcile.reporting.text_tables import Section, Table, percent, percents, so_many
+from reconcile.reporting.text_tables import Section, Table, percents
+from reconcile.text import percent, plural
 
 if TYPE_CHECKING:
     from reconcile.evaluation.planted.results import PlantedErrors, PlantedEvaluation, TopKResult
@@ -22,7 +23,7 @@ def planted_sentence(planted: PlantedEvaluation) -> str:
     first = _headline(planted)
     return (
         f"With {_rate(planted)} of the records altered by a slip, of the first {first.share:.0%} of the queue "
-        f"({so_many(first.bins, 'bin')}) {_amount(first.wrong.value)} are wrong on average: "
+        f"({plural(first.bins, 'bin')}) {_amount(first.wrong.value)} are wrong on average: "
         f"{first.lift.value:.1f} times as many as in random order."
     )
 
@@ -30,7 +31,7 @@ def planted_sentence(planted: PlantedEvaluation) -> str:
 def planted_tiles(planted: PlantedEvaluation) -> dict[str, str]:
     """The same as a number."""
     first = _headline(planted)
-    return {f"wrong of the first {so_many(first.bins, 'bin')} of the queue": _amount(first.wrong.value)}
+    return {f"wrong of the first {plural(first.bins, 'bin')} of the queue": _amount(first.wrong.value)}
 
 
 def planted_sections(planted: PlantedEvaluation) -> list[Section]:
