@@ -29,6 +29,7 @@ from reconcile.errors import DEBUG, UsageError
 from reconcile.logs import LogFormat
 from reconcile.output.run_ids import RUN_ID_FORM
 from reconcile.setting_errors import describe_problem
+from reconcile.storage.base import S3Access
 from reconcile.urls import WEB_ADDRESS, WITH_SECRETS, holds_secrets, is_web_address
 
 if TYPE_CHECKING:
@@ -166,6 +167,14 @@ class Settings(BaseSettings):
         """`records_columns`, and when a record changed, where that is to be looked at."""
         changes = {} if self.stale_after is None else {"changed_at": "changed_at"}
         return changes | self.records_columns
+
+    def s3_access(self) -> S3Access:
+        """Return how to reach the bucket and the other inputs."""
+        return S3Access(self.endpoint_url, self.region, self.profile, self.no_sign_request)
+
+    def output_access(self) -> S3Access:
+        """Return how to reach `<out>`. Unlike the bucket, `<out>` is never read without credentials."""
+        return S3Access(self.endpoint_url, self.region, self.profile)
 
     @classmethod
     def settings_customise_sources(

@@ -6,16 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconcile.output.store import Output
-from reconcile.storage.base import S3Access
 from reconcile.storage.open import is_folder, open_bucket
 
 if TYPE_CHECKING:
     from reconcile.config import Settings
-
-
-def s3_access(settings: Settings) -> S3Access:
-    """How to reach the bucket."""
-    return S3Access(settings.endpoint_url, settings.region, settings.profile, settings.no_sign_request)
 
 
 def open_output(settings: Settings, *, create: bool = False) -> Output:
@@ -25,8 +19,7 @@ def open_output(settings: Settings, *, create: bool = False) -> Output:
         settings: where it is.
         create: make the folder if it is not there, as a run does.
     """
-    access = S3Access(settings.endpoint_url, settings.region, settings.profile)
-    return Output(open_bucket(as_folder(settings.out), access, create=create))
+    return Output(open_bucket(as_folder(settings.out), settings.output_access(), create=create))
 
 
 def output_folder(settings: Settings) -> Path | None:

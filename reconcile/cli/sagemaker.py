@@ -35,10 +35,10 @@ def ingest(
     flags = {"out": out, "endpoint_url": endpoint_url, "region": region, "profile": profile}
     settings = load_settings(flags, need_bucket=False)
     from reconcile.engines.sagemaker.external_ingest import ingest_responses
-    from reconcile.locations import as_folder, open_output, s3_access
+    from reconcile.locations import as_folder, open_output
     from reconcile.storage.open import open_bucket
 
-    taken = ingest_responses(open_bucket(as_folder(source), s3_access(settings)), open_output(settings, create=True))
+    taken = ingest_responses(open_bucket(as_folder(source), settings.s3_access()), open_output(settings, create=True))
     for problem in taken.bad:
         print(f"reconcile: {printable(problem)}", file=sys.stderr)
     if taken.more_bad:

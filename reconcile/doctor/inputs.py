@@ -13,7 +13,6 @@ from reconcile.inputs.bin_ids import bin_id, ids_rarely_match
 from reconcile.inputs.listing import InputListing, lie_together
 from reconcile.inputs.records_json import InvalidRecord, parse_abid_record
 from reconcile.inputs.records_table import load_table
-from reconcile.locations import s3_access
 from reconcile.resources import query
 from reconcile.storage.open import download_file, open_bucket
 
@@ -50,7 +49,7 @@ class _InputChecks:
     def at_bucket(self) -> Iterator[CheckResult]:
         settings = self._settings
         try:
-            bucket = open_bucket(settings.bucket, s3_access(settings))
+            bucket = open_bucket(settings.bucket, settings.s3_access())
         except ReconcileError as error:
             yield CheckResult("bucket", "FAIL", str(error))
             return
@@ -97,7 +96,7 @@ class _InputChecks:
     def at_table(self, source: str) -> str:
         settings = self._settings
         with open_database(self._work) as database:
-            path = download_file(source, s3_access(settings), self._work)
+            path = download_file(source, settings.s3_access(), self._work)
             load_table(database, path, source, settings.columns_of_table, self._work)
             rows = len(database.table("source_rows"))
             if not rows:

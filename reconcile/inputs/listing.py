@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from reconcile.errors import ReconcileError
 from reconcile.inputs.key_list import KeyList, of_json
-from reconcile.locations import s3_access
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,7 +33,7 @@ class InputListing:
 
     def __init__(self, settings: Settings, bucket: Bucket, work: Path) -> None:
         self._settings, self._bucket = settings, bucket
-        self.keys = None if settings.keys is None else KeyList(settings.keys, s3_access(settings), bucket, work)
+        self.keys = None if settings.keys is None else KeyList(settings.keys, settings.s3_access(), bucket, work)
         self._told_by: Bucket | KeyList = bucket if self.keys is None else self.keys
 
     def photos(self) -> Iterator[Page]:

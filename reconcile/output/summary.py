@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
+from reconcile.text import exact_percent
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -170,16 +172,18 @@ class Summary:
         unreadable, invalid, compared = self.totals["unreadable_image"], self.invalid_records, self.compared
         found: list[tuple[int, str]] = []
         if unreadable > max_unreadable * self.images + _ROUNDING:
-            told = f"{unreadable:,} of {self.images:,} images were unreadable, more than {percent(max_unreadable)}"
+            told = (
+                f"{unreadable:,} of {self.images:,} images were unreadable, more than {exact_percent(max_unreadable)}"
+            )
             found.append((EXIT_BAD_INPUT, told + example_of("unreadable_image")))
         if compared == 0 and any((self.without_record, invalid, self.totals["stale"])):
             found.append((EXIT_FAILED, self._why_nothing_is_compared(example_of)))
         elif invalid > max_invalid * self.records + _ROUNDING:
-            told = f"{self._so_many_invalid}, more than {percent(max_invalid)}"
+            told = f"{self._so_many_invalid}, more than {exact_percent(max_invalid)}"
             found.append((EXIT_BAD_INPUT, told + example_of("invalid_record")))
         if alarm is not None and self.discrepant and self.discrepant >= alarm * compared - _ROUNDING:
             told = f"{self.discrepant:,} of {compared:,} compared bins are short or over"
-            found.append((EXIT_ALARM, f"{told}: the alarm is at {percent(alarm)}"))
+            found.append((EXIT_ALARM, f"{told}: the alarm is at {exact_percent(alarm)}"))
         if found:
             self.exit_code = found[0][0]
             self.exit_reason = "; and ".join(told for _, told in found)
@@ -240,11 +244,6 @@ class Summary:
             ("images per second", rate),
             ("report", self.report),
         ]
-
-
-def percent(share: float) -> str:
-    """A limit as it was set: 0.04% stays so."""
-    return f"{100 * share:.6g}%"
 
 
 def _interval(expected: dict[str, float]) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import duckdb
 
 from reconcile.engines.open import open_engine
-from reconcile.errors import UsageError
+from reconcile.errors import UsageError, first_line
 from reconcile.inputs.records_table import table_format
-from reconcile.locations import open_output, s3_access
+from reconcile.locations import open_output
 from reconcile.storage.open import open_bucket
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def open_run(settings: Settings, messages: RunLog) -> RunContext:
     if settings.where is not None:
         check_pattern(settings.where)
     engine = open_engine(settings, messages)
-    bucket = open_bucket(settings.bucket, s3_access(settings))
+    bucket = open_bucket(settings.bucket, settings.s3_access())
     output = open_output(settings, create=True)
     for prefix in (settings.images_prefix, settings.records_prefix):
         if f"{output.location}/".startswith(bucket.url(prefix).rstrip("/") + "/"):
@@ -55,4 +55,4 @@ def check_pattern(pattern: str) -> None:
         for group in re.compile(pattern).groupindex.values():
             duckdb.execute("SELECT regexp_extract('', ?, ?)", [pattern, group])
     except duckdb.Error as error:
-        raise UsageError(f"--where: {str(error).splitlines()[0]}") from None
+        raise UsageError(f"--where: {first_line(error)}") from None

@@ -10,15 +10,15 @@ from reconcile.concurrency.cancellation import Interrupted
 from reconcile.errors import ReconcileError
 from reconcile.inputs.listing import InputListing, log_listing
 from reconcile.inputs.unit_costs import read_costs
-from reconcile.locations import s3_access
 from reconcile.output.lock import run_lock
 from reconcile.output.scratch import scratch_folder
-from reconcile.output.summary import Summary, percent
+from reconcile.output.summary import Summary
 from reconcile.pipeline.context import RunContext, open_run
 from reconcile.pipeline.finalize import finish
 from reconcile.reconciliation.reconciler import Reconciler
 from reconcile.storage.open import download_file
 from reconcile.streaming.read_records import RecordReader
+from reconcile.text import exact_percent
 from reconcile.verdicts.queries import FOLDER
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _run(
         f"run {run_id}: {bucket.location} → {output.location}, model {model.model_id}, {engine.device}, {engine.size}"
     )
     if settings.alarm:
-        messages.info(f"alarm where {percent(settings.alarm)} or more of the compared bins are short or over")
+        messages.info(f"alarm where {exact_percent(settings.alarm)} or more of the compared bins are short or over")
     summary = Summary(
         run_id=run_id,
         bucket=bucket.location,
@@ -110,10 +110,10 @@ def _work(settings: Settings, places: RunContext, summary: Summary, messages: Ru
             verdicts = output.local_parts(FOLDER, work)
             night.use_verdicts(verdicts)
             if settings.costs is not None:
-                path = download_file(settings.costs, s3_access(settings), work)
+                path = download_file(settings.costs, settings.s3_access(), work)
                 night.use_costs(read_costs(path, settings.costs, messages.warn))
             if settings.records is not None:
-                path = download_file(settings.records, s3_access(settings), work)
+                path = download_file(settings.records, settings.s3_access(), work)
                 night.use_table_records(path, settings.records, settings.columns_of_table, only_of_images=is_limited)
             listing = InputListing(settings, places.bucket, work)
             if listing.keys is not None:

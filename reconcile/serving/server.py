@@ -17,7 +17,6 @@ from reconcile.serving.batching import DynamicBatcher
 from reconcile.serving.key_fetching import KeyCounter
 from reconcile.serving.model_loading import load_chosen
 from reconcile.serving.responses import OFFERED, choose_format
-from reconcile.storage.base import S3Access
 
 if TYPE_CHECKING:
     from reconcile.config import Settings
@@ -79,9 +78,8 @@ def _load(settings: Settings, app: CountingApp, messages: RunLog, server: uvicor
     """Load the model and let the application use it; where that fails, end the server."""
     try:
         counter = load_chosen(settings, messages.warn)
-        access = S3Access(settings.endpoint_url, settings.region, settings.profile, settings.no_sign_request)
         shared = DynamicBatcher(counter)
-        app.set_model(shared, KeyCounter(shared, access, settings.bucket))
+        app.set_model(shared, KeyCounter(shared, settings.s3_access(), settings.bucket))
         messages.info(f"ready: counting with {counter.model_id} on {counter.device} ({counter.path})")
         loaded.set_result(None)
     except Exception as error:  # whatever it is, the thread that serves tells it

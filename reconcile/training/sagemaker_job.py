@@ -78,7 +78,7 @@ def train_on_sagemaker(
             raise UsageError(f"--out lies in {flag}: what the training writes would be photos to train on")
     machines = job_requests.job_resources(settings)
     sent = _recipe_to_send(recipe)
-    access = S3Access(settings.endpoint_url, settings.region, settings.profile)
+    access = settings.output_access()
     service, bucket = SageMaker(settings), open_bucket(settings.out, access)
     asked = _digest(sent, [data, validation], access)
     training = _known(service, bucket, asked, messages)

@@ -10,7 +10,6 @@ import botocore.exceptions
 from botocore.config import Config
 
 from reconcile.errors import ReconcileError, UsageError
-from reconcile.storage.base import S3Access
 from reconcile.storage.s3_client import open_session
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ class SageMaker:
     """
 
     def __init__(self, settings: Settings) -> None:
-        session = open_session(S3Access(profile=settings.profile, region=settings.region))
+        session = open_session(settings.output_access())
         try:
             self._sagemaker = session.client("sagemaker", config=_CONFIG)
             self._logs = session.client("logs", config=_CONFIG)

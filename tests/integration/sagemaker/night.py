@@ -9,7 +9,7 @@ import pandas as pd
 from reconcile.config import load_settings
 from reconcile.engines.open import open_engine
 from reconcile.inputs.backlog import Backlog
-from reconcile.locations import open_output, s3_access
+from reconcile.locations import open_output
 from reconcile.logs import RunLog
 from reconcile.storage.open import open_bucket
 from tests.integration.sagemaker.transform_stand_in import REGION
@@ -34,7 +34,8 @@ class Night:
         self.settings = settings = load_settings(common | machine | {"model": model} | flags, alone=True)
         self.log, self.complaints, self.done = io.StringIO(), {}, 0
         self.engine = open_engine(settings, RunLog("text", None, self.log))
-        self.bucket, self.output = open_bucket(settings.bucket, s3_access(settings)), open_output(settings, create=True)
+        self.bucket = open_bucket(settings.bucket, settings.s3_access())
+        self.output = open_output(settings, create=True)
 
     def resume(self):
         self.engine.resume(self.bucket, self.output)
