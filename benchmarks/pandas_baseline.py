@@ -46,7 +46,7 @@ def read(folder: Path, form: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     number = pd.to_numeric(records["expected_quantity"], errors="coerce")
     valid = number.notna() & (number >= 0) & (number == number.round())
     records["expected_quantity"] = number.where(valid).astype("Int64")
-    records["record_reason"] = np.where(valid, None, "the expected quantity is no number")
+    records["record_reason"] = np.where(valid, None, "the expected quantity is not a number")
     return images, records.drop_duplicates("bin_id")
 
 

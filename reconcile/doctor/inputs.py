@@ -101,7 +101,7 @@ class _InputChecks:
             rows = len(database.table("source_rows"))
             if not rows:
                 raise ReconcileError(f"{source} has the columns that are needed, and not one row")
-            database.execute(f"CREATE TABLE rows AS {query('records_from_table')}")
+            database.execute(f"CREATE TABLE rows AS {query('inputs/records_from_table')}")
             sound, reason = database.execute(
                 "SELECT count(*) FILTER (reason IS NULL), min(reason) FROM rows"
             ).fetchall()[0]

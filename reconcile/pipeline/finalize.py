@@ -94,25 +94,25 @@ def _apply_exit_rules(
     mix = night.reconcile(work / "reconciled.parquet", judge, settings.rank_by, settings.stale_after)
     summary.mix = None if mix is None else [round(float(share), 5) for share in mix]
     summary.class_prior = list(card.class_prior)
-    summary.learned_from = 0 if recounts is None else len(recounts.found)
+    summary.learned_from = 0 if recounts is None else len(recounts.counted)
     return errors
 
 
 def _sum_up(settings: Settings, results: Results, errors: FittedErrorModel, summary: Summary) -> None:
     """The numbers of the night, and the exit code that follows from them."""
-    totals = results.table("totals")
+    totals = results.table("figures/status_totals")
     summary.totals = {str(status): int(bins) for status, bins in zip(totals["status"], totals["bins"], strict=True)}
     summary.rows = sum(summary.totals.values())
     summary.capacity, summary.rank_by, summary.tolerance = settings.capacity, settings.rank_by, settings.tolerance
     summary.record_error_rate = round(errors.model.rate, 4)
-    for name, number in results.table("overview").iloc[0].items():
+    for name, number in results.table("figures/run_counts").iloc[0].items():
         setattr(summary, str(name), int(number))
-    bins = results.batches("expectation", tolerance=settings.tolerance)
+    bins = results.batches("figures/error_probabilities", tolerance=settings.tolerance)
     expected = estimate_wrong_records(bins, errors, settings.capacity)
     if expected is not None:
         summary.expected_wrong = expected.wrong.as_dict()
         summary.expected_wrong_in_queue = expected.wrong_in_queue.as_dict()
-        summary.found_wrong = expected.found
+        summary.found_wrong = expected.found_wrong
         summary.record_accuracy = expected.accuracy.as_dict()
     limits = settings.max_unreadable, settings.max_invalid, settings.alarm
     summary.judge(*limits, lambda status: _example(results, status))
@@ -122,7 +122,7 @@ def _example(results: Results, status: str) -> str:
     """What the reason of an exit code goes on with: why most rows have that status, and one of them, if any has it."""
     if status == "no_record":
         return f": {_unmatched(results)}"
-    found = [row for row in plain_rows(results.table("problems", most=1)) if row["status"] == status]
+    found = [row for row in plain_rows(results.table("figures/reasons", most=1)) if row["status"] == status]
     return "".join(f"; {_short(row['reason'])}, such as {_short(row['examples'][0])}" for row in found)
 
 
@@ -143,7 +143,7 @@ def _warn_on_id_mismatch(results: Results, summary: Summary, messages: RunLog) -
 
 def _unmatched(results: Results) -> str:
     """A photo without a record and a record without a photo, side by side; of records, there may be none to show."""
-    photo, record = results.table("unmatched").iloc[0]
+    photo, record = results.table("figures/unmatched").iloc[0]
     return f"photos such as {photo}" + (f", records such as {record}" if isinstance(record, str) else " have no record")
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from reconcile.database import allow_for, literal, literal_path, open_database
 from reconcile.discrepancy.scoring import SCORED_FROM, SCORED_SCHEMA, as_matrix
-from reconcile.errors import ReconcileError
+from reconcile.errors import ReconcileError, first_line
 from reconcile.inputs.backlog import Backlog
 from reconcile.inputs.records_table import load_table
 from reconcile.inputs.unit_costs import COSTS_SCHEMA
@@ -74,8 +74,8 @@ class Reconciler:
         self._database = open_database(work)
         self._records_tables: tuple[str, ...] = ()
         self._records_twice: tuple[str, ...] = ()
-        self._images = ListedObjects(self._database, "listed_images", "counted", "not_yet_counted")
-        self._records = ListedObjects(self._database, "listed_records", "read_records", "not_yet_read")
+        self._images = ListedObjects(self._database, "listed_images", "counted", "inputs/new_images")
+        self._records = ListedObjects(self._database, "listed_records", "read_records", "inputs/new_records")
         self.use_parts(counts, records)
         self.use_verdicts([])
         self.use_costs(COSTS_SCHEMA.empty_table())
@@ -101,7 +101,7 @@ class Reconciler:
         """
         self._use("verdicts", paths, VERDICTS_SCHEMA)
         with _named("verdicts", "they hold what people found: bring them back"):
-            self._database.execute("CREATE OR REPLACE TABLE latest_verdicts AS " + query("latest_verdicts"))
+            self._database.execute("CREATE OR REPLACE TABLE latest_verdicts AS " + query("verdicts/latest"))
 
     def use_costs(self, costs: pa.Table) -> None:
         """Take up what one item of each product costs; see `costs.read_costs`."""
@@ -148,8 +148,8 @@ class Reconciler:
 
     def use_json_records(self) -> None:
         """The records are the JSON objects that were listed."""
-        self._records_tables, self._records_text = ("listed_records", "record_parts"), query("records_from_json")
-        self._records_twice, self._items_text = ("read_twice", "recorded_twice"), _ITEMS
+        self._records_tables, self._records_text = ("listed_records", "record_parts"), query("inputs/records_from_json")
+        self._records_twice, self._items_text = ("duplicate_records", "bins_with_several_records"), _ITEMS
 
     def use_table_records(self, path: Path, source: str, columns: Mapping[str, str], *, only_of_images: bool) -> None:
         """The records are the rows of a table.
@@ -163,8 +163,8 @@ class Reconciler:
         load_table(self._database, path, source, columns, self._work)
         wanted = "SELECT t.* FROM t SEMI JOIN listed_images USING (bin_id)" if only_of_images else "FROM t"
         self._records_tables = ("source_rows",)
-        self._records_twice, self._items_text = ("recorded_twice",), f"{_ITEMS} LIMIT 0"
-        self._records_text = f"WITH t AS ({query('records_from_table')}) {wanted}"
+        self._records_twice, self._items_text = ("bins_with_several_records",), f"{_ITEMS} LIMIT 0"
+        self._records_text = f"WITH t AS ({query('inputs/records_from_table')}) {wanted}"
 
     @property
     def table_rows(self) -> int:
@@ -209,49 +209,49 @@ class Reconciler:
             self._judge(number, judge, mix)
             if parts.count > 1:
                 with self._sides_as_written():
-                    self._keep(f"weighed-{number}", query("weighed"))
-                for name in ("joined", "judged"):
+                    self._keep(f"scored-{number}", query("join/scored"))
+                for name in ("joined", "scores"):
                     (self._work / f"{name}-{number}.parquet").unlink()
         if parts.count > 1:
-            self._show("weighed", "weighed-*.parquet")
+            self._show("scored", "scored-*.parquet")
         else:
-            self._database.execute("CREATE OR REPLACE TEMP VIEW weighed AS " + query("weighed"))
+            self._database.execute("CREATE OR REPLACE TEMP VIEW scored AS " + query("join/scored"))
         allow_for(self._database, bins)
         ranking = self._label_parameters() | {"rank_by": rank_by}
         with self._sides_as_written():
-            self._database.sql(query("ranked"), params=ranking).write_parquet(str(destination), compression="zstd")
+            self._database.sql(query("join/ranked"), params=ranking).write_parquet(str(destination), compression="zstd")
         return mix
 
     def _join(self, number: int, stale_after: float | None) -> None:
         """Join one part of the night's tables. One join at a time: each wants memory for one of its sides."""
-        self._put_aside("counted_twice", "photographed_twice", *self._records_twice)
+        self._put_aside("duplicate_counts", "bins_with_several_images", *self._records_twice)
         for name in ("images", "records"):
-            self._keep(name, query(name))
+            self._keep(name, query(f"join/{name}"))
             self._show(name, f"{name}.parquet")
         seconds = None if stale_after is None else 60 * stale_after
-        self._keep(f"joined-{number}", query("reconciled"), self._label_parameters() | {"stale_after": seconds})
+        self._keep(f"joined-{number}", query("join/joined"), self._label_parameters() | {"stale_after": seconds})
 
     def _put_aside(self, *names: str) -> None:
         """Find what is there several times. Tables, since that there are few rows is worth knowing to what follows."""
         for name in names:
-            if name == "recorded_twice":
+            if name == "bins_with_several_records":
                 self._database.execute("CREATE OR REPLACE TEMP VIEW all_records AS " + self._records_text)
-            self._database.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS " + query(name))
+            self._database.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS " + query(f"join/{name}"))
 
     def _judge(self, number: int, judge: DiscrepancyScorer, mix: NDArray[np.float64] | None) -> None:
-        """Judge one part of what was joined, and have the views of sql/weighed.sql mean that part."""
-        judged = self._work / f"judged-{number}.parquet"
+        """Judge one part of what was joined, and have the views of sql/join/scored.sql mean that part."""
+        judged = self._work / f"scores-{number}.parquet"
         with (
             pq.ParquetFile(self._work / f"joined-{number}.parquet") as source,
             pq.ParquetWriter(judged, SCORED_SCHEMA, compression="none", use_dictionary=False) as writer,
         ):
             for batch in source.iter_batches(_ROWS_AT_ONCE, columns=SCORED_FROM):
                 writer.write_batch(judge.score(batch, mix))
-        for name in ("joined", "judged"):
+        for name in ("joined", "scores"):
             self._show(f"{name}_part", f"{name}-{number}.parquet")
         self._database.execute("CREATE OR REPLACE TEMP VIEW items AS " + self._items_text)
         # Without costs, items are not looked at for them.
-        costs = query("bin_costs") if self._has_costs else "SELECT 0 AS items_at, 0.0::DOUBLE AS unit_cost LIMIT 0"
+        costs = query("join/bin_costs") if self._has_costs else "SELECT 0 AS items_at, 0.0::DOUBLE AS unit_cost LIMIT 0"
         self._database.execute("CREATE OR REPLACE TEMP TABLE bin_costs AS " + costs)
 
     def _keep(self, name: str, text: str, parameters: dict[str, Any] | None = None) -> None:
@@ -277,11 +277,11 @@ class Reconciler:
         self._database.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS FROM read_parquet({there}, {numbered})")
 
     def _mix(self, judge: DiscrepancyScorer) -> NDArray[np.float64] | None:
-        found = self._database.sql(query("compared"), params={"most": _ENOUGH_FOR_A_MIX}).to_arrow_table()
+        found = self._database.sql(query("join/prior_sample"), params={"most": _ENOUGH_FOR_A_MIX}).to_arrow_table()
         if not found.num_rows:
             return None
         probabilities = as_matrix(found["probabilities"].combine_chunks(), len(self._labels.names))
-        return judge.class_prior_of(probabilities, found["expected_count"].to_numpy())
+        return judge.detect_label_shift(probabilities, found["expected_count"].to_numpy())
 
     def _label_parameters(self) -> dict[str, Any]:
         return {"open_ended": self._labels.open_ended, "last_count": self._labels.values[-1]}
@@ -296,5 +296,5 @@ def _named(what: str, advice: str) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        detail = str(error).splitlines()[0][:300]
+        detail = first_line(error)
         raise ReconcileError(f"cannot read the {what} in <out>: {detail}; {advice}") from None

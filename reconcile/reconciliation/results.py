@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
@@ -10,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from reconcile.database import allow_for, literal_path, open_database
-from reconcile.errors import ReconcileError
+from reconcile.errors import ReconcileError, first_line
 from reconcile.labels import CountLabels
+from reconcile.metrics.calibration import CALIBRATION_BINS
+from reconcile.metrics.intervals import Z_95
 from reconcile.resources import query
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ class Results:
             rows.create_view("reconciled")
             allow_for(self._database, len(rows))
         except duckdb.Error as error:
-            raise ReconcileError(f"{reconciled} cannot be read: {str(error).splitlines()[0][:300]}") from None
+            raise ReconcileError(f"{reconciled} cannot be read: {first_line(error)}") from None
 
     def table(self, name: str, **parameters: Any) -> pd.DataFrame:
         """The result of `sql/<name>.sql` over the reconciled rows.
@@ -87,16 +90,21 @@ class Results:
 
     def write_recount_list(self, destination: Path, run_id: str, capacity: int) -> None:
         """Write the first `capacity` bins of the recount queue as CSV, with columns to fill in what was found."""
-        chosen = self._relation("recount_csv", {"run_id": run_id, "capacity": capacity})
+        chosen = self._relation("figures/recount_csv", {"run_id": run_id, "capacity": capacity})
         chosen.write_csv(str(destination), header=True)
         # With a byte order mark, Excel takes it for the UTF-8 that it is.
         destination.write_bytes(codecs.BOM_UTF8 + destination.read_bytes())
 
     def _relation(self, name: str, parameters: dict[str, Any]) -> duckdb.DuckDBPyRelation:
         text = query(name)
-        known = {"open_ended": self._labels.open_ended, "last_count": self._labels.values[-1]} | parameters
-        wanted = {key: value for key, value in known.items() if f"${key}" in text}
-        return self._database.sql(text, params=wanted)
+        known = {
+            "open_ended": self._labels.open_ended,
+            "last_count": self._labels.values[-1],
+            "z": Z_95,
+            "calibration_bins": CALIBRATION_BINS,
+        } | parameters
+        used = set(re.findall(r"\$(\w+)", text))
+        return self._database.sql(text, params={name: value for name, value in known.items() if name in used})
 
     def __enter__(self) -> Self:
         return self

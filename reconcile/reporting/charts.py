@@ -100,7 +100,7 @@ def accuracy_chart(accuracy: pd.DataFrame) -> str:
     """Accuracy per count class as bars with their 95 % intervals.
 
     Args:
-        accuracy: what `sql/accuracy_by_count.sql` gives.
+        accuracy: what `sql/figures/accuracy_by_count.sql` gives.
 
     Returns:
         an SVG element.

@@ -27,7 +27,7 @@ _LONGEST_NUMBER = 20
 
 
 def queue_rows(queue: list[dict[str, Any]], labels: CountLabels, bucket: Bucket | None) -> list[dict[str, Any]]:
-    """Add to each row of sql/recount_queue.sql its `photo`, its `bars`, its `chance` to be wrong and its `bin_order`.
+    """Add `photo`, `bars`, `chance` (to be wrong) and `bin_order` to each row of sql/figures/recount_queue.sql.
 
     The photo is a data URL; None where that very photo, the one that was counted, is not there any more.
     """

@@ -65,7 +65,8 @@ def render_report(
         ReconcileError: photos are needed, and not one of them is to be had.
     """
     labels = CountLabels(tuple(summary.labels))
-    found = plain_rows(results.table("recount_queue", most=min(summary.capacity, MOST_SHOWN), most_items=_MOST_ITEMS))
+    shown = {"most": min(summary.capacity, MOST_SHOWN), "most_items": _MOST_ITEMS}
+    found = plain_rows(results.table("figures/recount_queue", **shown))
     queue = queue_rows(found, labels, bucket)
     if need_photos and queue and not any(row["photo"] for row in queue):
         where = f"{summary.bucket if bucket is None else bucket.location}; {SAY_WHERE_PHOTOS_ARE}"
@@ -82,9 +83,9 @@ def render_report(
         most_shown=MOST_SHOWN,
         counts=_count_quality(results, labels),
         nights=_history([*earlier, figures_of_run(summary.as_dict())]),
-        products=plain_rows(results.table("items_by_asin", most=_MOST_PRODUCTS)),
+        products=plain_rows(results.table("figures/items_by_asin", most=_MOST_PRODUCTS)),
         parts=_by_location(results, summary),
-        problems=plain_rows(results.table("problems", most=_MOST_REASONS)),
+        problems=plain_rows(results.table("figures/reasons", most=_MOST_REASONS)),
     )
 
 
@@ -99,13 +100,13 @@ def _import_command(summary: Summary) -> str:
 
 def _count_quality(results: Results, labels: CountLabels) -> dict[str, Any] | None:
     """The counts held against the records: tables, and charts by name and theme. None where nothing was compared."""
-    accuracy = results.table("accuracy_by_count")
+    accuracy = results.table("figures/accuracy_by_count")
     if not len(accuracy):
         return None
     reliability, coverage = _reliability(results), _coverage(results)
     return {
         "accuracy": plain_rows(accuracy),
-        "confusion": _confusion(results.table("confusion"), labels),
+        "confusion": _confusion(results.table("figures/confusion"), labels),
         "calibration_error": expected_calibration_error(reliability),
         "coverage": [point for point in coverage if point.share in (0.1, 0.2, 0.5, 1.0)],
         "charts": {
@@ -134,19 +135,19 @@ def _confusion(cells: pd.DataFrame, labels: CountLabels) -> list[dict[str, Any]]
 def _reliability(results: Results) -> list[ReliabilityBin]:
     return [
         ReliabilityBin(
-            low=row["place"] / CALIBRATION_BINS,
-            high=(row["place"] + 1) / CALIBRATION_BINS,
+            low=row["bin_index"] / CALIBRATION_BINS,
+            high=(row["bin_index"] + 1) / CALIBRATION_BINS,
             photos=row["photos"],
             probability=row["probability"],
             accuracy=wilson(row["agreeing"], row["photos"]),
         )
-        for row in plain_rows(results.table("reliability"))
+        for row in plain_rows(results.table("figures/reliability"))
     ]
 
 
 def _coverage(results: Results) -> list[CoveragePoint]:
     points = []
-    for row in plain_rows(results.table("coverage")):
+    for row in plain_rows(results.table("figures/coverage")):
         accuracy = wilson(row["agreeing"], row["photos"])
         assert accuracy is not None
         points.append(CoveragePoint(row["percent"] / 100, row["photos"], row["least_probability"], accuracy))
@@ -166,6 +167,6 @@ def _by_location(results: Results, summary: Summary) -> dict[str, list[dict[str,
         return {}
     known = {"pattern": pattern, "capacity": summary.capacity, "most": _MOST_PARTS}
     return {
-        name: plain_rows(results.table("discrepancies_by_part", part=group, **known))
+        name: plain_rows(results.table("figures/discrepancies_by_part", part=group, **known))
         for name, group in re.compile(pattern).groupindex.items()
     }

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from reconcile.discrepancy.label_shift import adjust_for_prior
 from reconcile.discrepancy.scoring import as_matrix
+from reconcile.errors import first_line
 from reconcile.inputs.spreadsheet_csv import InvalidLine, unescape_formula
 from reconcile.output.run_ids import RUN_ID_FORM
 from reconcile.output.schemas import VERDICTS_SCHEMA
@@ -113,7 +114,7 @@ def _complete(
         of_run = {"labels": night["labels"], "bucket": night["bucket"], "run_started_at": night["started_at"]}
         bins = _Bins(_as_judged(_bins_like(lines, reconciled), night))
     except Exception as error:
-        detail = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        detail = first_line(error)
         reason = f"run {run_id} cannot be read, or is of a version that is not known here: {detail}"
         return [], [InvalidLine(line.line, reason) for line in lines]
     rows, bad = [], []
@@ -196,7 +197,7 @@ class _Bins:
 def _without_known(rows: list[dict[str, Any]], output: Output, work: Path) -> list[dict[str, Any]]:
     """Leave out what says the same as the last verdict on that bin of that run."""
     with _database(output.local_parts(FOLDER, work), work) as database:
-        before = database.sql(query("verdicts_by_run")).fetchall()
+        before = database.sql(query("verdicts/by_run")).fetchall()
     said = {(run_id, bin_id): (count, note) for run_id, bin_id, count, note in before}
     new = []
     for row in rows:

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from reconcile.database import literal_path, open_database
-from reconcile.errors import ReconcileError
+from reconcile.errors import ReconcileError, first_line
 from reconcile.output.schemas import VERDICTS_SCHEMA
 from reconcile.resources import query
 
@@ -29,7 +29,7 @@ FOLDER = "verdicts"
 def verdict_table(output: Output, work: Path) -> pd.DataFrame:
     """All verdicts, the newest first; of several on the same photo of a bin only the last."""
     with _database(output.local_parts(FOLDER, work), work) as database:
-        table: pd.DataFrame = database.sql(query("verdict_list")).df()
+        table: pd.DataFrame = database.sql(query("verdicts/list")).df()
     return table
 
 
@@ -37,13 +37,13 @@ def verdict_csv(output: Output, work: Path) -> tuple[int, bytes]:
     """How many verdicts there are, and all of `verdict_table` as CSV in which no cell is a formula."""
     with _database(output.local_parts(FOLDER, work), work) as database:
         database.execute(query("macros"))
-        database.sql(query("verdict_list")).create_view("verdict_list")
-        table = database.sql(query("verdict_csv")).df()
+        database.sql(query("verdicts/list")).create_view("verdict_list")
+        table = database.sql(query("verdicts/csv")).df()
     return len(table), codecs.BOM_UTF8 + table.to_csv(index=False).encode()
 
 
 def latest_verdicts(paths: Sequence[str], work: Path) -> list[dict[str, Any]]:
-    """The last verdict on each photo, as rows of sql/latest_verdicts.sql.
+    """The last verdict on each photo, as rows of sql/verdicts/latest.sql.
 
     Args:
         paths: the Parquet parts of verdicts.
@@ -68,7 +68,7 @@ def _database(paths: Sequence[str], work: Path) -> Iterator[duckdb.DuckDBPyConne
         try:
             database.read_parquet([literal_path(path) for path in (str(empty), *paths)]).create("verdicts")
         except duckdb.Error as error:
-            detail = str(error).splitlines()[0][:300]
+            detail = first_line(error)
             raise ReconcileError(f"cannot read the verdicts: {detail}") from None
-        database.execute("CREATE VIEW latest_verdicts AS " + query("latest_verdicts"))
+        database.execute("CREATE VIEW latest_verdicts AS " + query("verdicts/latest"))
         yield database

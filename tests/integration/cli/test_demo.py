@@ -146,7 +146,8 @@ def test_doctor_asks_where_hardly_any_bin_has_both(grey_model, tmp_path):
     (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n1,1\n1,2\n")
     assert "several rows for each bin, which disagree; a bin needs one\n" in reconcile(*arguments).stdout
     (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n1,1\n1,2\n00002,1\n3,x\n")
-    told = "4 rows with the columns that are needed, 1 of them invalid (such as: the expected quantity is no number: x)"
+    told = "4 rows with the columns that are needed, 1 of them invalid "
+    told += "(such as: the expected quantity is not a number: x)"
     assert f"{told}; the rows of 1 of 3 bins disagree\n" in reconcile(*arguments).stdout
     (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n,1\n ,2\n")
     assert (
@@ -170,7 +171,7 @@ def test_doctor_tells_photos_from_records_beside_them(grey_model, tmp_path):
 @pytest.mark.parametrize(
     ("out", "said"),
     [
-        ("file", "{}/file is no folder"),
+        ("file", "{}/file is not a folder"),
         ("file/x/y", "{0}/file/x/y is not there, and cannot be made: {0}/file is no folder"),
         ("/proc/no", "/proc/no is not there, and cannot be made: cannot write /proc/"),
     ],
@@ -209,4 +210,4 @@ def test_doctor_without_credentials(grey_model, tmp_path, monkeypatch):
     assert "FAIL  bucket     no AWS credentials found for s3://w; set AWS_ACCESS_KEY_ID" in done.stdout
     (tmp_path / "photos").mkdir()
     done = reconcile("doctor", "--bucket", "photos", "--model", grey_model)
-    assert "(for the folder of that name say ./photos)" in done.stdout
+    assert "(to use the folder of that name, write ./photos)" in done.stdout

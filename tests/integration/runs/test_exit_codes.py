@@ -53,7 +53,7 @@ def test_all_that_kept_photos_and_records_apart_is_told(grey_model, tmp_path):
     for rows, told in (
         ("P0,N/A", "no readable photo has a record that it can be held against; 1 of 1 bins on record are invalid"),
         ("X1,N/A\nX2,1", "no photo and record are of the same bin: photos such as P1, records such as X2; 1 of 2 bins "
-         "on record are invalid; the expected quantity is no number: N/A, such as stock.csv row 2"),
+         "on record are invalid; the expected quantity is not a number: N/A, such as stock.csv row 2"),
     ):  # fmt: skip
         Path("stock.csv").write_text(f"bin_id,expected_quantity\n{rows}\n")
         done = reconcile(*arguments, "--max-unreadable", "90%")
@@ -72,7 +72,7 @@ def test_rows_of_a_table_that_are_no_record_are_named(warehouse, grey_model, tmp
     assert last_line(done.stderr) == f"{invalid}; the bin id is missing, such as stock.csv row 4"
     summary, _ = results(tmp_path / "out")
     assert (summary["records"], summary["invalid_records"]) == (4, 2)
-    assert "warning: stock.csv row 3: the expected quantity is no number: many\n" in done.stderr
+    assert "warning: stock.csv row 3: the expected quantity is not a number: many\n" in done.stderr
     assert "warning: stock.csv row 4: the bin id is missing\n" in done.stderr
     assert "4 rows taken from stock.csv, 2 of them could not be read\n" in done.stderr
     allowed = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "stock.csv",
@@ -93,7 +93,7 @@ def test_rows_of_a_table_that_are_no_record_are_named(warehouse, grey_model, tmp
         (
             "bin_id,expected_quantity\n00001,N/A\n00002,N/A\n00003,\n00004,N/A\n",
             "no readable photo has a record that it can be held against; 4 of 4 bins on record are invalid; "
-            "the expected quantity is no number: N/A, such as stock.csv row 2",
+            "the expected quantity is not a number: N/A, such as stock.csv row 2",
         ),
     ],
     ids=["nothing", "no rows", "no quantities"],

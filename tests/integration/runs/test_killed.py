@@ -30,7 +30,7 @@ MOMENTS = [
     ("os.rename .*/records/", 2, 1),
     ("open .*/bin-images/", 60, 6),
     ("os.rename .*/counts/", 2, 3),  # the part is there, under a name that is not its own
-    (r"open .*/sql/(images|records|reconciled|compared|ranked|totals|overview)\.sql", 7, 3),
+    (r"open .*/sql/(join/(images|records|joined|prior_sample|ranked)|figures/(status_totals|run_counts))\.sql", 7, 3),
     ("open .*/reports/", 4, 1),
     ("os.rename .*/runs/", 4, 3),  # reconciled.parquet, recount.csv, report.html, summary.json
 ]

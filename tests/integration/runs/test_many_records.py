@@ -17,27 +17,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from reconcile.storage.base import StoredObject
 from reconcile.discrepancy.error_model import ErrorModel
-from reconcile.discrepancy.error_model_fit import learn_errors
-from reconcile.discrepancy.expected_errors import expected_of_night
-from reconcile.discrepancy.scoring import Judge
+from reconcile.discrepancy.error_model_fit import fit_error_model
+from reconcile.discrepancy.expected_errors import estimate_wrong_records
+from reconcile.discrepancy.scoring import DiscrepancyScorer
 from reconcile.labels import CountLabels
-from reconcile.reconciliation.reconciler import Night
+from reconcile.reconciliation.reconciler import Reconciler
 from reconcile.reconciliation.results import Results
 
 work, bins = Path(sys.argv[1]), int(sys.argv[2])
 labels = CountLabels(("0", "1", "2", "3", "4", "5", "6+"))
-errors = learn_errors(ErrorModel(), None, labels)
+errors = fit_error_model(ErrorModel(), None, labels)
 noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
 pages = ([StoredObject(f"i/{n:07d}.jpg", 9, "e", noon) for n in range(at, at + 1000)] for at in range(0, bins, 1000))
-night = Night(work, labels, [str(work / "counts.parquet")], [])
+night = Reconciler(work, labels, [str(work / "counts.parquet")], [])
 new = sum(map(len, night.new_images(pages, None)))
 night.use_table_records(work / "stock.parquet", "stock.parquet", {}, only_of_images=False)
-night.reconcile(work / "reconciled.parquet", Judge(labels, (1 / 7,) * 7, errors, 0), "probability")
+night.reconcile(work / "reconciled.parquet", DiscrepancyScorer(labels, (1 / 7,) * 7, errors, 0), "probability")
 night.close()
 with Results(work / "reconciled.parquet", labels, work) as results:
-    expected = expected_of_night(results.batches("expectation", tolerance=0), errors, 100)
-    for figure in ("totals", "overview", "accuracy_by_count", "confusion", "reliability", "coverage"):
-        results.table(figure)
+    expected = estimate_wrong_records(results.batches("figures/error_probabilities", tolerance=0), errors, 100)
+    for figure in ("status_totals", "run_counts", "accuracy_by_count", "confusion", "reliability", "coverage"):
+        results.table(f"figures/{figure}")
 # Not getrusage: that starts from what the process held that started this one.
 peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
 print(json.dumps({"new": new, "expected_wrong": expected.wrong.value, "peak": peak}))

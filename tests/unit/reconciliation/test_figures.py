@@ -13,14 +13,14 @@ def test_accuracy_per_class_is_what_its_definition_says(night_of, tmp_path):
         [record_row(f"r/{name}.json", name, quantity) for name, (quantity, _) in seen.items()],
     )
     reconciled(night, tmp_path)
-    rows = table(tmp_path, "accuracy_by_count").set_index("count_class")
+    rows = table(tmp_path, "figures/accuracy_by_count").set_index("count_class")
     two = rows.loc["2"]
     assert (two["n"], two["accuracy"], two["mean_signed_error"]) == (4, 0.5, 0.25)
     assert two["rmse"] == pytest.approx((5 / 4) ** 0.5)
     # Wilson's interval for 2 of 4 (scipy.stats.binomtest(2, 4).proportion_ci(method="wilson"))
     assert (two["accuracy_low"], two["accuracy_high"]) == pytest.approx((0.150036, 0.849964), abs=1e-5)
     assert (rows.loc["all", "n"], rows.loc["all", "accuracy"]) == (5, 0.6)
-    confusion = table(tmp_path, "confusion")
+    confusion = table(tmp_path, "figures/confusion")
     assert confusion["bins"].sum() == 5
     assert confusion.query("expected_count == 2 and predicted_count == 4")["bins"].tolist() == [1]
 
@@ -29,7 +29,7 @@ def test_every_status_keeps_its_place_among_the_problems(night_of, tmp_path):
     records = [record_row(f"r/{n}.json", str(n), None, reason=f"reason {n}") for n in range(30)]
     night = night_of([stored("i/lonely.jpg")], [count_row("i/lonely.jpg", 1)], records)
     reconciled(night, tmp_path)
-    problems = table(tmp_path, "problems", most=10)
+    problems = table(tmp_path, "figures/reasons", most=10)
     assert problems["status"].tolist() == ["invalid_record"] * 10 + ["no_record"]
     assert problems["left_out"].tolist() == [0] * 9 + [20, 0]
 
@@ -42,6 +42,6 @@ def test_products_of_discrepant_bins(night_of, tmp_path):
         [stored(f"i/{n}.jpg") for n in (1, 2, 3)], [count_row(f"i/{n}.jpg", 3) for n in (1, 2, 3)], records
     )
     reconciled(night, tmp_path)
-    products = table(tmp_path, "items_by_asin", most=10).set_index("asin")
+    products = table(tmp_path, "figures/items_by_asin", most=10).set_index("asin")
     assert products.loc["B1", ["bins", "items_on_record", "short_bins", "over_bins"]].tolist() == [3, 8, 1, 1]
     assert products.loc["B2", "bins"] == 2

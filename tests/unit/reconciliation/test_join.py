@@ -36,10 +36,10 @@ def test_each_status_and_nothing_lost(night_of, tmp_path):
         "bad": "invalid_record", "badboth": "unreadable_image", "ghost": "no_image", "badghost": "invalid_record",
     }  # fmt: skip
     assert rows["difference"].dropna().to_dict() == {"same": 0, "fewer": -3, "more": 3}
-    assert rows.loc["badboth", "reason"] == "empty; and the record: negative"
+    assert rows.loc["badboth", "reason"] == "empty; invalid record: negative"
     assert rows["recount_rank"].dropna().to_dict() == {"fewer": 1, "more": 2, "same": 3}
     assert rows.loc["same", "p_wrong"] < 0.001 < 0.98 < rows.loc["fewer", "p_wrong"]
-    totals = table(tmp_path, "totals")
+    totals = table(tmp_path, "figures/status_totals")
     assert totals["bins"].sum() == len(rows) == 9
     assert len(totals) == 8
 
@@ -54,7 +54,7 @@ def test_an_open_ended_label_agrees_with_every_larger_quantity(night_of, tmp_pat
     assert rows.loc["4", "difference"] == 2
     assert rows.loc["50", "expected_quantity"] == 50
     assert rows.loc["9", "p_wrong"] == rows.loc["50", "p_wrong"] == rows.loc["6", "p_wrong"] < 0.001
-    classes = table(tmp_path, "accuracy_by_count").set_index("count_class")
+    classes = table(tmp_path, "figures/accuracy_by_count").set_index("count_class")
     assert classes["n"].to_dict() == {"4": 1, "6+": 3, "all": 4}
 
 

@@ -131,7 +131,7 @@ def test_a_key_that_a_table_names_twice_is_one_row(written, tmp_path):
 @pytest.mark.parametrize("order", [1, -1])
 def test_of_a_record_that_a_table_names_with_two_etags_the_one_counts_that_was_there(order, tmp_path):
     tried = {"record_key": "r/1.json", "bin_id": "1", "read_at": NOW}
-    gone = tried | {"etag": "old", "try_again": True, "reason": "the object changed between listing and fetching"}
+    gone = tried | {"etag": "old", "try_again": True, "reason": "the object changed after it was listed"}
     read = tried | {"etag": "new", "try_again": False, "expected_quantity": 3, "items": [{"asin": "B1", "quantity": 3}]}
     pq.write_table(pa.Table.from_pylist([gone, read][::order], RECORDS_SCHEMA), tmp_path / "records.parquet")
     night = Reconciler(tmp_path, LABELS, [], [str(tmp_path / "records.parquet")])

@@ -10,9 +10,9 @@ TABLE = "bin_id,expected_quantity\n00001,3\n2,\n3,two\n4,-1\n5,2.5\n,7\n6,4.0\n7
 
 
 EXPECTED = {
-    "00001": (3, None), "2": (None, "missing"), "3": (None, "no number: two"), "4": (None, "negative: -1"),
+    "00001": (3, None), "2": (None, "missing"), "3": (None, "not a number: two"), "4": (None, "negative: -1"),
     "5": (None, "fractional: 2.5"), "6": (4, None), "7": (1, None),
-    "8": (None, "disagree"), "9": (None, "no count"),
+    "8": (None, "disagree"), "9": (None, "not a count"),
 }  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def test_a_quote_that_is_never_closed_costs_no_other_row(night_of, tmp_path, bro
         assert (rows["bin_id"] == "X").sum() == 1
         assert told.empty
     else:
-        assert set(told["reason"]) == {"the row cannot be taken apart"}
+        assert set(told["reason"]) == {"the row cannot be parsed"}
         assert set(told["record_key"]) == {f"stock.csv row {others + 2}", f"stock.csv row {2 * others + 3}"}
 
 

@@ -62,7 +62,7 @@ def certainty(rows):
 
 
 def test_coverage_is_that_of_an_evaluation(results, rows):
-    table = results.table("coverage")
+    table = results.table("figures/coverage")
     expected = risk_coverage(*certainty(rows))
     assert table["percent"].tolist() == [round(100 * point.share) for point in expected]
     assert table["photos"].tolist() == [point.photos for point in expected]
@@ -71,7 +71,7 @@ def test_coverage_is_that_of_an_evaluation(results, rows):
 
 
 def test_reliability_is_that_of_an_evaluation(results, rows):
-    table = results.table("reliability").set_index("place")
+    table = results.table("figures/reliability").set_index("bin_index")
     expected = {place: found for place, found in enumerate(reliability(*certainty(rows))) if found.photos}
     assert table.index.tolist() == list(expected)
     for place, found in expected.items():
@@ -87,7 +87,7 @@ def test_coverage_of_few_bins_names_every_percent(rows, bins, tmp_path):
     shares = pa.array([[0.5, 0.5]] * bins, pa.list_(pa.float32()))
     pq.write_table(pa.Table.from_pandas(few, preserve_index=False).append_column("probabilities", shares), path)
     with Results(path, LABELS, tmp_path) as results:
-        table = results.table("coverage")
+        table = results.table("figures/coverage")
     assert table["percent"].tolist() == list(range(1, 101))
     assert table["photos"].tolist() == [-(-percent * bins // 100) for percent in range(1, 101)]
 
@@ -96,9 +96,9 @@ def test_products_and_aisles_with_more_wrong_records_than_their_share_come_first
     compared = rows[rows["p_wrong"].notna()]
     average = compared["p_wrong"].mean()
     for table, name, groups in (
-        (results.table("items_by_asin", most=10), "asin", [items[0]["asin"] for items in compared["items"]]),
+        (results.table("figures/items_by_asin", most=10), "asin", [items[0]["asin"] for items in compared["items"]]),
         (
-            results.table("discrepancies_by_part", pattern=r"^([A-Z])-", part=1, most=10, capacity=40),
+            results.table("figures/discrepancies_by_part", pattern=r"^([A-Z])-", part=1, most=10, capacity=40),
             "part",
             compared["bin_id"].str[0].tolist(),
         ),
@@ -117,8 +117,8 @@ def test_what_was_recounted_is_no_longer_expected_but_known(rows, tmp_path):
     rows.loc[is_in_a, "recounted_count"] = rows.loc[is_in_a, "expected_quantity"]
     rows.loc[0, "recounted_count"] = rows.loc[0, "expected_quantity"] + 1
     with Results(write(rows, tmp_path / "recounted.parquet"), LABELS, tmp_path) as results:
-        aisles = results.table("discrepancies_by_part", pattern=r"^([A-Z])-", part=1, most=10, capacity=40)
-        products = results.table("items_by_asin", most=10)
+        aisles = results.table("figures/discrepancies_by_part", pattern=r"^([A-Z])-", part=1, most=10, capacity=40)
+        products = results.table("figures/items_by_asin", most=10)
     expected = aisles.set_index("part")["expected_wrong"]
     assert expected["A"] == 1
     assert expected["B"] == pytest.approx(rows.loc[rows["bin_id"].str.startswith("B"), "p_wrong"].sum())
@@ -128,12 +128,12 @@ def test_what_was_recounted_is_no_longer_expected_but_known(rows, tmp_path):
 def test_a_product_named_twice_by_a_record_is_one_with_all_its_items(rows, tmp_path):
     rows.at[0, "items"] = [{"asin": "TWICE", "name": "t", "quantity": 2}, {"asin": "TWICE", "name": "t", "quantity": 3}]
     with Results(write(rows, tmp_path / "twice.parquet"), LABELS, tmp_path) as results:
-        product = results.table("items_by_asin", most=10).set_index("asin").loc["TWICE"]
+        product = results.table("figures/items_by_asin", most=10).set_index("asin").loc["TWICE"]
     assert (product["bins"], product["items_on_record"]) == (1, 5)
 
 
 def test_a_part_is_looked_for_in_the_id_and_else_in_the_key(results):
-    table = results.table("discrepancies_by_part", pattern=r"^i/([12])", part=1, most=10, capacity=40)
+    table = results.table("figures/discrepancies_by_part", pattern=r"^i/([12])", part=1, most=10, capacity=40)
     assert set(table["part"].dropna()) == {"1", "2"}
     assert table["bins"].sum() == 300
 

@@ -44,9 +44,9 @@ def test_a_record_that_changed_later_is_not_compared(night, tmp_path, minutes, s
         assert row["reason"] == "the record changed after the photo"
         assert (row["predicted_count"], row["expected_quantity"], row["record_changed_at"]) == (1, 4, CHANGED)
         assert row[["difference", "p_wrong", "units_off", "likely_label", "recount_rank"]].isna().all()
-    overview = table(tmp_path, "overview").iloc[0]
+    overview = table(tmp_path, "figures/run_counts").iloc[0]
     assert (overview["covered"], overview["queued"], overview["agreeing"]) == (len(compared), len(compared), 0)
-    assert table(tmp_path, "totals").set_index("status").loc["stale", "bins"] == len(stale)
+    assert table(tmp_path, "figures/status_totals").set_index("status").loc["stale", "bins"] == len(stale)
 
 
 def test_what_was_recounted_since_is_compared(night, tmp_path, verdicts_part):
@@ -55,7 +55,7 @@ def test_what_was_recounted_since_is_compared(night, tmp_path, verdicts_part):
     rows = reconciled(night, tmp_path, stale_after=5)
     assert rows.loc["long before", ["status", "recounted_count"]].tolist() == ["short", 2]
     assert rows.loc["just before", ["status", "recounted_count"]].tolist() == ["stale", 2]
-    assert table(tmp_path, "expectation", tolerance=0)["is_wrong"].notna().sum() == 1
+    assert table(tmp_path, "figures/error_probabilities", tolerance=0)["is_wrong"].notna().sum() == 1
 
 
 def test_of_several_records_of_a_bin_the_last_change_counts(night_of, tmp_path):
@@ -97,7 +97,7 @@ def test_a_table_may_say_when_its_records_changed(night_of, tmp_path, kind):
     assert rows["status"].to_dict() == {name: status for name, (_, status) in TIMES.items()}
     unread = {name: TIMES[name][0] for name in ("nonsense", "for ever", "far")}
     assert rows["note"].dropna().to_dict() == {
-        name: f"when it changed cannot be read: {time}" for name, time in unread.items()
+        name: f"the time of the last change cannot be read: {time}" for name, time in unread.items()
     }
 
 

@@ -32,7 +32,7 @@ def test_what_was_recounted_has_the_status_that_was_found_and_is_not_queued_agai
     assert rows["recount_rank"].dropna().sort_values().tolist() == [1, 2, 3]
     assert set(rows["predicted_count"]) == {1}
     assert rows.loc["right", "difference"] == -3
-    expectation = table(tmp_path, "expectation", tolerance=1)
+    expectation = table(tmp_path, "figures/error_probabilities", tolerance=1)
     assert expectation["is_wrong"].dropna().sum() == 3
     assert expectation["is_off"].sum() == 1  # seven on record, nine found
 

@@ -1,0 +1,4 @@
+-- Each row is the last verdict on one bin of one run.
+SELECT run_id, bin_id, true_count, note
+FROM verdicts
+QUALIFY row_number() OVER (PARTITION BY run_id, bin_id ORDER BY imported_at DESC, line DESC) = 1

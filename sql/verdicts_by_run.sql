@@ -1,4 +1,0 @@
--- A row: what the last verdict on one bin of one run says.
-SELECT run_id, bin_id, true_count, note
-FROM verdicts
-QUALIFY row_number() OVER (PARTITION BY run_id, bin_id ORDER BY imported_at DESC, line DESC) = 1
