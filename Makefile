@@ -1,52 +1,67 @@
-# Needs python3 (3.11 or newer) with venv and pip; everything else is installed into .venv.
+# Requires python3 (3.11 or newer) with venv and pip. Everything else is installed into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/pip install --disable-pip-version-check --constraint constraints.txt
 SETUP := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
 
-help: ## say what can be made
+help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
-install: $(VENV)/.installed ## what `reconcile run` needs, into .venv
-dev: $(VENV)/.dev ## that, and what testing, training (torch), serving and Ray need
+install: $(VENV)/.installed ## install the `reconcile` command into .venv
+dev: $(VENV)/.dev ## install everything for tests, training, serving and Ray into .venv
 
-demo: install ## count 200 bins and write a report (drawn bins, where Amazon's bucket does not answer)
-	$(BIN)/reconcile demo
+demo: install ## count 200 bins and write a report; uses drawings if Amazon's bucket does not answer
+	@echo '==> Count 200 bins'
+	@$(BIN)/reconcile demo
 
-test: dev ## run the tests
+test: dev ## run all tests
 	$(BIN)/python -m pytest
 
-lint: dev ## check style, types and the direction of imports
+lint: dev ## check style, types, the direction of imports and the README
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/check_readme.py
 
-bench: dev ## measure what the README quotes
+docs: $(VENV)/.docs ## build the documentation site into site/
+	$(BIN)/mkdocs build --strict
+
+bench: dev ## run the benchmarks and write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
 
-lock: ## renew constraints.txt from the ranges in pyproject.toml
+lock: ## renew constraints.txt from the version ranges in pyproject.toml
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/pip install --quiet --editable '.[train,serve,ray,dev]'
+	.venv-lock/bin/pip install --quiet --editable '.[train,serve,ray,docs,dev]'
 	printf '%s\n' '# The versions that make installs; `make lock` renews them from the ranges in pyproject.toml.' > constraints.txt
 	.venv-lock/bin/pip freeze --exclude-editable >> constraints.txt
 	rm -rf .venv-lock
 
-clean: ## remove .venv and what tools left behind; results of runs stay
-	rm -rf $(VENV) .venv-lock dist .pytest_cache .mypy_cache .ruff_cache
+clean: ## delete .venv, site/ and caches; results of runs stay
+	rm -rf $(VENV) .venv-lock dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 $(BIN)/pip:
-	$(PYTHON) -m venv $(VENV)
+	@echo '==> Create a virtual environment in $(VENV)'
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(SETUP) | $(BIN)/pip
-	$(PIP) --editable .
-	touch $@
+	@echo '==> Install reconcile and the packages it needs'
+	@$(PIP) --editable .
+	@touch $@
 
 $(VENV)/.dev: $(SETUP) | $(BIN)/pip
-	$(PIP) --editable '.[train,serve,ray,dev]'
-	touch $@ $(VENV)/.installed
+	@echo '==> Install reconcile and the packages for tests, training, serving and Ray'
+	@$(PIP) --editable '.[train,serve,ray,dev]'
+	@touch $@ $(VENV)/.installed
 
-.PHONY: help install dev demo test lint bench lock clean
+$(VENV)/.docs: $(SETUP) | $(BIN)/pip
+	@echo '==> Install the packages that build the documentation'
+	@$(PIP) --editable '.[docs]'
+	@touch $@ $(VENV)/.installed
+
+# Targets install into one .venv, so `make -j` must not run them at once.
+.NOTPARALLEL:
+.PHONY: help install dev demo test lint docs bench lock clean
