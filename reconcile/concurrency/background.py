@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-_LOOK_UP_SECONDS = 0.5
 T = TypeVar("T")
 
 
@@ -52,8 +51,7 @@ def run_in_background(work: Callable[[], T], grace_seconds: float) -> T:
 
     Background("request", run)
     try:
-        while not wait([outcome], _LOOK_UP_SECONDS).done:
-            cancellation.raise_if_cancelled()
+        return cancellation.wait_for(outcome)
     except KeyboardInterrupt:
         if not wait([outcome], grace_seconds).done:
             raise

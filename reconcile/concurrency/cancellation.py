@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
+from concurrent.futures import wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future
 
 
+POLL_SECONDS = 0.5
+"""The longest time that a waiting thread goes without a check whether somebody asked this process to stop."""
+T = TypeVar("T")
 _requested = _urgent = False
 
 
@@ -61,6 +67,30 @@ def raise_if_cancelled() -> None:
     """Raise KeyboardInterrupt again where one was asked for; called by whoever waits for long."""
     if _requested:
         raise KeyboardInterrupt
+
+
+def sleep(seconds: float) -> None:
+    """Sleep, and wake up as soon as somebody asks this process to stop.
+
+    Raises:
+        KeyboardInterrupt: somebody asked this process to stop.
+    """
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        raise_if_cancelled()
+        time.sleep(min(left, POLL_SECONDS))
+
+
+def wait_for(future: Future[T]) -> T:
+    """Return the result of a future, or stop waiting as soon as somebody asks this process to stop.
+
+    Raises:
+        KeyboardInterrupt: somebody asked this process to stop.
+        Exception: the exception of the future.
+    """
+    while not wait([future], POLL_SECONDS).done:
+        raise_if_cancelled()
+    return future.result()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, Generic
 
 from reconcile.concurrency import cancellation
-from reconcile.concurrency.background import _LOOK_UP_SECONDS, Background, T
+from reconcile.concurrency.background import Background, T
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,7 +132,7 @@ class Channel(Generic[T]):
     def _take(self) -> T | _End:
         while True:
             try:
-                return self._items.get(timeout=_LOOK_UP_SECONDS)
+                return self._items.get(timeout=cancellation.POLL_SECONDS)
             except Empty:
                 cancellation.raise_if_cancelled()
 

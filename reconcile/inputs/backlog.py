@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 1000
 _PATIENCE_SECONDS = 5.0
-_LOOK_UP_SECONDS = 0.5
 
 
 class Backlog:
@@ -82,7 +81,7 @@ class Backlog:
         with self._changed:
             while self._pages == 0 and not self._ended:
                 cancellation.raise_if_cancelled()
-                self._changed.wait(_LOOK_UP_SECONDS)
+                self._changed.wait(cancellation.POLL_SECONDS)
         if self._error is not None:
             raise self._error
         return self._pages > 0
@@ -96,7 +95,7 @@ class Backlog:
         with self._changed:
             while not self._ended:
                 cancellation.raise_if_cancelled()
-                self._changed.wait(_LOOK_UP_SECONDS)
+                self._changed.wait(cancellation.POLL_SECONDS)
         if self._error is not None:
             raise self._error
 

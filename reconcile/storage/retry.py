@@ -1,7 +1,7 @@
-"""When to ask S3 again, for how long, and when to stop asking at all.
+"""Retry policy with one time budget and a circuit breaker.
 
-obstore and boto3 are told to repeat nothing that is read, so that one budget holds for all that can go wrong: an error,
-a broken connection, a body that ends half way, a stall.
+obstore and boto3 do not retry reads. One budget therefore covers every kind of failure: an error, a broken connection,
+a truncated body and a stall.
 """
 
 from __future__ import annotations
@@ -22,88 +22,91 @@ if TYPE_CHECKING:
 
 
 BUDGET_SECONDS = 120.0
-"""How long one request is repeated while S3 answers nobody or asks to slow down: a shorter outage costs only time."""
+"""How long a request is retried while S3 answers no request at all, or throttles. A shorter outage only costs time."""
 TRIES = 6
-"""How often one request is made while S3 answers others: the fault may be the object's own."""
+"""Tries of a request while S3 answers other requests, because the fault may lie in this one object."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
-"""Before the second try, and at most; pauses double, and each is cut by up to half at random."""
+"""The pause before the second try, and the longest pause. Pauses double, and a random jitter cuts up to half."""
 GIVEN_UP_IN_A_ROW = 16
-"""Requests given up, with none answered in between, after which S3 is taken to be down."""
+"""The circuit opens after this many exhausted requests without an answer in between."""
 GRACE_SECONDS = 10.0
-"""How long a write may still take when somebody asks to stop: what was counted would be lost with it."""
-_LOOK_UP_SECONDS = 0.5
+"""How long a write may take after a request to stop. Without this grace period the counts in it would be lost."""
 T = TypeVar("T")
 
 
 class FaultKind(Enum):
-    """What a failure says of the next try."""
+    """The kind of a failure, which decides about the next try."""
 
     PERMANENT = auto()
-    """S3 has answered, and would again: not there, not allowed."""
+    """S3 answered and would answer the same again, for example: not found, not allowed."""
     TRANSIENT = auto()
     """A server error, or a connection that broke or stalled."""
     UNREACHABLE = auto()
-    """There was no connection."""
+    """No connection was made."""
     THROTTLED = auto()
     """S3 asks to slow down."""
     CREDENTIALS = auto()
-    """They have expired or are not accepted: worth one try with fresh ones."""
+    """The credentials have expired or were refused. One try with fresh credentials is worthwhile."""
 
 
 class RetriesExhausted(Exception):
-    """A request that was repeated in vain."""
+    """A request failed until its retries were used up."""
 
     def __init__(self, error: Exception, tries: int, seconds: float) -> None:
         super().__init__(str(error))
         self.error = error
-        """What the last try came to."""
+        """The error of the last try."""
         self.effort = f"{tries} tries in {seconds:.0f} s" if tries > 1 else "1 try"
 
 
 class Retries:
-    """The requests to one bucket, from all threads."""
+    """The retry state that all threads share for one bucket."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._answered = 0
         self._given_up = 0
         self.last_error: RetriesExhausted | None = None
-        """Of the request that was given up last."""
+        """The error of the last request that was given up."""
 
     @property
     def has_answered(self) -> bool:
-        """Whether any request was answered yet."""
+        """Tell whether S3 has answered any request yet."""
         return self._answered > 0
 
     @property
     def circuit_is_open(self) -> bool:
-        """Whether so many requests in a row were given up that S3, and no object, must be the cause."""
+        """Tell whether so many requests failed in a row that S3 itself must be down."""
         return self._given_up >= GIVEN_UP_IN_A_ROW
 
     def call(
         self,
         request: Callable[[], T],
-        fault_of: Callable[[Exception], FaultKind],
+        classify: Callable[[Exception], FaultKind],
         *,
         use_full_budget: bool,
         during_shutdown: bool = False,
         probe: Callable[[], object] | None = None,
     ) -> T:
-        """Make a request, again and again where that helps.
+        """Make a request and retry it while a retry may help.
 
         Args:
-            request: makes it once.
-            fault_of: what an exception of it means.
-            probe: another request, made to see whether S3 answers at all where nobody else has asked meanwhile.
-            use_full_budget: use the whole budget even while S3 answers others, since the run ends without this answer.
-            during_shutdown: go on for a while when somebody asks to stop, or has asked already.
+            request: makes the request once.
+            classify: returns the kind of an exception that `request` raised.
+            use_full_budget: use the whole budget even while S3 answers other requests, because the run cannot go on
+                without this answer.
+            during_shutdown: continue for a grace period after a request to stop.
+            probe: another request. It is made when no other request is in flight, to see whether S3 answers at all.
+
+        Returns:
+            what `request` returned.
 
         Raises:
-            RetriesExhausted: it failed until the budget was used up.
-            Exception: what `request` raised, where that is lasting.
-            KeyboardInterrupt: somebody asked the process to stop.
+            RetriesExhausted: the request failed until the budget was used up.
+            Exception: what `request` raised, if that failure is permanent.
+            KeyboardInterrupt: the process was asked to stop.
         """
-        repeat = partial(self._repeat, request, fault_of, use_full_budget, during_shutdown, probe)
+        repeat = partial(self._repeat, request, classify, use_full_budget, during_shutdown, probe)
         if threading.current_thread() is not threading.main_thread():
             return repeat()
         return run_in_background(repeat, GRACE_SECONDS if during_shutdown else 0)
@@ -111,7 +114,7 @@ class Retries:
     def _repeat(
         self,
         request: Callable[[], T],
-        fault_of: Callable[[Exception], FaultKind],
+        classify: Callable[[Exception], FaultKind],
         use_full_budget: bool,
         during_shutdown: bool,
         probe: Callable[[], object] | None,
@@ -124,39 +127,41 @@ class Retries:
             try:
                 result = request()
             except Exception as error:
-                fault = fault_of(error)
+                fault = classify(error)
                 if fault is FaultKind.PERMANENT:
                     self._answer()
                     raise
                 refused += fault is FaultKind.CREDENTIALS
-                if tries == 1:  # those that were answered while S3 still worked say nothing of an outage
+                if tries == 1:  # answers from before this failure say nothing about an outage
                     answered_before = self._answered
                 elif tries >= TRIES and probe is not None and self._answered == answered_before:
-                    self._probe(probe, fault_of)
+                    self._probe(probe, classify)
                 seconds = time.monotonic() - started
                 pause = random.uniform(0.5, 1) * next_pause
                 next_pause = min(2 * next_pause, LONGEST_PAUSE_SECONDS)
-                enough = refused > 1 or (tries >= TRIES and self._is_in_vain(fault, answered_before, use_full_budget))
-                if enough or seconds + pause > BUDGET_SECONDS:
+                hopeless = refused > 1 or (
+                    tries >= TRIES and self._is_hopeless(fault, answered_before, use_full_budget)
+                )
+                if hopeless or seconds + pause > BUDGET_SECONDS:
                     raise self._give_up(RetriesExhausted(error, tries, seconds)) from None
-                time.sleep(pause) if during_shutdown else _wait(pause)
+                time.sleep(pause) if during_shutdown else cancellation.sleep(pause)
             else:
                 self._answer()
                 return result
-        raise AssertionError  # the loop has no end of its own
+        raise AssertionError  # unreachable: the loop ends by return or raise
 
-    def _is_in_vain(self, fault: FaultKind, answered_before: int, use_full_budget: bool) -> bool:
-        """Whether S3 answers others meanwhile; or has never been reached, so that the address may be wrong."""
+    def _is_hopeless(self, fault: FaultKind, answered_before: int, use_full_budget: bool) -> bool:
+        """Tell whether more tries are useless: S3 answers other requests, or its address was never reached."""
         if fault is FaultKind.UNREACHABLE and self._answered == 0:
             return True
         return self._answered > answered_before and not use_full_budget and fault is not FaultKind.THROTTLED
 
-    def _probe(self, probe: Callable[[], object], fault_of: Callable[[Exception], FaultKind]) -> None:
-        """At the end of a night nobody is left but objects that fail: whether S3 answers others has to be asked."""
+    def _probe(self, probe: Callable[[], object], classify: Callable[[Exception], FaultKind]) -> None:
+        """Ask S3 when no other request is in flight, to tell one broken object from an outage."""
         try:
             probe()
         except Exception as error:
-            if fault_of(error) is not FaultKind.PERMANENT:
+            if classify(error) is not FaultKind.PERMANENT:
                 return
         self._answer()
 
@@ -170,11 +175,3 @@ class Retries:
             self._given_up += 1
             self.last_error = error
         return error
-
-
-def _wait(seconds: float) -> None:
-    """Sleep, and wake for somebody who asks to stop."""
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
-        cancellation.raise_if_cancelled()
-        time.sleep(min(left, _LOOK_UP_SECONDS))

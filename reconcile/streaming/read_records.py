@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 
 STAGE = "records"
-_LOOK_UP_SECONDS = 0.5
 
 
 class RecordReader:
@@ -89,9 +88,7 @@ class RecordReader:
             KeyboardInterrupt: somebody asked this process to stop.
         """
         self._is_awaited = True
-        while not wait([self._outcome], _LOOK_UP_SECONDS).done:
-            cancellation.raise_if_cancelled()
-        return self._outcome.result()
+        return cancellation.wait_for(self._outcome)
 
     def stop(self) -> int | None:
         """End early; what has been read is written first.

@@ -54,7 +54,7 @@ def wait_for_job(
         if status in ENDED:
             return job
         look()
-        _wait(pause)
+        cancellation.sleep(pause)
         pause = min(1.5 * pause, _LONGEST_PAUSE_SECONDS)
 
 
@@ -106,10 +106,3 @@ def failure_reason(service: SageMaker, kind: JobKind, name: str, job: dict[str, 
         return f"{kind.words} {name} was stopped"
     reason = (job.get("FailureReason") or "no reason given").rstrip(". ")
     return f"{kind.words} {name} failed: {reason}; {service.log_tail(kind, name)}"
-
-
-def _wait(seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
-        cancellation.raise_if_cancelled()
-        time.sleep(min(left, 0.5))

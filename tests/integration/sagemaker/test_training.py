@@ -12,8 +12,8 @@ from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 
 from reconcile.cli import app
+from reconcile.concurrency import cancellation
 from reconcile.config import load_settings
-from reconcile.engines.sagemaker import polling
 from reconcile.engines.sagemaker.client import SageMaker
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.inference.model import read_model
@@ -186,7 +186,7 @@ def test_only_the_same_training_takes_up_a_job(service, s3, command, tmp_path, m
     # One that is being stopped still writes the checkpoints from which the next goes on.
     job = service.jobs[-1]
     job.training_job_status = "Stopping"
-    monkeypatch.setattr(polling, "_wait", lambda _: setattr(job, "training_job_status", "Stopped"))
+    monkeypatch.setattr(cancellation, "sleep", lambda _: setattr(job, "training_job_status", "Stopped"))
     train(s3, recipe)
     assert job.training_job_status == "Stopped"
     assert len(service.jobs) == 5
