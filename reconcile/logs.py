@@ -8,7 +8,7 @@ import threading
 import time
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +32,15 @@ class Workload(Protocol):
     @property
     def is_complete(self) -> bool:
         """Whether `total` is final."""
+
+
+class FixedWorkload(NamedTuple):
+    """A workload whose size is known from the start."""
+
+    total: int
+    """The number of things to do."""
+    is_complete: bool = True
+    """Always true: `total` does not grow."""
 
 
 class RunLog:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +17,8 @@ from reconcile.evaluation.report import evaluation_page, evaluation_text
 from reconcile.evaluation.results import EvaluationRun
 from reconcile.images import UnreadableImage, check_size, load_image
 from reconcile.inference.counter import load_predictor
-from reconcile.metrics.classification import evaluate, label_indices
+from reconcile.logs import FixedWorkload
+from reconcile.metrics.classification import evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,14 +29,6 @@ if TYPE_CHECKING:
     from reconcile.config import Settings
     from reconcile.inference.counter import CountPredictor
     from reconcile.logs import RunLog
-
-
-@dataclass(frozen=True)
-class _Photos:
-    """How much there is to count."""
-
-    total: int
-    is_complete: bool = True
 
 
 def run_evaluation(
@@ -81,8 +73,8 @@ def run_evaluation(
     images = _of_fold(read_labelled(data, leave_out), fold, data)
     if plant is not None:
         # Before the long part. Photos that cannot be read may still make it too few.
-        number_to_inject(plant, int((label_indices([image.count for image in images], labels) >= 0).sum()))
-    with messages.progress("counting", _Photos(len(images))) as advance:
+        number_to_inject(plant, int((labels.indices_of(image.count for image in images) >= 0).sum()))
+    with messages.progress("counting", FixedWorkload(len(images))) as advance:
         probabilities, unreadable = count_labelled(images, counter, advance)
     for place, reason in unreadable.items():
         leave_out(f"left out {images[place].path}: {reason}")
@@ -93,7 +85,7 @@ def run_evaluation(
     evaluation = evaluate(shares, counts, labels, [images[place].squashed for place in readable], seed)
     planted = None
     if plant is not None:
-        truth = label_indices(counts, labels)
+        truth = labels.indices_of(counts)
         covered = truth >= 0
         planted = evaluate_planted(shares[covered], truth[covered], labels, counter.card.class_prior, plant, seed)
     run = EvaluationRun(

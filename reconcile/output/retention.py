@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from reconcile.logs import FixedWorkload
 from reconcile.output.lock import run_lock
 from reconcile.output.run_ids import RUN_FILES, RUN_ID_FORM, SUMMARY
 from reconcile.output.store import PROBE
 from reconcile.storage.base import FetchError
 from reconcile.storage.bulk_delete import delete_objects
+from reconcile.text import plural
 
 if TYPE_CHECKING:
     from reconcile.logs import RunLog
@@ -50,7 +52,7 @@ class Removal:
     @property
     def in_words(self) -> str:
         """How much it is, such as 1,204 files, 1.2 GB."""
-        return f"{_several(len(self.objects), 'file')}, {_size(self.objects)}"
+        return f"{plural(len(self.objects), 'file')}, {_size(self.objects)}"
 
 
 class _Run(NamedTuple):
@@ -101,12 +103,12 @@ def plan_removal(output: Output, keep: int) -> Removal:
     lines = []
     if old:
         times = " to ".join(f"{run.age[0]:%Y-%m-%d %H:%M}" for run in (old[0], old[-1]))
-        lines.append(f"{len(old):,} of {_several(len(finished), 'finished run')}, {times}: {_size(_all(old))}")
+        lines.append(f"{len(old):,} of {plural(len(finished), 'finished run')}, {times}: {_size(_all(old))}")
     if unfinished:
-        lines.append(f"{_several(len(unfinished), 'run')} that never finished: {_size(_all(unfinished))}")
+        lines.append(f"{plural(len(unfinished), 'run')} that never finished: {_size(_all(unfinished))}")
     lines += [f"counts of model {model}, which no kept run used: {_size(parts)}" for model, parts in counts.items()]
     if left:
-        lines.append(f"{_several(len(left), 'leftover')} of interrupted writes: {_size(left)}")
+        lines.append(f"{plural(len(left), 'leftover')} of interrupted writes: {_size(left)}")
     of_runs = [[stored for stored in _all(old + unfinished) if _phase(stored) == turn] for turn in range(3)]
     return Removal(lines, [*of_runs, [part for parts in counts.values() for part in parts], left])
 
@@ -130,17 +132,10 @@ def apply_removal(output: Output, keep: int, told: Removal, messages: RunLog) ->
         keys = {stored.key for stored in told.objects}
         now = plan_removal(output, keep)
         removal = Removal(now.lines, [[stored for stored in batch if stored.key in keys] for batch in now.batches])
-        with messages.progress("removing", _Removing(len(removal.objects))) as advance:
+        with messages.progress("removing", FixedWorkload(len(removal.objects))) as advance:
             for batch in removal.batches:
                 delete_objects(output.bucket, [stored.key for stored in batch], advance)
     return removal
-
-
-class _Removing(NamedTuple):
-    """A `messages.Workload`."""
-
-    total: int
-    is_complete: bool = True
 
 
 def _runs(output: Output, found: list[StoredObject]) -> list[_Run]:
@@ -205,10 +200,6 @@ def _phase(stored: StoredObject) -> int:
 
 def _all(runs: list[_Run]) -> list[StoredObject]:
     return [stored for run in runs for stored in run.objects]
-
-
-def _several(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _size(objects: list[StoredObject]) -> str:

@@ -10,7 +10,7 @@ import torch
 from reconcile.concurrency import cancellation
 from reconcile.datasets import labelled
 from reconcile.errors import ReconcileError, UsageError
-from reconcile.logs import RunLog
+from reconcile.logs import FixedWorkload, RunLog
 from reconcile.training.dataset import TrainingData, read_training_data
 from reconcile.training.distributed import Distributed, init_distributed
 from reconcile.training.trainer import Trainer
@@ -78,10 +78,10 @@ def train(
             training.load()
         else:
             training.begin(start, found, messages)
-        steps = _Steps(recipe, training, len(found.images))
-        if not steps.total:
+        workload = FixedWorkload(_images_left(recipe, training, len(found.images)))
+        if not workload.total:
             messages.info(f"the training in {out} is finished, nothing is left to do; --no-resume begins anew")
-        with messages.progress("training", steps) as advance:
+        with messages.progress("training", workload) as advance:
             for number in range(training.progress.stage, len(recipe.stages)):
                 training.run_stage(number, found, messages, advance, watch)
         place.wait_for_all()
@@ -104,13 +104,9 @@ def _check_batches(recipe: Recipe, place: Distributed, images: int) -> None:
         raise UsageError(f"{images} images are less than one batch of {recipe.batch_size}")
 
 
-class _Steps:
-    """The images that are still to come, as a bar shows them."""
-
-    is_complete = True
-
-    def __init__(self, recipe: Recipe, training: Trainer, images: int) -> None:
-        progress = training.progress
-        steps = training.steps_of_an_epoch(images)
-        epochs = sum(stage.epochs for stage in recipe.stages[progress.stage :]) - progress.epoch
-        self.total = (epochs * steps - progress.step) * recipe.batch_size
+def _images_left(recipe: Recipe, training: Trainer, images: int) -> int:
+    """Return the number of images that the training still has to process."""
+    progress = training.progress
+    steps = training.steps_of_an_epoch(images)
+    epochs = sum(stage.epochs for stage in recipe.stages[progress.stage :]) - progress.epoch
+    return (epochs * steps - progress.step) * recipe.batch_size

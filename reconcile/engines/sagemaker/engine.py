@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from reconcile.concurrency.cancellation import Interrupted
 from reconcile.engines.sagemaker import job_requests
@@ -20,8 +20,10 @@ from reconcile.engines.sagemaker.polling import creating_job, failure_reason, st
 from reconcile.engines.sagemaker.shards import images_per_shard, write_shards
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.inference.model import default_model, read_model
+from reconcile.logs import FixedWorkload
 from reconcile.storage.open import is_folder
 from reconcile.streaming.write_parts import StageResult
+from reconcile.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,13 +38,6 @@ if TYPE_CHECKING:
 
 
 _KIND = JobKind.TRANSFORM
-
-
-class _Photos(NamedTuple):
-    """A `messages.Workload`."""
-
-    total: int
-    is_complete: bool = True
 
 
 def open_sagemaker_engine(settings: Settings, messages: RunLog) -> SageMakerEngine:
@@ -84,7 +79,7 @@ class SageMakerEngine:
     def size(self) -> str:
         """Instances."""
         count = self._machines.instance_count
-        return f"{count} instance{'s' if count > 1 else ''}"
+        return plural(count, "instance")
 
     def check(self) -> str:
         """What it would count with, once SageMaker has answered us; nothing is created there.
@@ -121,7 +116,7 @@ class SageMakerEngine:
                 self._messages.info(f"{folder.name} was begun by an earlier run, and is taken up again")
                 with (
                     self._messages.failures("photos", "count") as complain,
-                    self._messages.progress("counting", _Photos(job.images), stage="count") as advance,
+                    self._messages.progress("counting", FixedWorkload(job.images), stage="count") as advance,
                 ):
                     ingestion, problem = self._bring_in(folder, job, output, advance, complain)
                 self._messages.info(f"{ingestion.images:,} photos were brought in from {folder.name}", stage="count")
