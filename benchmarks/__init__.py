@@ -1,1 +1,1 @@
-"""What the README's figures about speed come from. Run with `make bench`."""
+"""Benchmarks behind the figures in docs/explanation/speed.md. Run them with `make bench`."""

@@ -1,10 +1,10 @@
-"""`make bench`: everything that the README quotes, measured side by side, into benchmarks/RESULTS.md.
+"""`make bench`: measure speed and memory, and write the results to benchmarks/RESULTS.md.
 
     python -m benchmarks [PART …]
 
-Parts are throughput, feed, ray, records, start, quiet and memory; without any, all of them. Two more take long and are
-only measured when asked for: keys and large. Each part is replaced in RESULTS.md, and says when and on what it was
-measured.
+Parts are throughput, feed, ray, records, start, quiet and memory. Without arguments, all of them run. Two more parts
+take long and run only if you name them: keys and large. Each part replaces its section in RESULTS.md. A section states
+its date, machine and versions.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 BINS = 1000
-COPIES = {"larger": 4, "night": 12}
-"""Of the drawn bins, in buckets of their own. What others count in minutes, reconcile does in seconds, of which a
-noticeable part is its first and its last batch: it gets three times as many."""
+COPIES = {"small": 4, "large": 12}
+"""Buckets, and how many copies of the drawn bins each holds. reconcile counts the large one: it is so fast that its
+first and last batch would distort the result of the small one."""
 INPUT_SIZE = 160
 TITLES = {
     "throughput": "Counting on a CPU",
@@ -37,7 +37,7 @@ TITLES = {
     "large": "Twenty million bins",
     "keys": "Keys from an inventory",
     "start": "Starting up",
-    "quiet": "A quiet night",
+    "quiet": "A run with nothing new",
     "memory": "Memory",
 }
 
@@ -46,7 +46,7 @@ ONLY_IF_ASKED = ("large", "keys")
 
 
 def main(wanted: list[str]) -> None:
-    """Measure, and write each part down as soon as it is done."""
+    """Measure the parts, and write each to RESULTS.md as soon as it is done."""
     unknown = set(wanted) - set(TITLES)
     if unknown:
         raise SystemExit(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(TITLES)}")
@@ -57,16 +57,16 @@ def main(wanted: list[str]) -> None:
         for bucket, copies in COPIES.items():
             copy_bucket(sample, folder / "s3" / bucket, copies)
         with serve(folder / "s3") as server:
-            tune_for_batch()  # as `reconcile run` does: stages, and what it is held against, do so too
+            tune_for_batch()  # like `reconcile run`; the stages and the baseline do it too
             parts: dict[str, Callable[[], list[str]]] = {
-                "throughput": lambda: throughput.measure(server, "night", "larger", folder),
-                "feed": lambda: throughput.measure_feed(server, "night", folder, INPUT_SIZE),
-                "ray": lambda: ray_overhead.measure(server, "larger", folder),
+                "throughput": lambda: throughput.measure(server, "large", "small", folder),
+                "feed": lambda: throughput.measure_feed(server, "large", folder, INPUT_SIZE),
+                "ray": lambda: ray_overhead.measure(server, "small", folder),
                 "records": lambda: records.measure(folder),
                 "large": lambda: records.measure_large(folder),
                 "keys": lambda: keys.measure(server, folder),
                 "start": startup_and_memory.measure_start,
-                "quiet": lambda: startup_and_memory.measure_quiet_night(sample, folder),
+                "quiet": lambda: startup_and_memory.measure_nothing_new(sample, folder),
                 "memory": lambda: startup_and_memory.measure_memory(sample, folder),
             }
             for name in wanted or [name for name in TITLES if name not in ONLY_IF_ASKED]:
@@ -76,12 +76,12 @@ def main(wanted: list[str]) -> None:
 
 
 def write_section(name: str, lines: list[str]) -> None:
-    """Put one part's results in its place in RESULTS.md."""
+    """Replace the section of one part in RESULTS.md."""
     head = (
         "# Results\n\n"
-        "`make bench` measures all of this; `python -m benchmarks PART` one part of it. Medians of several "
-        "repetitions, and what is compared was run in turns. Photos are drawings of 448 x 352 pixels "
-        f"({BINS:,} bins), and the S3 server (rclone) runs on the same cores.\n"
+        "`make bench` measures all of this, and `python -m benchmarks PART` measures one part. Figures are medians of "
+        "several repetitions. Alternatives took turns. Photos are drawings of 448 x 352 pixels "
+        f"({BINS:,} bins). The S3 server (rclone) runs on the same cores.\n"
     )
     text = RESULTS.read_text() if RESULTS.exists() else ""
     sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", text, flags=re.DOTALL | re.MULTILINE))

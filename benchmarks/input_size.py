@@ -1,6 +1,6 @@
-"""python -m benchmarks.input_size MODEL.onnx …: how fast models of different input sizes count, on this CPU, in turns.
+"""python -m benchmarks.input_size MODEL.onnx …: compare the speed of models with different input sizes on this CPU.
 
-The models come from `reconcile export --input-size`; how well each counts is for `reconcile evaluate` to say.
+The models take turns. `reconcile export --input-size` makes them, and `reconcile evaluate` measures their accuracy.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ BATCH = 32
 
 
 def main(paths: list[Path]) -> None:
-    """Print a row a model: images/s, and how many times the first model's."""
+    """Print a row per model: images per second, and their ratio to the first model."""
     counters = [load_predictor(path, "cpu", print) for path in paths]
     speeds: list[list[float]] = [[] for _ in counters]
     for _ in range(ROUNDS):
         for counter, measured in zip(counters, speeds, strict=True):
             measured.append(images_per_second(counter))
-    print("| model | input | images/s | times the first |\n| --- | --- | --- | --- |")
+    print("| model | input | images/s | ratio to the first |\n| --- | --- | --- | --- |")
     for counter, measured in zip(counters, speeds, strict=True):
         ratio = statistics.median(own / first for own, first in zip(measured, speeds[0], strict=True))
         size = counter.card.input_size
@@ -35,7 +35,7 @@ def main(paths: list[Path]) -> None:
 
 
 def images_per_second(counter: CountPredictor) -> float:
-    """Inference alone: every session counts batches of noise."""
+    """Measure inference alone: every session counts batches of noise."""
     size = counter.card.input_size
     batch = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), dtype=np.uint8)
 

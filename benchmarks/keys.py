@@ -1,4 +1,4 @@
-"""What knowing what is in a bucket costs: an inventory of millions of keys, beside a listing by a local S3 server."""
+"""Measure reading an inventory of millions of keys, next to a listing by a local S3 server."""
 
 from __future__ import annotations
 
@@ -31,39 +31,39 @@ if TYPE_CHECKING:
 
 KEYS = 4_000_000
 LISTED = 20_000
-"""Of more, the local server takes longer for each page: it looks through all of them for every one."""
+"""Number of listed objects. The local server scans all objects for every page, so more objects make pages slower."""
 _KEYS_A_FILE = 1_000_000
 _BUCKET = "warehouse"
 
 
 def measure(server: Server, folder: Path, keys: int = KEYS, listed: int = LISTED) -> list[str]:
-    """Make inventories of `keys` photos and a bucket of `listed`, read them, and give the lines of a page."""
+    """Write inventories of `keys` photos and a bucket of `listed` photos, read them, and return the result lines."""
     lines = [
-        f"Photos whose keys and etags are noted and held against those that are counted already: all of them, in "
-        f"{keys:,} keys of an inventory in no order, and {listed:,} of a bucket that is listed. Once each.",
+        f"All keys and ETags are stored and compared with those that are counted already. All photos are counted "
+        f"already: {keys:,} keys of an unordered inventory, and {listed:,} of a listed bucket. Once each.",
         "",
-        "| told by | seconds a million keys | processor seconds a million keys |",
+        "| source | seconds per million keys | CPU seconds per million keys |",
         "| --- | --- | --- |",
     ]
     for form in ("Parquet", "CSV"):
-        place = folder / f"inventory-{form}"
-        _write_inventory(place, form, keys)
-        lines.append(_row(f"an inventory in {form}", keys, place / "manifest.json", ""))
+        inventory = folder / f"inventory-{form}"
+        _write_inventory(inventory, form, keys)
+        lines.append(_row(f"an inventory in {form}", keys, inventory / "manifest.json", ""))
     photos = server.root / _BUCKET / IMAGES
     photos.mkdir(parents=True)
     for number in range(listed):
         (photos / f"{number:09d}.jpg").touch()
     before = server.cpu_seconds()
-    lines.append(_row("a listing, a thousand a request", listed, place, server.endpoint))
-    taken = 1e6 * (server.cpu_seconds() - before) / listed
-    lines.append(f"\nThe S3 server took {taken:.1f} processor seconds a million keys besides.")
+    lines.append(_row("a listing, a thousand keys per request", listed, inventory, server.endpoint))
+    used = 1e6 * (server.cpu_seconds() - before) / listed
+    lines.append(f"\nIn addition, the S3 server used {used:.1f} CPU seconds per million keys.")
     return lines
 
 
-def _row(name: str, keys: int, place: Path, endpoint: str) -> str:
-    found = run_measured(sys.executable, "-m", "benchmarks.keys", place, endpoint or "-")
-    seconds, processor = (float(word) for word in found.said.split()[-2:])
-    return f"| {name} | {1e6 * seconds / keys:.1f} | {1e6 * processor / keys:.1f} |"
+def _row(name: str, keys: int, source: Path, endpoint: str) -> str:
+    measured = run_measured(sys.executable, "-m", "benchmarks.keys", source, endpoint or "-")
+    seconds, cpu_seconds = (float(word) for word in measured.stdout.split()[-2:])
+    return f"| {name} | {1e6 * seconds / keys:.1f} | {1e6 * cpu_seconds / keys:.1f} |"
 
 
 def _photos(keys: int) -> Iterator[tuple[list[str], list[str]]]:
@@ -75,7 +75,7 @@ def _photos(keys: int) -> Iterator[tuple[list[str], list[str]]]:
 
 
 def _write_inventory(folder: Path, form: str, keys: int) -> None:
-    """As S3 writes it, and beside it counts.parquet with the same keys in order."""
+    """Write an inventory like S3, and next to it counts.parquet with the same keys in order."""
     folder.mkdir()
     files, known = [], []
     for number, (names, etags) in enumerate(_photos(keys)):
@@ -98,30 +98,30 @@ def _write_inventory(folder: Path, form: str, keys: int) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest | {"files": files}))
 
 
-def main(place: Path, endpoint: str) -> None:
-    """Note what an inventory tells, or a listing, and print the seconds and processor seconds that took."""
-    counts = place if place.is_dir() else place.parent
+def main(source: Path, endpoint: str) -> None:
+    """Store the keys of an inventory, or of a listing, and print seconds and CPU seconds."""
+    counts = source if source.is_dir() else source.parent
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        # The other columns are not looked at here.
+        # The other columns are not read here.
         known = pq.read_table(counts / "counts.parquet")
         missing = [field for field in COUNTS_SCHEMA if field.name not in known.column_names]
         for field in missing:
             known = known.append_column(field, pa.nulls(len(known), field.type))
         pq.write_table(known, work / "counts.parquet")
         del known
-        night = Reconciler(work, CountLabels(("0", "1+")), [str(work / "counts.parquet")], [])
+        reconciler = Reconciler(work, CountLabels(("0", "1+")), [str(work / "counts.parquet")], [])
         bucket = open_bucket(_BUCKET, S3Access(endpoint_url=None if endpoint == "-" else endpoint))
         if endpoint != "-":
-            next(bucket.list_pages(IMAGES))  # the connection's making is no part of it
+            next(bucket.list_pages(IMAGES))  # connect before the clock starts
         started, before = time.perf_counter(), time.process_time()
         if endpoint == "-":
-            pages = KeyList(str(place), S3Access(), bucket, work).list_pages(IMAGES)
-            list(night.new_images(pages, None))
+            pages = KeyList(str(source), S3Access(), bucket, work).list_pages(IMAGES)
+            list(reconciler.new_images(pages, None))
         else:
-            sum(map(len, night.new_images(bucket.list_pages(IMAGES), None)))
+            sum(map(len, reconciler.new_images(bucket.list_pages(IMAGES), None)))
         print(time.perf_counter() - started, time.process_time() - before)
-        night.close()
+        reconciler.close()
 
 
 if __name__ == "__main__":

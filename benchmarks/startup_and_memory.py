@@ -1,4 +1,4 @@
-"""What a night costs beside counting: starting up, a night with nothing new, and memory."""
+"""Measure start-up time, a run with nothing new, and memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COPIES = 10
 
 
 def measure_start() -> list[str]:
-    """`reconcile --help`."""
+    """Time `reconcile --help`."""
     seconds = []
     for _ in range(3 * ROUNDS):
         started = time.perf_counter()
@@ -30,31 +30,31 @@ def measure_start() -> list[str]:
     ]
 
 
-def measure_quiet_night(bucket: Path, folder: Path) -> list[str]:
-    """A run over photos that are all counted already, beside its own listing and report."""
-    out = folder / "quiet"
+def measure_nothing_new(bucket: Path, folder: Path) -> list[str]:
+    """Time a run over photos that are all counted already, and its stages."""
+    out = folder / "nothing-new"
     command = ("run", "--bucket", bucket, "--out", out, "--device", "cpu", "--max-unreadable", "100%")
     run_reconcile(*command, "--run-id", "first")
     seconds, parts = [], []
     for number in range(ROUNDS):
-        taken = run_reconcile(*command, "--run-id", f"night-{number}").seconds
-        summary = json.loads((out / f"runs/night-{number}/summary.json").read_text())
+        elapsed = run_reconcile(*command, "--run-id", f"again-{number}").seconds
+        summary = json.loads((out / f"runs/again-{number}/summary.json").read_text())
         assert summary["counted"] == 0
-        seconds.append(taken)
+        seconds.append(elapsed)
         parts.append(summary["seconds"])
     photos = summary["images"]
     return [
-        f"A night with nothing new, {photos:,} photos in a folder:",
+        f"A run with nothing new, over {photos:,} photos in a local folder:",
         "",
         "| seconds | median | lowest – highest |",
         "| --- | --- | --- |",
         row("the whole command", seconds, ".2f"),
-        *(row(f"of which {stage}", [part[stage] for part in parts], ".2f") for stage in parts[0]),
+        *(row(f"stage `{stage}`", [part[stage] for part in parts], ".2f") for stage in parts[0]),
     ]
 
 
 def measure_memory(bucket: Path, folder: Path) -> list[str]:
-    """The most memory a run holds, over a bucket and over ten times as many photos."""
+    """Measure the peak memory of a run over a bucket, and over ten times as many photos."""
     peaks = []
     for copies in (1, COPIES):
         copied = folder / f"copies-{copies}"
@@ -64,6 +64,6 @@ def measure_memory(bucket: Path, folder: Path) -> list[str]:
         print(f"{photos:,} photos: {peak:.0f} MB", flush=True)
     (few, small), (many, large) = peaks
     return [
-        f"The most memory of a whole run: {small:.0f} MB over {few:,} photos, {large:.0f} MB over {many:,} "
+        f"Peak memory of a whole run: {small:.0f} MB over {few:,} photos, {large:.0f} MB over {many:,} "
         f"({large / small - 1:+.0%}; once each)."
     ]

@@ -1,4 +1,4 @@
-"""Images a second: `reconcile run`, the script that people write instead, and what the cores could do at most."""
+"""Compare the images per second of `reconcile run` with a typical script, and with the limit of the cores."""
 
 from __future__ import annotations
 
@@ -22,59 +22,59 @@ if TYPE_CHECKING:
 
 ROUNDS = 3
 H100_TERAFLOPS, RESNET34_GIGAFLOPS_AT_224 = 989, 7.3
-"""Dense fp16 of NVIDIA's data sheet (SXM); two operations for each of the 3.66 billion multiply-adds that torchvision's
-documentation gives."""
+"""Dense fp16 of NVIDIA's data sheet (SXM). Two operations for each of the 3.66 billion multiply-adds that the
+documentation of torchvision states."""
 
 
-class _Night(NamedTuple):
-    """Images a second of one run."""
+class _Speed(NamedTuple):
+    """Images per second of one run."""
 
     counting: float
-    """From the first request to the last Parquet part of counts; records are read meanwhile, where there are any."""
+    """From the first request to the last Parquet part of counts. JSON records are read at the same time."""
     whole: float
-    """Until reconciled.parquet lies there."""
+    """From the first request until reconciled.parquet is written."""
     photos: int
 
 
 def measure(server: Server, bucket: str, for_script: str, folder: Path) -> list[str]:
-    """Against the script, in turns, and against the limit that each stage alone sets.
+    """Compare reconcile with the script, which take turns, and with the limit that the stages set.
 
     Args:
-        server: of S3.
-        bucket: what reconcile counts.
-        for_script: what the script counts: fewer of the same photos, which it is busy with for longer all the same.
-        folder: for outputs.
+        server: the S3 server.
+        bucket: the bucket that reconcile counts.
+        for_script: the bucket that the script counts. It has fewer photos, because the script is slower.
+        folder: folder for outputs.
     """
     counter, keys = load_predictor(None, "cpu", print), _keys(server, bucket, folder)
     size, cores = counter.card.input_size, available_cores()
-    ours: list[_Night] = []
+    ours: list[_Speed] = []
     theirs: list[float] = []
     costs = []
     for number in range(ROUNDS):
-        rate, script_photos = _peer(server, for_script, size)
+        rate, script_photos = _script(server, for_script, size)
         theirs.append(rate)
         before = stages.measure(server, bucket, counter)
-        ours.append(_night(server, bucket, folder / f"out-{number}", keys))
+        ours.append(_run(server, bucket, folder / f"out-{number}", keys))
         costs.append(before.mean_with(stages.measure(server, bucket, counter)))
         print(f"round {number + 1}: script {theirs[-1]:.0f}/s, reconcile {ours[-1].whole:.0f}/s", flush=True)
-    whole = [night.whole for night in ours]
+    whole = [speed.whole for speed in ours]
     return [
-        f"Model {counter.path.name}, {size} px, batches of {counter.batch_size}; {ROUNDS} rounds in turns, over "
-        f"{ours[0].photos:,} photos and their records, and {script_photos:,} of the photos by the script. "
-        "Neither lists them meanwhile (`--keys`). Each stage alone is measured before and after each run, since cores "
-        "with neighbours are faster at one time than at another.",
+        f"Model {counter.path.name}, {size} px, batches of {counter.batch_size}. The two took turns in {ROUNDS} "
+        f"rounds. reconcile counted {ours[0].photos:,} photos and read their records. The script counted "
+        f"{script_photos:,} of the photos. The time excludes the listing (`--keys`). Each stage was measured alone "
+        "before and after each run, because the speed of a shared host changes.",
         "",
         "| | median | lowest – highest |",
         "| --- | --- | --- |",
-        row("`reconcile run`, images a second, everything from S3 to reconciled.parquet", whole, ".0f"),
+        row("`reconcile run`, images per second, everything from S3 to reconciled.parquet", whole, ".0f"),
         row(
-            "boto3 + Pillow + torchvision + DataLoader, fp32 eager (`benchmarks/torch_baseline.py`), counts alone",
+            "boto3 + Pillow + torchvision + DataLoader, fp32 eager (`benchmarks/torch_baseline.py`), counts only",
             theirs,
             ".0f",
         ),
-        row("ratio, round by round", [one / other for one, other in zip(whole, theirs, strict=True)], ".2f"),
+        row("ratio in each round", [one / other for one, other in zip(whole, theirs, strict=True)], ".2f"),
         row(
-            "share of the limit",
+            "fraction of the limit",
             [rate / cost.limit(cores, records=True) for rate, cost in zip(whole, costs, strict=True)],
             ".2f",
         ),
@@ -84,45 +84,46 @@ def measure(server: Server, bucket: str, for_script: str, folder: Path) -> list[
 
 
 def measure_feed(server: Server, bucket: str, folder: Path, size: int) -> list[str]:
-    """The same with a model that does nothing: how fast the host could feed a GPU."""
+    """Measure how fast the host can feed a GPU: run with a model that does nothing."""
     model, records = folder / "null.onnx", folder / "records.csv"
     write_null_model(model, size)
     counter, keys = load_predictor(model, "cpu", print), _keys(server, bucket, folder)
     photos = [line.partition(".")[0] for line in keys.read_text().splitlines() if line.startswith("bin-images/")]
-    # A table, so that no records are read meanwhile.
+    # With a table of records, no JSON records are read at the same time.
     records.write_text("bin_id,expected_quantity\n" + "".join(f"{Path(photo).name},1\n" for photo in photos))
     cores = available_cores()
     rates, costs = [], []
     for number in range(ROUNDS):
         before = stages.measure(server, bucket, counter)
-        night = _night(server, bucket, folder / f"feed-{number}", keys, "--model", model, "--records", records)
-        rates.append(night.counting)
+        speed = _run(server, bucket, folder / f"feed-{number}", keys, "--model", model, "--records", records)
+        rates.append(speed.counting)
         costs.append(before.mean_with(stages.measure(server, bucket, counter)))
         print(f"round {number + 1}: fed {rates[-1]:.0f}/s", flush=True)
-    a_core = statistics.median(
+    per_core = statistics.median(
         1 / (cost.fetch + cost.decode + cost.count) * rate / cost.limit(cores, records=False)
         for rate, cost in zip(rates, costs, strict=True)
     )
     most = H100_TERAFLOPS * 1000 / (RESNET34_GIGAFLOPS_AT_224 * (size / 224) ** 2)
     return [
-        f"The same with a model that returns zeros, {size} px, the S3 server still on the same cores; {ROUNDS} rounds "
-        f"of {night.photos:,} photos.",
+        f"The same with a model that returns zeros, {size} px, with the S3 server on the same cores. {ROUNDS} rounds "
+        f"of {speed.photos:,} photos.",
         "",
         "| | median | lowest – highest |",
         "| --- | --- | --- |",
-        row("images a second", rates, ".0f"),
+        row("images per second", rates, ".0f"),
         row(
-            "share of the limit",
+            "fraction of the limit",
             [rate / cost.limit(cores, records=False) for rate, cost in zip(rates, costs, strict=True)],
             ".2f",
         ),
         "",
         *_table(costs, cores),
         "",
-        f"Where S3 is another machine, that is {a_core:.0f} images a second for each core: a GPU that counts N images "
-        f"a second is kept busy by N / {a_core:.0f} cores. What an H100 counts has not been measured. By its data "
-        f"sheet ({H100_TERAFLOPS} teraflops of fp16) no more than {most:,.0f} a second at {size} px, and convolutional "
-        f"networks reach a fraction of that; at a tenth of it, {most / 10 / a_core:.0f} cores would keep it busy.",
+        f"If S3 runs on another machine, each core feeds {per_core:.0f} images per second. So N / {per_core:.0f} cores "
+        "keep a GPU busy that counts N images per second. We have not measured an H100. By its data sheet "
+        f"({H100_TERAFLOPS} teraflops of fp16) it counts at most {most:,.0f} images per second at {size} px. "
+        "Convolutional networks reach a fraction of that. At a tenth of it, "
+        f"{most / 10 / per_core:.0f} cores would keep it busy.",
     ]
 
 
@@ -131,20 +132,20 @@ def _table(costs: list[stages.Costs], cores: int) -> list[str]:
         return row(name, [1000 * value for value in values], ".2f")
 
     return [
-        "| each stage alone | CPU ms an image, median | lowest – highest |",
+        "| each stage alone | CPU ms per image, median | lowest – highest |",
         "| --- | --- | --- |",
         line("fetching", [cost.fetch for cost in costs]),
         line("the S3 server, on the same cores", [cost.serve for cost in costs]),
-        line("decoding and squashing", [cost.decode for cost in costs]),
-        line(f"the model, {cores} threads at once", [cost.count for cost in costs]),
-        line("a record: fetched, served, read", [cost.record for cost in costs]),
+        line("decoding and resizing", [cost.decode for cost in costs]),
+        line(f"the model, in {cores} threads", [cost.count for cost in costs]),
+        line("a record: fetching, serving, parsing", [cost.record for cost in costs]),
     ]
 
 
 def _keys(server: Server, bucket: str, folder: Path) -> Path:
-    """What is in a bucket, for `--keys`.
+    """Write a list of a bucket's objects for `--keys`.
 
-    rclone looks through all objects for every page of a listing, which would take it as long as serving the photos.
+    rclone scans all objects for every page of a listing. That would take as long as serving the photos.
     """
     path = folder / f"{bucket}.csv"
     listed = open_bucket(f"s3://{bucket}", S3Access(endpoint_url=server.endpoint))
@@ -156,19 +157,19 @@ def _keys(server: Server, bucket: str, folder: Path) -> Path:
     return path
 
 
-def _night(server: Server, bucket: str, out: Path, keys: Path, *more: object) -> _Night:
+def _run(server: Server, bucket: str, out: Path, keys: Path, *more: object) -> _Speed:
     run_reconcile(
         "run", "--bucket", bucket, "--keys", keys, "--endpoint-url", server.endpoint, "--out", out, "--device", "cpu",
         "--run-id", "bench", "--max-unreadable", "100%", *more,
     )  # fmt: skip
     summary = json.loads((out / "runs/bench/summary.json").read_text())
     seconds = summary["seconds"]
-    whole = max(seconds["count"], seconds.get("records", 0)) + seconds["reconcile"]  # both begin at once
-    return _Night(summary["images_per_second"], summary["images"] / whole, summary["images"])
+    whole = max(seconds["count"], seconds.get("records", 0)) + seconds["reconcile"]  # both start at the same time
+    return _Speed(summary["images_per_second"], summary["images"] / whole, summary["images"])
 
 
-def _peer(server: Server, bucket: str, size: int) -> tuple[float, int]:
-    """Images a second of the script, from the first it asks for to its last count; and how many these were."""
+def _script(server: Server, bucket: str, size: int) -> tuple[float, int]:
+    """Return the images per second of the script, from its first request to its last count, and their number."""
     command = [sys.executable, "-m", "benchmarks.torch_baseline", server.endpoint, bucket, str(size)]
     images, seconds = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return int(images) / float(seconds), int(images)

@@ -1,10 +1,10 @@
-"""The script that people write instead: boto3, Pillow, torchvision's transforms, a DataLoader, eager fp32.
+"""Count photos with a typical script: boto3, Pillow, torchvision transforms, a DataLoader, eager fp32 PyTorch.
 
     python -m benchmarks.torch_baseline ENDPOINT BUCKET SIZE
 
-It uses both cores as its authors would: two loader workers that fetch and decode, torch's own threads for the network.
-It counts every image under bin-images/ and prints how many, and the seconds from the first image asked for to the last
-count.
+The script uses both cores in the usual way: two loader workers fetch and decode, and PyTorch's own threads run the
+network. It counts every image under bin-images/. It prints the number of images, and the seconds from the first request
+to the last count.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class BucketImages(Dataset):
         return len(self.keys)
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        if self.client is None:  # one in each worker
+        if self.client is None:  # each worker process needs its own
             self.client = self._connect()
         body = self.client.get_object(Bucket=self.bucket, Key=self.keys[index])["Body"].read()
         return self.transform(Image.open(io.BytesIO(body)).convert("RGB"))

@@ -1,7 +1,8 @@
-"""python -m benchmarks.records_night FOLDER json|table: `reconcile run` over the bins of `records_data.make_night`.
+"""python -m benchmarks.records_run FOLDER json|table: time `reconcile run` over synthetic bins.
 
-It is the command's own code from the first page of the listing to the last file, only that the bucket is a listing
-without photos. Everything is counted already, as in a night in which no photo is new. Prints the seconds that took.
+This calls the code of the command, from the first page of the listing to the last file. The bucket is a listing
+without photos, made by `records_data.make_run_data`. Everything is counted already, as in a run with no new photo. The
+module prints the seconds.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from reconcile.concurrency.process import tune_for_batch, use_system_allocator
 
 
 def main(folder: Path, form: str) -> None:
-    """Run it once.
+    """Run once.
 
     Args:
-        folder: the night.
-        form: of the records: what was read from JSON, or a table as `--records` takes it.
+        folder: data of `records_data.make_run_data`.
+        form: form of the records: `json` for parsed JSON records, `table` for a file as `--records` accepts it.
     """
-    use_system_allocator()  # before Arrow is loaded, as the command does
+    use_system_allocator()  # before Arrow is loaded, like the command
     from benchmarks.records_data import Listing
     from reconcile.config import load_settings
     from reconcile.logs import RunLog
