@@ -1,6 +1,6 @@
-"""The command line: which commands there are, and how the process ends.
+"""The command line: registers the commands and maps errors to exit codes.
 
-Heavy modules are imported inside the commands that need them, so that --help is instant.
+A command imports what it needs when it runs, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from typing import Annotated, NoReturn
 import typer
 
 from reconcile import __version__
-from reconcile.cli import models, runs, sagemaker, serve, verdicts
+from reconcile.cli import doctor, evaluate, export, prune, report, run, sagemaker, serve, train, verdicts
 from reconcile.cli.exits import describe_error
 from reconcile.concurrency import cancellation
 from reconcile.concurrency.background import any_running
 from reconcile.concurrency.process import use_system_allocator
 
 app = typer.Typer(
-    help="Count the items in every bin photo of a bucket, hold each count against the record, say what to recount.",
+    help="Count the items in photos of warehouse bins, compare the counts with the inventory records, "
+    "and list the bins to recount.",
+    epilog="Start with `reconcile demo`. It needs no bucket and no settings.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -27,8 +29,8 @@ app = typer.Typer(
 )
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         print(f"reconcile {__version__}")
         raise typer.Exit
 
@@ -36,38 +38,38 @@ def _show_version(asked: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
 
 
-app.command()(runs.run)
-app.command()(runs.demo)
-app.command()(runs.report)
-app.command()(runs.prune)
-app.command()(runs.doctor)
-app.command(epilog=models.FROM_SAGEMAKER)(models.train)
-app.command(epilog=models.FROM_SAGEMAKER)(models.tune)
-app.command()(models.export)
-app.command()(models.evaluate)
-app.command(epilog=serve.FROM_SAGEMAKER)(serve.serve)
+app.command()(run.run)
+app.command()(run.demo)
+app.command()(report.report)
+app.command()(prune.prune)
+app.command()(doctor.doctor)
+app.command(epilog=train.SAGEMAKER_VARIABLES)(train.train)
+app.command(epilog=train.SAGEMAKER_VARIABLES)(train.tune)
+app.command()(export.export)
+app.command()(evaluate.evaluate)
+app.command(epilog=serve.SAGEMAKER_VARIABLES)(serve.serve)
 app.command()(sagemaker.ingest)
 app.add_typer(sagemaker.app, name="sagemaker")
 app.add_typer(verdicts.app, name="verdicts")
 
 
 def main() -> NoReturn:
-    """The console script: whatever goes wrong ends in one line and an exit code."""
+    """Run the console script. Every error ends in one line and an exit code."""
     cancellation.install_handlers()
     use_system_allocator()
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr] # a log in ASCII loses a letter, not the run
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr] # an ASCII log must not end a run
     try:
-        code = app(standalone_mode=False) or 0  # else typer tells of wrong usage in a box of five lines
+        code = app(standalone_mode=False) or 0  # in standalone mode, typer prints wrong usage as a box of five lines
     except SystemExit as end:
         code = int(end.code or 0)
-    except BaseException as error:  # a library in Rust that panics raises no Exception
+    except BaseException as error:  # a panic in a Rust library is not an Exception
         code, line = describe_error(error, stopped=cancellation.is_requested())
         if line:
             print(f"reconcile: {line}", file=sys.stderr)
@@ -75,7 +77,7 @@ def main() -> NoReturn:
 
 
 def _leave(code: int) -> NoReturn:
-    """End the process; at once where a thread still waits for S3, since Python's own way makes libraries complain."""
+    """End the process. If a thread still waits for S3, skip Python's cleanup, during which libraries print errors."""
     if any_running():
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""How a command ends: whatever goes wrong becomes one line and an exit code."""
+"""Exit codes and the one line a failed command prints."""
 
 from __future__ import annotations
 
@@ -18,44 +18,55 @@ if TYPE_CHECKING:
 
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
+_PLAINER = {
+    "Input should be a valid integer, unable to parse string as an integer": "expected a whole number",
+    "Input should be a valid number, unable to parse string as a number": "expected a number",
+}
 
 
 @contextmanager
-def report_failure(messages: RunLog) -> Iterator[None]:
-    """Typer would end without a word; and an error after a signal is told as what it is."""
+def report_failure(log: RunLog) -> Iterator[None]:
+    """Log any error as one line, then end the command with its exit code.
+
+    typer alone would end without a message after Ctrl-C.
+    """
     try:
         yield
-    except BaseException as error:  # a library in Rust that panics raises no Exception
+    except BaseException as error:  # a panic in a Rust library is not an Exception
         code, line = describe_error(error, stopped=isinstance(error, KeyboardInterrupt))
-        messages.error(line)
+        log.error(line)
         raise typer.Exit(code) from None
 
 
 def describe_error(error: BaseException, *, stopped: bool) -> tuple[int, str]:
-    """Exit code and line, which is empty where all has been said.
+    """Return the exit code for an error and the line to print.
 
-    What nobody thought of can be looked into with RECONCILE_DEBUG=1.
+    Args:
+        error: what ended the command. With RECONCILE_DEBUG=1, an unexpected error is raised again.
+        stopped: whether a signal asked the command to end.
+
+    Returns:
+        the exit code, and the line without `reconcile: `. The line is empty if typer has printed the help already.
     """
     if stopped:
-        return INTERRUPTED, "interrupted; what was done is kept, run the same command again to go on"
+        return INTERRUPTED, "interrupted; finished work is kept, run the same command again to continue"
     if isinstance(error, ReconcileError):
         return USAGE if isinstance(error, UsageError) else FAILED, " ".join(str(error).split())
     if isinstance(error, typer.TyperException):
-        return USAGE, _wrong_usage(error)
+        return USAGE, _describe_wrong_usage(error)
     if os.environ.get(DEBUG):
         raise error
-    return FAILED, " ".join(f"unexpected {type(error).__name__}: {error} (set {DEBUG}=1 to see where)".split())
+    line = f"unexpected {type(error).__name__}: {error} (set {DEBUG}=1 to see the traceback)"
+    return FAILED, " ".join(line.split())
 
 
-def _wrong_usage(error: typer.TyperException) -> str:
-    """What typer says of an option or argument; nothing where it has printed the help itself."""
-    told = " ".join(getattr(error, "format_message", error.__str__)().split())
-    told = re.sub(r" \(env var: .*?\)(?=:)", "", told)  # a list of those that SageMaker sets
-    told = told.replace(
-        "Input should be a valid integer, unable to parse string as an integer", "expected a whole number"
-    )
-    told = told.replace("Input should be a valid number, unable to parse string as a number", "expected a number")
+def _describe_wrong_usage(error: typer.TyperException) -> str:
+    """Return typer's message in plainer words, and the command to get help; empty if typer has printed the help."""
+    message = " ".join(getattr(error, "format_message", error.__str__)().split())
+    message = re.sub(r" \(env var: .*?\)(?=:)", "", message)  # SageMaker's variables do not help here
+    for words, plainer in _PLAINER.items():
+        message = message.replace(words, plainer)
     context: typer.Context | None = getattr(error, "ctx", None)
-    if not told or context is None:
-        return told
-    return f"{told if told[-1] in '.?!' else told + '.'} Try: {context.command_path} --help"
+    if not message or context is None:
+        return message
+    return f"{message if message[-1] in '.?!' else message + '.'} Try: {context.command_path} --help"

@@ -1,127 +1,203 @@
-"""The flags that several commands share."""
+"""Command-line options, declared once and shared by the commands.
+
+`OPTIONS` is the only place that describes a setting to people. `--help` and the reference pages read it.
+"""
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from reconcile.errors import UsageError
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconcile.config import Settings
     from reconcile.output.store import Output
 
-
-def option(help_text: str, panel: str, **more: Any) -> Any:
-    """A flag in one of the panels below."""
-    # Defaults are not typer's: a flag that is not given may still come from the environment or reconcile.toml.
-    return typer.Option(help=help_text, rich_help_panel=panel, show_default=False, **more)
+    Command = TypeVar("Command", bound=Callable[..., None])
 
 
-WHERE, HOW, WHEN = "What to count", "How to count", "What to make of it"
-ELSEWHERE = "On other machines"
+INPUT, ACCESS, MODEL = "Photos and records", "Access to S3", "Model"
+ELSEWHERE, RESULTS = "Ray and SageMaker", "Results"
 """The panels of `reconcile run --help`."""
+LABELLED_PHOTOS = "Photos with known counts: labels.csv, bin-images/ with metadata/, or one folder per count."
+RECIPE = "Training recipe, a TOML file (default: the recipe of the model that comes with reconcile)."
+_PERCENT = "<percent>"
 
 
-Bucket = Annotated[
-    str | None, option("A bucket's name, s3://name/prefix, or a folder (with a slash: ./photos).", WHERE)
-]
-ImagesPrefix = Annotated[str | None, option("Where the photos lie in it (default: bin-images/).", WHERE)]
-RecordsPrefix = Annotated[str | None, option("Where the JSON records lie in it (default: metadata/).", WHERE)]
-Keys = Annotated[
-    str | None,
-    option("Not listed, but told by an S3 Inventory's manifest.json, or a CSV or Parquet of key,etag.", WHERE),
-]
-Records = Annotated[
-    str | None,
-    option("A table instead of JSON records: .csv, .parquet or .jsonl, local or s3://.", WHERE),
-]
-RecordsColumns = Annotated[
-    str | None,
-    option("What that table calls its columns: bin_id=LOCATION,expected_quantity=QTY,changed_at=TIME.", WHERE),
-]
-Limit = Annotated[int | None, option("Only the first N photos in listing order, and their records.", WHERE)]
-EndpointUrl = Annotated[str | None, option("Another S3 server than Amazon's.", WHERE)]
-Region = Annotated[str | None, option("AWS region.", WHERE)]
-Profile = Annotated[str | None, option("Profile of the AWS configuration.", WHERE)]
-NoSignRequest = Annotated[
-    bool | None,
-    typer.Option(
-        "--no-sign-request",
-        help="Read a public bucket without credentials.",
-        rich_help_panel=WHERE,
-        show_default=False,
+def option(help_text: str, panel: str, *flags: str, **more: Any) -> Any:
+    """Return an option in one of the panels above.
+
+    typer must not show a default, because the environment or reconcile.toml may set an option that is not given.
+    """
+    return typer.Option(*flags, help=help_text, rich_help_panel=panel, show_default=False, **more)
+
+
+def _text(help_text: str, panel: str, **more: Any) -> Any:
+    return Annotated[str | None, option(help_text, panel, **more)]
+
+
+def _whole_number(help_text: str, panel: str) -> Any:
+    return Annotated[int | None, option(help_text, panel)]
+
+
+def _number(help_text: str, panel: str) -> Any:
+    return Annotated[float | None, option(help_text, panel)]
+
+
+def _path(help_text: str, panel: str) -> Any:
+    return Annotated[Path | None, option(help_text, panel)]
+
+
+OPTIONS: dict[str, Any] = {
+    "bucket": _text(
+        "Bucket with photos and records: a name, s3://name/prefix, or a local folder with a slash, such as ./photos.",
+        INPUT,
     ),
-]
-Model = Annotated[Path | None, option("An ONNX file made by `reconcile export` (default: the shipped one).", HOW)]
-Device = Annotated[str | None, option("auto, cpu, cuda or tensorrt (default: auto).", HOW)]
-BatchSize = Annotated[int | None, option("Photos the model is given at a time (default: 32; on a GPU 128).", HOW)]
-Engine = Annotated[str | None, option("Who counts: local (this machine, the default), ray or sagemaker.", ELSEWHERE)]
-RayAddress = Annotated[
-    str | None,
-    option("HOST:6379 of a Ray cluster (default: RAY_ADDRESS, else a Ray of this machine alone).", ELSEWHERE),
-]
-RayGpusPerActor = Annotated[
-    float | None,
-    option("Share of a GPU, at most 1, that each counting actor takes (default: 1; 0.5 puts two on one).", ELSEWHERE),
-]
-Out = Annotated[
-    str | None,
-    option("Where counts, records and runs are kept: a folder or s3://name/prefix (default: reconcile-out).", WHEN),
-]
-RunId = Annotated[str | None, option("Name of the run's folder (default: the time).", WHEN)]
-MaxUnreadable = Annotated[
-    str | None, option("End with code 3 if a larger share of the photos is unreadable (default: 5%).", WHEN)
-]
-MaxInvalid = Annotated[
-    str | None, option("End with code 3 if a larger share of the records is invalid (default: 5%).", WHEN)
-]
-Alarm = Annotated[
-    str | None, option("End with code 4 if so many of the compared bins are short or over, such as 2% (0.02).", WHEN)
-]
-RecordErrorRate = Annotated[
-    str | None,
-    option("Share of all records assumed to be wrong, until recounts tell (default: 3%).", WHEN),
-]
-Capacity = Annotated[int | None, option("How many bins tonight's people can recount (default: 100).", WHEN)]
-RankBy = Annotated[
-    str | None,
-    option("Recount first what is most likely wrong (probability), or off by most units or value.", WHEN),
-]
-Costs = Annotated[str | None, option("CSV of asin,unit_cost, local or s3://, for --rank-by value.", WHEN)]
-Tolerance = Annotated[
-    int | None, option("Records off by so many items still count as right in the accuracy (default: 0).", WHEN)
-]
-Where = Annotated[
-    str | None,
-    option("Parts of a bin id (else of its key) to sum up by: '(?P<aisle>A\\d+)-(?P<pod>\\d+)'.", WHEN),
-]
-StaleAfter = Annotated[
-    float | None,
-    option("Leave out records that changed more than so many minutes after the photo (status stale).", WHEN),
-]
-ImageUri = Annotated[str | None, option("SageMaker: the container image, in ECR.", ELSEWHERE)]
-Role = Annotated[str | None, option("SageMaker: ARN of the role that the job takes on.", ELSEWHERE)]
-InstanceType = Annotated[str | None, option("SageMaker: such as ml.c5.2xlarge, or ml.g4dn.xlarge.", ELSEWHERE)]
-InstanceCount = Annotated[int | None, option("SageMaker: how many instances (default: 1).", ELSEWHERE)]
-SagemakerOptions = Annotated[
-    Path | None,
-    option("SageMaker: JSON that is merged into its requests: tags, keys, VPC (docs/how-to/sagemaker.md).", ELSEWHERE),
-]
-LogFormat = Annotated[str | None, option("text or json, on standard error (default: text).", WHEN)]
+    "images_prefix": _text("Prefix of the photos in the bucket (default: bin-images/).", INPUT),
+    "records_prefix": _text("Prefix of the JSON records in the bucket (default: metadata/).", INPUT),
+    "keys": _text(
+        "File with the keys to use instead of a listing: manifest.json of an S3 Inventory, or CSV or Parquet with "
+        "the columns key and etag.",
+        INPUT,
+    ),
+    "records": _text(
+        "Read records from a table instead of JSON files: .csv, .parquet or .jsonl, local or on s3://.", INPUT
+    ),
+    "records_columns": _text(
+        "Names of that table's columns, such as bin_id=LOCATION,expected_quantity=QTY,changed_at=TIME.", INPUT
+    ),
+    "limit": _whole_number("Use only the first N photos of the listing, and their records (default: all).", INPUT),
+    "endpoint_url": _text("Address of another S3 server, such as http://localhost:9000 (default: Amazon S3).", ACCESS),
+    "region": _text("AWS region, such as eu-central-1 (default: AWS_REGION, or the AWS configuration).", ACCESS),
+    "profile": _text("Profile of the AWS configuration (default: AWS_PROFILE).", ACCESS),
+    "no_sign_request": Annotated[
+        bool | None, option("Read a public bucket without credentials.", ACCESS, "--no-sign-request")
+    ],
+    "model": _path("ONNX file made by `reconcile export` (default: the model that comes with reconcile).", MODEL),
+    "device": _text("Device that runs the model: auto, cpu, cuda or tensorrt (default: auto).", MODEL),
+    "batch_size": _whole_number("Photos per call of the model (default: 32, or 128 on a GPU).", MODEL),
+    "engine": _text("Where photos are counted: local (this machine), ray or sagemaker (default: local).", ELSEWHERE),
+    "image_uri": _text("SageMaker: container image in ECR.", ELSEWHERE),
+    "role": _text("SageMaker: ARN of the role that the job assumes.", ELSEWHERE),
+    "instance_type": _text("SageMaker: instance type, such as ml.c5.2xlarge or ml.g4dn.xlarge.", ELSEWHERE),
+    "instance_count": _whole_number("SageMaker: number of instances (default: 1).", ELSEWHERE),
+    "sagemaker_options": _path(
+        "SageMaker: JSON file that is merged into the requests: tags, keys, VPC (docs/how-to/sagemaker.md).",
+        ELSEWHERE,
+    ),
+    "ray_address": _text(
+        "Ray: address of the cluster, such as HOST:6379 (default: RAY_ADDRESS, or a new Ray on this machine).",
+        ELSEWHERE,
+    ),
+    "ray_gpus_per_actor": _number(
+        "Ray: GPUs per counting actor, at most 1. With 0.5, two actors share a GPU (default: 1).", ELSEWHERE
+    ),
+    "out": _text("Folder for counts, records and runs, local or s3://name/prefix (default: reconcile-out).", RESULTS),
+    "run_id": _text("Name of the run and its folder (default: the time in UTC).", RESULTS),
+    "max_unreadable": _text(
+        "End with exit code 3 if more than this share of the photos is unreadable (default: 5%).",
+        RESULTS,
+        metavar=_PERCENT,
+    ),
+    "max_invalid": _text(
+        "End with exit code 3 if more than this share of the records is invalid (default: 5%).",
+        RESULTS,
+        metavar=_PERCENT,
+    ),
+    "alarm": _text(
+        "End with exit code 4 if at least this share of the compared bins is short or over (default: no alarm).",
+        RESULTS,
+        metavar=_PERCENT,
+    ),
+    "record_error_rate": _text(
+        "Share of records assumed to be wrong until verdicts are imported (default: 3%).", RESULTS, metavar=_PERCENT
+    ),
+    "capacity": _whole_number("Number of bins that people can recount after this run (default: 100).", RESULTS),
+    "rank_by": _text(
+        "Order of the recount queue: probability, units or value. Units and value put the largest expected errors "
+        "first (default: probability).",
+        RESULTS,
+    ),
+    "costs": _text("CSV file with the columns asin and unit_cost, local or on s3://, for --rank-by value.", RESULTS),
+    "tolerance": _whole_number(
+        "Count a record as right in the accuracy if it is off by at most N items (default: 0).", RESULTS
+    ),
+    "where": _text(
+        "Sum up errors by the named groups of a regular expression, such as '(?P<aisle>A\\d+)-(?P<pod>\\d+)'. "
+        "It is applied to the bin id, or else to the photo's key.",
+        RESULTS,
+    ),
+    "stale_after": _number(
+        "Ignore records that changed more than N minutes after the photo. Their status is stale.", RESULTS
+    ),
+    "log_format": _text("Format of the log on standard error: text or json (default: text).", RESULTS),
+}
+"""The options of `reconcile run`, one for each field of `config.Settings`, in the order of `--help`."""
 
-OF_AN_ENGINE = {
+S3 = ("endpoint_url", "region", "profile")
+OUTPUT = ("out", *S3)
+COUNTING = ("model", "device", "batch_size")
+INPUTS = ("bucket", "images_prefix", "records_prefix", "keys", "records", "records_columns")
+_OF_ENGINE = {
     "sagemaker": ("image_uri", "role", "instance_type", "instance_count", "sagemaker_options"),
     "ray": ("ray_address", "ray_gpus_per_actor"),
 }
-"""Flags that do nothing with another engine."""
+"""Options that have an effect with one engine only."""
+ENGINE = ("engine", *_OF_ENGINE["sagemaker"], *_OF_ENGINE["ray"])
 
 
-def output(out: str | None, endpoint_url: str | None, region: str | None, profile: str | None) -> Output:
-    """<out>, as `reconcile run` would find it."""
+def takes(*names: str) -> Callable[[Command], Command]:
+    """Give a command options from `OPTIONS`.
+
+    The command must have a parameter `**flags`. It receives each of the options there, None if it was not given.
+
+    Args:
+        names: keys of `OPTIONS`, in the order of `--help`.
+    """
+
+    def add_options(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        own = [entry for entry in signature.parameters.values() if entry.kind is not entry.VAR_KEYWORD]
+        shared = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=OPTIONS[name])
+            for name in names
+        ]
+        # typer reads both. It calls the command with keyword arguments.
+        command.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
+        command.__annotations__ = {entry.name: entry.annotation for entry in (*own, *shared)} | {"return": None}
+        return command
+
+    return add_options
+
+
+def load_run_settings(flags: dict[str, Any], *, need_bucket: bool = True) -> Settings:
+    """Return the settings of a run, and refuse options of an engine that was not chosen.
+
+    The environment and reconcile.toml may keep settings of other engines.
+
+    Raises:
+        UsageError: there is such an option, or `load_settings` refuses a value.
+    """
     from reconcile.config import load_settings
 
-    flags = {"out": out, "endpoint_url": endpoint_url, "region": region, "profile": profile}
-    settings = load_settings(flags, need_bucket=False)
-    from reconcile.locations import open_output
+    settings = load_settings(flags, need_bucket=need_bucket)
+    for engine, names in _OF_ENGINE.items():
+        given = [f"--{name.replace('_', '-')}" for name in names if flags.get(name) is not None]
+        if given and settings.engine != engine:
+            verb = "need" if len(given) > 1 else "needs"
+            raise UsageError(f"{', '.join(given)} {verb} --engine {engine}, but the engine is {settings.engine}")
+    return settings
 
-    return open_output(settings)
+
+def open_output(flags: dict[str, Any]) -> Output:
+    """Open `<out>` as `reconcile run` does, from the options in `OUTPUT`."""
+    from reconcile import locations
+    from reconcile.config import load_settings
+
+    return locations.open_output(load_settings(flags, need_bucket=False))

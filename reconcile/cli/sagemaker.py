@@ -1,96 +1,87 @@
-"""Commands on what Amazon SageMaker does: ingest, sagemaker train."""
+"""Commands `ingest` and `sagemaker train`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path  # noqa: TC003 # typer reads annotations
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from reconcile.cli import options  # noqa: TC001 # likewise
+from reconcile.cli import options
 from reconcile.cli.exits import FAILED, report_failure
 from reconcile.logs import RunLog, printable
 
-app = typer.Typer(help="Train on Amazon SageMaker. (To count there: run --engine sagemaker.)", no_args_is_help=True)
+app = typer.Typer(
+    help="Train on Amazon SageMaker. To count there, use `reconcile run --engine sagemaker`.", no_args_is_help=True
+)
 
 
+@options.takes(*options.OUTPUT)
 def ingest(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="Folder or s3://… with the .out files of a transform job.")
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="Folder or s3://name/prefix with the .out files of a SageMaker transform job."
+        ),
     ],
-    out: options.Out = None,
-    endpoint_url: options.EndpointUrl = None,
-    region: options.Region = None,
-    profile: options.Profile = None,
+    **flags: Any,
 ) -> None:
-    """Take up what a SageMaker transform job counted that others started. Runs with that model count none of it again.
+    """Import the counts of a SageMaker transform job that was started elsewhere.
 
-    Each line has to be what `reconcile serve` answers to a key. Ingesting the same files again changes nothing.
+    Later runs with the same model do not count these photos again. Importing the same files again changes nothing.
 
-    Exit codes: 0 done, 1 failed, or some lines could not be taken, 2 wrong usage.
+    Each line of the files must be a response of `reconcile serve` to a key. Invalid lines are listed by number.
+
+    Exit codes: 0 done, 1 failed or some lines are invalid, 2 wrong usage.
     """
     from reconcile.config import load_settings
-
-    flags = {"out": out, "endpoint_url": endpoint_url, "region": region, "profile": profile}
-    settings = load_settings(flags, need_bucket=False)
     from reconcile.engines.sagemaker.external_ingest import ingest_responses
     from reconcile.locations import as_folder, open_output
     from reconcile.storage.open import open_bucket
 
-    taken = ingest_responses(open_bucket(as_folder(source), settings.s3_access()), open_output(settings, create=True))
-    for problem in taken.bad:
+    settings = load_settings(flags, need_bucket=False)
+    result = ingest_responses(open_bucket(as_folder(source), settings.s3_access()), open_output(settings, create=True))
+    for problem in result.bad:
         print(f"reconcile: {printable(problem)}", file=sys.stderr)
-    if taken.more_bad:
-        print(f"reconcile: {taken.more_bad:,} more lines could not be taken", file=sys.stderr)
-    for model_id, rows in sorted(taken.rows.items()):
-        print(f"{rows:,} photos of model {model_id}, for runs with that model")
-    if taken.bad:
+    if result.more_bad:
+        print(f"reconcile: {result.more_bad:,} more lines are invalid", file=sys.stderr)
+    for model_id, photos in sorted(result.rows.items()):
+        print(f"imported counts of {photos:,} photos by model {model_id}")
+    if result.bad:
         raise typer.Exit(FAILED)
 
 
 @app.command()
+@options.takes("image_uri", "role", "instance_type", "sagemaker_options", *options.S3)
 def train(
-    data: Annotated[str, typer.Option(help="s3://… with photos and counts, in a layout that `reconcile train` takes.")],
+    data: Annotated[
+        str, typer.Option(help="s3://name/prefix of photos with known counts, in a layout of `reconcile train`.")
+    ],
     validation: Annotated[
-        str | None, typer.Option(help="s3://… with photos to hold out; else a fold of --data.")
+        str | None, typer.Option(help="s3://name/prefix of photos for validation only (default: a fold of --data).")
     ] = None,
-    recipe: Annotated[
-        Path | None, typer.Option(help="TOML file; the shipped model's by default.", exists=True, dir_okay=False)
-    ] = None,
+    recipe: Annotated[Path | None, typer.Option(help=options.RECIPE, exists=True, dir_okay=False)] = None,
     out: Annotated[
-        str | None, typer.Option(help="s3://… for recipe, checkpoints and the trained model.", show_default=False)
+        str | None,
+        typer.Option(help="s3://name/prefix for the recipe, checkpoints and the trained model.", show_default=False),
     ] = None,
-    bring_to: Annotated[Path | None, typer.Option(help="Folder for the trained ONNX files (default: none).")] = None,
-    image_uri: options.ImageUri = None,
-    role: options.Role = None,
-    instance_type: options.InstanceType = None,
-    sagemaker_options: options.SagemakerOptions = None,
-    endpoint_url: options.EndpointUrl = None,
-    region: options.Region = None,
-    profile: options.Profile = None,
+    bring_to: Annotated[
+        Path | None, typer.Option(help="Folder to download the trained ONNX files to (default: no download).")
+    ] = None,
+    **flags: Any,
 ) -> None:
-    """Train after a recipe in a SageMaker training job, follow it, and bring the model back.
+    """Train a model in a SageMaker training job, and wait for it.
 
-    Interrupted, the job goes on; the same command takes it up again. After a failure it goes on from the checkpoints.
+    If you interrupt the command, the job continues; run the same command again to wait for it.
+    If a job failed or was stopped, the same command starts another, which continues from its checkpoints.
     """
     from reconcile.config import load_settings
-
-    flags = {
-        "out": out,
-        "image_uri": image_uri,
-        "role": role,
-        "instance_type": instance_type,
-        "sagemaker_options": sagemaker_options,
-        "endpoint_url": endpoint_url,
-        "region": region,
-        "profile": profile,
-    }
-    settings = load_settings(flags, need_bucket=False)
     from reconcile.resources import resource
     from reconcile.training.sagemaker_job import train_on_sagemaker
 
-    messages = RunLog(settings.log_format)
-    with report_failure(messages):
-        chosen = recipe or resource("models", "recipe.toml")
-        print(train_on_sagemaker(data, validation, chosen, settings, bring_to, messages))
+    settings = load_settings(flags | {"out": out}, need_bucket=False)
+    log = RunLog(settings.log_format)
+    with report_failure(log):
+        recipe_file = recipe or resource("models", "recipe.toml")
+        print(train_on_sagemaker(data, validation, recipe_file, settings, bring_to, log))

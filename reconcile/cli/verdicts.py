@@ -1,10 +1,10 @@
-"""Commands on what people found who recounted bins: verdicts import, list, export."""
+"""Commands `verdicts import`, `verdicts list` and `verdicts export`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,86 +14,71 @@ from reconcile.errors import ReconcileError
 from reconcile.logs import printable
 from reconcile.text import plural
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from reconcile.output.store import Output
-
-
-app = typer.Typer(help="What people found who recounted bins: taken up, listed, given out.", no_args_is_help=True)
+app = typer.Typer(
+    help="Import, list and export verdicts: what people found when they recounted bins.", no_args_is_help=True
+)
 
 
 @app.command("import")
+@options.takes(*options.OUTPUT)
 def import_(
-    file: Annotated[Path, typer.Argument(help="recount.csv with true_count filled in, or the report's export.")],
-    out: options.Out = None,
-    endpoint_url: options.EndpointUrl = None,
-    region: options.Region = None,
-    profile: options.Profile = None,
+    file: Annotated[
+        Path, typer.Argument(help="recount.csv of a run with true_count filled in, or the export of its report.")
+    ],
+    **flags: Any,
 ) -> None:
-    """Take up a CSV of verdicts: bin_id, run_id, true_count, and perhaps note. Later runs learn from them.
+    """Import verdicts from a CSV file. Later runs learn from them.
 
-    Lines without a true_count are passed over; what is known already is not taken twice.
+    The file has the columns bin_id, run_id and true_count, and optionally note. Lines without a true_count are
+    skipped, and so are verdicts that were imported before. Invalid lines are listed by number.
 
-    Exit codes: 0 done, 1 failed, or some lines could not be taken, 2 wrong usage.
+    Exit codes: 0 done, 1 failed or some lines are invalid, 2 wrong usage.
     """
     from tempfile import TemporaryDirectory
 
     from reconcile.verdicts.importing import import_verdicts
 
-    output = options.output(out, endpoint_url, region, profile)
-    with TemporaryDirectory(prefix="reconcile-") as work:
-        taken, known, left_out, reasons = import_verdicts(file, output, Path(work))
+    output = options.open_output(flags)
+    with TemporaryDirectory(prefix="reconcile-") as scratch:
+        imported, known, invalid, reasons = import_verdicts(file, output, Path(scratch))
     for reason in reasons:
         print(f"reconcile: {file}: {printable(reason)}", file=sys.stderr)
-    print(f"{plural(taken, 'verdict')} taken, {known:,} known already, {plural(left_out, 'line')} left out")
-    if not (taken or known or left_out):
+    print(f"{plural(imported, 'verdict')} imported, {known:,} already known, {plural(invalid, 'line')} invalid")
+    if not (imported or known or invalid):
         print("no line has a true_count")
-    if left_out:
+    if invalid:
         raise typer.Exit(FAILED)
 
 
 @app.command("list")
-def list_(
-    out: options.Out = None,
-    endpoint_url: options.EndpointUrl = None,
-    region: options.Region = None,
-    profile: options.Profile = None,
-) -> None:
-    """Show the verdicts so far, the newest first."""
-    table = _verdicts(options.output(out, endpoint_url, region, profile))
+@options.takes(*options.OUTPUT)
+def list_(**flags: Any) -> None:
+    """List all verdicts, the newest first."""
+    from tempfile import TemporaryDirectory
+
+    from reconcile.verdicts.queries import verdict_table
+
+    output = options.open_output(flags)
+    with TemporaryDirectory(prefix="reconcile-") as scratch:
+        table = verdict_table(output, Path(scratch))
     shown = table.drop(columns="image_key").astype(object).fillna("")
     lines = shown.to_string(index=False).split("\n") if len(shown) else ["no verdicts yet"]
     print("\n".join(map(printable, lines)))
 
 
 @app.command("export")
-def export(
-    file: Annotated[Path, typer.Argument(help="The CSV file to write.")],
-    out: options.Out = None,
-    endpoint_url: options.EndpointUrl = None,
-    region: options.Region = None,
-    profile: options.Profile = None,
-) -> None:
-    """Write the verdicts so far as CSV."""
+@options.takes(*options.OUTPUT)
+def export(file: Annotated[Path, typer.Argument(help="CSV file to write.")], **flags: Any) -> None:
+    """Write all verdicts to a CSV file."""
     from tempfile import TemporaryDirectory
 
     from reconcile.verdicts.queries import verdict_csv
 
-    output = options.output(out, endpoint_url, region, profile)
-    with TemporaryDirectory(prefix="reconcile-") as work:
-        verdicts, content = verdict_csv(output, Path(work))
+    output = options.open_output(flags)
+    with TemporaryDirectory(prefix="reconcile-") as scratch:
+        number, content = verdict_csv(output, Path(scratch))
     try:
         file.write_bytes(content)
     except OSError as error:
         raise ReconcileError(f"{file} cannot be written: {error.strerror}") from None
-    print(f"{plural(verdicts, 'verdict')} written to {file}")
-
-
-def _verdicts(output: Output) -> pd.DataFrame:
-    from tempfile import TemporaryDirectory
-
-    from reconcile.verdicts.queries import verdict_table
-
-    with TemporaryDirectory(prefix="reconcile-") as work:
-        return verdict_table(output, Path(work))
+    print(f"{plural(number, 'verdict')} written to {file}")

@@ -223,11 +223,11 @@ def test_a_report_rendered_again_is_the_same(folder, grey_model, tmp_path):
     (tmp_path / "moved").rename(tmp_path / "out")
     unknown = reconcile("report", tmp_path / "out/runs/once/notes.txt")
     assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)
-    assert "notes.txt is neither a run's id nor a path such as OUT/runs/ID" in unknown.stderr
+    assert "notes.txt is neither a run id nor a path such as OUT/runs/ID" in unknown.stderr
 
     twice = reconcile("report", path, "--out", tmp_path / "other")
     assert twice.returncode == 2
-    assert f"RUN says that it is in {tmp_path}/out; leave out --out" in twice.stderr
+    assert f"RUN is a path in {tmp_path}/out; omit --out" in twice.stderr
 
     refused = reconcile("report", "never", "--out", tmp_path / "out")
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)

@@ -50,7 +50,7 @@ def tell_tale():
 def failed(monkeypatch, capfd, grey_model):
     """Runs a command that fails, in this process; gives back all that it said."""
     monkeypatch.setattr(cancellation, "install_handlers", lambda: None)
-    monkeypatch.setattr(cli, "left_behind", lambda: False)  # or the tests would end with it
+    monkeypatch.setattr(cli, "any_running", lambda: False)  # or the tests would end with it
 
     def run(command, *arguments):
         model = ["--model", str(grey_model)]

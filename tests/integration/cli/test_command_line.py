@@ -84,7 +84,7 @@ def test_variables_that_are_no_setting_are_told(warehouse, grey_model, monkeypat
     monkeypatch.setenv("RECONCILE_SERVICE_HOST", "10.0.0.1")
     arguments = ["run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--images-prefix", "none/"]
     done = reconcile(*arguments)
-    assert "warning: RECONCILE_SERVICE_HOST is set in the environment, and is no setting of reconcile" in done.stderr
+    assert "warning: the environment has RECONCILE_SERVICE_HOST, but reconcile has no such setting" in done.stderr
     assert "10.0.0.1" not in done.stderr
     monkeypatch.setenv("RECONCILE_IMAGE_PREFIX", "none/")
     done = reconcile(*arguments)

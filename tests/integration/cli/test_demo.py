@@ -105,7 +105,7 @@ def test_doctor_says_what_to_do_about_each_thing_that_fails(s3, tmp_path):
     }
     assert "is --images-prefix right?" in done.stdout
     assert "Traceback" not in done.stderr
-    assert done.stderr.strip() == "reconcile: 4 of these things would stop a run"
+    assert done.stderr.strip() == "reconcile: 4 checks failed, and a run would fail too"
 
 
 def test_doctor_looks_into_the_table_of_records(grey_model, tmp_path):

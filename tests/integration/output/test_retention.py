@@ -157,7 +157,7 @@ def test_where_nobody_can_be_asked_nothing_is_removed(out):
     before = files(out)
     done = reconcile_from_scratch("prune", "--keep", "2", "--out", out, stdin=subprocess.DEVNULL)
     assert done.returncode == 2
-    assert last_line(done.stderr) == "reconcile: nothing was removed: there is nobody to ask; say --yes, or --dry-run"
+    assert last_line(done.stderr) == "reconcile: nothing was removed: there is no terminal to ask on; add --yes or --dry-run"
     assert files(out) == before
 
 

@@ -102,7 +102,7 @@ def test_a_log_on_a_full_disk_costs_the_log_and_not_the_night(warehouse, grey_mo
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
         failed = subprocess.run([*command, "--images-prefix", "none/"], stdout=full, stderr=full)
-    said = "warning: the numbers cannot be printed: No space left on device; they are in summary.json"
+    said = "warning: the figures cannot be printed: No space left on device; summary.json has them"
     assert (done.returncode, last_line(done.stderr)) == (0, said)
     assert len(list((tmp_path / "out").rglob("summary.json"))) == 1
     assert failed.returncode == 1

@@ -19,6 +19,7 @@ from reconcile.storage.open import open_bucket
 from reconcile.streaming import count_images as counting
 from reconcile.streaming import fetch
 from reconcile.streaming.count_images import count_images
+from reconcile.streaming.observers import CallbackObserver
 from tests.conftest import SCRIPTS, last_line, write_bucket
 
 
@@ -41,7 +42,7 @@ def test_a_run_that_waits_for_s3_can_be_interrupted(silent_server, grey_model, n
     process.send_signal(number)
     _, told = process.communicate(timeout=30)  # S3's own patience is longer
     assert process.returncode == 130
-    said = "reconcile: interrupted; what was done is kept, run the same command again to go on: "
+    said = "reconcile: interrupted; finished work is kept, run the same command again to continue: "
     assert last_line(told) == said + shlex.join(process.args)
     assert not (tmp_path / "out" / "run.lock").exists()
 
@@ -71,7 +72,7 @@ def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(out, grey_m
     others = set(threading.enumerate())
     backlog.fill(listing_that_does_not_end())
     with pytest.raises(Interrupted) as stopped, monkeypatch.context() as told_to_stop:
-        count_images(folder, backlog, counter, output, interrupt, pytest.fail)
+        count_images(backlog, folder, counter, output, CallbackObserver(interrupt, pytest.fail))
     left = {thread.name for thread in set(threading.enumerate()) - others}
     assert not [name for name in left if name.startswith(("fetch", "decode", "count", "list-0"))]
     released.set()
@@ -119,7 +120,7 @@ def test_a_stop_that_a_request_to_s3_hears_first_says_what_is_kept(grey_model, t
                 thread.join(60)
 
     with pytest.raises(Interrupted) as stopped, monkeypatch.context() as told_to_stop:
-        count_images(bucket, backlog, counter, output, ask, pytest.fail)
+        count_images(backlog, bucket, counter, output, CallbackObserver(ask, pytest.fail))
     assert 0 < stopped.value.kept < 300
     assert any(name.startswith("fetch") for name in heard)
     backlog.close()
@@ -142,7 +143,7 @@ def test_an_interruption_keeps_batches_that_wait_to_be_written(grey_model, tmp_p
 
     backlog.fill(folder.list_pages("bin-images/"))
     with pytest.raises(Interrupted) as stopped:
-        count_images(folder, backlog, counter, output, interrupt, pytest.fail)
+        count_images(backlog, folder, counter, output, CallbackObserver(interrupt, pytest.fail))
     assert stopped.value.kept >= 3 * 16
     backlog.close()
     night.close()

@@ -130,7 +130,7 @@ def test_who_is_asked_to_stop_while_writing_a_part_writes_it_once(run, tmp_path)
     assert rows["image_key"].is_unique
     said = rf"warning: stopped with {len(rows):,} of (at least )?[\d,]+ photos counted and kept\n"
     assert re.search(said, log), log
-    assert last_line(log).startswith("reconcile: interrupted; what was done is kept, run the same command again")
+    assert last_line(log).startswith("reconcile: interrupted; finished work is kept, run the same command again")
     assert last_line(log).endswith(f" --out {tmp_path}/out")
 
     code, log = run("out")

@@ -92,7 +92,7 @@ def test_a_run_that_s3_keeps_waiting_is_interrupted_at_once(warehouse, grey_mode
         process.send_signal(signal.SIGTERM)
         _, told = process.communicate(timeout=25)  # S3's own patience is longer
     assert process.returncode == 130
-    assert last_line(told).startswith("reconcile: interrupted; what was done is kept")
+    assert last_line(told).startswith("reconcile: interrupted; finished work is kept")
 
 
 def test_a_server_that_answered_and_falls_silent_is_not_taken_for_a_wrong_address(warehouse, monkeypatch):
@@ -100,5 +100,5 @@ def test_a_server_that_answered_and_falls_silent_is_not_taken_for_a_wrong_addres
     with faulty_proxy(warehouse.endpoint_url) as proxy:
         bucket = open_bucket("warehouse", S3Access(proxy.url))
         assert sum(map(len, bucket.list_pages("bin-images/"))) == 40
-    with pytest.raises(ReconcileError, match=r"no answer this time \(nothing listens there\); is S3"):
+    with pytest.raises(ReconcileError, match=r"no answer this time \(no server listens there\); check that S3"):
         bucket.put("report.html", b"too late")

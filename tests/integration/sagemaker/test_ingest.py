@@ -45,7 +45,7 @@ def test_what_a_job_of_others_counted_is_ingested_once(service, s3, grey_model):
     arguments = ("s3://results/theirs/out", "--out", "s3://results/nightly", "--endpoint-url", s3.endpoint_url)
     done = reconcile_from_scratch("ingest", *arguments)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"100 photos of model {theirs.model.model_id}, for runs with that model\n"
+    assert done.stdout == f"imported counts of 100 photos by model {theirs.model.model_id}\n"
     before = counts_in(s3)
     assert is_right(before)
     assert list(before["etag"]) == [json.loads(line)["etag"] for line in request_lines(s3).splitlines()]
@@ -73,5 +73,5 @@ def test_lines_that_are_no_answers_are_named_and_the_rest_is_taken(tmp_path):
         "line 3: this is no answer of reconcile serve to a key",
         "line 4: this is no answer of reconcile serve to a key",
     ]
-    assert done.stdout == "2 photos of model theirs-1, for runs with that model\n"
+    assert done.stdout == "imported counts of 2 photos by model theirs-1\n"
     assert [path.name for path in (tmp_path / "out" / "counts").iterdir()] == ["theirs-1"]

@@ -27,7 +27,7 @@ def test_two_processes_train_together_and_go_on_together(photos, tmp_path):
     environment = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     stopped = run_stopped(1, arguments, tmp_path, torchrun, **environment)
     assert stopped.stderr.count("held out; 2 x cpu") == 1
-    assert "interrupted; what was done is kept" in stopped.stderr
+    assert "interrupted; finished work is kept" in stopped.stderr
 
     alone = reconcile("train", "--data", photos, "--recipe", "recipe.toml", "--out", "t", cwd=tmp_path)
     assert alone.returncode == 2
@@ -46,7 +46,7 @@ def test_a_stop_that_comes_with_the_last_checkpoint_is_heard_before_the_export(p
     command = ["train", "--data", photos, "--recipe", "recipe.toml", "--out", "t"]
     stopped = run_stopped(1, command, tmp_path, SM_MODEL_DIR=str(tmp_path / "model"))
     assert stopped.returncode == 130, stopped.stderr
-    assert "interrupted; what was done is kept" in stopped.stderr
+    assert "interrupted; finished work is kept" in stopped.stderr
     assert not (tmp_path / "model").exists()
     done = reconcile(*command, cwd=tmp_path, env=os.environ | {"SM_MODEL_DIR": str(tmp_path / "model")})
     assert done.returncode == 0, done.stderr

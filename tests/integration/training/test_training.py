@@ -53,7 +53,7 @@ def test_a_stopped_training_ends_where_an_undisturbed_one_does(trained, photos, 
     command = ["train", "--data", photos, "--recipe", folder / "recipe.toml", "--out", "t"]
     stopped = run_stopped(1, command, tmp_path)
     assert stopped.returncode == 130, stopped.stderr
-    assert last_line(stopped.stderr).startswith("reconcile: interrupted; what was done is kept")
+    assert last_line(stopped.stderr).startswith("reconcile: interrupted; finished work is kept")
     assert len(list(csv.DictReader((tmp_path / "t" / "metrics.csv").open()))) < 3
 
     done = reconcile(*command, cwd=tmp_path)

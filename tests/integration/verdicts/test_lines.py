@@ -21,7 +21,7 @@ def test_bad_lines_are_told_and_the_rest_is_taken(night, tmp_path):
     )
     done = verdicts("import", "mixed.csv")
     assert done.returncode == 1
-    assert done.stdout.strip() == "2 verdicts taken, 0 known already, 4 lines left out"
+    assert done.stdout.strip() == "2 verdicts imported, 0 already known, 4 lines invalid"
     place = tmp_path / "out"
     assert done.stderr.splitlines() == [
         "reconcile: mixed.csv: line 3: true_count of bin '00004' is no number: 'many'",
@@ -38,7 +38,7 @@ def test_what_is_wrong_with_many_lines_is_said_once(night, tmp_path):
     scattered = "".join(f"nowhere,n1,1\n00003,n1,{count}\n" for count in range(12))
     (tmp_path / "v.csv").write_text("".join(["bin_id,run_id,true_count\n", *of_another, *unreadable, scattered]))
     done = verdicts("import", "v.csv")
-    assert done.stdout.strip() == "12 verdicts taken, 0 known already, 54 lines left out"
+    assert done.stdout.strip() == "12 verdicts imported, 0 already known, 54 lines invalid"
     told = [line.removeprefix("reconcile: v.csv: ") for line in done.stderr.splitlines()]
     assert told == [
         f"lines 2 to 41: there is no finished run 'elsewhere' in {tmp_path}/out; is --out right?",
@@ -52,7 +52,7 @@ def test_no_more_than_twenty_reasons_are_told(night, tmp_path):
     lines = [f"{number},n1,1\n" for number in range(10, 40)]
     (tmp_path / "v.csv").write_text("".join(["bin_id,run_id,true_count\n", *lines, "10,n1,1\n", "39,n1,1\n"]))
     done = verdicts("import", "v.csv")
-    assert done.stdout.strip() == "0 verdicts taken, 0 known already, 32 lines left out"
+    assert done.stdout.strip() == "0 verdicts imported, 0 already known, 32 lines invalid"
     told = done.stderr.splitlines()
     assert told[0] == "reconcile: v.csv: lines 2, 32: the run compared no bin '10'"
     assert told[20:] == ["reconcile: v.csv: and 11 more lines for other reasons"]
@@ -61,7 +61,7 @@ def test_no_more_than_twenty_reasons_are_told(night, tmp_path):
 def test_not_one_good_line_is_a_failure(night, tmp_path):
     (tmp_path / "v.csv").write_text("bin_id,run_id,true_count\n00003,n2,1\n")
     done = verdicts("import", "v.csv")
-    assert (done.returncode, done.stdout) == (1, "0 verdicts taken, 0 known already, 1 line left out\n")
+    assert (done.returncode, done.stdout) == (1, "0 verdicts imported, 0 already known, 1 line invalid\n")
     assert "line 2: there is no finished run 'n2'" in done.stderr
     assert not (tmp_path / "out/verdicts").exists()
 
@@ -87,7 +87,7 @@ def test_a_file_that_cannot_be_verdicts_is_wrong_usage(tmp_path, content, messag
 
 def test_an_unfilled_list_is_no_verdict_and_no_failure(night):
     said = taken("out/runs/n1/recount.csv")
-    assert said.startswith("0 verdicts taken, 0 known already, 0 lines left out")
+    assert said.startswith("0 verdicts imported, 0 already known, 0 lines invalid")
     assert said.endswith("no line has a true_count")
     assert verdicts("list").stdout == "no verdicts yet\n"
 
@@ -108,7 +108,7 @@ def test_nothing_can_be_taken_of_a_run_of_another_version_but_of_the_others(nigh
     Path("v.csv").write_text("bin_id,run_id,true_count\n00003,n2,1\n00003,n1,1\n")
     done = verdicts("import", "v.csv")
     assert done.returncode == 1
-    assert done.stdout.startswith("1 verdict taken, 0 known already, 1 line left out")
+    assert done.stdout.startswith("1 verdict imported, 0 already known, 1 line invalid")
     assert "line 2: run n2 cannot be read, or is of a version that is not known here" in done.stderr
 
 

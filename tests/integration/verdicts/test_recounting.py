@@ -18,7 +18,7 @@ def test_from_the_queue_to_the_shelf_and_back(night, tmp_path):
     assert set(queue(rows)[:2]) == {"00003", "00004"}
     # The first is wrong as the photo said, the second is right after all, in the third only people can tell.
     fill_in("n1", {"00003": 1, "00004": 2, "00005": 29}, notes={"00003": "torn box"})
-    assert taken("filled.csv") == "3 verdicts taken, 0 known already, 0 lines left out"
+    assert taken("filled.csv") == "3 verdicts imported, 0 already known, 0 lines invalid"
 
     listed = verdicts("list")
     assert listed.returncode == 0
@@ -63,24 +63,24 @@ def test_importing_the_same_file_twice_changes_nothing(night):
     fill_in("n1", {"00003": 1, "00004": 2})
     taken("filled.csv")
     first = verdicts("list").stdout
-    assert taken("filled.csv") == "0 verdicts taken, 2 known already, 0 lines left out"
+    assert taken("filled.csv") == "0 verdicts imported, 2 already known, 0 lines invalid"
     assert verdicts("list").stdout == first
     assert len(list(Path("out/verdicts").iterdir())) == 1
     # The report's export holds all marks each time: those before, and a new one.
     fill_in("n1", {"00003": 1, "00004": 2, "7": 5})
-    assert taken("filled.csv") == "1 verdict taken, 2 known already, 0 lines left out"
+    assert taken("filled.csv") == "1 verdict imported, 2 already known, 0 lines invalid"
     _, summary = night("n2")
     assert (summary["recounts"]["recounted"], summary["recounts"]["wrong"]) == (3, 1)
 
 
 def test_who_counted_wrong_counts_again_and_the_last_word_holds(night):
     taken(fill_in("n1", {"00003": 1}))
-    assert taken(fill_in("n1", {"00003": 4})) == "1 verdict taken, 0 known already, 0 lines left out"
+    assert taken(fill_in("n1", {"00003": 4})) == "1 verdict imported, 0 already known, 0 lines invalid"
     rows, summary = night("n2")
     assert rows.loc["00003", "status"] == "match"
     assert (summary["recounts"]["recounted"], summary["recounts"]["wrong"]) == (1, 0)
     # ... also if it is the first word once more.
-    assert taken(fill_in("n1", {"00003": 1})) == "1 verdict taken, 0 known already, 0 lines left out"
+    assert taken(fill_in("n1", {"00003": 1})) == "1 verdict imported, 0 already known, 0 lines invalid"
     assert night("n3")[0].loc["00003", "status"] == "short"
 
 
@@ -90,7 +90,7 @@ def test_an_old_file_imported_again_does_not_overrule_what_was_found_since(own_n
     (warehouse / "metadata/00003.json").write_bytes(abid_record(2))
     own_night("n2")
     taken(fill_in("n2", {"00003": 2}, "second.csv"))
-    assert taken("first.csv") == "0 verdicts taken, 1 known already, 0 lines left out"
+    assert taken("first.csv") == "0 verdicts imported, 1 already known, 0 lines invalid"
     rows, summary = own_night("n3")
     assert rows.loc["00003", "recounted_count"] == 2
     assert "00003" not in queue(rows)
@@ -119,7 +119,7 @@ def test_a_bin_whose_record_no_label_covers_can_be_recounted_too(warehouse, tmp_
     rows, _ = run_night(warehouse, model, "out", "n1")
     assert queue(rows)[-1] == "00005"  # 30 on record: nothing is known of how likely that is wrong
     assert pd.isna(rows.loc["00005", "p_wrong"])
-    assert taken(fill_in("n1", {"00005": 30, "00003": 1})) == "2 verdicts taken, 0 known already, 0 lines left out"
+    assert taken(fill_in("n1", {"00005": 30, "00003": 1})) == "2 verdicts imported, 0 already known, 0 lines invalid"
     again, summary = run_night(warehouse, model, "out", "n2")
     assert again.loc[["00003", "00005"], "status"].tolist() == ["short", "match"]
     assert "00005" not in queue(again)
@@ -136,9 +136,9 @@ def test_verdicts_lie_on_s3_where_the_runs_do(s3, warehouse, grey_model, tmp_pat
     out = s3.root / "results/nightly"
     fill_in("n1", {"00003": 1, "00004": 2}, out=out)
     done = reconcile_from_scratch("verdicts", "import", "filled.csv", *place)
-    assert (done.returncode, done.stdout) == (0, "2 verdicts taken, 0 known already, 0 lines left out\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "2 verdicts imported, 0 already known, 0 lines invalid\n"), done.stderr
     again = reconcile("verdicts", "import", "filled.csv", *place)
-    assert again.stdout == "0 verdicts taken, 2 known already, 0 lines left out\n"
+    assert again.stdout == "0 verdicts imported, 2 already known, 0 lines invalid\n"
     assert len(reconcile_from_scratch("verdicts", "list", *place).stdout.splitlines()) == 3
     assert reconcile_from_scratch("verdicts", "export", "v.csv", *place).returncode == 0
     assert len(pd.read_csv("v.csv")) == 2

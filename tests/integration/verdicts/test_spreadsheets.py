@@ -17,7 +17,7 @@ def test_what_excel_makes_of_the_list_still_says_which_bin_is_meant(night, tmp_p
     table = [["bin_id", "run_id", "image_key", "true_count", "note"], *rows]
     text = "\r\n".join(";".join(map(str, row)) for row in table)
     (tmp_path / "excel.csv").write_bytes(text.encode("cp1252"))
-    assert taken("excel.csv") == "3 verdicts taken, 0 known already, 0 lines left out"
+    assert taken("excel.csv") == "3 verdicts imported, 0 already known, 0 lines invalid"
     again, _ = night("n2")
     assert again["recounted_count"].dropna().to_dict() == found
 
@@ -39,7 +39,7 @@ def test_what_is_exported_can_be_opened_in_a_spreadsheet_and_imported_again(nigh
         lines = {line["bin_id"]: line for line in csv.DictReader(file)}
     assert (lines["00003"]["true_count"], lines["00003"]["found"], lines["00004"]["found"]) == ("1", "short", "right")
     assert (lines["00003"]["note"], lines["00004"]["note"]) == ("'=1+1", "a;\n'+2")
-    assert taken("verdicts.csv") == "0 verdicts taken, 2 known already, 0 lines left out"
+    assert taken("verdicts.csv") == "0 verdicts imported, 2 already known, 0 lines invalid"
     assert verdicts("export", "/proc/nowhere/v.csv").returncode == 1
 
 

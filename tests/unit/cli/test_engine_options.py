@@ -17,18 +17,18 @@ def ended(*arguments):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--ray-address", "h:1"], "--ray-address is for --engine ray, and the engine is local"),
+        (["--ray-address", "h:1"], "--ray-address needs --engine ray, but the engine is local"),
         (
             ["--ray-address", "h:1", "--instance-count", "4", "--role", "r"],
-            "--role, --instance-count are for --engine sagemaker, and the engine is local",
+            "--role, --instance-count need --engine sagemaker, but the engine is local",
         ),
         (
             ["--engine", "ray", "--instance-type", "t"],
-            "--instance-type is for --engine sagemaker, and the engine is ray",
+            "--instance-type needs --engine sagemaker, but the engine is ray",
         ),
         (
             ["--engine", "sagemaker", "--ray-gpus-per-actor", "1"],
-            "--ray-gpus-per-actor is for --engine ray, and the engine is sagemaker",
+            "--ray-gpus-per-actor needs --engine ray, but the engine is sagemaker",
         ),
     ],
 )
