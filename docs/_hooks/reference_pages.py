@@ -209,8 +209,12 @@ def _row(*cells: str) -> str:
 
 def _escaped(text: str) -> str:
     """Return text whose `<`, `*`, `_`, `[` and backslashes Markdown shows as they are; code spans stay code."""
+
+    def escape(plain: str) -> str:
+        return re.sub(r"([\\*_\[])", r"\\\1", plain).replace("&", "&amp;").replace("<", "&lt;")
+
     pieces = re.split(r"(`[^`]*`)", text)
-    return "".join(piece if at % 2 else re.sub(r"([\\<*_\[])", r"\\\1", piece) for at, piece in enumerate(pieces))
+    return "".join(piece if at % 2 else escape(piece) for at, piece in enumerate(pieces))
 
 
 def _one_of(choices: list[str]) -> str:

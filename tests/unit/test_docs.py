@@ -68,7 +68,9 @@ def test_commands_page_has_what_help_says_of_an_option(reference):
     assert re.search(r"\| `--port`<br>`SAGEMAKER_BIND_TO_PORT` \| whole number, 0 to 65535 \| 8080 \| \w", text)
     assert re.search(r"\| `--precision` \| `int8`, `fp16` or `fp32` \| int8 \| \w", text)
     assert re.search(r"\| `--to` \| path \| \*\*required\*\* \| \w", text)
-    assert f"| text | none | {helps['region']} |" in text
+    meaning, _, default = helps["region"].partition(" (default: ")
+    assert f" | {meaning}. |" in text or f" | {meaning} |" in text
+    assert not default or f" | text | {default.partition(')')[0].replace('_', chr(92) + '_')} | " in text
 
 
 def test_options_that_only_share_the_name_of_a_setting_have_no_variable(reference):
