@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -42,3 +50,8 @@ class CountLabels:
         if self.open_ended and count > self.values[-1]:
             return len(self.names) - 1
         return None
+
+    def indices_of(self, counts: Iterable[int]) -> NDArray[np.int64]:
+        """Return the index of the label of each count, int64 [N]; −1 if no label covers the count."""
+        indices = (self.index_of(count) for count in counts)
+        return np.array([-1 if index is None else index for index in indices], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""How records go wrong: how often, and by how much."""
+"""The error model of records: how often they are wrong, and by how much."""
 
 from __future__ import annotations
 
@@ -15,46 +15,56 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ErrorModel:
-    """How records go wrong: how often, and by how much.
+    """How often records are wrong, and by how much.
 
-    A record says the true count c with probability 1 − `rate`, and slips to another count e with probability
-    `rate` · q(e|c), where small slips are likelier than large ones:
+    A record states the true count c with probability 1 − `rate`. It states another count e with probability
+    `rate` · q(e|c), where small errors are more likely than large ones:
 
         q(e|c) = w(c, e) · decay^|e − c| / Σ_{e' ≠ c} w(c, e') · decay^|e' − c|
 
-    and w is `empty_weight` where c or e is 0 and 1 elsewhere: that a bin is taken for empty, or an empty one for full,
-    has other causes than a miscount.
+    The weight w is `empty_weight` if c or e is 0, and 1 otherwise. Confusing an empty bin with a filled one has other
+    causes than a miscount.
     """
 
-    rate: float = 0.03
-    """π, the share of all records that are wrong; over 0 and under 1. The other two are over 0."""
+    rate: float
+    """π, the fraction of all records that are wrong, above 0 and below 1."""
     decay: float = 0.6
-    """How much rarer a slip gets with each further item; 1: all sizes alike. With 0.6 three in four are off by one or
-    two.
+    """How much less likely an error gets with each further item, above 0. With 1, all sizes are equally likely.
 
-    Until recounts tell, it has to serve whatever the errors are: on the held-out fold 9, 0.5 ranked errors of any size
-    alike by 0.014 of average precision worse than self-confidence does, which is best at these; 0.6 by 0.006, and loses
-    0.003 where errors are as 0.5 has them.
+    With 0.6, three in four errors are off by one or two items. Until recounts are known, the decay has to suit errors
+    of unknown size; docs/explanation/how-a-record-is-judged.md has the measurement.
     """
     empty_weight: float = 1.0
+    """The weight w of errors from or to an empty bin, above 0."""
 
     def error_matrix(self, labels: CountLabels) -> NDArray[np.float64]:
-        """q(e|c): float64 [labels, labels], truth by record, rows summing to 1, 0 where e = c.
+        """Return q(e|c), how a wrong record differs from the true count.
 
-        A label that lumps is one count.
+        Args:
+            labels: The labels of the model. An open-ended label such as `6+` is one count.
+
+        Returns:
+            float64 [labels, labels], truth by record. Rows sum to 1, and the diagonal is 0.
         """
         counts = np.array(labels.values, dtype=np.float64)
         distance = np.abs(counts[:, None] - counts[None, :])
         np.fill_diagonal(distance, np.inf)
-        # From the nearest label on, which changes nothing but that labels far apart do not all underflow to 0.
-        slips: NDArray[np.float64] = self.decay ** (distance - distance.min(axis=1, keepdims=True))
-        np.fill_diagonal(slips, 0.0)
-        slips[(counts[:, None] == 0) | (counts[None, :] == 0)] *= self.empty_weight
-        slips /= slips.sum(axis=1, keepdims=True)
-        return slips
+        # Distances from the nearest label give the same q. Without them, labels far apart would all underflow to 0.
+        q: NDArray[np.float64] = self.decay ** (distance - distance.min(axis=1, keepdims=True))
+        np.fill_diagonal(q, 0.0)
+        q[(counts[:, None] == 0) | (counts[None, :] == 0)] *= self.empty_weight
+        q /= q.sum(axis=1, keepdims=True)
+        return q
 
     def record_given_truth(self, labels: CountLabels) -> NDArray[np.float64]:
-        """P(e|c): float64 [labels, labels], truth by record, rows summing to 1."""
-        chances = self.rate * self.error_matrix(labels)
-        np.fill_diagonal(chances, 1 - self.rate)
-        return chances
+        """Return P(e|c), the probability of each record given the true count.
+
+        Args:
+            labels: The labels of the model.
+
+        Returns:
+            float64 [labels, labels], truth by record. Rows sum to 1.
+        """
+        probabilities = self.rate * self.error_matrix(labels)
+        np.fill_diagonal(probabilities, 1 - self.rate)
+        return probabilities

@@ -1,4 +1,4 @@
-"""What recounts teach of how records go wrong: how often, and by how much."""
+"""Fit the error model to recounts."""
 
 from __future__ import annotations
 
@@ -16,64 +16,69 @@ if TYPE_CHECKING:
 
 
 PRIOR_STRENGTH = 100
-"""How many recounts the assumed error rate is worth: of fewer, the assumption weighs more than what they found."""
+"""The number of recounts that the assumed error rate is worth. With fewer recounts, the assumption weighs more."""
 _RATES = 1 / (1 + np.exp(-np.linspace(-11.5, 3.5, 121)))  # 1 in 100,000 to 97 %, evenly in log odds
 _DECAYS = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
 _EMPTY_WEIGHTS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
 _QUANTILES = 15
-_LEAST_LIKELY = 1e-6
-_AT_ONCE = 5000
-"""Recounts, so that memory does not grow with them."""
+_MIN_PROBABILITY = 1e-6
+"""The smallest probability that one recount can have."""
+_RECOUNTS_AT_ONCE = 5000
+"""The number of recounts in one pass, so that memory does not grow with them."""
 
 
 @dataclass(frozen=True)
 class Recounts:
-    """Bins that a person recounted, as far as the labels of one model go."""
+    """V bins that a person recounted and whose counts the labels of one model cover."""
 
     probabilities: NDArray[np.floating]
-    """P(c|x), float [V, labels]."""
+    """P(c|x), the model's probabilities, float [V, labels]."""
     expected: NDArray[np.integer]
-    """int [V]: the place of the label of each record as it was."""
-    found: NDArray[np.integer]
-    """int [V]: the place of the label of what the person counted."""
+    """The index of the label on record at the time, int [V]."""
+    counted: NDArray[np.integer]
+    """The index of the label that the person counted, int [V]."""
 
 
 @dataclass(frozen=True)
 class FittedErrorModel:
-    """The error model that fits assumption and recounts, and how sure its rate is."""
+    """The error model after the recounts, and the uncertainty of its rate."""
 
     model: ErrorModel
+    """The posterior means of the parameters."""
     rates: NDArray[np.float64]
-    """float64 [15]: equally likely values of π, rising."""
+    """Equally likely values of the rate π, rising, float64 [15]."""
 
 
 def fit_error_model(assumed: ErrorModel, recounts: Recounts | None, labels: CountLabels) -> FittedErrorModel:
-    """The posterior of the error model given what recounts found.
+    """Return the posterior of the error model given what recounts found.
 
-    A queue's bins are no random sample: they were chosen because photo x and record e disagree. But they were chosen by
-    x and e alone, so what a person then finds is distributed as for any bin with that photo and record,
+    The bins of a queue are not a random sample. They were chosen because photo x and record e disagree, so the fraction
+    of wrong records among them is many times too high. But they were chosen by x and e alone. Given x and e, the count
+    c that a person finds is distributed as in any other bin:
 
         P(found = c | x, e) = P(c|x) P(e|c) / Σ_c' P(c'|x) P(e|c')
 
-    and the product of these over the recounts is a likelihood of π, decay and empty weight that the choice does not
-    bias (selection is ignorable given what it looked at; Rubin 1976, Biometrika 63:581-592). A bare share of wrong
-    records among the recounts would be many times too high. The prior of π is Beta(B · π₀, B · (1 − π₀)), where B is
-    BELIEF, or more where π₀ is so small (or large) that BELIEF bins would hold less than one wrong (right) record;
-    decay's logarithm lies within a factor of about 1.5 of the assumed one, the empty weight's within about 2. All of it
-    on a grid.
+    The product of these terms over the recounts is a likelihood of π, decay and empty weight. The choice of bins does
+    not bias it, because selection is ignorable if it depends only on what has been observed (Rubin 1976, Inference and
+    Missing Data, Biometrika 63:581-592).
+
+    The prior of π is Beta(B · π₀, B · (1 − π₀)), where π₀ is the assumed rate and B is `PRIOR_STRENGTH`. B is larger if
+    `PRIOR_STRENGTH` bins would hold fewer than one wrong, or fewer than one correct, record. The priors of decay and
+    empty weight are log-normal. They allow factors of about 1.5 and 2 around the assumed values. The posterior is
+    computed on a grid.
 
     Args:
-        assumed: the error model before any recount.
-        recounts: what was found; None if nothing yet.
-        labels: the model's.
+        assumed: The error model before any recount.
+        recounts: What people found; None if there is no recount yet.
+        labels: The labels of the model.
 
     Returns:
-        posterior means, and quantiles of π's posterior.
+        The posterior means, and quantiles of the posterior of π. Without recounts, the model is `assumed`.
     """
     logs = np.empty((len(_RATES), len(_DECAYS), len(_EMPTY_WEIGHTS)))
     for j, decay in enumerate(_DECAYS):
         for k, weight in enumerate(_EMPTY_WEIGHTS):
-            model = ErrorModel(decay=float(decay), empty_weight=float(weight))
+            model = ErrorModel(assumed.rate, float(decay), float(weight))
             logs[:, j, k] = _log_prior(model, assumed)
             if recounts is not None:
                 logs[:, j, k] += _log_likelihood(model.error_matrix(labels), recounts)
@@ -88,36 +93,37 @@ def fit_error_model(assumed: ErrorModel, recounts: Recounts | None, labels: Coun
             decay=float(posterior.sum(axis=(0, 2)) @ _DECAYS),
             empty_weight=float(np.exp(posterior.sum(axis=(0, 1)) @ np.log(_EMPTY_WEIGHTS))),
         )
-    middles = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
-    rates = np.interp(middles, np.cumsum(of_rate) - of_rate / 2, _RATES)
+    quantiles = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+    rates = np.interp(quantiles, np.cumsum(of_rate) - of_rate / 2, _RATES)
     return FittedErrorModel(model, rates)
 
 
 def _log_prior(model: ErrorModel, assumed: ErrorModel) -> NDArray[np.float64]:
-    """Of every rate on the grid, with the sizes of `model`: float64 [rates]."""
-    # The grid is even in log odds: each rate stands for a stretch as wide as rate · (1 − rate), which takes the place
-    # of Beta's two −1.
-    belief = max(PRIOR_STRENGTH, 1 / assumed.rate, 1 / (1 - assumed.rate))
-    beta: NDArray[np.float64] = belief * (assumed.rate * np.log(_RATES) + (1 - assumed.rate) * np.log1p(-_RATES))
+    """Return the log prior of every rate on the grid, with the decay and empty weight of `model`: float64 [rates]."""
+    # The grid is even in log odds, so each rate stands for an interval of width rate · (1 − rate). This factor replaces
+    # the two −1 in the exponents of the Beta density.
+    strength = max(PRIOR_STRENGTH, 1 / assumed.rate, 1 / (1 - assumed.rate))
+    beta: NDArray[np.float64] = strength * (assumed.rate * np.log(_RATES) + (1 - assumed.rate) * np.log1p(-_RATES))
     decay = -0.5 * (np.log(model.decay / assumed.decay) / 0.4) ** 2
     weight = -0.5 * (np.log(model.empty_weight / assumed.empty_weight) / 0.7) ** 2
     return beta + float(decay + weight)
 
 
-def _log_likelihood(slips: NDArray[np.float64], recounts: Recounts) -> NDArray[np.float64]:
-    """Of every rate on the grid, with these sizes of errors: float64 [rates]."""
+def _log_likelihood(q: NDArray[np.float64], recounts: Recounts) -> NDArray[np.float64]:
+    """Return the log likelihood of every rate on the grid, given the error matrix q(e|c): float64 [rates]."""
     total = np.zeros(len(_RATES))
-    for start in range(0, len(recounts.found), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
+    for start in range(0, len(recounts.counted), _RECOUNTS_AT_ONCE):
+        part = slice(start, start + _RECOUNTS_AT_ONCE)
         photo = recounts.probabilities[part].astype(np.float64)
-        expected, found = recounts.expected[part], recounts.found[part]
-        each = np.arange(len(found))
-        right = photo[each, expected]
-        wrong = (photo * slips[:, expected].T).sum(axis=1)
-        is_right = found == expected
-        of_found = np.where(is_right, right, photo[each, found] * slips[found, expected])
-        evidence = (1 - _RATES[:, None]) * right + _RATES[:, None] * wrong
-        shares = np.where(is_right, 1 - _RATES[:, None], _RATES[:, None]) * of_found / np.maximum(evidence, 1e-300)
-        # A person may find what the photo rules out (it was of another moment, say): that speaks against no rate.
-        total += np.log(np.maximum(shares, _LEAST_LIKELY)).sum(axis=1)
+        expected, counted = recounts.expected[part], recounts.counted[part]
+        rows = np.arange(len(counted))
+        if_correct = photo[rows, expected]
+        if_wrong = (photo * q[:, expected].T).sum(axis=1)
+        is_correct = counted == expected
+        of_counted = np.where(is_correct, if_correct, photo[rows, counted] * q[counted, expected])
+        evidence = (1 - _RATES[:, None]) * if_correct + _RATES[:, None] * if_wrong
+        prior = np.where(is_correct, 1 - _RATES[:, None], _RATES[:, None])
+        probabilities = prior * of_counted / np.maximum(evidence, 1e-300)
+        # A person may count what the photo rules out, because the bin changed in between. No rate is to blame then.
+        total += np.log(np.maximum(probabilities, _MIN_PROBABILITY)).sum(axis=1)
     return total

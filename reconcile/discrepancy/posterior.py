@@ -1,4 +1,4 @@
-"""How likely is the record wrong, given what the photo shows, and by how much."""
+"""The posterior over the true count of a bin, and the figures that follow from it."""
 
 from __future__ import annotations
 
@@ -16,102 +16,123 @@ if TYPE_CHECKING:
 def posterior(
     probabilities: NDArray[np.floating], expected: NDArray[np.integer], labels: CountLabels, errors: ErrorModel
 ) -> NDArray[np.float64]:
-    """Probability of each count, given the photo and the record.
+    """Return the probability of each count given the photo and the record.
 
-    The record e is taken for a noisy copy of the true count c that knows nothing of the photo x once c is given, so
-    that P(x, e | c) = P(x|c) P(e|c). By Bayes' rule
+    The record e is a noisy copy of the true count c. Given c, its error is assumed to be independent of the photo x, so
+    P(x, e | c) = P(x|c) P(e|c). By Bayes' rule:
 
         P(c | x, e) ∝ P(c) P(x|c) P(e|c) ∝ P(c|x) P(e|c)
 
-    where P(c|x) is the model's calibrated word and P(e|c) the error model's. Counts are places in the model's list of
-    labels, so a label that lumps counts (6+) is one of them: a record of 9 against a photo of 6+ is agreement, since a
-    photo can tell no more.
+    P(c|x) is the model's calibrated probability, and P(e|c) is the error model. Counts are indices of the model's
+    labels. An open-ended label such as `6+` is one count, so a record of 9 agrees with a photo of `6+`.
 
     Args:
         probabilities: P(c|x), float [N, labels], rows summing to 1.
-        expected: int [N], the place of each record's label.
-        labels: the model's.
-        errors: how records go wrong.
+        expected: The index of the label of each record, int [N].
+        labels: The labels of the model.
+        errors: The error model of the records.
 
     Returns:
-        float64 [N, labels], rows summing to 1.
+        P(c | x, e), float64 [N, labels], rows summing to 1.
     """
     photo = probabilities.astype(np.float64)
     joint = photo * errors.record_given_truth(labels)[:, expected].T
     evidence = joint.sum(axis=1, keepdims=True)
-    # Where the photo rules out, to the last bit, all that the record could come from, only the photo is believed.
+    # If the photo rules out every count that the record could come from, only the photo is used.
     result: NDArray[np.float64] = np.where(evidence > 0, joint / np.where(evidence > 0, evidence, 1.0), photo)
     return result
 
 
-def p_wrong(truth: NDArray[np.float64], expected: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Probability that the record is wrong: all that does not lie on the record's own count.
+def p_wrong(posteriors: NDArray[np.float64], expected: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return the probability that each record is wrong.
 
-    With the formula of `truth_given_photo_and_record` this is
+    This is the posterior probability of all counts except the recorded one. With the formula of `posterior`:
 
         p_wrong = Σ_{c≠e} P(c|x) π q(e|c)  /  ( P(e|x) (1 − π) + Σ_{c≠e} P(c|x) π q(e|c) )
 
-    With uniform q it ranks as 1 − P(e|x), which cleanlab calls self-confidence (Northcutt et al. 2021, Confident
-    Learning, JAIR 70:1373-1411); the error model adds that a record slips to a count nearby.
+    With a uniform q, this ranks bins as 1 − P(e|x) does. cleanlab calls P(e|x) self-confidence (Northcutt et al. 2021,
+    Confident Learning, JAIR 70:1373-1411). The error model adds that most wrong records are off by a few items.
 
     Args:
-        truth: P(c | x, e), float64 [N, labels].
-        expected: int [N], the place of each record's label.
+        posteriors: P(c | x, e), float64 [N, labels].
+        expected: The index of the label of each record, int [N].
 
     Returns:
         float64 [N], 0 to 1.
     """
-    result: NDArray[np.float64] = _elsewhere(truth, expected).sum(axis=1)
+    result: NDArray[np.float64] = _without_record(posteriors, expected).sum(axis=1)
     return result
 
 
 def p_off(
-    truth: NDArray[np.float64], quantities: NDArray[np.integer], labels: CountLabels, tolerance: int
+    posteriors: NDArray[np.float64], quantities: NDArray[np.integer], labels: CountLabels, tolerance: int
 ) -> NDArray[np.float64]:
-    """Probability that the record is off by more than `tolerance` items: float64 [N]. With 0 it is p_wrong.
+    """Return the probability that each record is off by more than `tolerance` items.
 
     Args:
-        truth: P(c | x, e), float64 [N, labels].
-        quantities: on record, int [N], each under one of the labels.
-        labels: the model's.
-        tolerance: items.
+        posteriors: P(c | x, e), float64 [N, labels].
+        quantities: The quantity on record, int [N]. A label must cover each.
+        labels: The labels of the model.
+        tolerance: In items. With 0, the result is that of `p_wrong`.
+
+    Returns:
+        float64 [N], 0 to 1.
     """
-    result: NDArray[np.float64] = np.where(_distance(quantities, labels) > tolerance, truth, 0.0).sum(axis=1)
+    off = np.where(_distance(quantities, labels) > tolerance, posteriors, 0.0)
+    result: NDArray[np.float64] = off.sum(axis=1)
     return result
 
 
-def units_off(truth: NDArray[np.float64], quantities: NDArray[np.integer], labels: CountLabels) -> NDArray[np.float64]:
-    """How many items the record is expected to be off by: float64 [N]. Arguments as of `p_off`.
+def units_off(
+    posteriors: NDArray[np.float64], quantities: NDArray[np.integer], labels: CountLabels
+) -> NDArray[np.float64]:
+    """Return the expected difference between each record and the true count.
 
-    A bin that holds as many as an open-ended label lumps may hold what is on record: 9 for 6+ is off by nothing.
+    A record that an open-ended label covers is off by nothing if the true count has the same label: 9 for `6+`.
+
+    Args:
+        posteriors: P(c | x, e), float64 [N, labels].
+        quantities: The quantity on record, int [N]. A label must cover each.
+        labels: The labels of the model.
+
+    Returns:
+        Items, float64 [N].
     """
-    result: NDArray[np.float64] = (truth * _distance(quantities, labels)).sum(axis=1)
+    result: NDArray[np.float64] = (posteriors * _distance(quantities, labels)).sum(axis=1)
     return result
 
 
-def most_likely(truth: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The place of the most probable count: int64 [N]."""
-    places: NDArray[np.int64] = truth.argmax(axis=1)
-    return places
+def most_likely(posteriors: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the index of the most likely count, int64 [N]."""
+    indices: NDArray[np.int64] = posteriors.argmax(axis=1)
+    return indices
 
 
-def most_likely_if_wrong(truth: NDArray[np.float64], expected: NDArray[np.integer]) -> NDArray[np.int64]:
-    """The place of the most probable count but the record's: int64 [N]. What to look for when recounting."""
-    others = truth.copy()
+def most_likely_if_wrong(posteriors: NDArray[np.float64], expected: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return the index of the most likely count except the recorded one.
+
+    Args:
+        posteriors: P(c | x, e), float64 [N, labels].
+        expected: The index of the label of each record, int [N].
+
+    Returns:
+        int64 [N].
+    """
+    others = posteriors.copy()
     others[np.arange(len(expected)), expected] = -1.0
-    places: NDArray[np.int64] = others.argmax(axis=1)
-    return places
+    indices: NDArray[np.int64] = others.argmax(axis=1)
+    return indices
 
 
-def _elsewhere(truth: NDArray[np.float64], expected: NDArray[np.integer]) -> NDArray[np.float64]:
-    """`truth` without what lies on the record's own count; sums of it keep their digits where 1 − P would lose them."""
-    others = truth.copy()
+def _without_record(posteriors: NDArray[np.float64], expected: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return the posteriors with 0 for the recorded count. Their sum keeps digits that 1 − P would lose."""
+    others = posteriors.copy()
     others[np.arange(len(expected)), expected] = 0.0
     return others
 
 
 def _distance(quantities: NDArray[np.integer], labels: CountLabels) -> NDArray[np.int64]:
-    """Items between each record and each label, the fewest that it can be: int64 [N, labels]."""
+    """Return the smallest possible difference between each record and each label, in items: int64 [N, labels]."""
     values = np.array(labels.values, dtype=np.int64)
     distance: NDArray[np.int64] = np.abs(values[None, :] - quantities[:, None])
     if labels.open_ended:

@@ -1,4 +1,4 @@
-"""What photo and record say together of each bin, as columns beside those of the join."""
+"""Score every joined bin."""
 
 from __future__ import annotations
 
@@ -29,76 +29,90 @@ if TYPE_CHECKING:
 
 
 SCORED_FROM = ["predicted_count", "difference", "probabilities", "expected_quantity"]
-"""The columns of sql/reconciled.sql that are looked at."""
+"""The columns of sql/join/joined.sql that scores depend on."""
 SCORED_SCHEMA = pa.schema(
     [
         ("p_wrong", pa.float64()),
-        ("p_off", pa.float64()),  # off by more than the tolerance
-        ("units_off", pa.float64()),
-        ("likely_count", pa.int32()),  # the most probable count, given photo and record
-        ("count_if_wrong", pa.int32()),  # the most probable count but the record's
+        ("p_off", pa.float64()),  # probability of a difference above the tolerance
+        ("units_off", pa.float64()),  # expected difference, in items
+        ("likely_count", pa.int32()),  # the most likely count, given photo and record
+        ("count_if_wrong", pa.int32()),  # the most likely count except the record's
     ]
 )
 
 
 @dataclass(frozen=True)
 class DiscrepancyScorer:
-    """Judges bins by photo and record."""
+    """The scores of a bin, computed from the probabilities of its photo and from its record."""
 
     labels: CountLabels
     prior: tuple[float, ...]
-    """Share of each label among the photos that the model was trained on."""
+    """The fraction of each label in the training photos."""
     errors: FittedErrorModel
     tolerance: int
-    """Differences of so many items do not matter to p_off."""
+    """The number of items that a record may be off by without counting for `p_off`."""
 
-    def class_prior_of(
+    def detect_label_shift(
         self, probabilities: NDArray[np.floating], expected_counts: NDArray[np.integer]
     ) -> NDArray[np.float64] | None:
-        """Tonight's mix of counts, where it is far from training's; see `label_shift.tonights_mix`.
+        """Return the distribution of counts in this run if it is far from the training distribution, else None.
+
+        `label_shift.estimate_class_prior` has the method and the limits.
 
         Args:
-            probabilities: float [N, labels].
-            expected_counts: int [N]; bins whose record no label covers are left out.
-        """
-        covered = np.isin(expected_counts, self.labels.values)
-        places = np.searchsorted(self.labels.values, expected_counts[covered])
-        return estimate_class_prior(probabilities[covered], places, self.labels, self.prior, self.errors.model)
-
-    def score(self, batch: pa.RecordBatch, mix: NDArray[np.float64] | None) -> pa.RecordBatch:
-        """What is to be said of each row; null where there is no count, no record, or no label that covers the record.
-
-        Args:
-            batch: rows of sql/reconciled.sql, JUDGED_FROM of them.
-            mix: tonight's, if the probabilities are to be corrected for it.
+            probabilities: P(label | photo), float [N, labels].
+            expected_counts: The smallest count of the label of each record, int [N]. Other counts are left out.
 
         Returns:
-            as many rows of JUDGED_SCHEMA.
+            float64 [labels], summing to 1.
         """
-        added: dict[str, NDArray[np.float64]] = {name: np.full(batch.num_rows, np.nan) for name in SCORED_SCHEMA.names}
+        covered = np.isin(expected_counts, self.labels.values)
+        indices = np.searchsorted(self.labels.values, expected_counts[covered])
+        return estimate_class_prior(probabilities[covered], indices, self.labels, self.prior, self.errors.model)
+
+    def score(self, batch: pa.RecordBatch, class_prior: NDArray[np.float64] | None) -> pa.RecordBatch:
+        """Return the scores of each row. They are null without a count, a record, or a label that covers the record.
+
+        Args:
+            batch: Rows with the columns `SCORED_FROM` of sql/join/joined.sql.
+            class_prior: The distribution of counts for which the probabilities are corrected; None to use them as they
+                are.
+
+        Returns:
+            One row of `SCORED_SCHEMA` for each row.
+        """
+        scores: dict[str, NDArray[np.float64]] = {name: np.full(batch.num_rows, np.nan) for name in SCORED_SCHEMA.names}
         expected = pc.subtract(batch["predicted_count"], batch["difference"]).to_numpy(zero_copy_only=False)
         covered = np.isin(expected, self.labels.values)
         if covered.any():
             photo = as_matrix(batch["probabilities"].filter(pa.array(covered)), len(self.labels.names))
-            probabilities = photo if mix is None else adjust_for_prior(photo, self.prior, mix)
-            places = np.searchsorted(self.labels.values, expected[covered])
-            truth = posterior(probabilities, places, self.labels, self.errors.model)
+            probabilities = photo if class_prior is None else adjust_for_prior(photo, self.prior, class_prior)
+            indices = np.searchsorted(self.labels.values, expected[covered])
+            posteriors = posterior(probabilities, indices, self.labels, self.errors.model)
             values = np.array(self.labels.values)
             quantities = batch["expected_quantity"].filter(pa.array(covered)).to_numpy()
-            added["p_wrong"][covered] = p_wrong(truth, places)
-            added["p_off"][covered] = p_off(truth, quantities, self.labels, self.tolerance)
-            added["units_off"][covered] = units_off(truth, quantities, self.labels)
-            added["likely_count"][covered] = values[most_likely(truth)]
-            added["count_if_wrong"][covered] = values[most_likely_if_wrong(truth, places)]
-        # NaN becomes null.
+            scores["p_wrong"][covered] = p_wrong(posteriors, indices)
+            scores["p_off"][covered] = p_off(posteriors, quantities, self.labels, self.tolerance)
+            scores["units_off"][covered] = units_off(posteriors, quantities, self.labels)
+            scores["likely_count"][covered] = values[most_likely(posteriors)]
+            scores["count_if_wrong"][covered] = values[most_likely_if_wrong(posteriors, indices)]
+        # `from_pandas` turns NaN into null.
         columns = [
-            pa.array(added[field.name], pa.float64(), from_pandas=True).cast(field.type) for field in SCORED_SCHEMA
+            pa.array(scores[field.name], pa.float64(), from_pandas=True).cast(field.type) for field in SCORED_SCHEMA
         ]
         return pa.RecordBatch.from_arrays(columns, schema=SCORED_SCHEMA)
 
 
 def as_matrix(lists: pa.ListArray | Sequence[Sequence[float]], width: int) -> NDArray[np.float32]:
-    """Rows of a list column as float32 [N, width]."""
+    """Return the rows of a list column as a matrix.
+
+    Args:
+        lists: N lists of `width` numbers each, without null.
+        width: The number of columns.
+
+    Returns:
+        float32 [N, width].
+    """
     column = lists if isinstance(lists, pa.Array) else pa.array(lists, pa.list_(pa.float32()))
     values: NDArray[np.float32] = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
     return values

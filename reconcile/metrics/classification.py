@@ -1,4 +1,4 @@
-"""How good a count model is, from its probabilities and the counts on record; numpy only, no photos, no files."""
+"""Accuracy, RMSE and confusion of a count model."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from reconcile.errors import ReconcileError
 from reconcile.metrics.calibration import (
     Calibration,
     CoveragePoint,
-    calibration_of,
     expected_calibration_error,
+    measure_calibration,
     reliability,
     risk_coverage,
 )
@@ -27,98 +27,100 @@ if TYPE_CHECKING:
 
 
 _SPANS = ((0, 5), (1, 5))
-"""Counts that others' evaluations are limited to: the public baseline's, and that of most tutorials."""
+"""First and last count of other projects' evaluations: the public baseline's, and that of most tutorials."""
 
 
 @dataclass(frozen=True)
 class ClassResult:
-    """The photos that have one label on record; every figure is None where there is no such photo."""
+    """The photos with one label on record. All figures are None if there is no such photo."""
 
     label: str
     photos: int
     accuracy: Estimate | None
-    """Share counted the same, with its Wilson interval."""
+    """The fraction of photos that agree with the record, with its Wilson interval."""
     rmse: float | None
-    """In items."""
+    """The root mean squared error, in items."""
     within_one: float | None
-    """Share at most one item off."""
+    """The fraction of photos that are at most one item off."""
 
 
 @dataclass(frozen=True)
 class ProtocolResult:
-    """One way to ask: which photos, and among which labels."""
+    """The result under one protocol: a set of photos, and the labels that the model may choose from."""
 
     name: str
     labels: tuple[str, ...]
     photos: int
     accuracy: Estimate
-    """Share counted the same, with its bootstrap interval."""
+    """The fraction of photos that agree with the record, with its bootstrap interval."""
     rmse: Estimate
-    """In items, with its bootstrap interval."""
+    """The root mean squared error in items, with its bootstrap interval."""
     within_one: float
-    """Share at most one item off."""
+    """The fraction of photos that are at most one item off."""
     commonest: float
-    """Accuracy of always saying the label that most photos have."""
+    """The accuracy of always answering with the most frequent label."""
     calibration_error: float
-    """Expected calibration error; see `Calibration`."""
+    """The expected calibration error, 0 to 1; see `expected_calibration_error`."""
     classes: tuple[ClassResult, ...]
 
 
 @dataclass(frozen=True)
 class LeftOutProtocol:
-    """A protocol that says nothing here, and why."""
+    """A protocol without a result of its own."""
 
     name: str
     reason: str
+    """Why there is no result."""
 
 
 @dataclass(frozen=True)
 class PredictedLabel:
-    """How often the model says a label, and how often it is right then."""
+    """How often the model predicts a label, and how often this prediction is correct."""
 
     label: str
     photos: int
     precision: Estimate | None
-    """Share that has this label on record, with its Wilson interval; None where it is never said."""
+    """The fraction of these photos with this label on record, with its Wilson interval. None if there is no photo."""
 
 
 @dataclass(frozen=True)
 class OriginResult:
-    """Photos in their own proportions, or those that reached us squashed to a square."""
+    """Either the photos in their original proportions, or those that were squashed to a square before we got them."""
 
     squashed: bool
     photos: int
     accuracy: Estimate
-    """Share counted the same, with its bootstrap interval."""
+    """The fraction of photos that agree with the record, with its bootstrap interval."""
     rmse: Estimate
-    """In items, with its bootstrap interval."""
+    """The root mean squared error in items, with its bootstrap interval."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that is told of a model on some photos."""
+    """All figures of a model on some photos. The fields are those of evaluation.json."""
 
     labels: tuple[str, ...]
     photos: int
-    """Photos that were held against their record."""
+    """The number of photos that were compared with their record."""
     not_covered: int
-    """Photos left out, as no label of the model covers their count."""
+    """The number of photos left out because no label of the model covers their count."""
     seed: int
     resamples: int
     protocols: tuple[ProtocolResult, ...]
-    """The first is that of all labels."""
+    """The first protocol is that of all labels."""
     left_out_protocols: tuple[LeftOutProtocol, ...]
     confusion: tuple[tuple[int, ...], ...]
-    """Photos by label on record (rows) and label counted (columns)."""
+    """The number of photos by label on record (rows) and predicted label (columns)."""
     said: tuple[PredictedLabel, ...]
+    """The results by predicted label."""
     calibration: Calibration
     coverage: tuple[CoveragePoint, ...]
-    """1, 2, … 100 % of the photos."""
+    """The most certain 1, 2, … 100 % of the photos."""
     origins: tuple[OriginResult, ...]
-    """Empty where nobody says which photos are squashed."""
+    """Empty if it is unknown for all photos whether they were squashed."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return all fields for evaluation.json."""
         return asdict(self)
 
 
@@ -129,33 +131,30 @@ def evaluate(
     squashed: Sequence[bool | None],
     seed: int,
 ) -> Evaluation:
-    """Hold a model's probabilities against the counts on record.
+    """Compare a model's probabilities with the counts on record.
 
     Args:
-        probabilities: P(label | photo), float [N, labels], rows summing to 1, from any model.
-        counts: items on record, int [N].
-        labels: what the columns of `probabilities` stand for.
-        squashed: whether each photo reached us squashed to a square, [N]; None where that is not known.
-        seed: of the bootstrap; the same seed gives the same intervals.
-
-    Returns:
-        every figure of the report.
+        probabilities: P(label | photo) from any model, float [N, labels], rows summing to 1.
+        counts: The items on record, int [N].
+        labels: The labels of the columns of `probabilities`.
+        squashed: Whether each photo was squashed to a square before we got it, [N]. None if that is unknown.
+        seed: The seed of the bootstrap. The same seed gives the same intervals.
 
     Raises:
-        ReconcileError: there is no photo whose count a label covers, or a probability is no number.
+        ReconcileError: A probability is not a finite number, or no photo has a count that a label covers.
     """
     if not np.isfinite(probabilities).all():
-        raise ReconcileError("the model gives probabilities that are no numbers")
-    places = label_indices(counts, labels)
-    covered = places >= 0
+        raise ReconcileError("the model returned probabilities that are not finite numbers")
+    indices = labels.indices_of(counts)
+    covered = indices >= 0
     if not covered.any():
         raise ReconcileError(f"no photo has a count that the model's labels cover ({', '.join(labels.names)})")
-    truth, shares = places[covered], probabilities[covered].astype(np.float64)
+    truth, probs = indices[covered], probabilities[covered].astype(np.float64)
     rng = np.random.default_rng(seed)
-    protocols, left_out = _protocols(shares, truth, labels, rng)
-    best = shares.argmax(axis=1)
-    matrix = confusion(truth, best, len(labels.names))
-    errors = item_errors(truth, best, labels.values)
+    protocols, left_out = _protocols(probs, truth, labels, rng)
+    predicted = probs.argmax(axis=1)
+    matrix = confusion(truth, predicted, len(labels.names))
+    errors = item_errors(truth, predicted, labels.values)
     return Evaluation(
         labels=labels.names,
         photos=len(truth),
@@ -165,59 +164,62 @@ def evaluate(
         protocols=protocols,
         left_out_protocols=left_out,
         confusion=tuple(tuple(row) for row in matrix.tolist()),
-        said=tuple(
-            PredictedLabel(name, said, wilson(right, said))
-            for name, said, right in zip(labels.names, matrix.sum(axis=0).tolist(), matrix.diagonal(), strict=True)
-        ),
-        calibration=calibration_of(shares, truth, np.random.default_rng(seed)),
-        coverage=risk_coverage(shares.max(axis=1), best == truth),
+        said=_by_prediction(labels, matrix),
+        calibration=measure_calibration(probs, truth, np.random.default_rng(seed)),
+        coverage=risk_coverage(probs.max(axis=1), predicted == truth),
         origins=_origins(errors, [value for value, kept in zip(squashed, covered, strict=True) if kept], rng),
     )
 
 
-def label_indices(counts: Sequence[int] | NDArray[np.integer], labels: CountLabels) -> NDArray[np.int64]:
-    """The place of the label that each count falls under, int64 [N]; −1 where no label covers it."""
-    return np.array([-1 if place is None else place for place in map(labels.index_of, counts)], dtype=np.int64)
+def item_errors(truth: NDArray[np.int64], predicted: NDArray[np.int64], values: Sequence[int]) -> NDArray[np.int64]:
+    """Return items counted minus items on record, int64 [N].
 
-
-def item_errors(truth: NDArray[np.int64], best: NDArray[np.int64], values: Sequence[int]) -> NDArray[np.int64]:
-    """Items counted minus items on record, int64 [N]; an open label (`6+`) counts as its smallest number on both sides.
+    An open-ended label such as `6+` counts as its smallest number on both sides.
 
     Args:
-        truth: place of the label on record, int64 [N].
-        best: place of the label counted, int64 [N].
-        values: the count that each label stands for.
+        truth: The index of the label on record, int64 [N].
+        predicted: The index of the predicted label, int64 [N].
+        values: The count that each label stands for, [labels].
     """
     items = np.array(values, dtype=np.int64)
-    errors: NDArray[np.int64] = items[best] - items[truth]
+    errors: NDArray[np.int64] = items[predicted] - items[truth]
     return errors
 
 
-def confusion(truth: NDArray[np.int64], best: NDArray[np.int64], labels: int) -> NDArray[np.int64]:
-    """Photos by label on record (rows) and label counted (columns), int64 [labels, labels]."""
-    return np.bincount(truth * labels + best, minlength=labels * labels).reshape(labels, labels)
-
-
-def restrict(probabilities: NDArray[np.float64], places: Sequence[int]) -> NDArray[np.float64]:
-    """Probabilities given that the count is one of some labels: those columns, made to sum to 1.
+def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], labels: int) -> NDArray[np.int64]:
+    """Count photos by label on record (rows) and predicted label (columns).
 
     Args:
-        probabilities: float64 [N, labels].
-        places: the K columns to keep.
+        truth: The index of the label on record, int64 [N].
+        predicted: The index of the predicted label, int64 [N].
+        labels: The number of labels.
 
     Returns:
-        float64 [N, K]; all the same where the model rules out every one of these labels.
+        int64 [labels, labels].
     """
-    kept = probabilities[:, list(places)]
+    return np.bincount(truth * labels + predicted, minlength=labels * labels).reshape(labels, labels)
+
+
+def restrict(probabilities: NDArray[np.float64], indices: Sequence[int]) -> NDArray[np.float64]:
+    """Return the probabilities given that the count is one of some labels.
+
+    Args:
+        probabilities: P(label | photo), float64 [N, labels].
+        indices: The K columns to keep.
+
+    Returns:
+        The K columns with rows that sum to 1, float64 [N, K]. A row is uniform if the model rules out all K labels.
+    """
+    kept = probabilities[:, list(indices)]
     sums = kept.sum(axis=1, keepdims=True)
-    result: NDArray[np.float64] = np.divide(kept, sums, out=np.full_like(kept, 1 / len(places)), where=sums > 0)
+    result: NDArray[np.float64] = np.divide(kept, sums, out=np.full_like(kept, 1 / len(indices)), where=sums > 0)
     return result
 
 
 def _protocols(
-    shares: NDArray[np.float64], truth: NDArray[np.int64], labels: CountLabels, rng: np.random.Generator
+    probabilities: NDArray[np.float64], truth: NDArray[np.int64], labels: CountLabels, rng: np.random.Generator
 ) -> tuple[tuple[ProtocolResult, ...], tuple[LeftOutProtocol, ...]]:
-    found = [_protocol("all labels", shares, truth, labels, range(len(labels.names)), rng)]
+    results = [_protocol("all labels", probabilities, truth, labels, range(len(labels.names)), rng)]
     left_out = []
     for first, last in _SPANS:
         name = f"counts {first} to {last}"
@@ -226,43 +228,43 @@ def _protocols(
         if missing:
             left_out.append(LeftOutProtocol(name, f"the model has no label {', '.join(missing)}"))
             continue
-        places = [labels.names.index(label) for label in wanted]
-        same = [protocol.name for protocol in found if list(protocol.labels) == wanted]
-        asked = np.isin(truth, places)
+        indices = [labels.names.index(label) for label in wanted]
+        same = [result.name for result in results if list(result.labels) == wanted]
+        included = np.isin(truth, indices)
         if same:
             left_out.append(LeftOutProtocol(name, f"the same as {same[0]}"))
-        elif not asked.any():
+        elif not included.any():
             left_out.append(LeftOutProtocol(name, f"no photo has {first} to {last} items on record"))
         else:
-            found.append(_protocol(name, shares[asked], truth[asked], labels, places, rng))
-    return tuple(found), tuple(left_out)
+            results.append(_protocol(name, probabilities[included], truth[included], labels, indices, rng))
+    return tuple(results), tuple(left_out)
 
 
 def _protocol(
     name: str,
-    shares: NDArray[np.float64],
+    probabilities: NDArray[np.float64],
     truth: NDArray[np.int64],
     labels: CountLabels,
-    places: Sequence[int],
+    indices: Sequence[int],
     rng: np.random.Generator,
 ) -> ProtocolResult:
-    """Ask only among the labels at `places`, of photos that have one of them on record."""
-    # All labels are left as they are: rounding may not move a photo over the edge of a bin.
-    restricted = shares if len(places) == len(labels.names) else restrict(shares, places)
-    own = np.searchsorted(places, truth)
-    best = restricted.argmax(axis=1)
-    errors = item_errors(own, best, [labels.values[place] for place in places])
+    """Evaluate photos whose label on record is among the labels at `indices`. The model may choose only from these."""
+    # All labels stay as they are, because rounding must not move a photo over the edge of a bin.
+    restricted = probabilities if len(indices) == len(labels.names) else restrict(probabilities, indices)
+    own = np.searchsorted(indices, truth)
+    predicted = restricted.argmax(axis=1)
+    errors = item_errors(own, predicted, [labels.values[index] for index in indices])
     accuracy, rmse = bootstrap(errors, rng)
     return ProtocolResult(
         name=name,
-        labels=tuple(labels.names[place] for place in places),
+        labels=tuple(labels.names[index] for index in indices),
         photos=len(own),
         accuracy=accuracy,
         rmse=rmse,
         within_one=_within_one(errors),
         commonest=float(np.bincount(own).max() / len(own)),
-        calibration_error=expected_calibration_error(reliability(restricted.max(axis=1), best == own)),
-        classes=tuple(_class(labels.names[place], errors[own == row]) for row, place in enumerate(places)),
+        calibration_error=expected_calibration_error(reliability(restricted.max(axis=1), predicted == own)),
+        classes=tuple(_class(labels.names[index], errors[own == row]) for row, index in enumerate(indices)),
     )
 
 
@@ -277,13 +279,20 @@ def _within_one(errors: NDArray[np.int64]) -> float:
     return float((np.abs(errors) <= 1).mean())
 
 
+def _by_prediction(labels: CountLabels, matrix: NDArray[np.int64]) -> tuple[PredictedLabel, ...]:
+    return tuple(
+        PredictedLabel(name, photos, wilson(correct, photos))
+        for name, photos, correct in zip(labels.names, matrix.sum(axis=0).tolist(), matrix.diagonal(), strict=True)
+    )
+
+
 def _origins(
     errors: NDArray[np.int64], squashed: Sequence[bool | None], rng: np.random.Generator
 ) -> tuple[OriginResult, ...]:
-    found = []
-    for wanted in (False, True):
-        own = errors[np.array([value is wanted for value in squashed], dtype=bool)]
+    results = []
+    for origin in (False, True):
+        own = errors[np.array([value is origin for value in squashed], dtype=bool)]
         if len(own):
             accuracy, rmse = bootstrap(own, rng)
-            found.append(OriginResult(wanted, len(own), accuracy, rmse))
-    return tuple(found)
+            results.append(OriginResult(origin, len(own), accuracy, rmse))
+    return tuple(results)

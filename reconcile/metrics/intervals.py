@@ -1,8 +1,8 @@
-"""Figures with their 95 % intervals: shares, and errors in items."""
+"""Estimates with 95 % confidence intervals."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,56 +12,71 @@ if TYPE_CHECKING:
 
 
 RESAMPLES = 2000
-"""Of the bootstrap; its 95 % limits are then good to about a tenth of the interval's width."""
+"""Resamples of the bootstrap. With so many, its 95 % limits are exact to about a tenth of the interval's width."""
 Z_95 = 1.959964
-"""The 97.5 % point of the normal distribution."""
+"""The 97.5 % quantile of the standard normal distribution. A two-sided 95 % interval ends there."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and its 95 % interval."""
+    """A figure with its 95 % confidence interval."""
 
     value: float
+    """The figure."""
     low: float
+    """The lower limit of the interval."""
     high: float
+    """The upper limit of the interval."""
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the fields for summary.json, rounded to four digits."""
+        return {name: round(number, 4) for name, number in asdict(self).items()}
 
 
-def wilson(right: int, photos: int) -> Estimate | None:
-    """Share `right` of `photos` and its score interval at 95 % (Wilson 1927, JASA 22:209-212); None of no photos."""
-    if photos == 0:
+def wilson(correct: int, total: int) -> Estimate | None:
+    """Return a fraction with its 95 % score interval (Wilson 1927, JASA 22:209-212).
+
+    Args:
+        correct: The number of successes, 0 to `total`.
+        total: The number of trials.
+
+    Returns:
+        The fraction `correct / total`, 0 to 1, with its interval. None if there are no trials.
+    """
+    if total == 0:
         return None
-    share, square = float(right / photos), Z_95 * Z_95
-    centre = share + square / (2 * photos)
-    reach = Z_95 * float(np.sqrt(share * (1 - share) / photos + square / (4 * photos * photos)))
-    scale = 1 + square / photos
-    # At no and at all right, one limit is the share itself, which rounding would miss.
-    low, high = min(share, (centre - reach) / scale), max(share, (centre + reach) / scale)
-    return Estimate(share, max(0.0, low), min(1.0, high))
+    fraction, square = float(correct / total), Z_95 * Z_95
+    centre = fraction + square / (2 * total)
+    half_width = Z_95 * float(np.sqrt(fraction * (1 - fraction) / total + square / (4 * total * total)))
+    scale = 1 + square / total
+    # If none or all are correct, one limit is the fraction itself. Rounding would miss it.
+    low, high = min(fraction, (centre - half_width) / scale), max(fraction, (centre + half_width) / scale)
+    return Estimate(fraction, max(0.0, low), min(1.0, high))
 
 
 def bootstrap(errors: NDArray[np.int64], rng: np.random.Generator) -> tuple[Estimate, Estimate]:
-    """Accuracy and RMSE with percentile bootstrap intervals at 95 % over photos (Efron 1979, Ann. Statist. 7:1-26).
+    """Return accuracy and RMSE with 95 % percentile bootstrap intervals (Efron 1979, Ann. Statist. 7:1-26).
 
-    Both figures need no more of a photo than its squared error, which takes a handful of values. To draw N photos with
-    replacement is to draw how often each value comes up, from a multinomial distribution. That takes the same time and
-    memory for 100 photos and for 100,000.
+    The bootstrap resamples photos. Both figures depend only on the squared error of each photo, which has few distinct
+    values. Drawing N photos with replacement is the same as drawing how often each value occurs, from a multinomial
+    distribution. Time and memory therefore do not depend on the number of photos.
 
     Args:
-        errors: items counted minus items on record, int64 [N], N over 0.
-        rng: draws the resamples.
+        errors: Items counted minus items on record, int64 [N], with N > 0.
+        rng: Draws the resamples.
 
     Returns:
-        accuracy (0 to 1) and RMSE (items).
+        The accuracy (0 to 1) and the RMSE (in items).
     """
     squares, photos = np.unique(errors * errors, return_counts=True)
     number = len(errors)
     draws = rng.multinomial(number, photos / number, size=RESAMPLES)  # [resamples, values]
-    right = squares == 0
-    accuracies, rmses = draws[:, right].sum(axis=1) / number, np.sqrt(draws @ squares / number)
-    accuracy, rmse = float(photos[right].sum() / number), float(np.sqrt(photos @ squares / number))
-    return Estimate(accuracy, *_middle(accuracies)), Estimate(rmse, *_middle(rmses))
+    correct = squares == 0
+    accuracies, rmses = draws[:, correct].sum(axis=1) / number, np.sqrt(draws @ squares / number)
+    accuracy, rmse = float(photos[correct].sum() / number), float(np.sqrt(photos @ squares / number))
+    return Estimate(accuracy, *_percentile_limits(accuracies)), Estimate(rmse, *_percentile_limits(rmses))
 
 
-def _middle(values: NDArray[np.float64]) -> tuple[float, float]:
+def _percentile_limits(values: NDArray[np.float64]) -> tuple[float, float]:
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)

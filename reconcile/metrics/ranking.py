@@ -1,4 +1,4 @@
-"""How good an order is that should put the wrong ones first: AUROC, average precision, hits among the first k."""
+"""AUROC, average precision and hits among the first k, with bootstrap weights."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_AT_A_TIME = 2_000_000
-"""Weights that are worked on at once: some 150 MB."""
+_WEIGHTS_AT_ONCE = 2_000_000
+"""The number of weights in one pass, which limits its memory."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """The figures of one order under each row of weights; no number where nothing there is wrong, or all is."""
+    """The figures of one ranking under each of B rows of weights.
+
+    AUROC and average precision are NaN for a row in which no item, or every item, is wrong.
+    """
 
     auroc: NDArray[np.float64]
-    """float64 [B]: the probability that a wrong one comes before a right one, a tie counting half."""
+    """The probability that a wrong item comes before a correct one, float64 [B]. A tie counts half."""
     average_precision: NDArray[np.float64]
-    """float64 [B]."""
+    """The average precision, float64 [B]."""
     hits: NDArray[np.float64]
-    """float64 [B, capacities]: wrong ones among the first k, expected where a tie lies across the edge."""
+    """The number of wrong items among the first k, float64 [B, capacities]. An expectation if a tie crosses k."""
 
 
 def rank(
@@ -35,33 +38,34 @@ def rank(
     capacities: Sequence[int],
     weights: NDArray[np.integer] | None = None,
 ) -> Ranking:
-    """Hold an order against the truth.
+    """Measure how well a ranking by score puts wrong items first.
 
-    Ties are broken by no order of ours: what comes out is the expectation over random orders among the tied for `auroc`
-    and `hits`, and for `average_precision` the sum over the distinct scores t, from the highest,
+    Equal scores get no order. `auroc` and `hits` are expectations over random orders of tied items. Average precision
+    is a sum over the distinct scores t, from the highest to the lowest, as in scikit-learn:
 
-        AP = Σ_t (R_t − R_{t−1}) · P_t        R_t, P_t: recall and precision of all that score t or more
+        AP = Σ_t (R_t − R_{t−1}) · P_t
 
-    as scikit-learn takes it. Weights say how often each one is there, which is what a bootstrap needs.
+    R_t and P_t are recall and precision of all items with a score of at least t. A weight says how often an item is
+    present, which is what a bootstrap needs.
 
     Args:
-        scores: higher is more suspicious, float [N], no NaN.
-        wrong: which are wrong, bool [N]; one at least.
-        capacities: how many of the first to look at, each from 1 to the sum of any row of weights.
-        weights: whole numbers, [B, N]; None for one row of ones.
+        scores: The score of each item, float [N], without NaN. A higher score means more suspicious.
+        wrong: Whether each item is wrong, bool [N]. At least one must be.
+        capacities: The values of k. Each is at least 1 and at most the sum of every row of weights.
+        weights: How often each item is present, int [B, N]. None means once, with B = 1.
 
     Returns:
-        the figures, a row for each row of weights.
+        The figures for each row of weights.
     """
-    ones = np.ones((1, len(scores)), dtype=np.int64) if weights is None else weights
+    given = np.ones((1, len(scores)), dtype=np.int64) if weights is None else weights
     order = np.argsort(-scores, kind="stable")
     falling = scores[order]
     lasts = np.append(np.flatnonzero(falling[1:] != falling[:-1]), len(order) - 1)
-    places = np.flatnonzero(wrong[order])
-    groups, firsts = np.unique(np.searchsorted(lasts, places), return_index=True)
-    ties = _Ties(places, firsts, lasts[groups], np.where(groups > 0, lasts[groups - 1], -1))
-    rows = max(1, _AT_A_TIME // len(order))
-    parts = [_rank(ones[start : start + rows][:, order], ties, capacities) for start in range(0, len(ones), rows)]
+    indices = np.flatnonzero(wrong[order])
+    groups, firsts = np.unique(np.searchsorted(lasts, indices), return_index=True)
+    ties = _Ties(indices, firsts, lasts[groups], np.where(groups > 0, lasts[groups - 1], -1))
+    rows = max(1, _WEIGHTS_AT_ONCE // len(order))
+    parts = [_rank(given[start : start + rows][:, order], ties, capacities) for start in range(0, len(given), rows)]
     return Ranking(
         np.concatenate([part.auroc for part in parts]),
         np.concatenate([part.average_precision for part in parts]),
@@ -71,35 +75,35 @@ def rank(
 
 @dataclass(frozen=True)
 class _Ties:
-    """The groups of equal scores in which something is wrong; the others change no figure but by their size."""
+    """The groups of equal scores that contain a wrong item. Of the other groups only the size matters."""
 
-    places: NDArray[np.int64]
-    """Of all wrong ones in the order."""
+    indices: NDArray[np.int64]
+    """The index of each wrong item in the order, int64 [wrong items]."""
     firsts: NDArray[np.int64]
-    """int64 [groups]: where in `places` each group starts."""
+    """The index in `indices` at which each group starts, int64 [groups]."""
     ends: NDArray[np.int64]
-    """int64 [groups]: the last place of each group in the order."""
+    """The last index of each group in the order, int64 [groups]."""
     before: NDArray[np.int64]
-    """int64 [groups]: the place before each group, −1 at the beginning."""
+    """The index before each group in the order, int64 [groups]. −1 for a group at the start."""
 
 
 def _rank(weights: NDArray[np.integer], ties: _Ties, capacities: Sequence[int]) -> Ranking:
-    """The same of weights that are already in order; [B, groups] below."""
+    """Return the figures for weights [B, N] whose columns are in order. Arrays by group are [B, groups]."""
     seen = np.cumsum(weights, axis=1, dtype=np.int64)
     total = seen[:, -1].astype(np.float64)
-    gained = np.add.reduceat(weights[:, ties.places], ties.firsts, axis=1, dtype=np.int64).astype(np.float64)
-    found = np.cumsum(gained, axis=1)
-    upto = seen[:, ties.ends].astype(np.float64)
+    gained = np.add.reduceat(weights[:, ties.indices], ties.firsts, axis=1, dtype=np.int64).astype(np.float64)
+    hits_so_far = np.cumsum(gained, axis=1)
+    seen_so_far = seen[:, ties.ends].astype(np.float64)
     before = np.where(ties.before >= 0, seen[:, ties.before], 0)
-    size = upto - before
-    all_wrong = found[:, -1]
-    all_right = total - all_wrong
-    right_after = all_right[:, None] - (upto - found)
-    # The part of each group that lies among the first k. Where its size is 0, so is what it gains.
+    size = seen_so_far - before
+    all_wrong = hits_so_far[:, -1]
+    all_correct = total - all_wrong
+    correct_after = all_correct[:, None] - (seen_so_far - hits_so_far)
+    # The fraction of each group that is among the first k. A group of size 0 has no hits.
     hits = [(gained * np.clip((k - before) / np.maximum(size, 1), 0, 1)).sum(axis=1) for k in capacities]
     with np.errstate(invalid="ignore"):
         return Ranking(
-            auroc=(gained * (right_after + (size - gained) / 2)).sum(axis=1) / (all_wrong * all_right),
-            average_precision=(gained * found / np.maximum(upto, 1)).sum(axis=1) / all_wrong,
+            auroc=(gained * (correct_after + (size - gained) / 2)).sum(axis=1) / (all_wrong * all_correct),
+            average_precision=(gained * hits_so_far / np.maximum(seen_so_far, 1)).sum(axis=1) / all_wrong,
             hits=np.stack(hits, axis=1),
         )

@@ -128,11 +128,6 @@ def _share(photos: list[LabelledImage], share: float) -> list[LabelledImage]:
     return [photos[place] for place in sorted(places)]
 
 
-def label_indices(counts: NDArray[np.int64], labels: CountLabels) -> NDArray[np.int64]:
-    """The label each count falls under: int64 [N]."""
-    return np.array([labels.index_of(int(count)) for count in counts], dtype=np.int64)
-
-
 def load_arrays(
     images: Sequence[LabelledImage | Drawing], size: int, cache: Path, say: Callable[[str], None]
 ) -> Arrays:

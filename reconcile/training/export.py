@@ -26,7 +26,7 @@ from reconcile.inference.counter import load_predictor
 from reconcile.inference.model import ModelCard
 from reconcile.inference.precision import Precision
 from reconcile.training import checkpoint
-from reconcile.training.dataset import label_indices, load_arrays, read_training_data
+from reconcile.training.dataset import load_arrays, read_training_data
 from reconcile.training.network import CountNetwork, predict_logits
 from reconcile.training.recipe import Recipe
 from reconcile.training.soft_targets import mean_targets
@@ -97,7 +97,7 @@ def export(
     network = CountNetwork(len(labels.names))
     network.load_state_dict(state["weights"])
     held_out = load_arrays(found.held_out, size, cache, say)
-    right = label_indices(held_out.counts, labels)
+    right = labels.indices_of(held_out.counts)
     reference = predict_logits(network, held_out.pixels)
     counts = np.array([photo.count for photo in found.photos])
     taught = mean_targets(torch.from_numpy(counts), labels, recipe.label_sigma).numpy() if recipe.label_sigma else None
@@ -120,7 +120,7 @@ def export(
             if _is_no_better_than_one_count(shares, right):
                 say(f"warning: {precision} is right no more often than who always says the most frequent count")
             say(check_bound(precision, shares, calibrated(reference, temperature, taught)))
-            trained_on = label_indices(counts, labels)
+            trained_on = labels.indices_of(counts)
             prior = np.bincount(trained_on, minlength=len(labels.names)) / len(trained_on)
             card = ModelCard(
                 labels=labels,

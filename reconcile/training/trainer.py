@@ -18,7 +18,7 @@ from reconcile.errors import ReconcileError
 from reconcile.training import checkpoint
 from reconcile.training.augment import CROP_MARGIN
 from reconcile.training.batches import Step, draw_batch, order_of_epoch
-from reconcile.training.dataset import Arrays, TrainingData, label_indices, load_arrays
+from reconcile.training.dataset import Arrays, TrainingData, load_arrays
 from reconcile.training.ema import averaged_model
 from reconcile.training.metrics import EpochMetrics, Metrics
 from reconcile.training.network import CountNetwork, predict_logits
@@ -187,7 +187,7 @@ class Trainer:
         """
         is_last_stage = number == len(self.recipe.stages) - 1
         candidates = {"current": self.network, "averaged": self.average.module}
-        right = label_indices(held_out.counts, self.labels)
+        right = self.labels.indices_of(held_out.counts)
         losses, accuracies = {}, {}
         for candidate in candidates.values():
             # Each process saw other images, so its batch statistics are its own; the first one's are kept.

@@ -1,5 +1,6 @@
 """Count labels: which one a count falls under."""
 
+import numpy as np
 import pytest
 
 from reconcile.labels import CountLabels
@@ -13,6 +14,12 @@ def test_the_last_label_may_stand_for_every_larger_count():
 def test_closed_labels_end_where_they_end():
     labels = CountLabels(("1", "2", "4"))
     assert [labels.index_of(count) for count in (0, 1, 2, 3, 4, 5)] == [None, 0, 1, None, 2, None]
+
+
+def test_indices_of_counts_without_a_label_are_minus_one():
+    labels = CountLabels(("1", "2", "4+"))
+    indices = labels.indices_of([0, 1, 2, 3, 4, 99])
+    assert (indices.dtype, indices.tolist()) == (np.int64, [-1, 0, 1, -1, 2, 2])
 
 
 @pytest.mark.parametrize("names", [("a", "b"), ("1+", "2"), ("2", "1"), ("1", "1"), ("3",), ("-1", "2")])

@@ -41,7 +41,7 @@ _BASELINES: dict[str, Callable[[NDArray[np.floating], NDArray[np.integer]], NDAr
     "normalized margin": margin,
     "disagreement": disagreement,
 }
-_DECAYS = {"slips": ErrorModel().decay, "uniform": 1.0}
+_DECAYS = {"slips": ErrorModel.decay, "uniform": 1.0}
 """What is planted: errors as p_wrong takes them to be, and errors that it does not expect."""
 _RESAMPLES = 400
 """Of the bootstrap; a standard error is then good to 4 %, as only its size is needed and no tail."""

@@ -1,4 +1,4 @@
-"""Tonight's mix of counts, found again from bins drawn to a known one."""
+"""The distribution of counts is recovered from bins drawn from a known one."""
 
 import numpy as np
 import pytest
@@ -9,78 +9,78 @@ from reconcile.labels import CountLabels
 
 LABELS = CountLabels(("0", "1", "2", "3+"))
 PRIOR = np.array([0.25, 0.25, 0.25, 0.25])
-FAR_MIX = np.array([0.05, 0.15, 0.2, 0.6])
+FAR_PRIOR = np.array([0.05, 0.15, 0.2, 0.6])
 ERRORS = ErrorModel(0.05)
 
 
-def drawn_night(mix, number, seed=1):
-    """Photos as a calibrated model sees them, and records of which 5 % are wrong.
+def random_run(class_prior, number, seed=1):
+    """Return P(c|x) of a calibrated model, records of which 5 % are wrong, and the true counts.
 
-    A photo is one of four kinds; each kind shows each count with known chances, so that P(c|x) is exact.
+    A photo is one of four kinds. Each kind shows each count with a known probability, so P(c|x) is exact.
     """
     rng = np.random.default_rng(seed)
     photo_given_truth = np.full((4, 4), 0.12) + 0.52 * np.eye(4)
-    truth = rng.choice(4, size=number, p=mix)
+    truth = rng.choice(4, size=number, p=class_prior)
     kind = np.array([rng.choice(4, p=photo_given_truth[count]) for count in truth])
     joint = PRIOR[:, None] * photo_given_truth
     under_training = (joint / joint.sum(axis=0)).T
-    chances = ERRORS.record_given_truth(LABELS)
-    records = np.array([rng.choice(4, p=chances[count]) for count in truth])
+    record_given_truth = ERRORS.record_given_truth(LABELS)
+    records = np.array([rng.choice(4, p=record_given_truth[count]) for count in truth])
     return under_training[kind], records, truth
 
 
-def test_a_mix_far_from_trainings_is_found_again():
-    photos, records, truth = drawn_night(FAR_MIX, 6000)
-    mix = estimate_class_prior(photos, records, LABELS, PRIOR, ERRORS)
-    drawn = np.bincount(truth, minlength=4) / len(truth)
-    np.testing.assert_allclose(mix, drawn, atol=0.015)
-    assert mix.sum() == pytest.approx(1)
+def test_prior_far_from_training_is_recovered():
+    photos, records, truth = random_run(FAR_PRIOR, 6000)
+    class_prior = estimate_class_prior(photos, records, LABELS, PRIOR, ERRORS)
+    expected = np.bincount(truth, minlength=4) / len(truth)
+    np.testing.assert_allclose(class_prior, expected, atol=0.015)
+    assert class_prior.sum() == pytest.approx(1)
 
 
-def test_probabilities_under_tonights_mix_are_calibrated_again():
-    photos, _, truth = drawn_night(FAR_MIX, 20_000)
-    corrected = adjust_for_prior(photos, PRIOR, FAR_MIX)
+def test_adjusted_probabilities_are_calibrated_in_the_run():
+    photos, _, truth = random_run(FAR_PRIOR, 20_000)
+    corrected = adjust_for_prior(photos, PRIOR, FAR_PRIOR)
     np.testing.assert_allclose(corrected.sum(axis=1), 1)
     for kind in np.unique(photos, axis=0):
-        those = (photos == kind).all(axis=1)
-        found = np.bincount(truth[those], minlength=4) / those.sum()
-        np.testing.assert_allclose(corrected[those][0], found, atol=0.03)
-        assert np.abs(kind - found).max() > 0.1
+        of_kind = (photos == kind).all(axis=1)
+        expected = np.bincount(truth[of_kind], minlength=4) / of_kind.sum()
+        np.testing.assert_allclose(corrected[of_kind][0], expected, atol=0.03)
+        assert np.abs(kind - expected).max() > 0.1
 
 
-def test_too_few_bins_tell_no_mix():
-    photos, records, _ = drawn_night(FAR_MIX, 399)
+def test_too_few_bins_give_no_prior():
+    photos, records, _ = random_run(FAR_PRIOR, 399)
     assert estimate_class_prior(photos, records, LABELS, PRIOR, ERRORS) is None
 
 
-def test_a_mix_near_trainings_is_left_alone():
-    photos, records, _ = drawn_night(np.array([0.2, 0.25, 0.25, 0.3]), 6000)
+def test_prior_near_training_is_ignored():
+    photos, records, _ = random_run(np.array([0.2, 0.25, 0.25, 0.3]), 6000)
     assert estimate_class_prior(photos, records, LABELS, PRIOR, ERRORS) is None
 
 
-def test_a_label_that_was_never_trained_on_leaves_all_as_it_is():
-    photos, records, _ = drawn_night(FAR_MIX, 6000)
+def test_label_without_training_photos_gives_no_prior():
+    photos, records, _ = random_run(FAR_PRIOR, 6000)
     assert estimate_class_prior(photos, records, LABELS, [0.4, 0.3, 0.3, 0.0], ERRORS) is None
 
 
-def test_a_prior_in_counts_instead_of_shares_is_the_same_and_stays_as_it_was():
-    photos, records, _ = drawn_night(FAR_MIX, 2000)
+def test_prior_given_as_counts_is_normalised_in_a_copy():
+    photos, records, _ = random_run(FAR_PRIOR, 2000)
     counts = np.array([50.0, 50.0, 50.0, 50.0])
-    mix = estimate_class_prior(photos, records, LABELS, counts, ERRORS)
-    np.testing.assert_allclose(mix, estimate_class_prior(photos, records, LABELS, PRIOR, ERRORS))
+    class_prior = estimate_class_prior(photos, records, LABELS, counts, ERRORS)
+    np.testing.assert_allclose(class_prior, estimate_class_prior(photos, records, LABELS, PRIOR, ERRORS))
     assert counts.tolist() == [50.0] * 4
 
 
-def test_photos_that_rule_their_records_out_spoil_nothing():
-    photos, records, _ = drawn_night(FAR_MIX, 2000)
+def test_photos_that_rule_out_their_records_are_ignored():
+    photos, records, _ = random_run(FAR_PRIOR, 2000)
     photos[:20], records[:20] = np.eye(4)[3], 0
-    by_one_only = ErrorModel(0.05, decay=1e-200)  # anything further underflows to 0
-    mix = estimate_class_prior(photos, records, LABELS, PRIOR, by_one_only)
-    assert mix.sum() == pytest.approx(1)
-    assert mix[3] > 0.5
+    by_one_only = ErrorModel(0.05, decay=1e-200)  # larger errors underflow to 0
+    class_prior = estimate_class_prior(photos, records, LABELS, PRIOR, by_one_only)
+    assert class_prior.sum() == pytest.approx(1)
+    assert class_prior[3] > 0.5
 
 
-def test_a_photo_of_what_nobody_has_tonight_is_believed():
+def test_photo_of_a_count_with_prior_zero_keeps_its_row():
     photos = np.array([[1.0, 0.0, 0.0, 0.0], [0.5, 0.0, 0.0, 0.5]])
     corrected = adjust_for_prior(photos, PRIOR, np.array([0.0, 0.2, 0.3, 0.5]))
     assert corrected.tolist() == [[1, 0, 0, 0], [0, 0, 0, 1]]
