@@ -26,7 +26,7 @@ from reconcile.reconciliation.results import Results
 
 work, bins = Path(sys.argv[1]), int(sys.argv[2])
 labels = CountLabels(("0", "1", "2", "3", "4", "5", "6+"))
-errors = fit_error_model(ErrorModel(), None, labels)
+errors = fit_error_model(ErrorModel(0.03), None, labels)
 noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
 pages = ([StoredObject(f"i/{n:07d}.jpg", 9, "e", noon) for n in range(at, at + 1000)] for at in range(0, bins, 1000))
 night = Reconciler(work, labels, [str(work / "counts.parquet")], [])
