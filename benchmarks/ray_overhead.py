@@ -43,7 +43,7 @@ class _Run(NamedTuple):
 
 def measure(server: Server, bucket: str, folder: Path) -> list[str]:
     """Measure both engines after their start-up, and the start-up time of Ray."""
-    settings = load_settings({"bucket": bucket, "engine": "ray", "device": "cpu"}, alone=True)
+    settings = load_settings({"bucket": bucket, "engine": "ray", "device": "cpu"}, flags_only=True)
     alone, with_ray, starts = [], [], []
     for number in range(ROUNDS):
         local = LocalEngine(load_predictor(None, "cpu", print))

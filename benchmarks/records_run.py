@@ -32,7 +32,7 @@ def main(folder: Path, form: str) -> None:
     if form == "table":
         flags["records"] = str(folder / "records.csv")
     tune_for_batch()
-    settings = load_settings(flags, alone=True)
+    settings = load_settings(flags, flags_only=True)
     messages = RunLog("text")
     places = open_run(settings, messages)._replace(bucket=Listing(folder))
     started = time.perf_counter()

@@ -1,9 +1,9 @@
-"""Counts the items in bin photos, holds the counts against the records, says which bins to recount."""
+"""Count items in bin photos, compare the counts with inventory records, and list the bins to recount."""
 
 import os
 
 __version__ = "0.1.0"
 
-# From its version 1.29 on, onnxruntime tells Microsoft of every session, with a lasting id of the machine, the model's
-# file name and hashes of its weights. It looks for this when it is imported, which only other modules of ours do.
+# onnxruntime 1.29 and later report each session to Microsoft: a permanent id of the machine, the name of the model file
+# and hashes of its weights. onnxruntime reads this variable when it is imported, so it is set before any such import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

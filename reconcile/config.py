@@ -1,4 +1,4 @@
-"""One typed settings object: flags > environment (RECONCILE_*) > reconcile.toml > defaults."""
+"""Settings: flags > environment (RECONCILE_*) > reconcile.toml > defaults."""
 
 from __future__ import annotations
 
@@ -40,26 +40,30 @@ Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 EngineName = Literal["local", "ray", "sagemaker"]
 RankBy = Literal["probability", "units", "value"]
 RECORD_ERROR_RATE = 0.03
-"""The share of records taken to be wrong before any photo is looked at, and any recount is known."""
+"""The prior probability that a record is wrong, until verdicts are imported."""
 
 
 def _fraction(value: Any) -> Any:
-    """`5%` is 0.05."""
+    """Return `5%` or `0.05` as 0.05."""
     try:
         text = str(value).strip()
-        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        fraction = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
+        fraction = -1.0
+    if not 0 <= fraction <= 1:
         raise ValueError("expected a share such as 5% or 0.05")
-    return share
+    return fraction
 
 
 Fraction = Annotated[float, BeforeValidator(_fraction), Field(description="0 to 1")]
 
 
 class Settings(BaseSettings):
-    """Everything a run can be told: each field is a flag of `reconcile run`, a variable, a line of reconcile.toml."""
+    """The settings of a run.
+
+    Each field is an option of `reconcile run`, a variable RECONCILE_… and a line of reconcile.toml.
+    `cli/options.py` describes each field.
+    """
 
     model_config = SettingsConfigDict(env_prefix="RECONCILE_", extra="forbid", env_ignore_empty=True)
 
@@ -68,7 +72,7 @@ class Settings(BaseSettings):
     records_prefix: str = "metadata/"
     keys: str | None = None
     records: str | None = None
-    records_columns: Annotated[dict[str, str], NoDecode, BeforeValidator(lambda value: _columns(value))] = {}
+    records_columns: Annotated[dict[str, str], NoDecode, BeforeValidator(lambda value: _parse_columns(value))] = {}
     endpoint_url: str | None = None
     region: str | None = None
     profile: str | None = None
@@ -101,24 +105,24 @@ class Settings(BaseSettings):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _only_switches_are_on_or_off(cls, value: Any, info: ValidationInfo) -> Any:
-        """To pydantic, true is the number 1."""
+    def _refuse_booleans(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false for all settings but the only switch, because pydantic reads true as the number 1."""
         if isinstance(value, bool) and info.field_name != "no_sign_request":
-            raise ValueError("expected no true or false")
+            raise ValueError("cannot be true or false")
         return value
 
     @field_validator("run_id")
     @classmethod
-    def _fits_a_folder_name(cls, run_id: str | None) -> str | None:
+    def _check_run_id(cls, run_id: str | None) -> str | None:
         if run_id is not None and not RUN_ID_FORM.fullmatch(run_id):
             raise ValueError(
-                "expected at most 100 letters, digits, dots, hyphens and underscores, a letter or digit first"
+                "expected at most 100 letters, digits, dots, hyphens and underscores, with a letter or digit first"
             )
         return run_id
 
     @field_validator("endpoint_url")
     @classmethod
-    def _plain_url(cls, url: str | None) -> str | None:
+    def _check_endpoint_url(cls, url: str | None) -> str | None:
         if url is None:
             return None
         if not is_web_address(url):
@@ -129,42 +133,42 @@ class Settings(BaseSettings):
 
     @field_validator("bucket", "out", "keys", "records", "costs")
     @classmethod
-    def _no_web_address(cls, location: str | None) -> str | None:
+    def _refuse_web_address(cls, location: str | None) -> str | None:
         if location is not None and location.lower().startswith(("http://", "https://")):
-            raise ValueError("is a web address; expected s3://…, or a place on this machine")
+            raise ValueError("is a web address; expected s3://… or a path on this machine")
         return location
 
     @field_validator("where")
     @classmethod
-    def _names_a_part(cls, pattern: str | None) -> str | None:
+    def _check_pattern(cls, pattern: str | None) -> str | None:
         if pattern is None:
             return None
         try:
             names = re.compile(pattern).groupindex
         except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from None
+            raise ValueError(f"is not a regular expression: {error}") from None
         if not names:
-            raise ValueError("names no part of the bin id; write (?P<aisle>...) around it")
+            raise ValueError("has no named group; write (?P<aisle>...) around a part of the bin id")
         return pattern
 
     @model_validator(mode="after")
-    def _value_needs_costs(self) -> Self:
+    def _check_costs(self) -> Self:
         if self.rank_by == "value" and self.costs is None:
             raise UsageError("--rank-by value needs --costs FILE with the columns asin and unit_cost")
         return self
 
     @field_validator("records_columns")
     @classmethod
-    def _known_columns(cls, columns: dict[str, str]) -> dict[str, str]:
+    def _check_columns(cls, columns: dict[str, str]) -> dict[str, str]:
         unknown = set(columns) - {"bin_id", "expected_quantity", "changed_at"}
         if unknown:
-            known = "bin_id, expected_quantity and changed_at"
-            raise ValueError(f"maps {', '.join(sorted(unknown))}; only {known} can be mapped")
+            names = ", ".join(sorted(unknown))
+            raise ValueError(f"has the unknown name {names}; use bin_id, expected_quantity and changed_at")
         return columns
 
     @property
     def columns_of_table(self) -> dict[str, str]:
-        """`records_columns`, and when a record changed, where that is to be looked at."""
+        """Return `records_columns`, with the column of the time of change if `stale_after` needs that column."""
         changes = {} if self.stale_after is None else {"changed_at": "changed_at"}
         return changes | self.records_columns
 
@@ -185,50 +189,50 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The order in which a value is looked for."""
+        """Return the sources of values; the first that has a value wins."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _config_file)
 
 
 _config_file = Path("reconcile.toml")
 _PREFIX = "RECONCILE_"
-_SLIP = 0.75
-"""How alike a name has to be to a setting's (difflib's ratio) to be a slip of it: BUKET is 0.91, PORT 0.57."""
+_TYPO_SIMILARITY = 0.75
+"""difflib's ratio from which on a name counts as a misspelled setting. BUKET has 0.91, PORT has 0.57."""
 
 
-class _FlagsAlone(Settings):
-    """Settings that neither the environment nor a file has a say in."""
+class _FlagsOnly(Settings):
+    """Settings that ignore the environment and reconcile.toml."""
 
     @classmethod
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags and defaults."""
+        """Return the flags as the only source. Defaults fill the rest."""
         return (init_settings,)
 
 
-def load_settings(flags: dict[str, Any], *, alone: bool = False, need_bucket: bool = True) -> Settings:
-    """Put the settings together.
+def load_settings(flags: dict[str, Any], *, flags_only: bool = False, need_bucket: bool = True) -> Settings:
+    """Return the settings from flags, environment, reconcile.toml and defaults.
 
     Args:
-        flags: the flags given, None for each that was not.
-        alone: leave environment and file out of it.
-        need_bucket: whether it is an error to name no bucket.
+        flags: a value for each option, None if the option was not given.
+        flags_only: ignore the environment and reconcile.toml.
+        need_bucket: require a bucket.
 
     Raises:
-        UsageError: a value is missing, malformed or out of range; the message names the flag. Or a variable of the
-            environment is named almost as a setting.
+        UsageError: a value is missing, malformed or out of range; the message names the flag, variable or line.
+            Or the name of a variable is almost that of a setting.
     """
     import tomllib
 
-    if not alone:
-        _refuse_slips()
+    if not flags_only:
+        _refuse_misspelled_variables()
     given = {name: value for name, value in flags.items() if value is not None}
     try:
-        settings = _FlagsAlone(**given) if alone else Settings(**given)
+        settings = _FlagsOnly(**given) if flags_only else Settings(**given)
     except ValidationError as error:
-        raise UsageError("; ".join(_explain(problem, given) for problem in error.errors())) from None
+        raise UsageError("; ".join(_describe(problem, given) for problem in error.errors())) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        hint = "; between single quotes a backslash is one" if "\\" in str(error) else ""
+        hint = "; write text with a backslash in single quotes" if "\\" in str(error) else ""
         raise UsageError(f"{_config_file} cannot be read: {error}{hint}") from None
     if need_bucket and not settings.bucket:
         raise UsageError(f"--bucket is missing (or RECONCILE_BUCKET, or `bucket` in {_config_file})")
@@ -236,57 +240,57 @@ def load_settings(flags: dict[str, Any], *, alone: bool = False, need_bucket: bo
 
 
 def unknown_variables() -> list[str]:
-    """Variables of the environment that begin with RECONCILE_ and are no setting, in alphabetical order.
+    """Return the environment variables that start with RECONCILE_ but are not settings, in alphabetical order.
 
-    They are worth a warning and no more: Kubernetes, say, sets RECONCILE_SERVICE_HOST for a service of that name.
+    They deserve a warning, not an error: Kubernetes sets RECONCILE_SERVICE_HOST if a service is called `reconcile`.
     """
     known = {_PREFIX + name.upper() for name in Settings.model_fields} | {DEBUG}
     return sorted(name for name in os.environ if name.upper().startswith(_PREFIX) and name.upper() not in known)
 
 
-def _refuse_slips() -> None:
-    """A variable that is almost a setting is a slip: without it the run would do something else than was meant."""
+def _refuse_misspelled_variables() -> None:
+    """Refuse variables that are almost a setting, because a run without that setting would do something else."""
     for name in unknown_variables():
-        meant = get_close_matches(name[len(_PREFIX) :].lower(), Settings.model_fields, n=1, cutoff=_SLIP)
+        meant = get_close_matches(name[len(_PREFIX) :].lower(), Settings.model_fields, n=1, cutoff=_TYPO_SIMILARITY)
         if meant:
-            raise UsageError(f"{name} is no setting; {_PREFIX}{meant[0].upper()} is")
+            raise UsageError(f"there is no setting {name}; did you mean {_PREFIX}{meant[0].upper()}?")
 
 
-def _explain(problem: ErrorDetails, flags: dict[str, Any]) -> str:
-    """Named as it was set: the flag, the variable or the line of the file."""
+def _describe(problem: ErrorDetails, flags: dict[str, Any]) -> str:
+    """Return what is wrong, with the name of the flag, the variable or the line of the file that set the value."""
     name, *inside = map(str, problem["loc"])
     if problem["type"] == "extra_forbidden":
         meant = get_close_matches(name.lower().replace("-", "_"), Settings.model_fields, n=1)
-        hint = f"; is {meant[0]} meant?" if meant else ""
-        return f"{_config_file} has a setting that does not exist: {name}{hint}"
+        hint = f"; did you mean {meant[0]}?" if meant else ""
+        return f"{_config_file}: there is no setting {name}{hint}"
     variable = next(
         (known for known in os.environ if known.upper() == _PREFIX + name.upper() and os.environ[known]), None
     )
-    place = f"--{name.replace('_', '-')}" if name in flags else variable or name
+    source = f"--{name.replace('_', '-')}" if name in flags else variable or name
     file = "" if name in flags or variable else f" in {_config_file}"
-    return f"{' '.join([place, *inside])}{file}: {describe_problem(problem)}"
+    return f"{' '.join([source, *inside])}{file}: {describe_problem(problem)}"
 
 
-def _columns(value: Any) -> Any:
-    """`bin_id=LOCATION,expected_quantity=QTY` as a dictionary."""
+def _parse_columns(value: Any) -> Any:
+    """Return `bin_id=LOCATION,expected_quantity=QTY` as a dictionary."""
     if not isinstance(value, str):
         return value
     pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
     if any(not separator or not column.strip() for _, separator, column in pairs):
-        raise ValueError("expected bin_id=COLUMN,expected_quantity=COLUMN,changed_at=COLUMN, or some of these")
+        raise ValueError("expected bin_id=COLUMN,expected_quantity=COLUMN,changed_at=COLUMN, or a part of that")
     return {ours.strip(): column.strip() for ours, _, column in pairs}
 
 
 def parse_rate(text: str) -> float:
-    """What `--plant` was given, `8%` or `0.08`, as a share over 0 and under 1.
+    """Return the value of `--plant`, such as `8%` or `0.08`, as a fraction between 0 and 1, both excluded.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the text is no such fraction.
     """
     try:
         rate: float = TypeAdapter(Fraction).validate_python(text)
     except ValidationError:
         rate = 0.0
     if not 0 < rate < 1:
-        raise UsageError(f"--plant: expected a share over 0% and under 100%, such as 8% or 0.08 (got {text!r})")
+        raise UsageError(f"--plant: expected more than 0% and less than 100%, such as 8% or 0.08 (got {text!r})")
     return rate

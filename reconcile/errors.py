@@ -1,16 +1,16 @@
-"""What ends a run before or during its work, in words for the person who reads the log."""
+"""Errors that end a command, with messages for the person who reads the log."""
 
 
 class ReconcileError(Exception):
-    """Ends the command with exit code 1; the message is the one line that is printed."""
+    """An error that ends the command with exit code 1. Its message is the one line that is printed."""
 
 
 class UsageError(ReconcileError):
-    """The settings make no sense together or one is malformed; exit code 2."""
+    """A malformed setting, or settings that contradict each other. The exit code is 2."""
 
 
 DEBUG = "RECONCILE_DEBUG"
-"""A variable of the environment, and no setting: where it is set, what nobody thought of is told with a traceback."""
+"""The environment variable with which unexpected errors are printed with a traceback. It is not a setting."""
 
 
 def first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""From settings to the places they name: how S3 is reached, and <out>."""
+"""Open the places that settings name."""
 
 from __future__ import annotations
 
@@ -13,21 +13,27 @@ if TYPE_CHECKING:
 
 
 def open_output(settings: Settings, *, create: bool = False) -> Output:
-    """<out>; unlike the bucket, it can never be anonymous.
+    """Open `<out>`.
 
     Args:
-        settings: where it is.
-        create: make the folder if it is not there, as a run does.
+        settings: settings that name `<out>`.
+        create: create the folder if it does not exist.
+
+    Raises:
+        ReconcileError: `<out>` does not exist, or it cannot be reached.
     """
     return Output(open_bucket(as_folder(settings.out), settings.output_access(), create=create))
 
 
 def output_folder(settings: Settings) -> Path | None:
-    """The folder that <out> names, whether or not it is there; None where <out> is on S3."""
+    """Return the local folder that `<out>` names, whether or not it exists; None if `<out>` is on S3."""
     location = as_folder(settings.out)
     return Path(location).expanduser().resolve() if is_folder(location) else None
 
 
-def as_folder(out: str) -> str:
-    """A bare word is a folder here: nobody's first --out is the name of a bucket."""
-    return out if "/" in out or out.startswith((".", "~")) else f"./{out}"
+def as_folder(location: str) -> str:
+    """Return a location, with a bare word such as `results` as the folder `./results`.
+
+    For photos, a bare word is a bucket. For `--out`, people expect a folder.
+    """
+    return location if "/" in location or location.startswith((".", "~")) else f"./{location}"

@@ -1,4 +1,7 @@
-"""Finds models/, reports/ and sql/: inside the package in a wheel, beside it in a checkout."""
+"""Find shipped files: models/, reports/ and sql/.
+
+A wheel has these folders inside the package. A checkout has them next to it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def resource(*parts: str) -> Path:
-    """The path of a shipped file or folder, such as `resource("sql", "reconciled.sql")`."""
+    """Return the path of a shipped file or folder, such as `resource("models", "recipe.toml")`."""
     bundled = _PACKAGE / "_resources"
     root = bundled if bundled.is_dir() else _PACKAGE.parent
     return root.joinpath(*parts)
@@ -17,5 +20,5 @@ def resource(*parts: str) -> Path:
 
 @cache
 def query(name: str) -> str:
-    """The text of `sql/<name>.sql`."""
+    """Return the text of `sql/<name>.sql`, such as `query("join/joined")`."""
     return resource("sql", f"{name}.sql").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What is wrong with a setting, in words: pydantic finds it, and says it for programmers."""
+"""Readable messages for pydantic validation errors."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
-_WORDS = {
+_MESSAGES = {
     "missing": "is missing",
-    "extra_forbidden": "is no setting",
+    "extra_forbidden": "is not a setting",
     "int_parsing": "expected a whole number",
     "int_type": "expected a whole number",
     "int_from_float": "expected a whole number",
@@ -30,31 +30,33 @@ _WORDS = {
     "model_type": "expected settings, each with a name",
     "literal_error": "expected {expected}",
 }
-_NOTHING_GIVEN = {"missing", "extra_forbidden"}
+_WITHOUT_VALUE = {"missing", "extra_forbidden"}
 
 
 def describe_problem(problem: ErrorDetails) -> str:
-    """What was expected, and what was there instead; the caller says of which setting.
+    """Return what was expected of a setting and what the value was, without the name of the setting.
+
+    A value that may hold a secret is not repeated.
 
     Args:
         problem: one of `ValidationError.errors()`.
     """
-    kind, given = problem["type"], problem["input"]
-    if kind == "list_type" and isinstance(given, dict):
+    kind, value = problem["type"], problem["input"]
+    if kind == "list_type" and isinstance(value, dict):
         return f"expected a list: write [[{problem['loc'][-1]}]], with two brackets"
-    words = _WORDS.get(kind)
-    if words is None:
-        said = problem["msg"].removeprefix("Value error, ")
+    template = _MESSAGES.get(kind)
+    if template is None:
+        message = problem["msg"].removeprefix("Value error, ")
     else:
-        said = words.format_map({name: _limit(value) for name, value in problem.get("ctx", {}).items()})
-    is_shown = kind not in _NOTHING_GIVEN and isinstance(given, str | int | float) and not _may_be_secret(given)
-    return f"{said} (got {str(given).lower() if isinstance(given, bool) else repr(given)})" if is_shown else said
+        message = template.format_map({name: _format_limit(limit) for name, limit in problem.get("ctx", {}).items()})
+    is_shown = kind not in _WITHOUT_VALUE and isinstance(value, str | int | float) and not _may_hold_secret(value)
+    return f"{message} (got {str(value).lower() if isinstance(value, bool) else repr(value)})" if is_shown else message
 
 
-def _limit(value: object) -> str:
-    return f"{value:,.10g}" if isinstance(value, int | float) else str(value).replace("'", "")
+def _format_limit(limit: object) -> str:
+    return f"{limit:,.10g}" if isinstance(limit, int | float) else str(limit).replace("'", "")
 
 
-def _may_be_secret(given: object) -> bool:
-    """An address may hold one: a password, or the signature of a presigned one."""
-    return "//" in str(given) or "@" in str(given)
+def _may_hold_secret(value: object) -> bool:
+    """Return whether a value may hold a password or the signature of a presigned address."""
+    return "//" in str(value) or "@" in str(value)

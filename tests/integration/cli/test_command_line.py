@@ -89,7 +89,8 @@ def test_variables_that_are_no_setting_are_told(warehouse, grey_model, monkeypat
     monkeypatch.setenv("RECONCILE_IMAGE_PREFIX", "none/")
     done = reconcile(*arguments)
     assert done.returncode == 2
-    assert last_line(done.stderr) == "reconcile: RECONCILE_IMAGE_PREFIX is no setting; RECONCILE_IMAGES_PREFIX is"
+    line = "reconcile: there is no setting RECONCILE_IMAGE_PREFIX; did you mean RECONCILE_IMAGES_PREFIX?"
+    assert last_line(done.stderr) == line
 
 
 @pytest.mark.parametrize(

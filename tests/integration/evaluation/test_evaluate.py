@@ -240,10 +240,10 @@ def test_photos_that_no_label_covers_are_not_altered(tmp_path):
 @pytest.mark.parametrize(
     ("rate", "code", "line"),
     [
-        ("0", 2, "--plant: expected a share over 0% and under 100%, such as 8% or 0.08 (got '0')"),
-        ("8", 2, "--plant: expected a share over 0% and under 100%, such as 8% or 0.08 (got '8')"),
-        ("-8%", 2, "--plant: expected a share over 0% and under 100%, such as 8% or 0.08 (got '-8%')"),
-        ("a few", 2, "--plant: expected a share over 0% and under 100%, such as 8% or 0.08 (got 'a few')"),
+        ("0", 2, "--plant: expected more than 0% and less than 100%, such as 8% or 0.08 (got '0')"),
+        ("8", 2, "--plant: expected more than 0% and less than 100%, such as 8% or 0.08 (got '8')"),
+        ("-8%", 2, "--plant: expected more than 0% and less than 100%, such as 8% or 0.08 (got '-8%')"),
+        ("a few", 2, "--plant: expected more than 0% and less than 100%, such as 8% or 0.08 (got 'a few')"),
         ("5%", 1, "--plant 5.000% of 8 labelled bins is not one record; it takes more bins"),
     ],
 )

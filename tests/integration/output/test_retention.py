@@ -47,7 +47,7 @@ def write(out, key, day):
 def night(folder, out, version, run_id):
     """A run with one of two models."""
     values = {"bucket": str(folder / "w"), "out": str(out), "model": folder / f"{version}.onnx", "device": "cpu"}
-    run(load_settings(values, alone=True), run_id, RunLog("text"))
+    run(load_settings(values, flags_only=True), run_id, RunLog("text"))
 
 
 @pytest.fixture(scope="module")

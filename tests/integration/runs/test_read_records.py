@@ -94,7 +94,7 @@ def night(grey_model, tmp_path, told, listed):
 
     def night(before, endless=False, error=None):
         flags = {"bucket": str(bucket), "model": grey_model, "out": str(tmp_path / "out")}
-        settings, messages = load_settings(flags, alone=True), Following(told)
+        settings, messages = load_settings(flags, flags_only=True), Following(told)
         places = open_run(settings, messages)
         places = places._replace(engine=Slow(places.engine, lambda: before(messages)))
         if endless or error is not None:

@@ -12,6 +12,7 @@ from reconcile.inputs.backlog import Backlog
 from reconcile.locations import open_output
 from reconcile.logs import RunLog
 from reconcile.storage.open import open_bucket
+from reconcile.streaming.observers import CallbackObserver
 from tests.integration.sagemaker.transform_stand_in import REGION
 
 IMAGE, ROLE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/reconcile:1", "arn:aws:iam::123456789012:role/reconcile"
@@ -31,7 +32,7 @@ class Night:
             "out": "s3://results/nightly",
         }
         machine = {"engine": "sagemaker", "image_uri": IMAGE, "role": ROLE, "instance_type": "ml.c5.xlarge"}
-        self.settings = settings = load_settings(common | machine | {"model": model} | flags, alone=True)
+        self.settings = settings = load_settings(common | machine | {"model": model} | flags, flags_only=True)
         self.log, self.complaints, self.done = io.StringIO(), {}, 0
         self.engine = open_engine(settings, RunLog("text", None, self.log))
         self.bucket = open_bucket(settings.bucket, settings.s3_access())
@@ -44,9 +45,8 @@ class Night:
         images = Backlog(duckdb.connect(), "images")
         pages = self.bucket.list_pages("bin-images/")
         images.fill([stored for stored in page if keys is None or stored.key in keys] for page in pages)
-        return self.engine.count(
-            self.bucket, images, self.output, progress or self._progress, self.complaints.__setitem__
-        )
+        observer = CallbackObserver(progress or self._progress, self.complaints.__setitem__)
+        return self.engine.count(images, self.bucket, self.output, observer)
 
     def _progress(self, done):
         self.done += done

@@ -145,7 +145,7 @@ def train(s3, recipe, data="s3://photos/labelled", log=None):
         "endpoint_url": s3.endpoint_url,
     }
     messages = RunLog("text", None, log or io.StringIO())
-    settings = load_settings(flags, alone=True, need_bucket=False)
+    settings = load_settings(flags, flags_only=True, need_bucket=False)
     return train_on_sagemaker(data, None, recipe, settings, None, messages)
 
 

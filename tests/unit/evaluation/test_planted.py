@@ -97,7 +97,7 @@ def test_a_rate_is_a_share_or_a_percentage(text, rate):
 
 @pytest.mark.parametrize("text", ["0", "0%", "100%", "1", "-8%", "8", "nan", "some", ""])
 def test_another_rate_is_wrong_usage(text):
-    with pytest.raises(UsageError, match="--plant: expected a share over 0% and under 100%"):
+    with pytest.raises(UsageError, match="--plant: expected more than 0% and less than 100%"):
         parse_rate(text)
 
 

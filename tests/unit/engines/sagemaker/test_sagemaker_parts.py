@@ -37,7 +37,7 @@ GOOD = {
 
 
 def opened(**changes):
-    return open_engine(load_settings(GOOD | changes, alone=True), RunLog("text"))
+    return open_engine(load_settings(GOOD | changes, flags_only=True), RunLog("text"))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_options_are_merged_into_the_request(tmp_path):
     path = tmp_path / "options.json"
     added = {"TransformOutput": {"KmsKeyId": "k"}, "ModelClientConfig": {"InvocationsMaxRetries": 0}}
     path.write_text(json.dumps({"CreateTransformJob": added}))
-    machines = job_requests.job_resources(load_settings(GOOD | {"sagemaker_options": path}, alone=True))
+    machines = job_requests.job_resources(load_settings(GOOD | {"sagemaker_options": path}, flags_only=True))
     asked = job_requests.create_transform_job(
         TransformFolder(Output(open_bucket("./", None, create=True)), "n"), machines
     )
@@ -91,7 +91,7 @@ def test_the_shipped_model_that_suits_the_instances_is_taken(instance, precision
 
 def test_the_container_is_told_how_to_reach_the_photos(monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3.here:9000")
-    settings = load_settings(GOOD | {"no_sign_request": True, "profile": "night", "device": "cuda"}, alone=True)
+    settings = load_settings(GOOD | {"no_sign_request": True, "profile": "night", "device": "cuda"}, flags_only=True)
     bucket = open_bucket("bins", S3Access(no_sign_request=True))
     assert job_requests.environment_of_server(settings, bucket, "eu-west-1") == {
         "RECONCILE_BUCKET": "s3://bins",
@@ -185,7 +185,7 @@ def test_an_archive_puts_nothing_elsewhere(tmp_path):
 @pytest.fixture
 def service():
     """SageMaker, and what it is to answer."""
-    service = SageMaker(load_settings(GOOD, alone=True))
+    service = SageMaker(load_settings(GOOD, flags_only=True))
     with Stubber(service._sagemaker) as stub:
         yield service, stub
 
