@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from reconcile.inference.model import CountModel
     from reconcile.inputs.backlog import Backlog
     from reconcile.output.store import Output
     from reconcile.storage.base import Bucket
+    from reconcile.streaming.observers import CountObserver
     from reconcile.streaming.write_parts import StageResult
 
 
@@ -38,22 +37,14 @@ class Engine(Protocol):
             ReconcileError: it is there and cannot be had.
         """
 
-    def count(
-        self,
-        bucket: Bucket,
-        images: Backlog,
-        output: Output,
-        progress: Callable[[int], None],
-        complain: Callable[[str, str], None],
-    ) -> StageResult:
+    def count(self, images: Backlog, source: Bucket, output: Output, observer: CountObserver) -> StageResult:
         """Count every image; each ends in one row, counted or with a reason.
 
         Args:
-            bucket: where the images lie.
-            images: what to count; it may still be filling.
-            output: where the parts go.
-            progress: called with the number of images just counted.
-            complain: called with key and reason of each image that could not be had or read.
+            images: the images to count; the backlog may still be filling.
+            source: the bucket of the images.
+            output: where the Parquet parts are written.
+            observer: hears what is counted, and which images could not be fetched or read.
 
         Raises:
             ReconcileError: it cannot go on.

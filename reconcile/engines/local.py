@@ -8,13 +8,12 @@ from reconcile.streaming.count_images import count_images
 from reconcile.text import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from reconcile.inference.counter import CountPredictor
     from reconcile.inference.model import CountModel
     from reconcile.inputs.backlog import Backlog
     from reconcile.output.store import Output
     from reconcile.storage.base import Bucket
+    from reconcile.streaming.observers import CountObserver
     from reconcile.streaming.write_parts import StageResult
 
 
@@ -43,16 +42,9 @@ class LocalEngine:
     def resume(self, bucket: Bucket, output: Output) -> None:
         """Nothing: what was counted here was written from here."""
 
-    def count(
-        self,
-        bucket: Bucket,
-        images: Backlog,
-        output: Output,
-        progress: Callable[[int], None],
-        complain: Callable[[str, str], None],
-    ) -> StageResult:
+    def count(self, images: Backlog, source: Bucket, output: Output, observer: CountObserver) -> StageResult:
         """Count in threads of this process. What they took is free afterwards, for the join."""
         try:
-            return count_images(bucket, images, self._counter, output, progress, complain)
+            return count_images(images, source, self._counter, output, observer)
         finally:
             self._counter.close()

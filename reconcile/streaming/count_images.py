@@ -21,8 +21,6 @@ from reconcile.streaming.fetch import start_fetching
 from reconcile.streaming.write_parts import write_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from reconcile.output.store import Output
     from reconcile.storage.base import Bucket, StoredObject
     from reconcile.streaming.fetch import Fetched
+    from reconcile.streaming.observers import CountObserver
     from reconcile.streaming.write_parts import StageResult
 
 
@@ -44,22 +43,16 @@ class _Batch:
 
 
 def count_images(
-    bucket: Bucket,
-    images: Backlog,
-    counter: CountPredictor,
-    output: Output,
-    progress: Callable[[int], None],
-    complain: Callable[[str, str], None],
+    images: Backlog, source: Bucket, counter: CountPredictor, output: Output, observer: CountObserver
 ) -> StageResult:
     """Count every image and write the counts to `<out>/counts/<model id>/`.
 
     Args:
-        bucket: where the images lie.
-        images: what to count.
-        counter: the model.
-        output: where the parts go.
-        progress: called with the number of images just counted.
-        complain: called with key and reason of each image that could not be had or read.
+        images: the images to count; the backlog may still be filling.
+        source: the bucket of the images.
+        counter: the loaded model.
+        output: where the Parquet parts are written.
+        observer: hears what is counted, and which images could not be fetched or read.
 
     Returns:
         how many images were taken, and how long it took; each has a row, counted or with a reason.
@@ -71,12 +64,12 @@ def count_images(
     decoders = available_cores()
     emptied: SimpleQueue[NDArray[np.uint8]] = SimpleQueue()
     with StageGroup() as stages:
-        fetched = start_fetching(stages, bucket, images, check_size)
+        fetched = start_fetching(stages, source, images, check_size)
         batches: Channel[_Batch] = Channel(stages, 2 * counter.workers, decoders)
         rows: Channel[list[dict[str, Any]]] = Channel(stages, 4 * counter.workers, counter.workers)
         stages.start("decode", decoders, lambda _: _decode(fetched, batches, counter, emptied), batches)
         stages.start("count", counter.workers, lambda worker: _count(batches, rows, counter, worker, emptied), rows)
-        return write_rows(rows, output, f"counts/{counter.model_id}", COUNTS_SCHEMA, progress, complain)
+        return write_rows(rows, output, f"counts/{counter.model_id}", COUNTS_SCHEMA, observer)
 
 
 def _decode(

@@ -16,6 +16,7 @@ from reconcile.output.schemas import RECORDS_SCHEMA
 from reconcile.storage.base import FetchError
 from reconcile.storage.retry import GRACE_SECONDS
 from reconcile.streaming.fetch import Fetched, start_fetching
+from reconcile.streaming.observers import log_stage
 from reconcile.streaming.write_parts import write_rows
 
 if TYPE_CHECKING:
@@ -57,12 +58,8 @@ class RecordReader:
 
     def _write(self, rows: Channel[list[dict[str, Any]]], records: Backlog, output: Output, messages: RunLog) -> None:
         try:
-            with (
-                self._stages,
-                messages.failures("records", STAGE) as complain,
-                messages.progress("reading records", records, stage=STAGE) as advance,
-            ):
-                read = write_rows(rows, output, "records", RECORDS_SCHEMA, advance, complain)
+            with self._stages, log_stage(messages, "reading records", records, "records", STAGE) as observer:
+                read = write_rows(rows, output, "records", RECORDS_SCHEMA, observer)
             messages.info(
                 f"{read.objects:,} new records read in {read.seconds:.1f} s, {read.failed:,} could not be read",
                 stage=STAGE,

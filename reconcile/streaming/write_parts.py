@@ -12,10 +12,9 @@ from reconcile.concurrency.cancellation import Interrupted
 from reconcile.concurrency.channels import Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from reconcile.concurrency.channels import Channel
     from reconcile.output.store import Output
+    from reconcile.streaming.observers import CountObserver
 
 
 PART_ROWS = 8192
@@ -41,8 +40,7 @@ def write_rows(
     output: Output,
     folder: str,
     schema: pa.Schema,
-    progress: Callable[[int], None],
-    complain: Callable[[str, str], None],
+    observer: CountObserver,
 ) -> StageResult:
     """Gather rows into parts.
 
@@ -51,8 +49,7 @@ def write_rows(
         output: where the parts go.
         folder: in it.
         schema: of the rows.
-        progress: called with the number of objects just done.
-        complain: called with key and reason of each that failed.
+        observer: hears how many objects are done, and which of them failed.
 
     Raises:
         ReconcileError: they cannot be written.
@@ -71,8 +68,8 @@ def write_rows(
                 for row in found:
                     if row.get("reason") is not None:
                         failed += 1
-                        complain(row[schema.names[0]], row["reason"])
-                progress(len(found))
+                        observer.failed(row[schema.names[0]], row["reason"])
+                observer.advance(len(found))
                 cancellation.raise_if_cancelled()
         except (KeyboardInterrupt, Stopped) as stop:
             for found in rows.drain():

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from reconcile.inputs.backlog import Backlog
     from reconcile.output.store import Output
     from reconcile.storage.base import Bucket, StoredObject
+    from reconcile.streaming.observers import CountObserver
     from reconcile.streaming.write_parts import StageResult
 
 
@@ -102,22 +103,15 @@ class RayEngine:
     def resume(self, bucket: Bucket, output: Output) -> None:
         """Nothing: what was counted was written from here."""
 
-    def count(
-        self,
-        bucket: Bucket,
-        images: Backlog,
-        output: Output,
-        progress: Callable[[int], None],
-        complain: Callable[[str, str], None],
-    ) -> StageResult:
+    def count(self, images: Backlog, source: Bucket, output: Output, observer: CountObserver) -> StageResult:
         """Count on the cluster, and leave it."""
         from reconcile.engines.ray.actors import ActorPool, WorkerError
         from reconcile.engines.ray.scheduler import BlockScheduler
 
         card = self.model.card
         actors = ActorPool(self._recipe(), self._room, self._warn)
-        source = Source(bucket.location, bucket.access, card.input_size, __version__)
-        flow = BlockScheduler(source, self._preparing, actors, card.labels)
+        location = Source(source.location, source.access, card.input_size, __version__)
+        flow = BlockScheduler(location, self._preparing, actors, card.labels)
         try:
             with quiet(), StageGroup() as stages:
                 stages.on_stop(images.stop)
@@ -126,7 +120,7 @@ class RayEngine:
                 stages.start("list", 1, lambda _: self._list(images, blocks, flow), blocks)
                 stages.start("ray", 1, lambda _: flow.run(blocks, rows, stages), rows)
                 folder = f"counts/{self.model.model_id}"
-                return write_rows(rows, output, folder, COUNTS_SCHEMA, progress, complain)
+                return write_rows(rows, output, folder, COUNTS_SCHEMA, observer)
         except WorkerError:
             self._cluster.check_machines()  # which may say it better
             raise

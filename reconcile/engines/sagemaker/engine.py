@@ -22,11 +22,12 @@ from reconcile.errors import ReconcileError, UsageError
 from reconcile.inference.model import default_model, read_model
 from reconcile.logs import FixedWorkload
 from reconcile.storage.open import is_folder
+from reconcile.streaming.observers import log_stage
 from reconcile.streaming.write_parts import StageResult
 from reconcile.text import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from reconcile.config import Settings
     from reconcile.engines.sagemaker.job_requests import JobResources
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from reconcile.logs import RunLog
     from reconcile.output.store import Output
     from reconcile.storage.base import Bucket
+    from reconcile.streaming.observers import CountObserver
 
 
 _KIND = JobKind.TRANSFORM
@@ -114,47 +116,37 @@ class SageMakerEngine:
                 )
             else:
                 self._messages.info(f"{folder.name} was begun by an earlier run, and is taken up again")
-                with (
-                    self._messages.failures("photos", "count") as complain,
-                    self._messages.progress("counting", FixedWorkload(job.images), stage="count") as advance,
-                ):
-                    ingestion, problem = self._bring_in(folder, job, output, advance, complain)
+                with log_stage(self._messages, "counting", FixedWorkload(job.images), "photos", "count") as observer:
+                    ingestion, problem = self._bring_in(folder, job, output, observer)
                 self._messages.info(f"{ingestion.images:,} photos were brought in from {folder.name}", stage="count")
                 if problem is not None:
                     self._messages.warn(f"{problem}; what is left of it is counted anew")
 
-    def count(
-        self,
-        bucket: Bucket,
-        images: Backlog,
-        output: Output,
-        progress: Callable[[int], None],
-        complain: Callable[[str, str], None],
-    ) -> StageResult:
+    def count(self, images: Backlog, source: Bucket, output: Output, observer: CountObserver) -> StageResult:
         """Have one transform job count everything, and bring in what it answers."""
         started = time.monotonic()
         try:
             images.wait()
             if not images.total:
                 return StageResult(0, 0, 0.0)
-            folder, job = self._begin(bucket, images, output)
+            folder, job = self._begin(images, source, output)
         except KeyboardInterrupt:
             raise Interrupted(0) from None
-        ingestion, problem = self._bring_in(folder, job, output, progress, complain)
+        ingestion, problem = self._bring_in(folder, job, output, observer)
         if problem is not None:
             raise ReconcileError(f"{problem}; {ingestion.images:,} of {job.images:,} photos were counted and are kept")
         return StageResult(ingestion.images, ingestion.failed, time.monotonic() - started)
 
-    def _begin(self, bucket: Bucket, images: Backlog, output: Output) -> tuple[TransformFolder, TransformJob]:
+    def _begin(self, images: Backlog, source: Bucket, output: Output) -> tuple[TransformFolder, TransformJob]:
         """Write keys and model, then have the job created. Whatever ends it in between, the next run tidies up."""
         model_url = upload_model(self._model, output)
         folder = TransformFolder(output, new_job_name())
         shards = write_shards(images, images_per_shard(images.total, self._machines.instance_count), folder)
         job = TransformJob(
-            folder.name, bucket.location, self._model.model_id, self._service.region, images.total, shards
+            folder.name, source.location, self._model.model_id, self._service.region, images.total, shards
         )
         folder.write_job(job)
-        environment = job_requests.environment_of_server(self._settings, bucket, self._service.region)
+        environment = job_requests.environment_of_server(self._settings, source, self._service.region)
         with creating_job(self._service, _KIND, folder.name, self._messages, lambda: self._clean_up(folder, job)):
             model = job_requests.create_model(folder.name, self._machines, model_url, environment)
             self._service.create("Model", model)
@@ -168,12 +160,7 @@ class SageMakerEngine:
         return folder, job
 
     def _bring_in(
-        self,
-        folder: TransformFolder,
-        job: TransformJob,
-        output: Output,
-        progress: Callable[[int], None],
-        complain: Callable[[str, str], None],
+        self, folder: TransformFolder, job: TransformJob, output: Output, observer: CountObserver
     ) -> tuple[Ingestion, str | None]:
         """Follow a job to its end, and ingest what it answers as soon as it is there.
 
@@ -181,7 +168,7 @@ class SageMakerEngine:
             what was ingested, and why the job did not complete, if it did not.
         """
         labels = self._model.card.labels.names if job.model_id == self._model.model_id else None
-        ingestion = Ingestion(folder, job, labels, output, progress, complain)
+        ingestion = Ingestion(folder, job, labels, output, observer)
         with self._telling_that_it_goes_on(folder, ingestion):
             try:
                 ended = wait_for_job(self._service, _KIND, folder.name, self._messages, ingestion.ingest_answered)

@@ -12,10 +12,11 @@ from reconcile.errors import ReconcileError
 from reconcile.output.schemas import COUNTS_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from reconcile.engines.sagemaker.job_store import TransformFolder, TransformJob
     from reconcile.output.store import Output
+    from reconcile.streaming.observers import CountObserver
 
 
 class Ingestion:
@@ -26,8 +27,7 @@ class Ingestion:
         job: of the folder.
         labels: of the job's model; None where that model is not at hand.
         output: where the parts go.
-        progress: called with the number of images just ingested.
-        complain: called with key and reason of each image that was not counted.
+        observer: hears what is ingested, and which images were not counted.
     """
 
     def __init__(
@@ -36,11 +36,10 @@ class Ingestion:
         job: TransformJob,
         labels: Sequence[str] | None,
         output: Output,
-        progress: Callable[[int], None],
-        complain: Callable[[str, str], None],
+        observer: CountObserver,
     ) -> None:
         self._folder, self._job, self._labels, self._output = folder, job, labels, output
-        self._progress, self._complain = progress, complain
+        self._observer = observer
         self._taken: set[int] = set()
         self.images = self.failed = 0
         """Those that have a row by now, and those of them that were not counted."""
@@ -83,6 +82,6 @@ class Ingestion:
         for row in rows:
             if row["reason"] is not None:
                 self.failed += 1
-                self._complain(row["image_key"], row["reason"])
-        self._progress(len(rows))
+                self._observer.failed(row["image_key"], row["reason"])
+        self._observer.advance(len(rows))
         cancellation.raise_if_cancelled()

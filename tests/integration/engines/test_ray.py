@@ -27,6 +27,7 @@ from reconcile.inputs.backlog import Backlog
 from reconcile.output.store import Output
 from reconcile.storage.base import S3Access
 from reconcile.storage.open import open_bucket
+from reconcile.streaming.observers import CallbackObserver
 from tests.conftest import (
     ACCESS_KEY,
     SCRIPTS,
@@ -95,7 +96,8 @@ def count(engine, folder, images, out, progress=lambda _: None):
         backlog = Backlog(database, "images")
         backlog.fill([images])
         output = Output(open_bucket(str(out), S3Access(), create=True))
-        work = engine.count(open_bucket(str(folder), S3Access()), backlog, output, progress, lambda *_: None)
+        observer = CallbackObserver(progress, lambda *_: None)
+        work = engine.count(backlog, open_bucket(str(folder), S3Access()), output, observer)
         backlog.close()
     rows = counted(out)
     assert work.objects == len(rows)

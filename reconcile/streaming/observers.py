@@ -1,0 +1,53 @@
+"""Observers of a stage: they hear how many objects are done and which of them failed."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from reconcile.logs import RunLog, Workload
+
+
+class CountObserver(Protocol):
+    """The observer of photos that are counted, or of records that are read.
+
+    All calls come from one thread.
+    """
+
+    def advance(self, photos: int, /) -> None:
+        """Hear that `photos` more photos (or records) are done, failed ones included."""
+
+    def failed(self, key: str, reason: str, /) -> None:
+        """Hear that the photo (or record) of one key could not be fetched or read, and for which reason."""
+
+
+@dataclass(frozen=True)
+class CallbackObserver:
+    """An observer that calls two functions."""
+
+    advance: Callable[[int], None]
+    """Called with the number of objects that are done since the last call."""
+    failed: Callable[[str, str], None]
+    """Called with the key and the reason of each object that failed."""
+
+
+@contextmanager
+def log_stage(messages: RunLog, doing: str, workload: Workload, objects: str, stage: str) -> Iterator[CountObserver]:
+    """Log the progress of a stage, and each object that fails.
+
+    Args:
+        messages: the log.
+        doing: what the stage does, such as "counting".
+        workload: how much there is to do.
+        objects: what the objects are called, in the plural.
+        stage: the name of the stage in the fields of the log.
+
+    Yields:
+        the observer to hand to the stage.
+    """
+    with messages.failures(objects, stage) as failed, messages.progress(doing, workload, stage=stage) as advance:
+        yield CallbackObserver(advance, failed)
