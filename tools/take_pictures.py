@@ -56,7 +56,7 @@ class Camera:
         print(f"{path}  {image.width} x {image.height}  {size:.0f} kB" + (" (too large)" if size > KILOBYTES else ""))
 
     def part(self, name: str, page: Page, top: str, bottom: str, margin: int = 12) -> None:
-        """Save the page from the top of one element to the bottom of another one."""
+        """Save the page from the top of one element to the bottom of another one, with a margin around sections."""
         page.evaluate("scrollTo(0, 0)")
         first, last = (page.locator(selector).first.bounding_box() for selector in (top, bottom))
         assert first is not None, top
@@ -64,7 +64,8 @@ class Camera:
         size = page.viewport_size
         assert size is not None
         start = max(0, first["y"] - margin)
-        clip = {"x": 0, "y": start, "width": size["width"], "height": last["y"] + last["height"] + margin - start}
+        end = last["y"] + last["height"] + (0 if "tr:" in bottom else margin)
+        clip = {"x": 0, "y": start, "width": size["width"], "height": end - start}
         self.save(name, page.screenshot(full_page=True, clip=clip))  # type: ignore[arg-type]
 
 
