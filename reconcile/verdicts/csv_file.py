@@ -1,4 +1,4 @@
-"""Reads what people wrote down when they recounted: CSV as the report, a hand or Excel leaves it."""
+"""Read CSV files of verdicts, as the report exports them or as people and spreadsheets write them."""
 
 from __future__ import annotations
 
@@ -14,64 +14,66 @@ if TYPE_CHECKING:
 
 _REQUIRED = ("bin_id", "run_id", "true_count")
 _MOST_ITEMS = 99_999
-"""In one bin. What is more was read from a barcode, most likely."""
+"""The largest count of one bin. A larger number was probably scanned from a barcode."""
 
 
 @dataclass(frozen=True)
 class VerdictLine:
-    """One line as it was written."""
+    """One verdict of a file."""
 
     line: int
-    """See `spreadsheet.Line.number`."""
+    """The line's number in the file, see `spreadsheet_csv.Line.number`."""
     bin_id: str
     run_id: str
     true_count: int
     note: str | None
     image_key: str | None
-    """Of recount.csv; says which bin is meant also where a spreadsheet took the zeros off its id."""
+    """From recount.csv. Identifies the bin even if a spreadsheet removed the zeros from its id."""
 
 
 def read_verdict_file(path: Path) -> tuple[list[VerdictLine], list[InvalidLine]]:
-    """Read a CSV file with the columns bin_id, run_id, true_count, and perhaps note and image_key.
+    """Read a CSV file with the columns bin_id, run_id and true_count, and optionally note and image_key.
 
-    Lines without a true_count were not recounted and are passed over.
+    Lines without a true_count were not recounted and are skipped.
 
     Args:
-        path: the file, in any of the forms of `spreadsheet.read_lines`.
+        path: the file, in any form that `spreadsheet_csv.read_csv_lines` accepts.
 
     Returns:
-        the good lines and the bad ones.
+        the valid lines and the invalid ones.
 
     Raises:
-        UsageError: the file cannot be read, or lacks a column.
+        UsageError: the file cannot be read, or a column is missing.
     """
-    good: list[VerdictLine] = []
-    bad: list[InvalidLine] = []
+    verdicts: list[VerdictLine] = []
+    invalid: list[InvalidLine] = []
     for line in read_csv_lines(path, str(path), _REQUIRED):
         if isinstance(line, InvalidLine):
-            bad.append(line)
+            invalid.append(line)
         elif line.cells.get("true_count"):
             try:
-                good.append(_verdict(line.cells, line.number))
+                verdicts.append(_parse_verdict(line.cells, line.number))
             except ValueError as error:
-                bad.append(InvalidLine(line.number, str(error)))
-    return good, bad
+                invalid.append(InvalidLine(line.number, str(error)))
+    return verdicts, invalid
 
 
-def _verdict(cells: dict[str, str], line: int) -> VerdictLine:
+def _parse_verdict(cells: dict[str, str], line: int) -> VerdictLine:
     for name in ("bin_id", "run_id"):
         if not cells.get(name):
-            raise ValueError(f"there is no {name}")
+            raise ValueError(f"{name} is empty")
     bin_id, count = cells["bin_id"], cells["true_count"]
     try:
         number = parse_number(count)
     except ValueError:
-        exact = "; say how many exactly" if count.endswith("+") else ""
-        raise ValueError(f"true_count of bin {bin_id[:100]!r} is no number: {count[:40]!r}{exact}") from None
+        exact = "; write the exact count" if count.endswith("+") else ""
+        raise ValueError(f"true_count of bin {bin_id[:100]!r} is not a number: {count[:40]!r}{exact}") from None
     if not 0 <= number < inf or number != int(number):
-        raise ValueError(f"true_count of bin {bin_id[:100]!r} is no count: {count[:40]!r}")
+        raise ValueError(f"true_count of bin {bin_id[:100]!r} is not a whole number from 0 on: {count[:40]!r}")
     if number > _MOST_ITEMS:
-        raise ValueError(f"true_count of bin {bin_id[:100]!r} is over {_MOST_ITEMS:,}: {count[:40]!r}; a barcode?")
+        raise ValueError(
+            f"true_count of bin {bin_id[:100]!r} is over {_MOST_ITEMS:,}: {count[:40]!r}; is it a barcode?"
+        )
     return VerdictLine(
         line, bin_id, cells["run_id"], int(number), cells.get("note") or None, cells.get("image_key") or None
     )

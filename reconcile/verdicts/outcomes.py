@@ -1,4 +1,4 @@
-"""What recounts found: for the error model, and for the report."""
+"""The outcomes of recounts, for the error model and for the report."""
 
 from __future__ import annotations
 
@@ -18,51 +18,56 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RecountsFound:
-    """What the recounts of one run's queue found, against what was expected of them."""
+    """What the recounts of one run's queue found, next to what the run expected."""
 
     run_id: str
-    """The last run that was recounted."""
+    """The latest run with recounts."""
     recounted: int
     wrong: int
-    """Records that were not what the person counted."""
+    """Records whose quantity differs from what the person counted."""
     wrong_by_label: int
-    """Of these, the ones a photo could tell: a record of 9 for a bin of 7 is under the same label (6+)."""
+    """Wrong records that a photo can reveal. A record of 9 for a bin of 7 has the same label (6+), so no photo can."""
     expected_wrong: float
-    """Sum of p_wrong, as that run had it. Bins that had none (no label covers their record) are left out throughout."""
+    """Sum of p_wrong of that run. Bins without p_wrong are left out of all figures, because no label covers them."""
     low: int
     high: int
-    """95 % of the time the number lies between these, if p_wrong is right."""
+    """The ends of a 95 % interval of the number of wrong records, if p_wrong is well calibrated."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For summary.json."""
+        """Return the figures as in summary.json."""
         return asdict(self)
 
 
 def recounts_for(labels: CountLabels, latest: Sequence[Mapping[str, Any]]) -> Recounts | None:
-    """What the error model can learn from: the last verdict on each photo, as far as these labels go.
+    """Return the recounts that the error model can learn from, or None if there are none.
 
     Args:
-        labels: of the model in use; verdicts on what another set of labels said are left out.
-        latest: verdicts.
+        labels: the labels of the model in use. Verdicts on counts with other labels are left out.
+        latest: the last verdict on each photo, as rows of sql/verdicts/latest.sql.
     """
     rows = [row for row in latest if tuple(row["labels"]) == labels.names]
-    places = [(labels.index_of(row["expected_quantity"]), labels.index_of(row["true_count"])) for row in rows]
-    kept = [place for place, (expected, found) in enumerate(places) if expected is not None and found is not None]
+    pairs = [(labels.index_of(row["expected_quantity"]), labels.index_of(row["true_count"])) for row in rows]
+    kept = [index for index, (expected, true) in enumerate(pairs) if expected is not None and true is not None]
     if not kept:
         return None
-    expected, found = np.array([places[place] for place in kept], dtype=np.int64).T
-    probabilities = as_matrix([rows[place]["probabilities"] for place in kept], len(labels.names))
-    return Recounts(probabilities, expected, found)
+    expected, true = np.array([pairs[index] for index in kept], dtype=np.int64).T
+    probabilities = as_matrix([rows[index]["probabilities"] for index in kept], len(labels.names))
+    return Recounts(probabilities, expected, true)
 
 
 def last_recounts(bucket: str, latest: Sequence[Mapping[str, Any]]) -> RecountsFound | None:
-    """What was found in the queue of the last run over `bucket` that was recounted; None if none was."""
+    """Return the outcome of the latest run over `bucket` that has recounts, or None.
+
+    Args:
+        bucket: the location of the run's photos.
+        latest: the last verdict on each photo, as rows of sql/verdicts/latest.sql.
+    """
     rows = [row for row in latest if row["p_wrong"] is not None and row["bucket"] == bucket]
     if not rows:
         return None
     newest = max(rows, key=lambda row: (row["run_started_at"], row["run_id"]))["run_id"]
     rows = [row for row in rows if row["run_id"] == newest]
-    # The rate cancels out where it is the only one.
+    # With a single rate, the rate cancels out.
     expected = expected_count(np.array([row["p_wrong"] for row in rows]), 0.5, np.array([0.5]))
     wrong = [row for row in rows if row["true_count"] != row["expected_quantity"]]
     by_label = 0

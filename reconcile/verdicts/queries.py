@@ -1,4 +1,4 @@
-"""Read the verdicts kept in <out>."""
+"""Query the verdicts in `<out>/verdicts`."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ FOLDER = "verdicts"
 
 
 def verdict_table(output: Output, work: Path) -> pd.DataFrame:
-    """All verdicts, the newest first; of several on the same photo of a bin only the last."""
-    with _database(output.local_parts(FOLDER, work), work) as database:
+    """Return all verdicts, the newest first. If a photo has several verdicts, only the last one is returned."""
+    with open_verdicts(output.local_parts(FOLDER, work), work) as database:
         table: pd.DataFrame = database.sql(query("verdicts/list")).df()
     return table
 
 
 def verdict_csv(output: Output, work: Path) -> tuple[int, bytes]:
-    """How many verdicts there are, and all of `verdict_table` as CSV in which no cell is a formula."""
-    with _database(output.local_parts(FOLDER, work), work) as database:
+    """Return the number of verdicts, and `verdict_table` as CSV bytes in which no cell is a formula."""
+    with open_verdicts(output.local_parts(FOLDER, work), work) as database:
         database.execute(query("macros"))
         database.sql(query("verdicts/list")).create_view("verdict_list")
         table = database.sql(query("verdicts/csv")).df()
@@ -43,32 +43,39 @@ def verdict_csv(output: Output, work: Path) -> tuple[int, bytes]:
 
 
 def latest_verdicts(paths: Sequence[str], work: Path) -> list[dict[str, Any]]:
-    """The last verdict on each photo, as rows of sql/verdicts/latest.sql.
+    """Return the last verdict on each photo, as rows of sql/verdicts/latest.sql.
 
     Args:
         paths: the Parquet parts of verdicts.
         work: a folder for DuckDB.
 
     Raises:
-        ReconcileError: one of them cannot be read.
+        ReconcileError: a part cannot be read.
     """
     if not paths:
         return []
-    with _database(paths, work) as database:
-        found: list[dict[str, Any]] = database.table("latest_verdicts").to_arrow_table().to_pylist()
-    return found
+    with open_verdicts(paths, work) as database:
+        rows: list[dict[str, Any]] = database.table("latest_verdicts").to_arrow_table().to_pylist()
+    return rows
 
 
 @contextmanager
-def _database(paths: Sequence[str], work: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database with the table `verdicts`."""
+def open_verdicts(paths: Sequence[str], work: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a database with the table `verdicts` and the view `latest_verdicts`.
+
+    Args:
+        paths: the Parquet parts of verdicts.
+        work: a folder for DuckDB.
+
+    Raises:
+        ReconcileError: a part cannot be read.
+    """
     empty = work / "no-verdicts.parquet"
     pq.write_table(VERDICTS_SCHEMA.empty_table(), empty)
     with open_database(work) as database:
         try:
             database.read_parquet([literal_path(path) for path in (str(empty), *paths)]).create("verdicts")
         except duckdb.Error as error:
-            detail = first_line(error)
-            raise ReconcileError(f"cannot read the verdicts: {detail}") from None
+            raise ReconcileError(f"cannot read the verdicts: {first_line(error)}") from None
         database.execute("CREATE VIEW latest_verdicts AS " + query("verdicts/latest"))
         yield database

@@ -24,10 +24,10 @@ def test_bad_lines_are_told_and_the_rest_is_taken(night, tmp_path):
     assert done.stdout.strip() == "2 verdicts imported, 0 already known, 4 lines invalid"
     place = tmp_path / "out"
     assert done.stderr.splitlines() == [
-        "reconcile: mixed.csv: line 3: true_count of bin '00004' is no number: 'many'",
-        "reconcile: mixed.csv: line 5: the run compared no bin 'nowhere'",
-        f"reconcile: mixed.csv: line 6: there is no finished run 'n9' in {place}; is --out right?",
-        f"reconcile: mixed.csv: line 7: there is no finished run '../../etc' in {place}; is --out right?",
+        "reconcile: mixed.csv: line 3: true_count of bin '00004' is not a number: 'many'",
+        "reconcile: mixed.csv: line 5: the run did not compare a bin 'nowhere'",
+        f"reconcile: mixed.csv: line 6: there is no finished run 'n9' in {place}; check --out",
+        f"reconcile: mixed.csv: line 7: there is no finished run '../../etc' in {place}; check --out",
     ]
     assert len(verdicts("list").stdout.splitlines()) == 3
 
@@ -41,10 +41,10 @@ def test_what_is_wrong_with_many_lines_is_said_once(night, tmp_path):
     assert done.stdout.strip() == "12 verdicts imported, 0 already known, 54 lines invalid"
     told = [line.removeprefix("reconcile: v.csv: ") for line in done.stderr.splitlines()]
     assert told == [
-        f"lines 2 to 41: there is no finished run 'elsewhere' in {tmp_path}/out; is --out right?",
-        "line 42: true_count of bin '0' is no number: '?'",
-        "line 43: true_count of bin '1' is no number: '?'",
-        "lines 44, 46, 48, 50, 52, 54, 56, 58, 60, 62 and 2 more: the run compared no bin 'nowhere'",
+        f"lines 2 to 41: there is no finished run 'elsewhere' in {tmp_path}/out; check --out",
+        "line 42: true_count of bin '0' is not a number: '?'",
+        "line 43: true_count of bin '1' is not a number: '?'",
+        "lines 44, 46, 48, 50, 52, 54, 56, 58, 60, 62 and 2 more: the run did not compare a bin 'nowhere'",
     ]
 
 
@@ -54,7 +54,7 @@ def test_no_more_than_twenty_reasons_are_told(night, tmp_path):
     done = verdicts("import", "v.csv")
     assert done.stdout.strip() == "0 verdicts imported, 0 already known, 32 lines invalid"
     told = done.stderr.splitlines()
-    assert told[0] == "reconcile: v.csv: lines 2, 32: the run compared no bin '10'"
+    assert told[0] == "reconcile: v.csv: lines 2, 32: the run did not compare a bin '10'"
     assert told[20:] == ["reconcile: v.csv: and 11 more lines for other reasons"]
 
 
@@ -109,7 +109,7 @@ def test_nothing_can_be_taken_of_a_run_of_another_version_but_of_the_others(nigh
     done = verdicts("import", "v.csv")
     assert done.returncode == 1
     assert done.stdout.startswith("1 verdict imported, 0 already known, 1 line invalid")
-    assert "line 2: run n2 cannot be read, or is of a version that is not known here" in done.stderr
+    assert "line 2: run n2 cannot be read, or another version of reconcile wrote it" in done.stderr
 
 
 def test_a_photo_of_one_bin_and_the_id_of_another_is_no_verdict_on_either(night, tmp_path):

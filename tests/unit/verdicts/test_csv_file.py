@@ -75,17 +75,17 @@ def test_lines_that_nobody_filled_in_are_passed_over(tmp_path):
 @pytest.mark.parametrize(
     ("cells", "reason"),
     [
-        ("9,n1,three", "true_count of bin '9' is no number: 'three'"),
-        ("9,n1,-1", "true_count of bin '9' is no count: '-1'"),
-        ("9,n1,2.5", "true_count of bin '9' is no count: '2.5'"),
-        ("9,n1,nan", "true_count of bin '9' is no count: 'nan'"),
-        ("9,n1,inf", "true_count of bin '9' is no count: 'inf'"),
-        ("9,n1,1e400", "true_count of bin '9' is no count: '1e400'"),
-        ("9,n1,5012345678900", "true_count of bin '9' is over 99,999: '5012345678900'; a barcode?"),
-        ("9,n1,1_000", "true_count of bin '9' is no number: '1_000'"),
-        ('9,n1,"1,000"', "true_count of bin '9' is no number: '1,000'"),  # one, or a thousand
-        (",n1,3", "there is no bin_id"),
-        ("9,,3", "there is no run_id"),
+        ("9,n1,three", "true_count of bin '9' is not a number: 'three'"),
+        ("9,n1,-1", "true_count of bin '9' is not a whole number from 0 on: '-1'"),
+        ("9,n1,2.5", "true_count of bin '9' is not a whole number from 0 on: '2.5'"),
+        ("9,n1,nan", "true_count of bin '9' is not a whole number from 0 on: 'nan'"),
+        ("9,n1,inf", "true_count of bin '9' is not a whole number from 0 on: 'inf'"),
+        ("9,n1,1e400", "true_count of bin '9' is not a whole number from 0 on: '1e400'"),
+        ("9,n1,5012345678900", "true_count of bin '9' is over 99,999: '5012345678900'; is it a barcode?"),
+        ("9,n1,1_000", "true_count of bin '9' is not a number: '1_000'"),
+        ('9,n1,"1,000"', "true_count of bin '9' is not a number: '1,000'"),  # one, or a thousand
+        (",n1,3", "bin_id is empty"),
+        ("9,,3", "run_id is empty"),
         ('9,n1,"3"x', "',' expected after '\"'"),
     ],
 )
