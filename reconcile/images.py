@@ -1,4 +1,4 @@
-"""Image bytes to the pixels that the model sees. Training, calibration and counting all come through here."""
+"""Image bytes to model input. Training, calibration, evaluation, serving and runs all use `load_image`."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ if TYPE_CHECKING:
 
 
 PREPROCESSING = "squash-v1"
-"""Names what `load_image` does. An exported model carries the name it was trained with; a counter refuses another."""
+"""The version of `load_image`. An exported model holds the version it was trained with, and no other is accepted."""
 
 MAX_IMAGE_BYTES = 32 * 1024 * 1024
 MAX_IMAGE_PIXELS = 100_000_000
 
-# Pillow knows more, among them formats whose decoders are programs of their own (EPS runs Ghostscript).
+# Pillow reads more formats. Some of their decoders start other programs: EPS runs Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
-# Image.open knows a format by name once its plugin is loaded.
+# Image.open finds these formats by name only after their plugins are imported.
 _PLUGINS = (Jpeg2KImagePlugin, TiffImagePlugin, WebPImagePlugin)
 _EXIF_SCAN_BYTES = 65_536
 _EXIF_ORIENTATION = 0x0112
-# A decompression bomb is refused by our own check of the header, with a reason a person can act on.
+# `_check_pixels` refuses decompression bombs with a reason that a person can act on.
 Image.MAX_IMAGE_PIXELS = None
 
 
 class UnreadableImage(ValueError):
-    """The bytes are no image that can be counted; the message is the reason given in the report."""
+    """Bytes that are not an image that can be counted. The message is the reason in the report."""
 
 
 def load_image(data: bytes, size: int, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-    """Decode `data`, turn it upright and squash it to a square.
+    """Decode an image, turn it upright and resize it to a square.
 
-    The aspect ratio is given up on purpose: half of the training photos reached us squashed to a square already,
-    and a model must not be able to tell the halves apart.
+    The aspect ratio is not kept, because half of the training photos were available only as squares.
+    A model must not be able to tell the two halves apart.
 
     Args:
-        data: a JPEG, PNG or any other format that Pillow reads; greyscale, CMYK, palette, 16-bit and EXIF-rotated
-            images included. Of an animation, the first frame. Transparent pixels become white.
-        size: S, the side of the square, in pixels.
+        data: the bytes of a JPEG, PNG, WebP, TIFF, BMP, GIF, PPM or JPEG 2000 file. Greyscale, CMYK, palette, 16-bit
+            and EXIF-rotated images are accepted. Transparent pixels become white. An animation gives its first frame.
+        size: S, the side of the square in pixels.
         out: uint8 [S, S, 3] to write into, such as one row of a batch, so that the pixels are copied once.
 
     Returns:
         uint8 [S, S, 3], RGB; `out` if given.
 
     Raises:
-        UnreadableImage: empty, truncated, not an image, over 32 MB, or over 100 megapixels; the last two are refused
-            before anything is decoded.
+        UnreadableImage: the data are empty, truncated, not an image, over 32 MB or over 100 megapixels. Size and
+            megapixels are checked before decoding.
     """
     check_size(len(data))
     image = _decode_jpeg(data, size) if data[:2] == b"\xff\xd8" else None
@@ -66,14 +66,14 @@ def load_image(data: bytes, size: int, out: NDArray[np.uint8] | None = None) -> 
 
 
 def thumbnail(data: bytes, longest: int) -> bytes:
-    """A small upright WebP of the photo in its own proportions, for people to look at.
+    """Return a small upright WebP of a photo for people to look at. The aspect ratio is kept.
 
     Args:
-        data: as for `load_image`.
-        longest: the longer side, in pixels.
+        data: the bytes of an image, as for `load_image`.
+        longest: the longer side in pixels.
 
     Raises:
-        UnreadableImage: as `load_image`.
+        UnreadableImage: as for `load_image`.
     """
     check_size(len(data))
     image = (_decode_jpeg(data, longest) if data[:2] == b"\xff\xd8" else None) or _decode_with_pillow(data, longest)
@@ -84,7 +84,11 @@ def thumbnail(data: bytes, longest: int) -> bytes:
 
 
 def check_size(byte_count: int) -> None:
-    """Raise UnreadableImage where an object of that many bytes is not worth fetching or decoding."""
+    """Check the size of an object before it is fetched or decoded.
+
+    Raises:
+        UnreadableImage: the object is empty or over 32 MB.
+    """
     if byte_count == 0:
         raise UnreadableImage("the object is empty (0 bytes)")
     if byte_count > MAX_IMAGE_BYTES:
@@ -98,16 +102,16 @@ def _check_pixels(width: int, height: int) -> None:
 
 
 def _decode_jpeg(data: bytes, size: int) -> Image.Image | None:
-    """The fast way for plain upright JPEGs; None where Pillow should have a look."""
+    """Decode a plain upright JPEG with libjpeg-turbo; return None if Pillow has to decode the data."""
     try:
         height, width, colour_space, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-    except (ValueError, KeyError):  # a KeyError is its way to say that the header lacks what it should name
+    except (ValueError, KeyError):  # simplejpeg raises KeyError for unknown values in the header
         return None
     _check_pixels(width, height)
     if colour_space in ("CMYK", "YCCK") or _is_rotated(data):
         return None
     try:
-        # libjpeg scales while it decodes, down to the smallest size that still covers the square.
+        # libjpeg scales while it decodes, to the smallest size that still covers the square.
         pixels = simplejpeg.decode_jpeg(data, min_height=min(size, height), min_width=min(size, width), strict=True)
     except ValueError:
         return None
@@ -120,7 +124,7 @@ def _is_rotated(data: bytes) -> bool:
     try:
         with Image.open(io.BytesIO(data)) as image:
             return bool(image.getexif().get(_EXIF_ORIENTATION, 1) != 1)
-    except Exception:  # broken EXIF says nothing about the pixels
+    except Exception:  # the pixels may be sound although the EXIF data are broken
         return False
 
 
@@ -137,14 +141,14 @@ def _decode_with_pillow(data: bytes, size: int) -> Image.Image:
         raise
     except UnidentifiedImageError:
         raise UnreadableImage(f"not an image ({_looks_like(data)})") from None
-    except Exception as error:  # decoders raise whatever they like on hostile bytes
+    except Exception as error:  # on broken bytes, decoders raise any kind of error
         raise UnreadableImage(f"damaged image: {error}") from None
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         levels = np.asarray(image, dtype=np.float32)
-        # 16-bit greys use the whole range; 8-bit values stored in wider pixels do not.
+        # 16-bit images use the whole range of values; 8-bit values that are stored in wider pixels do not.
         scale = 1 / 257 if levels.max(initial=0) > 255 else 1.0
         return Image.fromarray(np.clip(levels * scale, 0, 255).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:

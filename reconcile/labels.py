@@ -1,4 +1,4 @@
-"""The count labels of a model, such as `0,1,2,3,4,5,6+`: what they mean and which one a count falls under."""
+"""Count labels, such as `0,1,2,3,4,5,6+`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CountLabels:
-    """Ordered labels, each a count; the last may be open-ended (`6+` is six or more).
+    """The ordered labels of a model. Each is a count; the last may be open-ended (`6+` is six or more).
 
     Raises:
-        ValueError: a label is not a count, the labels are not in rising order, or an open one is not the last.
+        ValueError: a label is not a count, there are fewer than two labels, the counts do not increase, or a label
+            other than the last is open-ended.
     """
 
     names: tuple[str, ...]
+    """The labels as text, such as ("0", "1", "2+")."""
 
     def __post_init__(self) -> None:
         for name in self.names:
@@ -31,11 +33,11 @@ class CountLabels:
         if any(name.endswith("+") for name in self.names[:-1]):
             raise ValueError("only the last count label may be open-ended")
         if len(self.names) < 2 or list(self.values) != sorted(set(self.values)):
-            raise ValueError(f"count labels must be at least two and rise: {','.join(self.names)}")
+            raise ValueError(f"expected two or more count labels in increasing order, not {','.join(self.names)}")
 
     @cached_property
     def values(self) -> tuple[int, ...]:
-        """The count each label stands for; for an open-ended one, the smallest."""
+        """The count of each label. An open-ended label has its smallest count here."""
         return tuple(int(name.removesuffix("+")) for name in self.names)
 
     @property
@@ -44,7 +46,7 @@ class CountLabels:
         return self.names[-1].endswith("+")
 
     def index_of(self, count: int) -> int | None:
-        """The place of the label that `count` falls under; None where the labels do not reach that far."""
+        """Return the index of the label that covers a count; None if no label covers it."""
         if count in self.values:
             return self.values.index(count)
         if self.open_ended and count > self.values[-1]:

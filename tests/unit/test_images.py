@@ -1,4 +1,4 @@
-"""Image bytes to pixels: every kind of photo a bucket may hold gets the right treatment."""
+"""Image bytes to model input, for every kind of photo that a bucket may hold."""
 
 import io
 import struct
@@ -20,7 +20,7 @@ def encoded(image: Image.Image, kind: str, **options) -> bytes:
 
 
 def quarters(width: int = 120, height: int = 80) -> Image.Image:
-    """Red, green / blue, white: which way is up can be seen."""
+    """Return an image with a colour per quarter, so that its orientation can be checked."""
     image = Image.new("RGB", (width, height))
     for colour, x, y in ((RED, 0, 0), (GREEN, 1, 0), (BLUE, 0, 1), (WHITE, 1, 1)):
         image.paste(colour, (x * width // 2, y * height // 2, (x + 1) * width // 2, (y + 1) * height // 2))
@@ -29,37 +29,37 @@ def quarters(width: int = 120, height: int = 80) -> Image.Image:
 
 def corners(pixels: np.ndarray) -> list[tuple[int, int, int]]:
     size = len(pixels)
-    places = (
+    points = (
         (size // 4, size // 4),
         (size // 4, 3 * size // 4),
         (3 * size // 4, size // 4),
         (3 * size // 4, 3 * size // 4),
     )
-    return [tuple(int(channel) for channel in pixels[y, x]) for y, x in places]
+    return [tuple(int(channel) for channel in pixels[y, x]) for y, x in points]
 
 
 def assert_looks_like(pixels: np.ndarray, expected: list[tuple[int, int, int]], tolerance: int = 12) -> None:
     assert pixels.dtype == np.uint8
-    for found, wanted in zip(corners(pixels), expected, strict=True):
-        assert np.abs(np.subtract(found, wanted)).max() <= tolerance, (corners(pixels), expected)
+    for actual, wanted in zip(corners(pixels), expected, strict=True):
+        assert np.abs(np.subtract(actual, wanted)).max() <= tolerance, (corners(pixels), expected)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
 @pytest.mark.parametrize("shape", [(120, 80), (80, 120), (640, 480), (20, 10)])
-def test_formats_and_proportions_are_squashed_to_the_square(kind, shape):
+def test_image_of_any_format_and_shape_becomes_a_square(kind, shape):
     pixels = load_image(encoded(quarters(*shape), kind), 64)
     assert pixels.shape == (64, 64, 3)
     assert_looks_like(pixels, [RED, GREEN, BLUE, WHITE], tolerance=40)
 
 
-def test_pixels_land_in_the_given_buffer():
+def test_pixels_are_written_to_the_given_buffer():
     batch = np.zeros((2, 48, 48, 3), dtype=np.uint8)
     load_image(encoded(quarters(), "JPEG", quality=95), 48, out=batch[1])
     assert_looks_like(batch[1], [RED, GREEN, BLUE, WHITE])
     assert not batch[0].any()
 
 
-def test_jpeg_and_png_of_one_picture_come_out_alike():
+def test_jpeg_and_png_of_one_picture_give_similar_pixels():
     noise = np.random.default_rng(1).integers(60, 200, (24, 32, 3), dtype=np.uint8)
     image = Image.fromarray(noise).resize((640, 480), Image.Resampling.BICUBIC)
     difference = load_image(encoded(image, "JPEG", quality=97), 96).astype(int) - load_image(encoded(image, "PNG"), 96)
@@ -82,40 +82,40 @@ def test_exif_rotation_is_undone(orientation, expected):
     assert_looks_like(load_image(encoded(quarters(), "JPEG", quality=95, exif=exif), 64), expected)
 
 
-def test_grey_jpeg():
+def test_grey_jpeg_becomes_rgb():
     pixels = load_image(encoded(Image.new("L", (50, 40), 90), "JPEG"), 32)
     assert_looks_like(pixels, [(90, 90, 90)] * 4)
 
 
-def test_cmyk_jpeg():
+def test_cmyk_jpeg_becomes_rgb():
     pixels = load_image(encoded(quarters().convert("CMYK"), "JPEG", quality=95), 64)
     assert_looks_like(pixels, [RED, GREEN, BLUE, WHITE], tolerance=30)
 
 
-def test_sixteen_bit_grey_keeps_its_brightness():
+def test_sixteen_bit_grey_image_keeps_its_brightness():
     levels = np.full((40, 50), 128 * 257, dtype=np.uint16)
     pixels = load_image(encoded(Image.fromarray(levels), "PNG"), 32)
     assert_looks_like(pixels, [(128, 128, 128)] * 4, tolerance=1)
 
 
-def test_transparency_becomes_white():
+def test_transparent_pixels_become_white():
     clear = Image.new("RGBA", (40, 40), (255, 0, 0, 0))
     assert_looks_like(load_image(encoded(clear, "PNG"), 32), [WHITE] * 4)
 
 
-def test_palette_and_bilevel_images():
+def test_palette_and_bilevel_images_become_rgb():
     assert_looks_like(load_image(encoded(quarters().convert("P"), "PNG"), 64), [RED, GREEN, BLUE, WHITE], tolerance=60)
     assert_looks_like(load_image(encoded(Image.new("1", (40, 40), 1), "PNG"), 32), [WHITE] * 4)
 
 
-def test_first_frame_of_an_animation():
+def test_animation_gives_its_first_frame():
     frames = [Image.new("RGB", (40, 40), colour) for colour in (RED, BLUE)]
     animation = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert_looks_like(load_image(animation, 32), [RED] * 4)
 
 
 def png_that_claims(width: int, height: int) -> bytes:
-    """A PNG whose header promises more pixels than its bytes hold."""
+    """Return a PNG whose header claims more pixels than its data hold."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -154,12 +154,12 @@ PHOTO = encoded(quarters(), "JPEG")
     ],
     ids=lambda value: value[:12] if isinstance(value, str) else None,
 )
-def test_what_cannot_be_read_says_why(data, reason):
+def test_unreadable_image_has_a_reason(data, reason):
     with pytest.raises(UnreadableImage, match=reason):
         load_image(data, 64)
 
 
-def test_thumbnail_keeps_proportions_and_stands_upright():
+def test_thumbnail_keeps_its_proportions_and_is_upright():
     exif = Image.Exif()
     exif[0x0112] = 6
     small = Image.open(io.BytesIO(thumbnail(encoded(quarters(800, 400), "JPEG", exif=exif), 256)))

@@ -1,4 +1,4 @@
-"""Count labels: which one a count falls under."""
+"""Count labels: which label covers a count."""
 
 import numpy as np
 import pytest
@@ -6,12 +6,12 @@ import pytest
 from reconcile.labels import CountLabels
 
 
-def test_the_last_label_may_stand_for_every_larger_count():
+def test_open_ended_last_label_covers_all_larger_counts():
     labels = CountLabels(("0", "1", "2+"))
     assert [labels.index_of(count) for count in (0, 1, 2, 3, 99)] == [0, 1, 2, 2, 2]
 
 
-def test_closed_labels_end_where_they_end():
+def test_closed_labels_do_not_cover_missing_counts():
     labels = CountLabels(("1", "2", "4"))
     assert [labels.index_of(count) for count in (0, 1, 2, 3, 4, 5)] == [None, 0, 1, None, 2, None]
 
@@ -23,6 +23,6 @@ def test_indices_of_counts_without_a_label_are_minus_one():
 
 
 @pytest.mark.parametrize("names", [("a", "b"), ("1+", "2"), ("2", "1"), ("1", "1"), ("3",), ("-1", "2")])
-def test_what_are_no_labels(names):
+def test_invalid_labels_are_refused(names):
     with pytest.raises(ValueError, match="label"):
         CountLabels(names)

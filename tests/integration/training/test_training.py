@@ -96,7 +96,7 @@ def test_a_learning_rate_that_blows_up_is_named(photos, tmp_path):
         ({"recipe.toml": 'version = "a"\n[stages]\nsize = 32'}, 2, "stages: expected a list: write [[stages]]"),
         ({"recipe.toml": "version ="}, 2, "recipe.toml is no TOML"),
         ({"recipe.toml": 'version = "a"\nlabels = ["2", "1"]\n[[stages]]\nsize = 32\nepochs = 1\nlearning_rate = 1'},
-         2, "count labels must be at least two and rise: 2,1"),
+         2, "expected two or more count labels in increasing order, not 2,1"),
         ({"recipe.toml": 'version = "a"\nstart_from = "m.onnx"\n[[stages]]\nsize = 32\nepochs = 1\nlearning_rate = 1'},
          2, "m.onnx; the path is seen from the recipe"),
     ],
