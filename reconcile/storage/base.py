@@ -1,4 +1,4 @@
-"""Where images, records and results live: one interface to S3 buckets and local folders."""
+"""The bucket interface, which S3 buckets and local folders implement."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 PAGE = 1000
-"""Objects that are listed at a time, as S3 has it."""
+"""Objects per page of a listing. S3 returns at most this many per request."""
 
 
 class FetchError(Exception):
-    """One object could not be had; the message is the reason. The next run tries again."""
+    """An object could not be fetched. The message is the reason; the next run tries again."""
 
 
 @dataclass(frozen=True)
 class S3Access:
-    """How to reach S3, in the words of the AWS CLI. None means: what boto3 finds in the environment."""
+    """How to reach S3, in the terms of the AWS CLI. None means that boto3 decides from the environment."""
 
     endpoint_url: str | None = None
     region: str | None = None
@@ -32,15 +32,19 @@ class S3Access:
     no_sign_request: bool = False
 
     def __post_init__(self) -> None:
-        """Raise UsageError for an endpoint, from wherever it comes, that is none or must not stand in a log."""
+        """Check the endpoint.
+
+        Raises:
+            UsageError: the endpoint is not a web address, or it holds a secret that must not reach a log.
+        """
         if self.endpoint_url is not None and holds_secrets(self.endpoint_url):
             raise UsageError(f"the S3 endpoint {WITH_SECRETS}")
         if self.endpoint_url is not None and not is_web_address(self.endpoint_url):
-            raise UsageError(f"the S3 endpoint {self.endpoint_url!r} is no address: {WEB_ADDRESS}")
+            raise UsageError(f"the S3 endpoint {self.endpoint_url!r} is not a valid address: {WEB_ADDRESS}")
 
 
 class StoredObject(NamedTuple):
-    """One object as its listing tells it; there are millions of them."""
+    """One object of a listing. A run may hold millions of them."""
 
     key: str
     size: int
@@ -53,82 +57,84 @@ class Bucket(Protocol):
 
     @property
     def location(self) -> str:
-        """What a person calls it: `s3://name/prefix` or an absolute path."""
+        """Return the bucket's name for people: `s3://name/prefix` or an absolute path."""
 
     @property
     def access(self) -> S3Access:
-        """What `open_bucket` needs on another machine, besides the location: endpoint and region as they are here."""
+        """Return the endpoint and region in use, so that another machine can open the same bucket."""
 
     def list_pages(self, prefix: str = "") -> Iterator[list[StoredObject]]:
-        """Pages of up to 1000 objects under the folder `prefix`, keys rising; markers of empty folders left out.
+        """List the objects under the folder `prefix`, in pages of up to 1000, in ascending order of keys.
+
+        Markers of empty folders are left out.
 
         Raises:
-            ReconcileError: it is not there, may not be listed or cannot be reached.
+            ReconcileError: the bucket does not exist, may not be listed or cannot be reached.
         """
 
     def get(self, key: str, etag: str | None = None) -> bytes:
-        """The bytes of one object.
+        """Return the bytes of one object.
 
         Args:
             key: relative to the bucket.
-            etag: as listed; if the object has another one by now, it is not the one that was asked for.
+            etag: from the listing. An object that has another etag by now counts as changed.
 
         Raises:
-            FetchError: gone, forbidden, changed since it was listed, or still failing after retries.
+            FetchError: the object is gone, is forbidden, has changed, or still fails after all retries.
         """
 
     def download(self, key: str, path: Path) -> None:
-        """Write the bytes of one object to a file, some at a time: it may be larger than memory.
+        """Write the bytes of one object to a file, in chunks, because the object may be larger than memory.
 
         Raises:
-            FetchError: as `get`.
+            FetchError: as for `get`.
         """
 
     def put(self, key: str, data: bytes | Path) -> None:
-        """Write one object, whole or not at all.
+        """Write one object atomically.
 
         Raises:
-            ReconcileError: it could not be written.
+            ReconcileError: the object could not be written.
         """
 
     def read(self, key: str) -> tuple[StoredObject, bytes] | None:
-        """One object as it is now, with the etag and the time that go with these bytes; None where there is none.
+        """Return an object's current bytes with their etag and time, or None if there is no such object.
 
         Raises:
-            FetchError: it could not be had.
+            FetchError: the object could not be read.
         """
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write one object where there is none; of several who try at once one succeeds.
+        """Write one object if the key is unused. If several callers try at once, one of them succeeds.
 
-        A server that ignores conditions writes in any case: whoever needs to be alone has to `read` what it wrote.
+        A server that ignores conditions always writes. To get exclusive access, a caller must `read` the object back.
 
         Returns:
-            whether it was written. A request that was sent twice may have been, and yet say no.
+            whether the object was written. After a retried request the answer may be False although it was written.
 
         Raises:
-            ReconcileError: it could not be written.
+            ReconcileError: the object could not be written.
         """
 
     def replace(self, key: str, data: bytes, etag: str) -> bool:
-        """Write one object over the one that has this etag; see `create`, which it is like in all else."""
+        """Overwrite one object if its etag is still `etag`. Otherwise behaves like `create`."""
 
     def delete(self, key: str) -> None:
-        """Remove one object, if it is there.
+        """Delete one object if it exists.
 
         Raises:
-            ReconcileError: it could not be removed.
+            ReconcileError: the object could not be deleted.
         """
 
     def incomplete_writes(self) -> Iterator[StoredObject]:
-        """What puts that were cut off left behind and `pages` keeps to itself.
+        """List partial files of interrupted writes, which `list_pages` hides.
 
         Raises:
-            ReconcileError: it could not be listed.
+            ReconcileError: the bucket could not be listed.
         """
 
     def local_path(self, key: str) -> Path | None:
-        """Where `key` lies on this machine's disk; None for S3."""
+        """Return the path of `key` on this machine's disk, or None for S3."""
 
     def url(self, key: str) -> str:
-        """What a person types to get at `key`."""
+        """Return the address of `key` that a person can use."""

@@ -1,4 +1,4 @@
-"""Removes many objects, many at a time."""
+"""Delete many objects in parallel."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
     from reconcile.storage.base import Bucket
 
 
-_AT_ONCE = 16
+_THREADS = 16
 
 
 def delete_objects(bucket: Bucket, keys: Sequence[str], progress: Callable[[int], object]) -> None:
-    """Delete some objects, in any order; nobody who asks to stop waits for an S3 that does not answer.
+    """Delete objects in any order. A request to stop does not wait for an S3 server that is silent.
 
     Args:
-        bucket: where they are.
-        keys: which.
+        bucket: holds the objects.
+        keys: the objects to delete.
         progress: called with the number of objects just deleted.
 
     Raises:
-        ReconcileError: one cannot be removed; others may be left, too.
-        KeyboardInterrupt: somebody asked to stop; likewise.
+        ReconcileError: an object cannot be deleted. Others may be left as well.
+        KeyboardInterrupt: the process was asked to stop. Objects may be left.
     """
     with StageGroup() as stages:
         waiting: Channel[str] = Channel(stages, len(keys), 1)
-        deleted: Channel[int] = Channel(stages, len(keys), _AT_ONCE)
+        deleted: Channel[int] = Channel(stages, len(keys), _THREADS)
 
         def delete() -> None:
             for key in waiting:
@@ -39,6 +39,6 @@ def delete_objects(bucket: Bucket, keys: Sequence[str], progress: Callable[[int]
         for key in keys:
             waiting.put(key)
         waiting.producer_ended()
-        stages.start("delete", _AT_ONCE, lambda _: delete(), deleted)
+        stages.start("delete", _THREADS, lambda _: delete(), deleted)
         for number in deleted:
             progress(number)

@@ -1,7 +1,7 @@
-"""A local folder that serves as a bucket.
+"""A local folder as a bucket.
 
-obstore's own store for folders leaves out broken links and names that look like its temporary files without a word, and
-ends a listing at the first name that is not UTF-8. Here every file is listed, and one that cannot be read says why.
+obstore's own store for folders silently skips broken links and names that look like its temporary files. It also ends a
+listing at the first name that is not UTF-8. `LocalBucket` lists every file; reading a broken one raises the reason.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PARTIAL = ".reconcile-partial"
 
 
 class LocalBucket:
-    """See `bucket.Bucket`. An etag is the file's inode, time and size."""
+    """A folder that implements `storage.base.Bucket`. An etag is made of the file's inode, time and size."""
 
     def __init__(self, path: Path, *, create: bool) -> None:
         self._path = path.expanduser().resolve()
@@ -36,19 +36,19 @@ class LocalBucket:
             if create:
                 self._path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ReconcileError(f"{self._path} cannot be made a folder: {error.strerror}") from None
+            raise ReconcileError(f"cannot create the folder {self._path}: {error.strerror}") from None
         if self._path.exists() and not self._path.is_dir():
-            raise ReconcileError(f"{self._path} is no folder")
+            raise ReconcileError(f"{self._path} is not a folder")
         if not self._path.is_dir():
             raise ReconcileError(f"there is no such folder: {self._path}")
         self.location = str(self._path)
         self.access = S3Access()
 
     def list_pages(self, prefix: str = "") -> Iterator[list[StoredObject]]:
-        """Every file under the folder `prefix`, symbolic links followed."""
+        """List every file under the folder `prefix`. Symbolic links are followed."""
         try:
-            found = self._walk(self._path / prefix, partial=False)
-            while page := list(islice(found, PAGE)):
+            objects = self._walk(self._path / prefix, partial=False)
+            while page := list(islice(objects, PAGE)):
                 yield page
         except OSError as error:
             raise ReconcileError(f"cannot list {error.filename}: {error.strerror}") from None
@@ -57,55 +57,55 @@ class LocalBucket:
         if not folder.is_dir():
             return
         real = os.path.realpath(folder)
-        if real in above:  # a link that leads back to where we came from
+        if real in above:  # a link to one of its own parents would make the walk endless
             return
         with os.scandir(folder) as entries:
-            # A folder sorts as its name with a slash, so that keys rise as they do in S3.
+            # A folder sorts by its name with a slash, so that keys come in the same order as from S3.
             ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name + ("/" if _is_folder(entry) else "")))
         for entry in ordered:
             if _is_folder(entry):
                 yield from self._walk(Path(entry.path), partial=partial, above=(*above, real))
             elif entry.name.endswith(_PARTIAL) == partial:
-                with suppress(FileNotFoundError):  # it has gone since
+                with suppress(FileNotFoundError):  # the file was deleted meanwhile
                     yield self._stored(Path(entry.path))
 
     def _stored(self, path: Path) -> StoredObject:
-        # A name that is not UTF-8 can stand in no table; written out like this it can at least be found.
+        # A table cannot hold a name that is not UTF-8. With escapes a person can still find the file.
         key = os.fsencode(path.relative_to(self._path)).decode("utf-8", "backslashreplace")
         try:
             status = path.stat()
-        except OSError:  # a link to nowhere; fetching it will say so
+        except OSError:  # a broken link; fetching it will raise the reason
             status = path.lstat()
-        return _told(key, status)
+        return _stored_object(key, status)
 
     def get(self, key: str, etag: str | None = None) -> bytes:
-        """The bytes of a file."""
+        """Return the bytes of a file."""
         try:
-            if not stat.S_ISREG((self._path / key).stat().st_mode):  # of a named pipe nothing may ever come
-                raise FetchError("it is no file, but a pipe, a device or a folder")
+            if not stat.S_ISREG((self._path / key).stat().st_mode):  # reading a named pipe may block forever
+                raise FetchError("this is a pipe, a device or a folder, not a file")
             with (self._path / key).open("rb") as file:
                 if etag is not None and _etag(os.fstat(file.fileno())) != etag:
-                    raise FetchError("the file changed between listing and reading; the next listing has the new one")
+                    raise FetchError("the file changed after it was listed; the next run reads the new version")
                 return file.read()
         except FileNotFoundError:
             if "\\x" in key:
                 raise FetchError("the file's name is not UTF-8; rename it") from None
             is_link = (self._path / key).is_symlink()
-            raise FetchError("the link leads nowhere" if is_link else "there is no such file (any more)") from None
+            raise FetchError("the link is broken" if is_link else "the file does not exist (any more)") from None
         except OSError as error:
-            raise FetchError(f"cannot be read: {error.strerror}") from None
+            raise FetchError(f"the file cannot be read: {error.strerror}") from None
 
     def download(self, key: str, path: Path) -> None:
         """Copy a file."""
         try:
             shutil.copyfile(self._path / key, path)
         except FileNotFoundError:
-            raise FetchError("there is no such file (any more)") from None
+            raise FetchError("the file does not exist (any more)") from None
         except OSError as error:
-            raise FetchError(f"cannot be copied: {error.strerror or error}") from None
+            raise FetchError(f"the file cannot be copied: {error.strerror or error}") from None
 
     def put(self, key: str, data: bytes | Path) -> None:
-        """Write beside, then rename; what has its name is on the disk, also after a power cut."""
+        """Write a temporary file and rename it. A file under its final name is complete, even after a power cut."""
         path = self._path / key
         partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{_PARTIAL}")
         try:
@@ -115,7 +115,7 @@ class LocalBucket:
                     shutil.copyfile(data, partial)
                 else:
                     partial.write_bytes(data)
-                _settle(partial)
+                _flush_to_disk(partial)
                 partial.replace(path)
             finally:
                 partial.unlink(missing_ok=True)
@@ -123,17 +123,20 @@ class LocalBucket:
             raise ReconcileError(f"cannot write {path}: {error.strerror}") from None
 
     def read(self, key: str) -> tuple[StoredObject, bytes] | None:
-        """A file as it is now."""
+        """Return a file's current bytes, etag and time, or None if it does not exist."""
         try:
             with (self._path / key).open("rb") as file:
-                return _told(key, os.fstat(file.fileno())), file.read()
+                return _stored_object(key, os.fstat(file.fileno())), file.read()
         except FileNotFoundError:
             return None
         except OSError as error:
             raise FetchError(f"{self._path / key} cannot be read: {error.strerror}") from None
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write a file that is not there. For a moment it is there and empty: not every file system has hard links."""
+        """Write a file if it does not exist.
+
+        The file is empty for a moment, because not every file system has the hard links that would avoid it.
+        """
         path = self._path / key
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -150,10 +153,10 @@ class LocalBucket:
         return True
 
     def replace(self, key: str, data: bytes, etag: str) -> bool:
-        """Write over a file.
+        """Overwrite a file if its etag is still `etag`.
 
-        Whoever wants to do so locks the file that is to go: the next one, who waited for that, finds another in its
-        place. A file system without locks is like an S3 server that ignores conditions.
+        Each writer locks the old file. A second writer that waited for the lock then finds another etag and gives up.
+        A file system without locks behaves like an S3 server that ignores conditions.
         """
         path = self._path / key
         try:
@@ -170,7 +173,7 @@ class LocalBucket:
             raise ReconcileError(f"cannot write {path}: {error.strerror}") from None
 
     def delete(self, key: str) -> None:
-        """Remove a file, and the folders that it was the last one in: S3 has no empty folders either."""
+        """Delete a file and the folders that are empty without it, because S3 has no empty folders either."""
         path = self._path / key
         try:
             path.unlink(missing_ok=True)
@@ -181,34 +184,34 @@ class LocalBucket:
                 folder.rmdir()
 
     def incomplete_writes(self) -> Iterator[StoredObject]:
-        """Files that were being written when somebody pulled the plug."""
+        """List the temporary files that interrupted writes left behind."""
         try:
             yield from self._walk(self._path, partial=True)
         except OSError as error:
             raise ReconcileError(f"cannot list {error.filename}: {error.strerror}") from None
 
     def local_path(self, key: str) -> Path | None:
-        """Where it lies."""
+        """Return the file's path."""
         return self._path / key
 
     def url(self, key: str) -> str:
-        """Its path."""
+        """Return the file's path as text."""
         return str(self._path / key)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads round in a circle is no folder; fetching it will say so
+    except OSError:  # a circular link is not a folder; fetching it will raise the reason
         return False
 
 
-def _told(key: str, status: os.stat_result) -> StoredObject:
+def _stored_object(key: str, status: os.stat_result) -> StoredObject:
     return StoredObject(key, status.st_size, _etag(status), datetime.fromtimestamp(status.st_mtime, UTC))
 
 
-def _settle(path: Path) -> None:
-    """Have the operating system write to the disk what it still holds of a file."""
+def _flush_to_disk(path: Path) -> None:
+    """Make the operating system write its buffers of a file to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""An S3 bucket, or a prefix of one: obstore moves the bytes, boto3 knows about profiles and credentials."""
+"""An S3 bucket, or a prefix of one: obstore for bytes, boto3 for credentials and unusual keys."""
 
 from __future__ import annotations
 
@@ -26,36 +26,36 @@ if TYPE_CHECKING:
 
 
 PART_BYTES = 5 * 1024 * 1024
-"""Larger objects are written in parts of this size, the smallest that S3 takes."""
+"""Larger objects are uploaded in parts of this size, the smallest that S3 accepts."""
 _PARTS_IN_FLIGHT = 4
 _CHUNK_BYTES = 1024 * 1024
 T = TypeVar("T")
 _MEANINGS = {
-    "InvalidAccessKeyId": "the access key is not known there",
-    "SignatureDoesNotMatch": "the secret key does not fit the access key",
+    "InvalidAccessKeyId": "the server does not know the access key",
+    "SignatureDoesNotMatch": "the secret key does not match the access key",
     "ExpiredToken": "the credentials have expired",
-    "RequestTimeTooSkewed": "this machine's clock is off",
+    "RequestTimeTooSkewed": "this machine's clock is wrong",
     "PermanentRedirect": "the bucket is in another region; set --region",
     "AuthorizationHeaderMalformed": "the bucket is in another region; set --region",
     "InvalidToken": "the session token is not accepted",
     "SlowDown": "S3 kept asking to slow down",
-    "InternalError": "S3 had an error of its own",
+    "InternalError": "S3 had an internal error",
 }
 _NOT_REACHED = {
     "dns error": " (there is no host of that name)",
-    "ConnectionRefused": " (nothing listens there)",
-    "InvalidCertificate": " (its certificate is not trusted here)",
-    "InvalidMessage": " (what answers there does not speak https)",
+    "ConnectionRefused": " (no server listens there)",
+    "InvalidCertificate": " (this machine does not trust the server's certificate)",
+    "InvalidMessage": " (the server there does not speak https)",
 }
-"""Words of obstore's account of what went wrong."""
+"""Phrases of obstore's error messages and what they mean."""
 
 
 class S3Bucket:
-    """See `bucket.Bucket`."""
+    """An S3 bucket that implements `storage.base.Bucket`."""
 
     def __init__(self, name: str, prefix: str, access: S3Access) -> None:
         self.location = f"s3://{name}" + (f"/{prefix}" if prefix else "")
-        # As the AWS CLI, which takes an endpoint from the environment too.
+        # The AWS CLI also reads the endpoint from these variables.
         endpoint = access.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
         access = replace(access, endpoint_url=endpoint)
         self._name, self._access = name, access
@@ -72,7 +72,7 @@ class S3Bucket:
         during_shutdown: bool = False,
         probe: Callable[[S3Connection], object] | None = None,
     ) -> T:
-        """Make a request, repeated as `Retries.call` has it; credentials that are not taken are looked for anew."""
+        """Make a request with the retries of `Retries.call`. If S3 refuses the credentials, look for fresh ones."""
 
         def once() -> T:
             connection = self._connection
@@ -83,62 +83,62 @@ class S3Bucket:
                     self._renew(connection)
                 raise
 
-        by_the_way = None if probe is None else lambda: probe(self._connection)
+        probe_once = None if probe is None else lambda: probe(self._connection)
         return self._retries.call(
-            once, classify_error, use_full_budget=use_full_budget, during_shutdown=during_shutdown, probe=by_the_way
+            once, classify_error, use_full_budget=use_full_budget, during_shutdown=during_shutdown, probe=probe_once
         )
 
     def _renew(self, refused: S3Connection) -> None:
         with self._lock:
-            if self._connection is refused:  # else another thread was first
+            if self._connection is refused:  # otherwise another thread has renewed it already
                 self._connection = refused.renewed()
 
     def list_pages(self, prefix: str = "") -> Iterator[list[StoredObject]]:
-        """Objects under `prefix`."""
+        """List the objects under `prefix`."""
         listing = S3Listing(prefix)
         try:
             pages = iter(lambda: self._ask(listing.next_page, use_full_budget=True), None)
-            yield from without_markers(pages, prefix, self._is_there)
+            yield from without_markers(pages, prefix, self._exists)
         except REQUEST_ERRORS as error:
             raise ReconcileError(self._explain(error, "list")) from None
 
-    def _is_there(self, key: str) -> bool:
-        """Whether there is an object of just this name; one that may not be asked for is taken to be there."""
+    def _exists(self, key: str) -> bool:
+        """Tell whether there is an object of exactly this name. A forbidden object counts as existing."""
         try:
             self._ask(lambda connection: obstore.head(connection.reading, key), use_full_budget=True)
         except FileNotFoundError:
             return False
-        except (ValueError, PermissionDeniedError, UnauthenticatedError):  # obstore has no word for it, or no leave
+        except (ValueError, PermissionDeniedError, UnauthenticatedError):  # ValueError: obstore cannot express the key
             return True
         return True
 
     def get(self, key: str, etag: str | None = None) -> bytes:
-        """The bytes of an object."""
+        """Return the bytes of an object."""
         if self._retries.circuit_is_open:
             raise ReconcileError(
-                f"{GIVEN_UP_IN_A_ROW} requests in a row failed, so S3 is taken to be down; what was done is kept. "
-                f"The last one: {self._explain(self._retries.last_error, 'read')}"
+                f"{GIVEN_UP_IN_A_ROW} requests in a row failed, so S3 seems to be down. All results so far are kept. "
+                f"The last error: {self._explain(self._retries.last_error, 'read')}"
             )
         try:
             return self._ask(
-                lambda connection: _whole(connection, key, etag), use_full_budget=False, probe=_is_anybody_there
+                lambda connection: _read_whole(connection, key, etag), use_full_budget=False, probe=_probe_server
             )
         except FileNotFoundError:
-            raise FetchError("there is no such object (any more)") from None
+            raise FetchError("the object does not exist (any more)") from None
         except REQUEST_ERRORS as error:
             raise FetchError(self._explain(error, "read")) from None
 
     def download(self, key: str, path: Path) -> None:
-        """Write an object to a file; what breaks off is begun anew."""
+        """Write an object to a file. A broken download starts again."""
         try:
             self._ask(lambda connection: _to_file(connection, key, path), use_full_budget=True)
         except FileNotFoundError:
-            raise FetchError("there is no such object (any more)") from None
+            raise FetchError("the object does not exist (any more)") from None
         except REQUEST_ERRORS as error:
             raise FetchError(self._explain(error, "read")) from None
 
     def put(self, key: str, data: bytes | Path) -> None:
-        """Write an object, in parts where it is large. Put again, it is the same object: nothing is doubled."""
+        """Write an object, in parts if it is large. A retry writes the same object again and duplicates nothing."""
         try:
             size = data.stat().st_size if isinstance(data, Path) else len(data)
             if size <= PART_BYTES:
@@ -156,20 +156,22 @@ class S3Bucket:
             raise ReconcileError(self._explain(error, "write")) from None
 
     def read(self, key: str) -> tuple[StoredObject, bytes] | None:
-        """An object as it is now."""
+        """Return an object's current bytes, etag and time, or None if it does not exist."""
         try:
-            return self._ask(lambda connection: _as_it_is(connection, key), use_full_budget=True, during_shutdown=True)
+            return self._ask(
+                lambda connection: _read_current(connection, key), use_full_budget=True, during_shutdown=True
+            )
         except FileNotFoundError:
             return None
         except REQUEST_ERRORS as error:
             raise FetchError(self._explain(error, "read")) from None
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object that is not there."""
+        """Write an object if the key is unused."""
         return self._put_if(key, data, "create")
 
     def replace(self, key: str, data: bytes, etag: str) -> bool:
-        """Write over an object."""
+        """Overwrite an object if its etag is still `etag`."""
         return self._put_if(key, data, {"e_tag": f'"{etag}"'})
 
     def _put_if(self, key: str, data: bytes, mode: PutMode) -> bool:
@@ -183,14 +185,14 @@ class S3Bucket:
             return False
         except REQUEST_ERRORS as error:
             if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
-                return False  # nothing is there to be replaced
+                return False  # there is no object to replace
             if "501 Not Implemented" not in str(error):
                 raise ReconcileError(self._explain(error, "write")) from None
-            self.put(key, data)  # a server that knows no conditions, and says so
+            self.put(key, data)  # the server says that it does not support conditions
         return True
 
     def delete(self, key: str) -> None:
-        """Remove an object."""
+        """Delete an object."""
         try:
             self._ask(
                 lambda connection: obstore.delete(connection.reading, key), use_full_budget=True, during_shutdown=True
@@ -199,15 +201,15 @@ class S3Bucket:
             raise ReconcileError(self._explain(error, "delete")) from None
 
     def incomplete_writes(self) -> Iterator[StoredObject]:
-        """None: S3 shows no object before it is whole."""
+        """Yield nothing, because S3 shows an object only when it is complete."""
         yield from ()
 
     def local_path(self, key: str) -> Path | None:
-        """It lies on no disk of this machine."""
+        """Return None, because the object is not on this machine's disk."""
         return None
 
     def url(self, key: str) -> str:
-        """Its s3:// address."""
+        """Return the object's s3:// address."""
         return f"{self.location}/{key}"
 
     def _explain(self, error: Exception | None, verb: str) -> str:
@@ -217,36 +219,36 @@ class S3Bucket:
         endpoint = self._access.endpoint_url
         where = self.location + (f" at {endpoint}" if endpoint else "")
         if "NoSuchBucket" in text:
-            hint = f" (for the folder of that name say ./{self._name})" if Path(self._name).is_dir() else ""
+            hint = f" (to use the folder of that name, write ./{self._name})" if Path(self._name).is_dir() else ""
             return f"there is no bucket {where}{hint}"
         for code, meaning in _MEANINGS.items():
             if code in text:
                 return f"cannot {verb} {where}: {meaning} ({code})"
         denied = isinstance(error, PermissionDeniedError | UnauthenticatedError)
         if self._access.no_sign_request and ("400 Bad Request" in text or "403 Forbidden" in text or denied):
-            return f"cannot {verb} {where}: unsigned requests are refused; drop --no-sign-request and set credentials"
+            return f"cannot {verb} {where}: S3 refuses unsigned requests; drop --no-sign-request and set credentials"
         if denied or "403 Forbidden" in text or "401 Unauthorized" in text or "AccessDenied" in text:
             return f"cannot {verb} {where}: access denied; check the credentials' permissions or --no-sign-request"
         if "body error" in text:
-            return f"cannot {verb} {where}: the connection broke off or went silent in the middle of an answer"
+            return f"cannot {verb} {where}: the connection broke or stalled in the middle of an answer"
         if "error sending request" in text or "HTTP error" in text:
             why = next((meaning for sign, meaning in _NOT_REACHED.items() if sign in text), "")
             if self._retries.has_answered:
-                return f"cannot {verb} {where}: no answer this time{why}; is S3 up, and the network?"
+                return f"cannot {verb} {where}: no answer this time{why}; check that S3 and the network are up"
             return f"cannot {verb} {where}: no answer{why}; check --endpoint-url, --region and the network"
         return f"cannot {verb} {where}: {_without_body(text)[:300]}"
 
 
 def _without_body(text: str) -> str:
-    """What failed, and of the server's answer its code and message alone: the rest may repeat the session token."""
+    """Keep the error and the server's code and message. The rest of the body may repeat the session token."""
     start, _, body = text.partition("<")
     start = start.partition("\n")[0]
-    said = [found[1] for name in ("Code", "Message") if (found := re.search(f"<{name}>([^<]*)</{name}>", f"<{body}"))]
-    return " ".join([start.strip(), *said])
+    details = [m[1] for name in ("Code", "Message") if (m := re.search(f"<{name}>([^<]*)</{name}>", f"<{body}"))]
+    return " ".join([start.strip(), *details])
 
 
-def _is_anybody_there(connection: S3Connection) -> None:
-    """Ask for an object that is not there: to say so, or to say that it is not allowed, is an answer."""
+def _probe_server(connection: S3Connection) -> None:
+    """Ask for an object that does not exist. Both "not found" and "not allowed" show that the server answers."""
     obstore.head(connection.reading, ".reconcile-is-anybody-there")
 
 
@@ -261,27 +263,27 @@ def _put_in_parts(connection: S3Connection, key: str, data: bytes | Path) -> Non
     )
 
 
-def _whole(connection: S3Connection, key: str, etag: str | None) -> bytes:
-    """One object, read to its end.
+def _read_whole(connection: S3Connection, key: str, etag: str | None) -> bytes:
+    """Read one object to its end.
 
-    Its etag is compared here and not by S3 (`If-Match`): not every server heeds the condition, and whether the etag has
-    quotes differs between them. Where it is another one, the body is left unread.
+    The etag is compared here and not by S3 (`If-Match`), because not every server supports the condition and servers
+    quote the etag differently. If the etag differs, the body is not read.
     """
     try:
         result = obstore.get(connection.reading, key)
-        found, read = result.meta["e_tag"], result.bytes
-    except ValueError:  # a key that obstore has no word for
+        current, read = result.meta["e_tag"], result.bytes
+    except ValueError:  # obstore cannot express this key
         answer = connection.boto.get_object(Bucket=connection.name, Key=connection.base + key)
-        found, read = answer["ETag"], answer["Body"].read
-    if etag is not None and plain_etag(found) != etag:
-        raise FetchError("the object changed between listing and fetching; the next listing has the new one")
+        current, read = answer["ETag"], answer["Body"].read
+    if etag is not None and plain_etag(current) != etag:
+        raise FetchError("the object changed after it was listed; the next run reads the new version")
     return bytes(read())
 
 
 def _to_file(connection: S3Connection, key: str, path: Path) -> None:
     try:
-        chunks: Iterable[Any] = obstore.get(connection.bringing, key).stream(min_chunk_size=_CHUNK_BYTES)
-    except ValueError:  # a key that obstore has no word for
+        chunks: Iterable[Any] = obstore.get(connection.downloading, key).stream(min_chunk_size=_CHUNK_BYTES)
+    except ValueError:  # obstore cannot express this key
         chunks = connection.boto.get_object(Bucket=connection.name, Key=connection.base + key)["Body"].iter_chunks(
             _CHUNK_BYTES
         )
@@ -290,7 +292,7 @@ def _to_file(connection: S3Connection, key: str, path: Path) -> None:
             file.write(chunk)
 
 
-def _as_it_is(connection: S3Connection, key: str) -> tuple[StoredObject, bytes]:
+def _read_current(connection: S3Connection, key: str) -> tuple[StoredObject, bytes]:
     result = obstore.get(connection.reading, key)
     meta = result.meta
     stored = StoredObject(key, meta["size"], plain_etag(meta["e_tag"]), meta["last_modified"])

@@ -1,4 +1,4 @@
-"""The clients of one bucket: obstore's, which move the bytes, and boto3's, which finds credentials and odd keys."""
+"""S3 clients and credentials: obstore moves the bytes, boto3 finds credentials and handles unusual keys."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ if TYPE_CHECKING:
 
 _CONNECT_SECONDS = 5
 SILENCE_SECONDS = 10
-"""After which a server that sends nothing is given up and asked again."""
+"""A request is retried after the server has sent nothing for this long."""
 _WHOLE_FILE = timedelta(days=1)
-"""For a table of records, say: as long as something comes, it may take its time."""
+"""Timeout for a whole download, such as a table of records. It may take long while bytes keep arriving."""
 _SILENCE_WHILE_WRITING_SECONDS = 30
-"""The same while a part of up to 5 MB goes there."""
+"""The same limit while a part of up to 5 MB is uploaded."""
 _QUICK_RETRIES = 3
-"""Of one part of a large object; then the whole object is put again."""
+"""Retries of one part of a large object. After that the whole object is uploaded again."""
 _CREDENTIALS_TTL = timedelta(minutes=6)
-"""obstore asks for credentials again 5 minutes before this, so every minute. boto3, which answers from memory, renews
-those that have 10 minutes left, so that none is used to its end."""
+"""Lifetime that obstore assumes. It asks boto3 again 5 minutes before the end, so every minute. boto3 answers from
+memory and renews credentials that have 10 minutes left, so none is used until it expires."""
 
 
 class S3Connection:
-    """One set of credentials, and the clients that use it."""
+    """One set of credentials and the clients that use it."""
 
     def __init__(self, name: str, prefix: str, access: S3Access) -> None:
         self.name, self._prefix, self._access = name, prefix, access
         self.base = prefix + "/" if prefix else ""
-        """What a key of the bucket begins with."""
+        """The prefix that every key of this bucket starts with."""
         self._session = open_session(access)
         self._credentials = None if access.no_sign_request else _credentials(name, self._session)
         self.reading = self._store(SILENCE_SECONDS, retries=0)
-        self.bringing = self._store(SILENCE_SECONDS, retries=0, whole=_WHOLE_FILE)
+        self.downloading = self._store(SILENCE_SECONDS, retries=0, whole=_WHOLE_FILE)
         self.writing = self._store(_SILENCE_WHILE_WRITING_SECONDS, retries=0)
         self.writing_in_parts = self._store(_SILENCE_WHILE_WRITING_SECONDS, retries=_QUICK_RETRIES)
 
     def renewed(self) -> S3Connection:
-        """The same with credentials as they are now; itself where none are found any more."""
+        """Return a connection with fresh credentials, or this one if no credentials are found any more."""
         try:
             return S3Connection(self.name, self._prefix, self._access)
         except ReconcileError:
@@ -58,7 +58,7 @@ class S3Connection:
 
     @cached_property
     def boto(self) -> Any:
-        """boto3's S3 client."""
+        """Return boto3's S3 client."""
         unsigned = {"signature_version": botocore.UNSIGNED} if self._access.no_sign_request else {}
         config = botocore.config.Config(
             connect_timeout=_CONNECT_SECONDS,
@@ -72,19 +72,19 @@ class S3Connection:
 
     @property
     def region(self) -> str:
-        """The one that was named, or what boto3 finds."""
+        """Return the region from the settings, or the one that boto3 finds."""
         return self._session.region_name or "us-east-1"
 
     def _store(self, silence: float, retries: int, whole: timedelta | None = None) -> S3Store:
         endpoint = self._access.endpoint_url
-        # obstore takes no None for an endpoint.
+        # obstore does not accept None as an endpoint.
         return S3Store(
             self.name,
             config=None if endpoint is None else {"endpoint": endpoint},
             prefix=self._prefix or None,
             region=self.region,
             skip_signature=self._access.no_sign_request,
-            # Buckets of other S3 servers rarely have host names of their own.
+            # Other S3 servers rarely give each bucket its own host name.
             virtual_hosted_style_request=endpoint is None,
             credential_provider=self._credentials,
             client_options={
@@ -98,12 +98,12 @@ class S3Connection:
 
 
 def open_session(access: S3Access) -> Any:
-    """boto3's session, which finds credentials and region.
+    """Open a boto3 session, which finds credentials and region.
 
     Raises:
-        ReconcileError: there is no such profile.
+        ReconcileError: the profile does not exist.
     """
-    region = access.region or os.environ.get("AWS_REGION")  # which the AWS CLI heeds, and boto3 does not
+    region = access.region or os.environ.get("AWS_REGION")  # the AWS CLI reads this variable, boto3 does not
     try:
         return boto3.Session(profile_name=access.profile, region_name=region)
     except botocore.exceptions.BotoCoreError as error:
@@ -115,6 +115,6 @@ def _credentials(name: str, session: Any) -> Boto3CredentialProvider:
         return Boto3CredentialProvider(session, ttl=_CREDENTIALS_TTL)
     except (ValueError, botocore.exceptions.BotoCoreError) as error:
         hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, use --profile, or --no-sign-request"
-        hint += f" (for the folder of that name say ./{name})" if Path(name).is_dir() else ""
+        hint += f" (to use the folder of that name, write ./{name})" if Path(name).is_dir() else ""
         detail = "" if isinstance(error, ValueError) else f" ({error})"
         raise ReconcileError(f"no AWS credentials found for s3://{name}{detail}; {hint}") from None

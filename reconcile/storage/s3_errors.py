@@ -1,4 +1,4 @@
-"""What the errors of obstore and boto3 say of a request to S3."""
+"""Classify S3 errors for retries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from obstore.exceptions import BaseError
 
 from reconcile.storage.retry import FaultKind, RetriesExhausted
 
-# Everything obstore raises for a request that failed; a missing object is Python's own FileNotFoundError.
+# Everything that obstore raises for a failed request. A missing object is Python's own FileNotFoundError.
 STORE_ERRORS = (BaseError, OSError)
 REQUEST_ERRORS = (
     RetriesExhausted,
@@ -17,25 +17,25 @@ REQUEST_ERRORS = (
     botocore.exceptions.BotoCoreError,
     botocore.exceptions.ClientError,
 )
-"""All that a request may end in; `ValueError` comes beside them, for a key that obstore has no word for."""
+"""All errors of a failed request. obstore also raises `ValueError` for a key that it cannot express."""
 
 _CREDENTIALS = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "SignatureDoesNotMatch")
-_BUSY = ("SlowDown", "Throttl", "TooManyRequests")
+_THROTTLED = ("SlowDown", "Throttl", "TooManyRequests")
 _UNREACHABLE = (botocore.exceptions.EndpointConnectionError, botocore.exceptions.ConnectTimeoutError)
 _TIMEOUT, _TOO_MANY, _NOT_IMPLEMENTED, _UNAVAILABLE = 408, 429, 501, 503
 
 
 def classify_error(error: Exception) -> FaultKind:
-    """Whether it is worth asking again."""
+    """Return the kind of a failure, which tells whether a retry may help."""
     text = str(error)
     if not isinstance(error, REQUEST_ERRORS) or "invalid path" in text:
         return FaultKind.PERMANENT
     status = _status(error, text)
     if any(code in text for code in _CREDENTIALS):
         return FaultKind.CREDENTIALS
-    if status in (_TOO_MANY, _UNAVAILABLE) or any(code in text for code in _BUSY):
+    if status in (_TOO_MANY, _UNAVAILABLE) or any(code in text for code in _THROTTLED):
         return FaultKind.THROTTLED
-    if "NoSuchUpload" in text:  # an upload in parts that was completed or aborted behind our back: put it again
+    if "NoSuchUpload" in text:  # somebody else completed or aborted the multipart upload: upload again
         return FaultKind.TRANSIENT
     if isinstance(error, FileNotFoundError):
         return FaultKind.PERMANENT
@@ -49,9 +49,9 @@ def classify_error(error: Exception) -> FaultKind:
 
 
 def _status(error: Exception, text: str) -> int | None:
-    """The HTTP status that it came with."""
+    """Return the HTTP status of an error, or None."""
     if isinstance(error, botocore.exceptions.ClientError):
         status: int | None = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         return status
-    found = re.search(r"status code: (\d{3})", text)
-    return int(found[1]) if found else None
+    match = re.search(r"status code: (\d{3})", text)
+    return int(match[1]) if match else None

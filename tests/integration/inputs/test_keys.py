@@ -176,7 +176,7 @@ def test_a_time_may_be_a_number(ending, unit, missing, access, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda path: path.unlink(), r"data/1\.csv\.gz: there is no such object"),
+        (lambda path: path.unlink(), r"data/1\.csv\.gz: the object does not exist"),
         (lambda path: path.write_bytes(path.read_bytes()[:-9]), r"data/1\.csv\.gz has \d+ bytes, and the mani"),
         (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"!"), r"data/1\.csv\.gz is damaged"),
     ],
@@ -319,8 +319,8 @@ def test_a_second_run_by_the_same_inventory_counts_nothing(nights):
 def test_what_changed_or_went_since_the_inventory_is_a_row_with_a_reason_and_is_tried_again(nights):
     found, _ = nights
     reasons = found["outdated"]["reason"].dropna()
-    assert "the object changed between listing and fetching" in reasons["1"]
-    assert "there is no such object" in reasons["3"]
+    assert "the object changed after it was listed" in reasons["1"]
+    assert "the object does not exist" in reasons["3"]
     assert list(found["outdated"].index) == list(BINS)
     assert found["later"]["predicted_count"].dropna().to_dict() == {"1": 4, "2": 2, "4": 1}
     assert found["later"].loc["3", "status"] == "no_image"

@@ -78,7 +78,7 @@ def test_a_listing_that_stays_broken_ends_the_run_with_a_line(warehouse, night, 
     with (
         faulty_proxy(warehouse.endpoint_url, Rule("list-type=2.*metadata", refused(500, "InternalError"))) as proxy,
         pytest.raises(
-            ReconcileError, match=r"cannot list .*error of its own \(InternalError\); (\d+ tries in \d s|1 try)"
+            ReconcileError, match=r"cannot list .*internal error \(InternalError\); (\d+ tries in \d s|1 try)"
         ),
     ):
         night(proxy.url, "a")

@@ -58,11 +58,11 @@ def test_what_does_not_pass_is_a_row_that_the_next_run_tries_again(warehouse, ni
     for key in broken:
         assert by_key.loc[key, "status"] == "unreadable_image"
         assert re.search(r"; \d tries in ", by_key.loc[key, "reason"])
-    assert "had an error of its own" in by_key.loc["bin-images/00010.jpg", "reason"]
+    assert "had an internal error" in by_key.loc["bin-images/00010.jpg", "reason"]
     assert "in the middle of an answer" in by_key.loc["bin-images/00014.jpg", "reason"]
     assert "no answer" in by_key.loc["bin-images/00017.jpg", "reason"]
-    assert "no such object" in by_key.loc["bin-images/00005.jpg", "reason"]
-    assert "changed between listing and" in by_key.loc["bin-images/00006.jpg", "reason"]
+    assert "the object does not exist" in by_key.loc["bin-images/00005.jpg", "reason"]
+    assert "changed after it was listed" in by_key.loc["bin-images/00006.jpg", "reason"]
     assert summary.counted == (rows["status"] == "match").sum() == 40 - len(broken) - 2
 
     rows, summary = night(warehouse.endpoint_url, "b")
@@ -81,7 +81,7 @@ def test_being_told_to_slow_down_loses_nothing(warehouse, night):
 
 @pytest.mark.parametrize(
     ("fault", "told"),
-    [(refused(500, "InternalError"), "had an error of its own"), (refused(400, "ExpiredToken"), "have expired")],
+    [(refused(500, "InternalError"), "had an internal error"), (refused(400, "ExpiredToken"), "have expired")],
     ids=["errors", "expired credentials"],
 )
 def test_a_bucket_that_is_down_ends_the_run_and_keeps_what_was_counted(
@@ -95,7 +95,7 @@ def test_a_bucket_that_is_down_ends_the_run_and_keeps_what_was_counted(
     monkeypatch.setattr(count_images, "available_cores", lambda: 2)  # so many decoders drop a batch that was not full
     with (
         faulty_proxy(warehouse.endpoint_url, Rule("GET /warehouse/bin-images", fault, after=before)) as proxy,
-        pytest.raises(ReconcileError, match=f"16 requests in a row failed, so S3 is taken to be down.*{told}"),
+        pytest.raises(ReconcileError, match=f"16 requests in a row failed, so S3 seems to be down.*{told}"),
     ):
         night(proxy.url, "a")
     asked = {request for request in proxy.requests if request.startswith("GET /warehouse/bin-images")}

@@ -143,7 +143,7 @@ def test_an_object_that_changed_since_it_was_listed_is_not_taken_for_it(place):
     (folder / "a.jpg").write_bytes(b"first")
     [[stored]] = bucket.list_pages()
     (folder / "a.jpg").write_bytes(b"second, longer")
-    with pytest.raises(FetchError, match="changed between listing and"):
+    with pytest.raises(FetchError, match="changed after it was listed"):
         bucket.get(stored.key, stored.etag)
 
 
@@ -207,12 +207,12 @@ def test_what_is_wrong_with_a_bucket_is_said_in_one_line(s3, https_url, monkeypa
     assert complaint("nobodys", access) == f"there is no bucket s3://nobodys at {s3.endpoint_url}"
     (s3.root / "here").mkdir()
     Path("photos").mkdir()
-    assert complaint("photos", access).endswith("(for the folder of that name say ./photos)")
+    assert complaint("photos", access).endswith("(to use the folder of that name, write ./photos)")
     for url, why in (
-        ("http://127.0.0.1:1", "nothing listens there"),
+        ("http://127.0.0.1:1", "no server listens there"),
         ("http://no.such.host.invalid", "there is no host of that name"),
-        (s3.endpoint_url.replace("http:", "https:"), "what answers there does not speak https"),
-        (https_url, "its certificate is not trusted here"),
+        (s3.endpoint_url.replace("http:", "https:"), "the server there does not speak https"),
+        (https_url, "this machine does not trust the server's certificate"),
     ):
         assert f"no answer ({why}); check --endpoint-url" in complaint("here", S3Access(endpoint_url=url))
     assert "AWS profile" in complaint("here", S3Access(profile="nobody"))
@@ -227,8 +227,12 @@ def test_what_is_wrong_with_a_bucket_is_said_in_one_line(s3, https_url, monkeypa
 @pytest.mark.parametrize(
     ("endpoint", "bucket", "told"),
     [
-        ("localhost:9000", "bins", "the S3 endpoint 'localhost:9000' is no address: expected http://HOST:PORT"),
-        ("http://127.0.0.1:1", "my bins", "'my bins' can be no bucket's name"),
+        (
+            "localhost:9000",
+            "bins",
+            "the S3 endpoint 'localhost:9000' is not a valid address: expected http://HOST:PORT",
+        ),
+        ("http://127.0.0.1:1", "my bins", "'my bins' is not a valid bucket name"),
         ("http://127.0.0.1:1", "s3://bins/x//y", "a folder of a bucket with an empty name"),
     ],
 )
@@ -256,7 +260,7 @@ def test_the_region_comes_from_where_the_aws_cli_takes_it(monkeypatch):
 
 def test_a_server_that_wants_signatures_says_so(s3):
     (s3.root / "private").mkdir()
-    with pytest.raises(ReconcileError, match="unsigned requests are refused; drop --no-sign-request"):
+    with pytest.raises(ReconcileError, match="S3 refuses unsigned requests; drop --no-sign-request"):
         list(open_bucket("private", S3Access(endpoint_url=s3.endpoint_url, no_sign_request=True)).list_pages())
 
 
@@ -317,6 +321,6 @@ def test_every_file_of_a_folder_is_listed_and_says_why_it_cannot_be_read(tmp_pat
     readable = ["a-b.jpg", "a.jpg", "sub-d.jpg", "sub/c.jpg", "tab\there.jpg", "x#1"]
     assert keys == sorted([*readable, "circle.jpg", "dangling.jpg", "latin-\\xff.jpg", "pipe.jpg"])
     assert {bucket.get(key) for key in readable} == {b"photo"}
-    for key, reason in (("dangling.jpg", "the link leads nowhere"), ("latin-\\xff.jpg", "name is not UTF-8")):
+    for key, reason in (("dangling.jpg", "the link is broken"), ("latin-\\xff.jpg", "name is not UTF-8")):
         with pytest.raises(FetchError, match=reason):
             bucket.get(key)

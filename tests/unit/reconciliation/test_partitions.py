@@ -16,7 +16,8 @@ from reconcile.discrepancy.scoring import DiscrepancyScorer
 from reconcile.inputs.bin_ids import bin_id
 from reconcile.inputs.unit_costs import COSTS_SCHEMA
 from reconcile.output.schemas import COUNTS_SCHEMA, RECORDS_SCHEMA, VERDICTS_SCHEMA
-from reconcile.reconciliation.reconciler import Reconciler
+from reconcile.reconciliation.reconciler import Reconciler, StoredParts
+from reconcile.reconciliation.record_sources import JsonRecords, RecordSource, TableRecords
 from reconcile.storage.base import StoredObject
 from tests.conftest import LABELS
 
@@ -74,25 +75,24 @@ def written(tmp_path_factory):
     return folder, images, list(dict.fromkeys(record["record_key"] for record in records))
 
 
-def night_of(written, work, bins_at_once: int, form: str, rank_by: str) -> pd.DataFrame:
+def reconciled_rows(written, work, bins_at_once: int, form: str, rank_by: str) -> pd.DataFrame:
     folder, images, record_keys = written
     work.mkdir()
     counts, records, verdicts = (
         [str(path) for path in sorted(folder.glob(f"{name}-*.parquet"))] for name in ("counts", "records", "verdicts")
     )
-    night = Reconciler(work, LABELS, counts, records, bins_at_once)
-    night.use_verdicts(verdicts)
     costs = [{"asin": f"B{number}", "unit_cost": 1.0 + number} for number in range(5)]
-    night.use_costs(pa.Table.from_pylist(costs, COSTS_SCHEMA))
-    list(night.new_images([images], None))
+    source: RecordSource = JsonRecords()
+    if form != "json":
+        source = TableRecords(folder / "stock.csv", "stock.csv", {}, only_of_images=form == "table of images")
+    parts, unit_costs = StoredParts(counts, records, verdicts), pa.Table.from_pylist(costs, COSTS_SCHEMA)
+    reconciler = Reconciler(work, LABELS, source, parts, unit_costs, bins_at_once)
+    list(reconciler.new_images([images], None))
     if form == "json":
-        list(night.new_records([[StoredObject(key, 9, "e", NOW) for key in record_keys]], only_of_images=False))
-        night.use_json_records()
-    else:
-        night.use_table_records(folder / "stock.csv", "stock.csv", {}, only_of_images=form == "table of images")
-    judge = DiscrepancyScorer(LABELS, (1 / 7,) * 7, fit_error_model(ErrorModel(0.03), None, LABELS), 1)
-    night.reconcile(work / "reconciled.parquet", judge, rank_by)
-    night.close()
+        list(reconciler.new_records([[StoredObject(key, 9, "e", NOW) for key in record_keys]], only_of_images=False))
+    scorer = DiscrepancyScorer(LABELS, (1 / 7,) * 7, fit_error_model(ErrorModel(0.03), None, LABELS), 1)
+    reconciler.reconcile(work / "reconciled.parquet", scorer, rank_by)
+    reconciler.close()
     return pd.read_parquet(work / "reconciled.parquet")
 
 
@@ -100,8 +100,8 @@ def night_of(written, work, bins_at_once: int, form: str, rank_by: str) -> pd.Da
     ("form", "rank_by"), [("json", "probability"), ("json", "value"), ("table", "units"), ("table of images", "value")]
 )
 def test_the_rows_and_their_order_are_the_same(form, rank_by, written, tmp_path):
-    whole = night_of(written, tmp_path / "whole", 1000, form, rank_by)
-    parted = night_of(written, tmp_path / "it's [p]arted*", 90, form, rank_by)  # as a TMPDIR may be called
+    whole = reconciled_rows(written, tmp_path / "whole", 1000, form, rank_by)
+    parted = reconciled_rows(written, tmp_path / "it's [p]arted*", 90, form, rank_by)  # as a TMPDIR may be called
     pd.testing.assert_frame_equal(parted, whole)
     ranks = whole["recount_rank"].dropna()
     assert list(ranks) == list(range(1, len(ranks) + 1))
@@ -124,8 +124,8 @@ def test_the_rows_and_their_order_are_the_same(form, rank_by, written, tmp_path)
 def test_a_key_that_a_table_names_twice_is_one_row(written, tmp_path):
     folder, images, record_keys = written
     pages = ([*images, images[0]], [record_keys[0], *record_keys])
-    again = night_of((folder, *pages), tmp_path / "again", 1000, "json", "probability")
-    pd.testing.assert_frame_equal(again, night_of(written, tmp_path / "once", 1000, "json", "probability"))
+    again = reconciled_rows((folder, *pages), tmp_path / "again", 1000, "json", "probability")
+    pd.testing.assert_frame_equal(again, reconciled_rows(written, tmp_path / "once", 1000, "json", "probability"))
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -134,13 +134,13 @@ def test_of_a_record_that_a_table_names_with_two_etags_the_one_counts_that_was_t
     gone = tried | {"etag": "old", "try_again": True, "reason": "the object changed after it was listed"}
     read = tried | {"etag": "new", "try_again": False, "expected_quantity": 3, "items": [{"asin": "B1", "quantity": 3}]}
     pq.write_table(pa.Table.from_pylist([gone, read][::order], RECORDS_SCHEMA), tmp_path / "records.parquet")
-    night = Reconciler(tmp_path, LABELS, [], [str(tmp_path / "records.parquet")])
+    parts = StoredParts(records=[str(tmp_path / "records.parquet")])
+    reconciler = Reconciler(tmp_path, LABELS, JsonRecords(), parts)
     listed = [StoredObject("r/1.json", 9, etag, NOW) for etag in ("old", "new")][::order]
-    list(night.new_records([listed], only_of_images=False))
-    night.use_json_records()
-    judge = DiscrepancyScorer(LABELS, (1 / 7,) * 7, fit_error_model(ErrorModel(0.03), None, LABELS), 1)
-    night.reconcile(tmp_path / "reconciled.parquet", judge, "probability")
-    night.close()
+    list(reconciler.new_records([listed], only_of_images=False))
+    scorer = DiscrepancyScorer(LABELS, (1 / 7,) * 7, fit_error_model(ErrorModel(0.03), None, LABELS), 1)
+    reconciler.reconcile(tmp_path / "reconciled.parquet", scorer, "probability")
+    reconciler.close()
     [row] = pd.read_parquet(tmp_path / "reconciled.parquet").to_dict("records")
     assert (row["status"], row["expected_quantity"], row["items"][0]["asin"]) == ("no_image", 3, "B1")
 

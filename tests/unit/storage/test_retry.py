@@ -21,7 +21,8 @@ def clock(monkeypatch):
             self.now += seconds
 
     clock = Clock()
-    monkeypatch.setattr(retry, "time", clock)
+    for module in (retry, cancellation):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 
