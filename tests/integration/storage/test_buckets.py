@@ -79,7 +79,7 @@ def test_what_is_put_can_be_got(place):
     assert bucket.get("runs/1/x.bin") == b"new"
     assert (folder / "runs/1/x.bin").read_bytes() == b"new"
     bucket.delete("runs/1/x.bin")
-    with pytest.raises(FetchError, match="there is no such"):
+    with pytest.raises(FetchError, match="does not exist"):
         bucket.get("runs/1/x.bin")
 
 
@@ -233,7 +233,7 @@ def test_what_is_wrong_with_a_bucket_is_said_in_one_line(s3, https_url, monkeypa
             "the S3 endpoint 'localhost:9000' is not a valid address: expected http://HOST:PORT",
         ),
         ("http://127.0.0.1:1", "my bins", "'my bins' is not a valid bucket name"),
-        ("http://127.0.0.1:1", "s3://bins/x//y", "a folder of a bucket with an empty name"),
+        ("http://127.0.0.1:1", "s3://bins/x//y", "a folder inside a bucket must not be empty"),
     ],
 )
 def test_an_address_that_is_none_is_said_in_one_line(endpoint, bucket, told, grey_model, monkeypatch):
