@@ -1,7 +1,8 @@
-"""The streaming pipeline: list → fetch → decode → batch → count → Parquet parts.
+"""Stages 2 and 3 for photos: decode them into batches, and count.
 
-Each arrow is a bounded queue and each stage has threads of its own, so that the network, the decoder and the model
-work at the same time and memory does not grow with the number of images.
+The whole pipeline is: list → fetch → decode → count → Parquet parts. Each arrow is a bounded queue, and each stage has
+its own threads. So the network, the decoder and the model work at the same time, and memory does not grow with the
+number of images.
 """
 
 from __future__ import annotations
@@ -35,57 +36,64 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Decoded images beside the objects they came from; and those that could not be decoded."""
+    """Decoded images, their objects, and the objects that could not be decoded."""
 
     pixels: NDArray[np.uint8]
+    """uint8 [batch size, S, S, 3]. The first `len(images)` images are valid."""
     images: list[StoredObject]
+    """The objects of the decoded images, in the order of `pixels`."""
     unreadable: list[tuple[StoredObject, str, bool]]
+    """Each object that could not be fetched or decoded, with the reason and whether to try it again."""
 
 
 def count_images(
-    images: Backlog, source: Bucket, counter: CountPredictor, output: Output, observer: CountObserver
+    images: Backlog, source: Bucket, predictor: CountPredictor, output: Output, observer: CountObserver
 ) -> StageResult:
     """Count every image and write the counts to `<out>/counts/<model id>/`.
 
     Args:
-        images: the images to count; the backlog may still be filling.
+        images: the images to count. The backlog may still be filling.
         source: the bucket of the images.
-        counter: the loaded model.
+        predictor: the loaded model.
         output: where the Parquet parts are written.
         observer: hears what is counted, and which images could not be fetched or read.
 
     Returns:
-        how many images were taken, and how long it took; each has a row, counted or with a reason.
+        the number of images and the time. Each image has one row, with a count or a reason.
 
     Raises:
-        ReconcileError: the output cannot be written, or the listing broke.
+        ReconcileError: the output cannot be written, or the listing failed.
         Interrupted: somebody asked this process to stop.
     """
     decoders = available_cores()
-    emptied: SimpleQueue[NDArray[np.uint8]] = SimpleQueue()
+    free_buffers: SimpleQueue[NDArray[np.uint8]] = SimpleQueue()
     with StageGroup() as stages:
         fetched = start_fetching(stages, source, images, check_size)
-        batches: Channel[_Batch] = Channel(stages, 2 * counter.workers, decoders)
-        rows: Channel[list[dict[str, Any]]] = Channel(stages, 4 * counter.workers, counter.workers)
-        stages.start("decode", decoders, lambda _: _decode(fetched, batches, counter, emptied), batches)
-        stages.start("count", counter.workers, lambda worker: _count(batches, rows, counter, worker, emptied), rows)
-        return write_rows(rows, output, f"counts/{counter.model_id}", COUNTS_SCHEMA, observer)
+        batches: Channel[_Batch] = Channel(stages, 2 * predictor.workers, decoders)
+        rows: Channel[list[dict[str, Any]]] = Channel(stages, 4 * predictor.workers, predictor.workers)
+        stages.start("decode", decoders, lambda _: _decode(fetched, batches, predictor, free_buffers), batches)
+        stages.start(
+            "count", predictor.workers, lambda worker: _count(batches, rows, predictor, worker, free_buffers), rows
+        )
+        return write_rows(rows, output, f"counts/{predictor.model_id}", COUNTS_SCHEMA, observer)
 
 
 def _decode(
     fetched: Channel[Fetched],
     batches: Channel[_Batch],
-    counter: CountPredictor,
-    emptied: SimpleQueue[NDArray[np.uint8]],
+    predictor: CountPredictor,
+    free_buffers: SimpleQueue[NDArray[np.uint8]],
 ) -> None:
-    def empty() -> _Batch:
-        try:
-            return _Batch(emptied.get_nowait(), [], [])
-        except Empty:  # as often as batches are in use at once
-            return _Batch(counter.new_batch(), [], [])
+    """Decode fetched images into batches, until no more come."""
 
-    size, full = counter.card.input_size, counter.batch_size
-    batch = empty()
+    def new_batch() -> _Batch:
+        try:
+            return _Batch(free_buffers.get_nowait(), [], [])
+        except Empty:  # only until as many buffers exist as are in use at the same time
+            return _Batch(predictor.new_batch(), [], [])
+
+    size, batch_size = predictor.card.input_size, predictor.batch_size
+    batch = new_batch()
     for item in fetched:
         try:
             if item.error is not None:
@@ -94,9 +102,9 @@ def _decode(
             batch.images.append(item.stored)
         except (FetchError, UnreadableImage) as error:
             batch.unreadable.append((item.stored, str(error), isinstance(error, FetchError)))
-        if len(batch.images) == full or len(batch.unreadable) == full:
+        if len(batch.images) == batch_size or len(batch.unreadable) == batch_size:
             batches.put(batch)
-            batch = empty()
+            batch = new_batch()
     if batch.images or batch.unreadable:
         batches.put(batch)
 
@@ -104,19 +112,21 @@ def _decode(
 def _count(
     batches: Channel[_Batch],
     rows: Channel[list[dict[str, Any]]],
-    counter: CountPredictor,
+    predictor: CountPredictor,
     worker: int,
-    emptied: SimpleQueue[NDArray[np.uint8]],
+    free_buffers: SimpleQueue[NDArray[np.uint8]],
 ) -> None:
-    labels = counter.card.labels
+    """Count batches into rows, until no more come."""
+    labels = predictor.card.labels
     for batch in batches:
         now = datetime.now(UTC)
-        found = [
-            uncounted_row(stored.key, stored.etag, reason, again, now) for stored, reason, again in batch.unreadable
+        batch_rows = [
+            uncounted_row(stored.key, stored.etag, reason, try_again, now)
+            for stored, reason, try_again in batch.unreadable
         ]
         if batch.images:
-            probabilities = counter.count(batch.pixels[: len(batch.images)], worker)
-            for stored, shares in zip(batch.images, probabilities, strict=True):
-                found.append(counted_row(stored.key, stored.etag, shares, labels, now))
-        emptied.put(batch.pixels)
-        rows.put(found)
+            probabilities = predictor.count(batch.pixels[: len(batch.images)], worker)
+            for stored, probs in zip(batch.images, probabilities, strict=True):
+                batch_rows.append(counted_row(stored.key, stored.etag, probs, labels, now))
+        free_buffers.put(batch.pixels)
+        rows.put(batch_rows)

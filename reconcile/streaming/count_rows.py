@@ -1,4 +1,4 @@
-"""What is kept of an image: its count, or why there is none. Every engine makes its rows here."""
+"""Rows of the counts table. Every engine builds its rows here."""
 
 from __future__ import annotations
 
@@ -16,41 +16,42 @@ if TYPE_CHECKING:
 
 
 def counted_row(
-    key: str | None, etag: str | None, shares: NDArray[np.float32], labels: CountLabels, now: datetime
+    key: str | None, etag: str | None, probs: NDArray[np.float32], labels: CountLabels, now: datetime
 ) -> dict[str, Any]:
-    """A row of `store.COUNTS_SCHEMA` for an image that was counted.
+    """Return the row of `schemas.COUNTS_SCHEMA` for an image that was counted.
 
     Args:
-        key: of the image, relative to its bucket; None for bytes that are in none.
-        etag: of the bytes that were counted; likewise.
-        shares: float32 [labels], the probability of each count label.
-        labels: of the model.
-        now: with a time zone.
+        key: the key of the image, relative to its bucket; None if the bytes belong to no bucket.
+        etag: the ETag of the bytes that were counted; None if they belong to no bucket.
+        probs: float32 [labels], the probability of each count label.
+        labels: the labels of the model.
+        now: the time of the count, with a time zone.
     """
-    best = int(shares.argmax())
+    best = int(probs.argmax())
     return _row(
         image_key=key,
         etag=etag,
         predicted_label=labels.names[best],
         predicted_count=labels.values[best],
-        probabilities=shares,
+        probabilities=probs,
         try_again=False,
         counted_at=now,
     )
 
 
 def uncounted_row(key: str, etag: str, reason: str, try_again: bool, now: datetime) -> dict[str, Any]:
-    """A row of `store.COUNTS_SCHEMA` for an image that was not counted.
+    """Return the row of `schemas.COUNTS_SCHEMA` for an image that could not be counted.
 
     Args:
-        key: of the image, relative to its bucket.
-        etag: as listed.
-        reason: for a person to act on.
-        try_again: whether it lay in fetching, and not in the image.
-        now: with a time zone.
+        key: the key of the image, relative to its bucket.
+        etag: the ETag in the listing.
+        reason: the reason, for a person who can act on it.
+        try_again: True if the image could not be fetched; False if the image itself is unreadable.
+        now: the time of the attempt, with a time zone.
     """
     return _row(image_key=key, etag=etag, reason=reason, try_again=try_again, counted_at=now)
 
 
-def _row(**known: Any) -> dict[str, Any]:
-    return dict.fromkeys(COUNTS_SCHEMA.names) | known
+def _row(**values: Any) -> dict[str, Any]:
+    """Return a row with these values and None in all other columns."""
+    return dict.fromkeys(COUNTS_SCHEMA.names) | values

@@ -13,16 +13,13 @@ if TYPE_CHECKING:
 
 
 class CountObserver(Protocol):
-    """The observer of photos that are counted, or of records that are read.
-
-    All calls come from one thread.
-    """
+    """The observer of photos that are counted, or of records that are read. One thread makes all calls."""
 
     def advance(self, photos: int, /) -> None:
-        """Hear that `photos` more photos (or records) are done, failed ones included."""
+        """Take note that `photos` more photos (or records) are done, including those that failed."""
 
     def failed(self, key: str, reason: str, /) -> None:
-        """Hear that the photo (or record) of one key could not be fetched or read, and for which reason."""
+        """Take note that the photo (or record) with this key could not be fetched or read, and why."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +33,11 @@ class CallbackObserver:
 
 
 @contextmanager
-def log_stage(messages: RunLog, doing: str, workload: Workload, objects: str, stage: str) -> Iterator[CountObserver]:
+def log_stage(log: RunLog, doing: str, workload: Workload, objects: str, stage: str) -> Iterator[CountObserver]:
     """Log the progress of a stage, and each object that fails.
 
     Args:
-        messages: the log.
+        log: the log of the run.
         doing: what the stage does, such as "counting".
         workload: how much there is to do.
         objects: what the objects are called, in the plural.
@@ -49,5 +46,5 @@ def log_stage(messages: RunLog, doing: str, workload: Workload, objects: str, st
     Yields:
         the observer to hand to the stage.
     """
-    with messages.failures(objects, stage) as failed, messages.progress(doing, workload, stage=stage) as advance:
+    with log.failures(objects, stage) as failed, log.progress(doing, workload, stage=stage) as advance:
         yield CallbackObserver(advance, failed)

@@ -1,4 +1,7 @@
-"""JSON records are read in threads of their own while photos are counted: where one waits, the other works."""
+"""Stage 2 for records: parse JSON records in their own threads while photos are counted.
+
+Reading waits for the network and counting waits for the model, so each works while the other waits.
+"""
 
 from __future__ import annotations
 
@@ -27,76 +30,72 @@ if TYPE_CHECKING:
     from reconcile.streaming.write_parts import StageResult
 
 
-STAGE = "records"
+_STAGE = "records"
 
 
 class RecordReader:
-    """Reads every JSON record and writes it to `<out>/records/`, in the same way as images are counted."""
+    """The threads that read every JSON record and write it to `<out>/records/`."""
 
-    def __init__(
-        self,
-        bucket: Bucket,
-        records: Backlog,
-        output: Output,
-        messages: RunLog,
-    ) -> None:
-        """Begin.
+    def __init__(self, source: Bucket, records: Backlog, output: Output, log: RunLog) -> None:
+        """Start reading.
 
         Args:
-            bucket: where the records lie.
-            records: which to read; it may still be filling.
-            output: where the parts go.
-            messages: told how far it is, what could not be had or read, and how it ended, by another thread.
+            source: the bucket of the records.
+            records: the records to read. The backlog may still be filling.
+            output: where the Parquet parts are written.
+            log: gets the progress, each record that fails, and the result. Another thread writes to it.
         """
         self._outcome: Future[StageResult] = Future()
         self._is_awaited = False
         self._stages = StageGroup()
-        fetched = start_fetching(self._stages, bucket, records, _check_size)
+        fetched = start_fetching(self._stages, source, records, _check_size)
         rows: Channel[list[dict[str, Any]]] = Channel(self._stages, 64, 1)
         self._stages.start("read", 1, lambda _: _read(fetched, rows), rows)
-        Background("write-records", self._write, rows, records, output, messages)
+        Background("write-records", self._write, rows, records, output, log)
 
-    def _write(self, rows: Channel[list[dict[str, Any]]], records: Backlog, output: Output, messages: RunLog) -> None:
+    def _write(self, rows: Channel[list[dict[str, Any]]], records: Backlog, output: Output, log: RunLog) -> None:
+        """Write all rows, and hand the result or the error to the thread that waits."""
         try:
-            with self._stages, log_stage(messages, "reading records", records, "records", STAGE) as observer:
-                read = write_rows(rows, output, "records", RECORDS_SCHEMA, observer)
-            messages.info(
-                f"{read.objects:,} new records read in {read.seconds:.1f} s, {read.failed:,} could not be read",
-                stage=STAGE,
-                read=read.objects,
-                invalid=read.failed,
-                seconds=round(read.seconds, 2),
+            with self._stages, log_stage(log, "reading records", records, "records", _STAGE) as observer:
+                result = write_rows(rows, output, "records", RECORDS_SCHEMA, observer)
+            log.info(
+                f"{result.objects:,} new records read in {result.seconds:.1f} s, {result.failed:,} could not be read",
+                stage=_STAGE,
+                read=result.objects,
+                invalid=result.failed,
+                seconds=round(result.seconds, 2),
             )
-            self._outcome.set_result(read)
-        except BaseException as error:  # it belongs to the thread that waits
+            self._outcome.set_result(result)
+        except BaseException as error:  # the waiting thread raises it
             if isinstance(error, Exception) and not isinstance(error, Stopped) and not self._is_awaited:
-                # Hours may pass before anybody waits, and photos that are counted meanwhile are not lost.
-                messages.warn(f"no more records are read, and the run will fail: {error}", stage=STAGE)
+                # Counting continues and its counts are kept. It may be hours before a thread waits for the records.
+                log.warn(f"reading records stopped, and the run will fail: {error}", stage=_STAGE)
             self._outcome.set_exception(error)
 
     def wait(self) -> StageResult:
         """Wait for the last record.
 
         Returns:
-            how many records there were, and how long they took; each has a row, read or with a reason.
+            the number of records and the time. Each record has one row, with its data or a reason.
 
         Raises:
-            ReconcileError: the output cannot be written, or the listing broke.
+            ReconcileError: the output cannot be written, or the listing failed.
             KeyboardInterrupt: somebody asked this process to stop.
         """
         self._is_awaited = True
         return cancellation.wait_for(self._outcome)
 
     def stop(self) -> int | None:
-        """End early; what has been read is written first.
+        """Stop early, and write the records that have been read.
 
         Returns:
-            how many records this was, where somebody asked this process to stop before all of them were read.
+            the number of records that are kept, if somebody asked this process to stop before all were read; else
+            None.
         """
         self._stages.stop()
         with cancellation.deferred():
-            patience = 0 if cancellation.is_forced() else GRACE_SECONDS + PATIENCE_SECONDS
-            if not wait([self._outcome], patience).done:
+            seconds = 0 if cancellation.is_forced() else GRACE_SECONDS + PATIENCE_SECONDS
+            if not wait([self._outcome], seconds).done:
                 return None
         error = self._outcome.exception()
         return error.kept if isinstance(error, Interrupted) else None
@@ -110,6 +109,7 @@ def _check_size(byte_count: int) -> None:
 
 
 def _read(fetched: Channel[Fetched], rows: Channel[list[dict[str, Any]]]) -> None:
+    """Parse fetched records into rows, until no more come."""
     for item in fetched:
         row: dict[str, Any] = {
             "record_key": item.stored.key,

@@ -1,4 +1,4 @@
-"""What came of each object, gathered into Parquet parts of <out>."""
+"""The last stage: collect result rows and write them to `<out>` as Parquet parts."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ if TYPE_CHECKING:
 
 PART_ROWS = 8192
 PART_SECONDS = 10.0
-"""A part is written when one of these is reached: `kill -9` costs ten seconds of counting. Fewer rows would make so
-many parts of a fast night that bringing them from S3 takes long every night."""
+"""A part is written when it has this many rows, or after this time. So `kill -9` loses ten seconds of counting.
+
+With fewer rows a fast run would write so many parts that later runs need long to download them from S3.
+"""
 _PACKED_ROWS = 256
-"""So many dicts become one piece of an Arrow table, in which a record takes a tenth of the memory."""
+"""This many dicts are packed into one Arrow batch, because a record takes much less memory in Arrow."""
 
 
 class StageResult(NamedTuple):
-    """What a pipeline got done."""
+    """What a stage has done."""
 
     objects: int
+    """The number of objects with a row."""
     failed: int
-    """Those of them that could not be had or read."""
+    """The number of objects that could not be fetched or read."""
     seconds: float
-    """From its start to the last part written."""
+    """The time from the start of the stage until the last part was written."""
 
 
 def write_rows(
@@ -42,38 +45,38 @@ def write_rows(
     schema: pa.Schema,
     observer: CountObserver,
 ) -> StageResult:
-    """Gather rows into parts.
+    """Collect rows and write them as Parquet parts.
+
+    A wish to stop is handled between two parts, never within one. If the stage ends early, the rows that wait are
+    written first, so that no object is counted twice.
 
     Args:
-        rows: as they come; the first column of `schema` is their key, and those with a `reason` have failed.
-        output: where the parts go.
-        folder: in it.
-        schema: of the rows.
+        rows: the rows. The first column of `schema` is their key. A row with a `reason` has failed.
+        output: where the parts are written.
+        folder: the folder of the parts in `output`.
+        schema: the schema of the rows.
         observer: hears how many objects are done, and which of them failed.
 
     Raises:
-        ReconcileError: they cannot be written.
+        ReconcileError: the parts cannot be written.
         Interrupted: somebody asked this process to stop.
         Stopped: another stage has failed.
-
-    A wish to stop is heard between two parts and never within one. Whatever ends it early, what is done and waits is
-    written first: nothing that was counted is counted again.
     """
     started = time.monotonic()
     parts, failed = _Parts(output, folder, schema), 0
     with cancellation.deferred():
         try:
-            for found in rows:
-                parts.add(found)
-                for row in found:
+            for new_rows in rows:
+                parts.add(new_rows)
+                for row in new_rows:
                     if row.get("reason") is not None:
                         failed += 1
                         observer.failed(row[schema.names[0]], row["reason"])
-                observer.advance(len(found))
+                observer.advance(len(new_rows))
                 cancellation.raise_if_cancelled()
         except (KeyboardInterrupt, Stopped) as stop:
-            for found in rows.drain():
-                parts.add(found)
+            for new_rows in rows.drain():
+                parts.add(new_rows)
             parts.write()
             if isinstance(stop, Stopped) and not cancellation.is_requested():
                 raise
@@ -85,7 +88,7 @@ def write_rows(
 
 
 class _Parts:
-    """Rows on their way to <out>. Each is handed over once, so that none is in two parts whatever comes between."""
+    """Rows on their way to `<out>`. Each row is handed over once, so an interruption never puts it into two parts."""
 
     def __init__(self, output: Output, folder: str, schema: pa.Schema) -> None:
         self._output, self._folder, self._schema = output, folder, schema
@@ -93,10 +96,10 @@ class _Parts:
         self._packed: list[pa.RecordBatch] = []
         self._due = time.monotonic() + PART_SECONDS
         self.written = 0
-        """Rows in parts that are there."""
+        """The number of rows in written parts."""
 
     def add(self, rows: list[dict[str, Any]]) -> None:
-        """Take up rows; write a part where there are enough, or enough time has passed."""
+        """Add rows, and write a part if there are enough rows or enough time has passed."""
         self._waiting += rows
         if len(self._waiting) >= _PACKED_ROWS:
             self._pack()
@@ -104,7 +107,7 @@ class _Parts:
             self.write()
 
     def write(self) -> None:
-        """Write what waits."""
+        """Write the rows that wait."""
         self._pack()
         packed, self._packed = self._packed, []
         if packed:
@@ -114,6 +117,7 @@ class _Parts:
         self._due = time.monotonic() + PART_SECONDS
 
     def _pack(self) -> None:
+        """Pack the rows that wait into one Arrow batch."""
         rows, self._waiting = self._waiting, []
         if rows:
             self._packed.append(pa.RecordBatch.from_pylist(rows, schema=self._schema))
