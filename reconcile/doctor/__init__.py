@@ -1,1 +1,1 @@
-"""Checks of the environment and the inputs before a run."""
+"""`reconcile doctor`: checks before a run."""

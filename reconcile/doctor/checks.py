@@ -1,4 +1,4 @@
-"""What `reconcile doctor` finds: a line each."""
+"""One check and its result."""
 
 from __future__ import annotations
 
@@ -13,20 +13,27 @@ if TYPE_CHECKING:
 
 
 Status = Literal["ok", "?", "FAIL"]
-"""Good; not looked at, or a person has to judge; would stop a run."""
+"""Passed; not checked, or for a person to decide; would end a run."""
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One line of the screen."""
+    """The result of one check, which is one line on the screen."""
 
     subject: str
+    """What was checked, such as "model"."""
     status: Status
     text: str
+    """What the check found, or why it failed."""
 
 
 def run_check(subject: str, check: Callable[[], str]) -> CheckResult:
-    """What a check says, or why it fails."""
+    """Run a check.
+
+    Args:
+        subject: what is checked.
+        check: returns what it found, or raises ReconcileError or FetchError.
+    """
     try:
         return CheckResult(subject, "ok", check())
     except (ReconcileError, FetchError) as error:

@@ -1,4 +1,4 @@
-"""`reconcile doctor`: looks at everything a run needs and says what to do about each thing that fails."""
+"""Check versions, device, model, engine and output."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from reconcile.logs import RunLog
 from reconcile.output.store import Output
 from reconcile.storage.base import S3Access
 from reconcile.storage.open import open_bucket
+from reconcile.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,71 +28,71 @@ _LIBRARIES = ("onnxruntime-gpu", "onnxruntime", "openvino", "duckdb", "obstore",
 
 
 def run_checks(settings: Settings) -> Iterator[CheckResult]:
-    """Look at versions, providers, model, bucket and output, in the order in which a run needs them.
+    """Check versions, providers, model or engine, photos, records and output, in the order in which a run needs them.
 
-    Nothing is counted, and nothing stays written.
+    No photo is counted, and no file is left behind.
     """
     yield CheckResult("reconcile", "ok", f"{__version__}, Python {platform.python_version()}, {platform.machine()}")
     yield CheckResult("libraries", "ok", ", ".join(_versions()))
-    yield run_check("providers", _providers)
+    yield run_check("providers", _check_providers)
     if settings.engine == "sagemaker":
-        yield run_check("sagemaker", lambda: _sagemaker(settings))
+        yield run_check("sagemaker", lambda: _check_sagemaker(settings))
     elif settings.engine == "ray":
-        yield run_check("ray", lambda: _ray(settings))
+        yield run_check("ray", lambda: _check_ray(settings))
     else:
-        yield run_check("model", lambda: _model(settings))
+        yield run_check("model", lambda: _check_model(settings))
     yield from check_inputs(settings)
-    yield run_check("output", lambda: _output(settings))
+    yield run_check("output", lambda: _check_output(settings))
 
 
 def _versions() -> Iterator[str]:
     for library in _LIBRARIES:
         try:
             yield f"{library} {version(library)}"
-        except ModuleNotFoundError:  # onnxruntime comes under one of two names, OpenVINO not everywhere
+        except ModuleNotFoundError:  # onnxruntime has two names, and OpenVINO has no wheel for some machines
             continue
 
 
-def _providers() -> str:
+def _check_providers() -> str:
     import onnxruntime
 
     names = [name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()]
     return f"onnxruntime is built for {', '.join(names)}"
 
 
-def _model(settings: Settings) -> str:
+def _check_model(settings: Settings) -> str:
     warnings: list[str] = []
-    counter = load_predictor(settings.model, settings.device, warnings.append, settings.batch_size)
-    card = counter.card
-    used = f"counts on {counter.device} with {counter.workers} thread(s)"
-    what = f"{counter.path.name}, version {card.version}, labels {','.join(card.labels.names)}, {card.input_size} px"
-    return "; ".join([what, used, *warnings])
+    predictor = load_predictor(settings.model, settings.device, warnings.append, settings.batch_size)
+    card = predictor.card
+    device = f"counts on {predictor.device} with {plural(predictor.workers, 'thread')}"
+    model = f"{predictor.path.name}, version {card.version}, labels {','.join(card.labels.names)}, {card.input_size} px"
+    return "; ".join([model, device, *warnings])
 
 
-def _sagemaker(settings: Settings) -> str:
+def _check_sagemaker(settings: Settings) -> str:
     from reconcile.engines.sagemaker.engine import open_sagemaker_engine
 
     return open_sagemaker_engine(settings, RunLog(settings.log_format)).check()
 
 
-def _ray(settings: Settings) -> str:
+def _check_ray(settings: Settings) -> str:
     from reconcile.engines.ray.engine import RayEngine
 
     warnings: list[str] = []
-    told = RayEngine(settings, warnings.append).check()
-    return "; ".join([told, *warnings])
+    cluster = RayEngine(settings, warnings.append).check()
+    return "; ".join([cluster, *warnings])
 
 
-def _output(settings: Settings) -> str:
+def _check_output(settings: Settings) -> str:
     folder = output_folder(settings)
     if folder is None or folder.exists():
         output = open_output(settings)
         output.check_writable()
         return f"{output.location} can be written"
-    # A run would make the folder; whether it can is seen where it would be made.
-    parent = next(above for above in folder.parents if above.exists())
+    # A run would create the folder, so the check writes to the nearest folder that exists.
+    parent = next(ancestor for ancestor in folder.parents if ancestor.exists())
     try:
         Output(open_bucket(str(parent), S3Access())).check_writable()
     except ReconcileError as error:
-        raise ReconcileError(f"{folder} is not there, and cannot be made: {error}") from None
-    return f"{folder} is not there yet; it can be made in {parent}"
+        raise ReconcileError(f"{folder} does not exist and cannot be created: {error}") from None
+    return f"{folder} does not exist yet; it can be created in {parent}"

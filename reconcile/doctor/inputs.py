@@ -1,4 +1,4 @@
-"""What `reconcile doctor` looks at of photos and records: whether they can be read, and are of the same bins."""
+"""Check that photos and records can be read and share bin ids."""
 
 from __future__ import annotations
 
@@ -19,34 +19,36 @@ from reconcile.storage.open import download_file, open_bucket
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import duckdb
+
     from reconcile.config import Settings
     from reconcile.inputs.pages import Page
     from reconcile.storage.base import Bucket
 
 
 def check_inputs(settings: Settings) -> Iterator[CheckResult]:
-    """Look at photos and records: at the first page of a listing, and at all of a table."""
-    with tempfile.TemporaryDirectory() as work:
-        looking = _InputChecks(settings, Path(work))
+    """Check photos and records: the first page of a listing, and all rows of a table."""
+    with tempfile.TemporaryDirectory() as scratch:
+        checks = _InputChecks(settings, Path(scratch))
         if settings.bucket:
-            yield from looking.at_bucket()
+            yield from checks.check_bucket()
         else:
-            yield CheckResult("bucket", "?", "not looked at, since none was named (say --bucket); everything else was")
+            yield CheckResult("bucket", "?", "not checked, because no bucket is given; set --bucket")
         if settings.records is not None:
-            yield run_check("records", lambda: looking.at_table(str(settings.records)))
-        yield from looking.at_ids()
+            yield run_check("records", lambda: checks.check_table(str(settings.records)))
+        yield from checks.check_bin_ids()
 
 
 class _InputChecks:
-    """What was seen so far."""
+    """Checks of photos and records. The last one compares the bin ids that the others have seen."""
 
-    def __init__(self, settings: Settings, work: Path) -> None:
-        self._settings, self._work = settings, work
+    def __init__(self, settings: Settings, scratch: Path) -> None:
+        self._settings, self._scratch = settings, scratch
         self._photos: list[str] = []
         """Keys of the first page."""
-        self._on_record: _OnRecord | None = None
+        self._recorded: _RecordedBins | None = None
 
-    def at_bucket(self) -> Iterator[CheckResult]:
+    def check_bucket(self) -> Iterator[CheckResult]:
         settings = self._settings
         try:
             bucket = open_bucket(settings.bucket, settings.s3_access())
@@ -54,104 +56,126 @@ class _InputChecks:
             yield CheckResult("bucket", "FAIL", str(error))
             return
         try:
-            listing = InputListing(settings, bucket, self._work)
+            listing = InputListing(settings, bucket, self._scratch)
         except ReconcileError as error:
             yield CheckResult("keys", "FAIL", str(error))
             return
         if listing.keys is not None:
             yield CheckResult("keys", "ok", listing.keys.in_words())
-        yield run_check("photos", lambda: self._at_photos(bucket, listing))
+        yield run_check("photos", lambda: self._check_photos(bucket, listing))
         if settings.records is None:
-            yield run_check("records", lambda: self._at_records(bucket, listing))
+            yield run_check("records", lambda: self._check_records(bucket, listing))
 
-    def _at_photos(self, bucket: Bucket, listing: InputListing) -> str:
+    def _check_photos(self, bucket: Bucket, listing: InputListing) -> str:
         self._photos = _first_page(listing.photos())
         if not self._photos:
-            raise ReconcileError(self._nothing(bucket, "photos", self._settings.images_prefix, "--images-prefix"))
-        return self._first(bucket, self._photos[0], self._settings.images_prefix)[0]
+            raise self._nothing_found(bucket, "photos", self._settings.images_prefix, "--images-prefix")
+        return self._read_first(bucket, self._photos[0], self._settings.images_prefix)[0]
 
-    def _at_records(self, bucket: Bucket, listing: InputListing) -> str:
+    def _check_records(self, bucket: Bucket, listing: InputListing) -> str:
         keys = _first_page(listing.records())
         if not keys:
-            raise ReconcileError(self._nothing(bucket, "records", self._settings.records_prefix, "--records-prefix"))
+            raise self._nothing_found(bucket, "records", self._settings.records_prefix, "--records-prefix")
         bins = {bin_id(key) for key in keys}
-        self._on_record = _OnRecord(bins, len(bins), f"the first {len(keys):,} records", f"record {keys[0]}")
-        text, data = self._first(bucket, keys[0], self._settings.records_prefix)
+        self._recorded = _RecordedBins(bins, len(bins), f"the first {len(keys):,} records", f"record {keys[0]}")
+        text, data = self._read_first(bucket, keys[0], self._settings.records_prefix)
         try:
             parse_abid_record(data)
-        except InvalidRecord as error:  # it will be a row that says so, and others may be sound
-            return f"{text}, but is no record: {error}"
+        except InvalidRecord as error:  # a run reports this record, and the others may be valid
+            return f"{text}, but it is not a valid record: {error}"
         return text
 
-    def _nothing(self, bucket: Bucket, what: str, prefix: str, flag: str) -> str:
-        both = " (where both lie, records are what ends in .json)" if lie_together(self._settings) else ""
-        return f"no {what} under {bucket.url(prefix)}{both}; is {flag} right?"
+    def _nothing_found(self, bucket: Bucket, what: str, prefix: str, flag: str) -> ReconcileError:
+        both = " (in a folder with photos and records, records end in .json)" if lie_together(self._settings) else ""
+        return ReconcileError(f"there are no {what} under {bucket.url(prefix)}{both}; is {flag} right?")
 
-    def _first(self, bucket: Bucket, key: str, prefix: str) -> tuple[str, bytes]:
-        """What is to be said of the first object under a prefix, and its bytes."""
+    def _read_first(self, bucket: Bucket, key: str, prefix: str) -> tuple[str, bytes]:
+        """Read the first object under a prefix. Return what to say about it, and its bytes."""
         data = bucket.get(key)
-        what = "can be listed" if self._settings.keys is None else "has keys"
-        return f"{bucket.url(prefix)} {what}, and {key} can be read ({len(data):,} bytes)", data
+        listed = "can be listed" if self._settings.keys is None else "has keys"
+        return f"{bucket.url(prefix)} {listed}, and {key} can be read ({len(data):,} bytes)", data
 
-    def at_table(self, source: str) -> str:
+    def check_table(self, source: str) -> str:
+        """Check every row of a table of records, and note the bins that also have a photo.
+
+        Raises:
+            ReconcileError: no row is a valid record, or every bin has rows that contradict each other.
+        """
         settings = self._settings
-        with open_database(self._work) as database:
-            path = download_file(source, settings.s3_access(), self._work)
-            load_table(database, path, source, settings.columns_of_table, self._work)
-            rows = len(database.table("source_rows"))
-            if not rows:
-                raise ReconcileError(f"{source} has the columns that are needed, and not one row")
-            database.execute(f"CREATE TABLE rows AS {query('inputs/records_from_table')}")
-            sound, reason = database.execute(
-                "SELECT count(*) FILTER (reason IS NULL), min(reason) FROM rows"
-            ).fetchall()[0]
-            if not sound:
-                raise ReconcileError(f"{source} has {rows:,} rows, and none is a record: {reason}")
-            database.execute(
-                "CREATE TABLE bins AS SELECT bin_id AS bin, count(DISTINCT expected_quantity) > 1 AS is_torn "
-                "FROM rows WHERE bin_id IS NOT NULL GROUP BY bin_id"
-            )
-            number, first, torn = database.execute(
-                "SELECT count(*), min(bin), count(*) FILTER (is_torn) FROM bins"
-            ).fetchall()[0]
-            if torn == number:
-                raise ReconcileError(f"{source} has several rows for each bin, which disagree; a bin needs one")
+        with open_database(self._scratch) as database:
+            path = download_file(source, settings.s3_access(), self._scratch)
+            load_table(database, path, source, settings.columns_of_table, self._scratch)
+            text = _check_rows(database, source)
+            bins, first, conflicting = _bins_of_rows(database)
+            if conflicting == bins:
+                raise ReconcileError(f"{source} has rows with different quantities for every bin; a bin needs one row")
             photographed = {"bins": [bin_id(key) for key in self._photos]}
-            found = database.execute(
+            matched = database.execute(
                 "SELECT bin FROM bins WHERE bin IN (SELECT unnest($bins))", photographed
             ).fetchall()
-        self._on_record = _OnRecord({name for (name,) in found}, number, source, f"row of bin {first}")
-        broken = f", {rows - sound:,} of them invalid (such as: {reason})" if sound < rows else ""
-        broken += f"; the rows of {torn:,} of {number:,} bins disagree" if torn else ""
-        return f"{source} has {rows:,} rows with the columns that are needed{broken}"
+        self._recorded = _RecordedBins({name for (name,) in matched}, bins, source, f"the row of bin {first}")
+        conflicts = f"; {conflicting:,} of {bins:,} bins have rows with different quantities" if conflicting else ""
+        return text + conflicts
 
-    def at_ids(self) -> Iterator[CheckResult]:
-        """Whether photos and records are of the same bins, as far as that was seen."""
-        if not self._photos or self._on_record is None:
+    def check_bin_ids(self) -> Iterator[CheckResult]:
+        """Check that photos and records have bins in common, if both were seen."""
+        if not self._photos or self._recorded is None:
             return
         photographed = {bin_id(key): key for key in self._photos}
-        met = len(photographed.keys() & self._on_record.bins)
-        seen = f"of the first {len(photographed):,} bins photographed, {met:,} are in {self._on_record.among}"
-        if ids_rarely_match(met, min(len(photographed), self._on_record.number) - met):
-            photo = next(key for name, key in photographed.items() if name not in self._on_record.bins)
-            yield CheckResult("ids", "?", f"{seen}; do the ids agree? photo {photo}, {self._on_record.example}")
+        matched = len(photographed.keys() & self._recorded.bins)
+        seen = f"of the first {len(photographed):,} photographed bins, {matched:,} are in {self._recorded.source}"
+        if ids_rarely_match(matched, min(len(photographed), self._recorded.number) - matched):
+            photo = next(key for name, key in photographed.items() if name not in self._recorded.bins)
+            example = f"compare photo {photo} with {self._recorded.example}"
+            yield CheckResult("ids", "?", f"{seen}; are the bin ids the same? {example}")
         else:
             yield CheckResult("ids", "ok", seen)
 
 
-class _OnRecord(NamedTuple):
-    """What was seen of records."""
+class _RecordedBins(NamedTuple):
+    """Bins that have a record."""
 
     bins: set[str]
-    """That have one; of a table, only those of the photos."""
+    """Their ids. Of a table, only those that are also in the first page of photos."""
     number: int
-    """Of all bins that were seen to have one."""
-    among: str
+    """How many bins have a record."""
+    source: str
+    """Where the records are, in words."""
     example: str
+    """One record, in words."""
+
+
+def _check_rows(database: duckdb.DuckDBPyConnection, source: str) -> str:
+    """Create the table `rows` from `source_rows`, and return how many rows there are and how many are invalid."""
+    rows = len(database.table("source_rows"))
+    if not rows:
+        raise ReconcileError(f"{source} has the required columns, but no rows")
+    database.execute(f"CREATE TABLE rows AS {query('inputs/records_from_table')}")
+    valid, reason = database.execute("SELECT count(*) FILTER (reason IS NULL), min(reason) FROM rows").fetchall()[0]
+    if not valid:
+        raise ReconcileError(f"{source} has {rows:,} rows, but none is a valid record: {reason}")
+    invalid = f", {rows - valid:,} of them invalid (for example: {reason})" if valid < rows else ""
+    return f"{source} has {rows:,} rows with the required columns{invalid}"
+
+
+def _bins_of_rows(database: duckdb.DuckDBPyConnection) -> tuple[int, str, int]:
+    """Create the table `bins` from `rows`.
+
+    Returns:
+        the number of bins, the first id, and the number of bins with several quantities.
+    """
+    database.execute(
+        "CREATE TABLE bins AS SELECT bin_id AS bin, count(DISTINCT expected_quantity) > 1 AS is_conflicting "
+        "FROM rows WHERE bin_id IS NOT NULL GROUP BY bin_id"
+    )
+    number, first, conflicting = database.execute(
+        "SELECT count(*), min(bin), count(*) FILTER (is_conflicting) FROM bins"
+    ).fetchall()[0]
+    return number, first, conflicting
 
 
 def _first_page(pages: Iterator[Page]) -> list[str]:
-    """Its keys; none where nothing is listed."""
+    """Return the keys of the first page that has any; an empty list if nothing is listed."""
     page = next((page for page in pages if len(page)), None)
     if page is None:
         return []

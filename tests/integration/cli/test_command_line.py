@@ -1,4 +1,4 @@
-"""How the command answers: one line for what ends it, usage, help, and logs for people and for machines."""
+"""The command line: the line that ends a command, usage, help, and logs for people and for programs."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from tests.conftest import SCRIPTS, last_line, reconcile, reconcile_from_scratch
 
 @pytest.fixture
 def warehouse(tmp_path):
-    """A bucket of three bins, one of them short."""
+    """Return a bucket of three bins, one of them short."""
     return write_bucket(tmp_path / "warehouse", {"1": (1, 1), "2": (3, 5), "3": (2, 2)})
 
 
@@ -28,17 +28,17 @@ def warehouse(tmp_path):
         (["--bucket", "./w", "--out", "w/bin-images/out"], 2, "--out lies in"),
         (["--bucket", "b", "--endpoint-url", "localhost:9000"], 2, "--endpoint-url"),
         (["--bucket", "./w", "--records", "broken.parquet"], 1, "broken.parquet cannot be read"),
-        (["--bucket", "./w", "--records", "s3://stock.csv"], 1, "names a bucket, and no object"),
+        (["--bucket", "./w", "--records", "s3://stock.csv"], 1, "names a bucket, but no object"),
         (["--bucket", "./w", "--records", "none.csv"], 1, "there is no file none.csv"),
         (["--bucket", "./w", "--records", "stock.xlsx"], 2, "expected a file ending in"),
         (["--bucket", "./w", "--records", "stock.csv"], 2, "no column 'bin_id'"),
-        (["--bucket", "./w", "--run-id", "done"], 1, "run done is finished already"),
+        (["--bucket", "./w", "--run-id", "done"], 1, "run done has finished already"),
         (["--bucket", "./w", "--batch-size", "0"], 2, "--batch-size"),
         (["--bucket", "./w", "--device", "tpu"], 2, "--device"),
         ([], 2, "--bucket is missing"),
     ],
 )
-def test_what_ends_a_run_ends_it_in_one_line(grey_model, tmp_path, arguments, code, message):
+def test_failed_run_ends_in_one_line(grey_model, tmp_path, arguments, code, message):
     write_bucket(tmp_path / "w", {"1": (1, 1)})
     (tmp_path / "stock.csv").write_text("location,qty\n")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
@@ -55,18 +55,18 @@ def test_what_ends_a_run_ends_it_in_one_line(grey_model, tmp_path, arguments, co
     assert not (tmp_path / "out" / "counts").exists()
 
 
-def test_what_ends_a_run_is_json_too_where_json_was_asked_for(warehouse, grey_model):
+def test_failed_run_with_json_log_ends_in_a_json_line(warehouse, grey_model):
     arguments = ["run", "--bucket", warehouse, "--model", grey_model, "--out", "o", "--log-format", "json"]
-    said = {1: "no photos", 2: "--batch-size", 4: "alarm"}
+    messages = {1: "no photos", 2: "--batch-size", 4: "alarm"}
     for more, code in ((["--images-prefix", "none/"], 1), (["--batch-size", "0"], 2), (["--alarm", "1%"], 4)):
         done = reconcile(*arguments, *more)
         assert done.returncode == code
         last = [json.loads(line) for line in done.stderr.splitlines()][-1]
         assert last["level"] == "error"
-        assert said[code] in last["message"]
+        assert messages[code] in last["message"]
 
 
-def test_a_log_in_ascii_does_not_end_a_run(warehouse, grey_model):
+def test_ascii_log_does_not_end_a_run(warehouse, grey_model):
     done = reconcile_from_scratch(
         "run",
         "--bucket",
@@ -80,7 +80,7 @@ def test_a_log_in_ascii_does_not_end_a_run(warehouse, grey_model):
     assert done.returncode == 0, done.stderr
 
 
-def test_variables_that_are_no_setting_are_told(warehouse, grey_model, monkeypatch):
+def test_unknown_variable_is_a_warning_unless_misspelled(warehouse, grey_model, monkeypatch):
     monkeypatch.setenv("RECONCILE_SERVICE_HOST", "10.0.0.1")
     arguments = ["run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--images-prefix", "none/"]
     done = reconcile(*arguments)
@@ -94,7 +94,7 @@ def test_variables_that_are_no_setting_are_told(warehouse, grey_model, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "message"),
     [
         (
             ["run", "--buket", "x"],
@@ -105,21 +105,21 @@ def test_variables_that_are_no_setting_are_told(warehouse, grey_model, monkeypat
         (["verdicts", "imprt"], "No such command 'imprt'. Did you mean 'import'? Try: reconcile verdicts --help"),
     ],
 )
-def test_wrong_usage_ends_in_one_line(typed, said):
+def test_wrong_usage_ends_in_one_line(typed, message):
     done = reconcile(*typed)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"reconcile: {said}")
+    assert done.stderr.startswith(f"reconcile: {message}")
     assert done.stderr.count("\n") == 1
 
 
-def test_a_command_alone_shows_its_help():
+def test_group_without_a_command_shows_its_help():
     done = reconcile("verdicts")
     assert done.returncode == 2
     assert "import" in done.stdout
     assert done.stderr == ""
 
 
-def test_json_logs_are_one_object_a_line_and_so_is_the_result(warehouse, grey_model):
+def test_json_log_and_result_are_one_object_per_line(warehouse, grey_model):
     done = reconcile(
         "run", "--bucket", warehouse, "--model", grey_model, "--out", "o", "--log-format", "json", "--run-id", "n1"
     )
@@ -135,7 +135,7 @@ def test_json_logs_are_one_object_a_line_and_so_is_the_result(warehouse, grey_mo
     assert seconds == json.loads(done.stdout)["seconds"]
 
 
-def test_memory_heavy_libraries_are_not_loaded_for_help():
+def test_help_loads_no_heavy_library():
     heavy = ("duckdb", "pandas", "onnxruntime", "boto3", "torch")
     code = f"import sys, reconcile.cli; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([str(SCRIPTS / "python"), "-c", code], capture_output=True, text=True, check=True)

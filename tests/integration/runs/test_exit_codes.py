@@ -12,16 +12,16 @@ def test_too_many_unreadable_photos_and_the_alarm_have_codes_of_their_own(wareho
     arguments = ["run", "--bucket", warehouse, "--model", grey_model, "--out", "out"]
     alarmed = reconcile(*arguments, "--alarm", "30%", "--run-id", "a")
     assert (alarmed.returncode, last_line(alarmed.stderr)) == (
-        4, "reconcile: 2 of 6 compared bins are short or over: the alarm is at 30%",
+        4, "reconcile: 2 of 6 compared bins are short or over (alarm: 30%)",
     )  # fmt: skip
     assert reconcile(*arguments, "--alarm", "40%", "--run-id", "b").returncode == 0
     (warehouse / "bin-images" / "00001.jpg").write_bytes(b"")
     unreadable = reconcile(*arguments, "--alarm", "1%", "--run-id", "c")
-    assert "alarm where 1% or more of the compared bins are short or over\n" in unreadable.stderr
+    assert "the alarm is set to 1% of the compared bins\n" in unreadable.stderr
     assert (unreadable.returncode, last_line(unreadable.stderr)) == (
         3,
-        "reconcile: 1 of 7 images were unreadable, more than 5%; the object is empty (0 bytes), such as "
-        "bin-images/00001.jpg; and 2 of 5 compared bins are short or over: the alarm is at 1%",
+        "reconcile: 1 of 7 images are unreadable (limit: 5%); most frequent reason: the object is empty (0 bytes), "
+        "for example bin-images/00001.jpg; 2 of 5 compared bins are short or over (alarm: 1%)",
     )
     assert reconcile(*arguments, "--max-unreadable", "20%", "--run-id", "d").returncode == 0
 
@@ -30,8 +30,8 @@ def test_ids_that_never_meet_are_a_failure_and_no_quiet_night(warehouse, grey_mo
     (tmp_path / "excel.csv").write_text("bin_id,expected_quantity\n2,2\n3,3\n")
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "excel.csv")
     assert done.returncode == 1
-    said = "no photo and record are of the same bin: photos such as 00001, records such as 2"
-    assert last_line(done.stderr) == f"reconcile: {said}"
+    reason = "no photo and record have the same bin id (photos such as 00001, records such as 2)"
+    assert last_line(done.stderr) == f"reconcile: nothing could be compared: {reason}"
     [report] = (tmp_path / "out").rglob("report.html")
     assert "Nothing could be compared" in report.read_text()
 
@@ -41,8 +41,8 @@ def test_a_table_with_a_row_for_each_product_is_told_what_is_wrong(warehouse, gr
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "stock.csv")
     assert (done.returncode, last_line(done.stderr)) == (
         3,
-        "reconcile: 1 of 3 bins on record are invalid, more than 5%; 2 records for this bin disagree: 1, 2, such as "
-        "stock.csv row 3, stock.csv row 4",
+        "reconcile: 1 of 3 bins on record have invalid records (limit: 5%); most frequent reason: 2 records for this "
+        "bin disagree: 1, 2, for example stock.csv row 3, stock.csv row 4",
     )
 
 
@@ -50,14 +50,16 @@ def test_all_that_kept_photos_and_records_apart_is_told(grey_model, tmp_path):
     bucket = write_bucket(tmp_path / "w", {f"P{n}": (1, None) for n in range(3)})
     (bucket / "bin-images" / "P0.jpg").write_bytes(b"")
     arguments = ["run", "--bucket", bucket, "--model", grey_model, "--out", "out", "--records", "stock.csv"]
-    for rows, told in (
-        ("P0,N/A", "no readable photo has a record that it can be held against; 1 of 1 bins on record are invalid"),
-        ("X1,N/A\nX2,1", "no photo and record are of the same bin: photos such as P1, records such as X2; 1 of 2 bins "
-         "on record are invalid; the expected quantity is not a number: N/A, such as stock.csv row 2"),
+    for rows, causes in (
+        ("P0,N/A", "no readable photo has a record that can be compared with it; 1 of 1 bins on record have invalid "
+         "records"),
+        ("X1,N/A\nX2,1", "no photo and record have the same bin id (photos such as P1, records such as X2); 1 of 2 "
+         "bins on record have invalid records; most frequent reason: the expected quantity is not a number: N/A, for "
+         "example stock.csv row 2"),
     ):  # fmt: skip
         Path("stock.csv").write_text(f"bin_id,expected_quantity\n{rows}\n")
         done = reconcile(*arguments, "--max-unreadable", "90%")
-        assert (done.returncode, last_line(done.stderr)) == (1, f"reconcile: {told}")
+        assert (done.returncode, last_line(done.stderr)) == (1, f"reconcile: nothing could be compared: {causes}")
     Path("stock.csv").write_text("bin_id,expected_quantity\n" + "".join(f"P1,{n}\n" for n in range(3000)) + "P2,1\n")
     done = reconcile(*arguments, "--max-unreadable", "90%")
     assert done.returncode == 3
@@ -68,32 +70,35 @@ def test_rows_of_a_table_that_are_no_record_are_named(warehouse, grey_model, tmp
     (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n00001,2\n00002,many\n,4\n00003,1\n")
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "stock.csv")
     assert done.returncode == 3
-    invalid = "reconcile: 2 of 4 bins on record are invalid, more than 5%"
-    assert last_line(done.stderr) == f"{invalid}; the bin id is missing, such as stock.csv row 4"
+    invalid = "reconcile: 2 of 4 bins on record have invalid records (limit: 5%)"
+    example = "most frequent reason: the bin id is missing, for example stock.csv row 4"
+    assert last_line(done.stderr) == f"{invalid}; {example}"
     summary, _ = results(tmp_path / "out")
     assert (summary["records"], summary["invalid_records"]) == (4, 2)
     assert "warning: stock.csv row 3: the expected quantity is not a number: many\n" in done.stderr
     assert "warning: stock.csv row 4: the bin id is missing\n" in done.stderr
-    assert "4 rows taken from stock.csv, 2 of them could not be read\n" in done.stderr
+    assert "4 rows read from stock.csv, 2 are invalid\n" in done.stderr
     allowed = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "stock.csv",
                         "--max-invalid", "50%")  # fmt: skip
     assert allowed.returncode == 0, allowed.stderr
     limited = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "few", "--records", "stock.csv",
                         "--limit", 1)  # fmt: skip
-    assert "1 rows taken from stock.csv, 0 of them could not be read\n" in limited.stderr, (
-        "those of other bins are not asked"
-    )
+    assert "1 rows read from stock.csv, 0 are invalid\n" in limited.stderr, "rows of other bins are left out"
 
 
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
         ("", "--records stock.csv is empty"),
-        ("bin_id,expected_quantity\n", "there is not one record: photos such as 00001 have no record"),
+        (
+            "bin_id,expected_quantity\n",
+            "nothing could be compared: there are no records (photos such as 00001 have no record)",
+        ),
         (
             "bin_id,expected_quantity\n00001,N/A\n00002,N/A\n00003,\n00004,N/A\n",
-            "no readable photo has a record that it can be held against; 4 of 4 bins on record are invalid; "
-            "the expected quantity is not a number: N/A, such as stock.csv row 2",
+            "nothing could be compared: no readable photo has a record that can be compared with it; 4 of 4 bins on "
+            "record have invalid records; most frequent reason: the expected quantity is not a number: N/A, for "
+            "example stock.csv row 2",
         ),
     ],
     ids=["nothing", "no rows", "no quantities"],
@@ -115,11 +120,11 @@ def test_where_no_json_record_can_be_read_the_run_fails(warehouse, grey_model):
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out")
     assert done.returncode == 1
     assert (
-        "no readable photo has a record that it can be held against; 7 of 7 bins on record are invalid; not JSON"
-        in done.stderr.splitlines()[-1]
+        "no readable photo has a record that can be compared with it; 7 of 7 bins on record have invalid records; most "
+        "frequent reason: not JSON" in done.stderr.splitlines()[-1]
     )
     looked = reconcile("doctor", "--bucket", warehouse, "--model", grey_model, "--out", "out")
-    assert "but is no record: not JSON (line 1)" in looked.stdout
+    assert "but it is not a valid record: not JSON (line 1)" in looked.stdout
 
 
 def test_a_first_try_where_no_record_is_found_fails_in_one_line(warehouse, grey_model):
@@ -127,4 +132,4 @@ def test_a_first_try_where_no_record_is_found_fails_in_one_line(warehouse, grey_
     done = reconcile("run", *arguments, "--limit", 3)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    assert "no photo and record are of the same bin: photos such as 00001 have no record" in last
+    assert "no photo and record have the same bin id (photos such as 00001 have no record)" in last
