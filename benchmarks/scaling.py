@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.scaling_figures import FIGURES, figure
-from reconcile.concurrency.cpu import FETCHES_A_CORE, MOST_FETCHES
+from reconcile.concurrency.cpu import FETCHES_PER_CORE, MAX_FETCHES
 from reconcile.streaming.write_parts import PART_ROWS, PART_SECONDS
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def machines() -> list[str]:
 
 def rate(vcpus: int, least: float, most: float) -> tuple[float, float]:
     """Limit a machine's images per second to what its fetches in flight bring, at the slowest and the fastest S3."""
-    in_flight = min(FETCHES_A_CORE * vcpus, MOST_FETCHES)
+    in_flight = min(FETCHES_PER_CORE * vcpus, MAX_FETCHES)
     return min(least, in_flight / figure("slow")), min(most, in_flight / figure("fast"))
 
 
@@ -107,7 +107,7 @@ def disk_and_parts(bins: int) -> tuple[str, str, str]:
     A part holds the rows that are counted in ten seconds, up to a maximum: few on two cores, the maximum on 16.
     """
     fewest, most = (math.ceil(bins / rows) for rows in (PART_ROWS, 2 * figure("plain") * PART_SECONDS))
-    at_once = 2 * FETCHES_A_CORE
+    at_once = 2 * FETCHES_PER_CORE
     downloading = value_range(
         [duration(fewest * figure("fast") / at_once / 3600), duration(most * figure("slow") / at_once / 3600)]
     )

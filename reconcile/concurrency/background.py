@@ -1,4 +1,4 @@
-"""Threads that may be left behind when the process ends."""
+"""Daemon threads that may be abandoned at exit."""
 
 from __future__ import annotations
 
@@ -16,37 +16,41 @@ T = TypeVar("T")
 
 
 class Background(threading.Thread):
-    """A thread that may wait for a request for longer than anybody waits for it; it ends with the process."""
+    """A started daemon thread. A request that hangs in it does not keep the process from ending."""
 
-    def __init__(self, name: str, work: Callable[..., None], *arguments: object) -> None:
-        super().__init__(target=work, args=arguments, name=name, daemon=True)
+    def __init__(self, name: str, target: Callable[..., None], *arguments: object) -> None:
+        super().__init__(target=target, args=arguments, name=name, daemon=True)
         self.start()
 
 
 def any_running() -> bool:
-    """Whether such a thread is still at work."""
+    """Tell whether any background thread is still running."""
     return any(isinstance(thread, Background) and thread.is_alive() for thread in threading.enumerate())
 
 
-def run_in_background(work: Callable[[], T], grace_seconds: float) -> T:
-    """Do `work` in another thread and wait for it: a library that waits for an answer hears no signal.
+def run_in_background(function: Callable[[], T], grace_seconds: float) -> T:
+    """Call a function in another thread and wait for it, because a library that waits for an answer hears no signal.
 
-    A wish to stop that comes meanwhile is for the next `interruption.check` to hear, if the work was done in time.
+    If somebody asks this process to stop and the function still finishes in time, its result is returned. The next
+    `cancellation.raise_if_cancelled` then raises KeyboardInterrupt.
 
     Args:
-        work: what to do.
-        grace_seconds: how long to go on waiting after somebody asked to stop.
+        function: the function to call.
+        grace_seconds: how many seconds to keep waiting after somebody asked this process to stop.
+
+    Returns:
+        what the function returned.
 
     Raises:
-        KeyboardInterrupt: somebody asked to stop, and `work` was left to itself.
-        Exception: what `work` raised.
+        KeyboardInterrupt: somebody asked this process to stop. The function was left running in its thread.
+        Exception: the exception of the function.
     """
     outcome: Future[T] = Future()
 
     def run() -> None:
         try:
-            outcome.set_result(work())
-        except BaseException as error:  # it belongs to the thread that waits
+            outcome.set_result(function())
+        except BaseException as error:  # the waiting thread raises it
             outcome.set_exception(error)
 
     Background("request", run)

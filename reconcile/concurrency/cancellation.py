@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM: the wish to stop is remembered, since a library may swallow the exception that carries it."""
+"""Graceful shutdown on SIGINT and SIGTERM.
+
+The request to stop is remembered, because a library may swallow the exception that announces it.
+"""
 
 from __future__ import annotations
 
@@ -21,50 +24,57 @@ _requested = _urgent = False
 
 
 class Interrupted(KeyboardInterrupt):
-    """A stage was asked to stop, and has written what it had done."""
+    """A stage was asked to stop, and it has written its finished rows.
+
+    Args:
+        kept: the number of objects whose rows were written.
+    """
 
     def __init__(self, kept: int) -> None:
         super().__init__(f"{kept} kept")
         self.kept = kept
-        """How many objects it got done and written."""
 
 
 def install_handlers() -> None:
-    """Take both signals as a KeyboardInterrupt in the main thread."""
+    """Raise KeyboardInterrupt in the main thread on SIGINT and on SIGTERM."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _request)
+        signal.signal(number, _handle_signal)
 
 
-def _request(*_: object) -> NoReturn:
+def _handle_signal(*_: object) -> NoReturn:
     global _requested
     _requested = True
     raise KeyboardInterrupt
 
 
 def is_requested() -> bool:
-    """Whether somebody asked this process to stop."""
+    """Tell whether somebody asked this process to stop."""
     return _requested
 
 
 def is_forced() -> bool:
-    """Whether somebody asked a second time, by Ctrl-C."""
+    """Tell whether somebody pressed Ctrl-C a second time."""
     return _urgent
 
 
 def request() -> None:
-    """Stop the main thread as Ctrl-C does; called by another thread that knows a reason to."""
+    """Stop the main thread as Ctrl-C does. Call this from another thread, if the work must not go on."""
     if not _requested:  # a second signal would stop at once
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 def reset() -> None:
-    """Forget the wish: it was `request` that had it, and whoever called that tells why."""
+    """Forget a request to stop that came from `request`. Its caller reports the reason."""
     global _requested
     _requested = False
 
 
 def raise_if_cancelled() -> None:
-    """Raise KeyboardInterrupt again where one was asked for; called by whoever waits for long."""
+    """Raise KeyboardInterrupt if somebody asked this process to stop. Call this before and during long waits.
+
+    Raises:
+        KeyboardInterrupt: somebody asked this process to stop.
+    """
     if _requested:
         raise KeyboardInterrupt
 
@@ -76,9 +86,9 @@ def sleep(seconds: float) -> None:
         KeyboardInterrupt: somebody asked this process to stop.
     """
     until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
+    while (remaining := until - time.monotonic()) > 0:
         raise_if_cancelled()
-        time.sleep(min(left, POLL_SECONDS))
+        time.sleep(min(remaining, POLL_SECONDS))
 
 
 def wait_for(future: Future[T]) -> T:
@@ -95,15 +105,18 @@ def wait_for(future: Future[T]) -> T:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Within, a signal is only remembered, for a caller who asks when it suits; a second Ctrl-C stops at once.
+    """Only remember signals inside this context. The caller checks `is_requested` when it suits.
 
-    A second SIGTERM does not: whoever starts several processes may pass it on twice. In another thread than the main
-    one there is nothing to postpone: signals never come there.
+    A second Ctrl-C stops at once. A second SIGTERM does not, because a supervisor of several processes may pass it on
+    twice. In other threads than the main thread this context changes nothing, because signals never arrive there.
+
+    Raises:
+        KeyboardInterrupt: somebody pressed Ctrl-C a second time.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def remember(number: int, _: object) -> None:
         global _requested, _urgent
@@ -112,10 +125,10 @@ def deferred() -> Iterator[None]:
             raise KeyboardInterrupt
         _requested = True
 
-    for number in before:
+    for number in previous:
         signal.signal(number, remember)
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Bounded queues between stages that run in threads of their own, and end, or fail, together."""
+"""Bounded queues between pipeline stages. All stages end together, and the first error stops all of them."""
 
 from __future__ import annotations
 
@@ -16,78 +16,79 @@ if TYPE_CHECKING:
 
 
 PATIENCE_SECONDS = 5.0
-"""How long stages that were stopped may take to put down their work. One that waits for S3 may take minutes."""
+"""How long a stopped group waits for its threads. A thread that waits for S3 may need minutes and is left behind."""
 
 
 class Stopped(Exception):
-    """Another stage has failed, or the run was interrupted: put down the work."""
+    """Another stage failed, or the run was interrupted. A stage that receives this ends its work."""
 
 
 class _End:
-    """Stands in a queue behind its last item, and stays there for every consumer."""
+    """The mark after the last item of a queue. It stays there for every consumer."""
 
 
 _END: Final = _End()
 
 
 class Channel(Generic[T]):
-    """A queue of at most `capacity` items from some producers to any number of consumers.
+    """A queue of at most `capacity` items, with a fixed number of producers and any number of consumers.
 
-    It is made of two queues that are written in C, one for the items and one for the free places. A condition variable
-    for all stages, told of every item, cost more time than fetching did: each call woke every thread that waited.
+    Two queues that are written in C hold the items and the free slots. A condition variable for all stages would cost
+    more, because it wakes every waiting thread for every item.
     """
 
-    def __init__(self, stages: StageGroup, capacity: int, producers: int, lot: int = 1) -> None:
-        """Nothing is in it yet.
+    def __init__(self, stages: StageGroup, capacity: int, producers: int, release_size: int = 1) -> None:
+        """Create an empty channel.
 
         Args:
-            stages: that it joins.
-            capacity: items that wait in it at most.
-            producers: who end it when all of them have ended.
-            lot: so many places become free at a time. Producers that are far ahead then work in
-                bursts, where one of them would be woken for every item that is taken.
+            stages: the group that stops this channel.
+            capacity: the largest number of items in the queue.
+            producers: the number of producers. The channel ends when all of them have ended.
+            release_size: free this many slots at once. Producers that are far ahead then work in bursts. With 1, every
+                consumed item wakes one of them.
         """
         self._stages = stages
         self._items: SimpleQueue[T | _End] = SimpleQueue()
-        self._room: SimpleQueue[_End | None] = SimpleQueue()
+        self._slots: SimpleQueue[_End | None] = SimpleQueue()
         for _ in range(capacity):
-            self._room.put(None)
+            self._slots.put(None)
         self._producers = producers
-        self._lot, self._freed = min(lot, capacity), 0  # more would never come together
+        self._release_size, self._freed = min(release_size, capacity), 0  # more slots than that are never free
         self._lock = threading.Lock()
         self.is_over = False
-        """Whether `nowait` came to the end."""
+        """Whether `get_nowait` has reached the end."""
         stages.on_stop(self._wake_all)
 
     def put(self, item: T) -> None:
-        """Wait for room, then add.
+        """Wait for a free slot, then add an item.
 
         Raises:
-            Stopped: nobody will take it any more.
+            Stopped: the group was stopped, so no consumer will read the item.
         """
-        if self._room.get() is _END or self._stages.stopped:
-            self._room.put(_END)
+        if self._slots.get() is _END or self._stages.stopped:
+            self._slots.put(_END)
             raise Stopped
         self._items.put(item)
 
     def producer_ended(self) -> None:
-        """Called once by each producer; after the last, iteration ends."""
+        """Count one producer as ended. Each producer calls this once. After the last call, iteration ends."""
         with self._lock:
             self._producers -= 1
             if self._producers == 0:
                 self._items.put(_END)
 
     def __iter__(self) -> Iterator[T]:
-        """The items, until every producer has ended.
+        """Iterate over the items until every producer has ended.
 
         Raises:
-            Stopped: a stage has failed.
+            Stopped: the group was stopped.
+            KeyboardInterrupt: somebody asked this process to stop.
         """
         while True:
-            item = self._take()
+            item = self._get()
             if self._stages.stopped:
                 if not isinstance(item, _End):
-                    self._items.put(item)  # for whoever asks what is `left`
+                    self._items.put(item)  # `drain` returns it
                 self._items.put(_END)
                 raise Stopped
             if isinstance(item, _End):
@@ -97,7 +98,7 @@ class Channel(Generic[T]):
             yield item
 
     def get_nowait(self) -> T | None:
-        """An item, for whoever waits for other things too; None where none is there, or, if it `is_over`, comes."""
+        """Return the next item without blocking, or None. When `is_over` is set, no item will follow."""
         try:
             item = self._items.get_nowait()
         except Empty:
@@ -112,14 +113,14 @@ class Channel(Generic[T]):
     def _release_slot(self) -> None:
         with self._lock:
             self._freed += 1
-            if self._freed < self._lot:
+            if self._freed < self._release_size:
                 return
             self._freed = 0
-        for _ in range(self._lot):
-            self._room.put(None)
+        for _ in range(self._release_size):
+            self._slots.put(None)
 
     def drain(self) -> list[T]:
-        """The items that are there already, for whoever ends early and wants nothing that was done to be lost."""
+        """Return the items that are in the queue, for a consumer that ends early and must not lose finished work."""
         items: list[T] = []
         with suppress(Empty):
             while True:
@@ -129,7 +130,7 @@ class Channel(Generic[T]):
         self._items.put(_END)
         return items
 
-    def _take(self) -> T | _End:
+    def _get(self) -> T | _End:
         while True:
             try:
                 return self._items.get(timeout=cancellation.POLL_SECONDS)
@@ -138,11 +139,11 @@ class Channel(Generic[T]):
 
     def _wake_all(self) -> None:
         self._items.put(_END)
-        self._room.put(_END)
+        self._slots.put(_END)
 
 
 class StageGroup:
-    """The threads of one pipeline. The first error stops all of them and is raised again where `with` ends."""
+    """The threads of one pipeline. The first error stops all of them and is raised at the end of the `with` block."""
 
     def __init__(self) -> None:
         self.stopped = False
@@ -152,26 +153,33 @@ class StageGroup:
         self._wake_ups: list[Callable[[], None]] = []
 
     def on_stop(self, wake_up: Callable[[], None]) -> None:
-        """Have `wake_up` called where a stage waits for something."""
+        """Register a function that wakes waiting stages. `stop` calls it."""
         self._wake_ups.append(wake_up)
 
-    def start(self, name: str, workers: int, work: Callable[[int], None], feeds: Channel[T]) -> None:
-        """Run `work` in `workers` threads that feed one channel; each is told its number."""
-        for number in range(workers):
-            self._threads.append(Background(f"{name}-{number}", self._run, work, number, feeds))
+    def start(self, name: str, workers: int, target: Callable[[int], None], output: Channel[T]) -> None:
+        """Start the threads of one stage.
 
-    def _run(self, work: Callable[[int], None], number: int, feeds: Channel[T]) -> None:
+        Args:
+            name: the stage's name, for the threads' names.
+            workers: the number of threads.
+            target: called in every thread with the thread's index.
+            output: the channel that the threads put their items into.
+        """
+        for index in range(workers):
+            self._threads.append(Background(f"{name}-{index}", self._run, target, index, output))
+
+    def _run(self, target: Callable[[int], None], index: int, output: Channel[T]) -> None:
         try:
-            work(number)
+            target(index)
         except Stopped:
             pass
-        except BaseException as error:  # whatever it is, the main thread has to hear of it
+        except BaseException as error:  # the main thread raises it, whatever it is
             self.stop(error)
         finally:
-            feeds.producer_ended()
+            output.producer_ended()
 
     def stop(self, error: BaseException | None = None) -> None:
-        """Make every stage put down its work."""
+        """Stop every stage. The first error that is passed here is raised at the end of the `with` block."""
         with self._lock:
             self.stopped = True
             self._error = self._error or error
@@ -182,12 +190,17 @@ class StageGroup:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        """Wait for the threads, at most `PATIENCE_SECONDS` in all, and raise the first error of a stage.
+
+        Raises:
+            BaseException: the first error of a stage, unless the `with` block already raises it.
+        """
         if error is not None:
             self.stop(None if isinstance(error, Stopped) else error)
-        # Whoever waits for a request is left to it.
         until = time.monotonic() + PATIENCE_SECONDS
         for thread in self._threads:
             thread.join(max(until - time.monotonic(), 0))
+        # If both were interrupted, `error` has the number of rows that were kept.
         both_stopped = isinstance(self._error, KeyboardInterrupt) and isinstance(error, KeyboardInterrupt)
-        if self._error is not None and self._error is not error and not both_stopped:  # `error` knows what was done
+        if self._error is not None and self._error is not error and not both_stopped:
             raise self._error

@@ -1,4 +1,4 @@
-"""How many cores this process may keep busy: fewer than the machine has, where a container or taskset says so."""
+"""CPU limits of this process, which may have fewer cores than its machine."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ import os
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
-FETCHES_A_CORE, MOST_FETCHES = 64, 256
+FETCHES_PER_CORE, MAX_FETCHES = 64, 256
+"""Limits of `fetches_in_flight`."""
 
 
 def available_cores(cgroup: Path = _CGROUP) -> int:
-    """The cores this process is allowed, at least 1.
+    """Return the number of cores that this process may keep busy, at least 1.
 
-    A container's CPU limit (`docker run --cpus 2`, Kubernetes' `limits`) is a quota of time: the kernel still shows
-    every core, and as many threads as cores would be put to sleep most of the time.
+    A container's CPU limit (`docker run --cpus 2`, Kubernetes' `limits`) is a quota of time. The kernel still shows
+    every core. With one thread per core, the threads would sleep most of the time.
 
     Args:
-        cgroup: where the kernel tells of the quota; see "cpu.max" in its documentation of cgroup v2, and
-            "cpu.cfs_quota_us" in that of v1.
+        cgroup: the folder where the kernel shows the quota. The kernel documents `cpu.max` for cgroup v2 and
+            `cpu.cfs_quota_us` for cgroup v1.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(allowed, _quota(cgroup) or allowed))
 
 
 def _quota(cgroup: Path) -> int | None:
+    """Return the quota as a number of cores, rounded up, or None if there is no limit."""
     try:
         if (cgroup / "cpu.max").exists():
             quota, period = (cgroup / "cpu.max").read_text().split()
@@ -32,15 +34,14 @@ def _quota(cgroup: Path) -> int | None:
             quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text()
             period = (cgroup / "cpu/cpu.cfs_period_us").read_text()
         return math.ceil(int(quota) / int(period)) if int(quota) > 0 else None
-    except (OSError, ValueError):  # no Linux, no cgroups, or "max": no limit
+    except (OSError, ValueError):  # not Linux, no cgroups, or "max": no limit
         return None
 
 
 def fetches_in_flight() -> int:
-    """How many objects are asked for at a time: 64 for each core, 256 at most.
+    """Return the number of objects to fetch at the same time: 64 per core, at most 256.
 
-    An object of S3 is under way for 20 ms, or 100 where S3 is slow, whoever asks. So these bring about as many a second
-    as a core can decode that does nothing else, as on a machine with a GPU. Where S3 is fast they cost nothing: they
-    wait for the decoders.
+    Even when S3 is slow, so many fetches bring about as many photos as the cores can decode. When S3 is fast, the
+    fetchers wait for the decoders and cost nothing.
     """
-    return min(FETCHES_A_CORE * available_cores(), MOST_FETCHES)
+    return min(FETCHES_PER_CORE * available_cores(), MAX_FETCHES)

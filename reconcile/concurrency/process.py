@@ -9,35 +9,30 @@ from contextlib import suppress
 
 
 def use_system_allocator() -> None:
-    """Have Arrow take its memory where Python, DuckDB and all others do, unless somebody chose otherwise.
+    """Make Arrow allocate memory like the rest of the process, unless the environment names another allocator.
 
-    Arrow has a heap of its own, which keeps what was freed for itself. Without it a night of 10,000 photos needs 20 MB
-    less and one of 389,000 bins 70 MB less, in the same time. Arrow looks at the variable when it is loaded: its own
-    `set_memory_pool` comes too late for what its Parquet writer takes.
+    Arrow's own allocator keeps freed memory to itself. Arrow reads the variable when it is loaded, so call this
+    function first. `pyarrow.set_memory_pool` would come too late for the Parquet writer.
     """
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 
-_LOCK_SECONDS = 0.001
-_NEW_OBJECTS = 50_000
+_SWITCH_SECONDS = 0.001
+_COLLECT_AFTER_OBJECTS = 50_000
 
 
 def tune_for_batch() -> None:
-    """Long turns on cores, for this process and those it starts; short waits for Python's lock, few for its garbage.
+    """Tune this process and the processes that it starts for throughput.
 
-    Fetching, decoding and the model share the cores, and whoever is pushed aside finds cold caches afterwards. With
-    Linux's policy SCHED_BATCH, which any process may take, a thread that wakes up pushes nobody aside (sched(7)).
-    Where somebody chose another policy than the usual one for us, it stays.
-
-    A decoder that comes back from libjpeg needs Python's lock for a moment only, but by default waits up to 5 ms for
-    whoever has it (`sys.setswitchinterval`).
-
-    After every 700 new objects Python looks for some that nothing but each other refers to, and every thread waits. A
-    night makes objects by the hundred thousand (what is listed, above all) and hardly any that refer to each other: it
-    looks after 50,000 (`gc.set_threshold`), which took a tenth off a night of 389,000 bins with JSON records.
+    - Scheduler class `SCHED_BATCH`: a thread that wakes up does not preempt a running thread, whose caches stay warm.
+      See sched(7). Any process may choose this class. If somebody chose another class than the default, it stays.
+    - GIL switch interval of 1 ms instead of 5 ms (`sys.setswitchinterval`). A decoder that returns from libjpeg needs
+      the GIL only for a moment.
+    - Garbage collection after 50,000 new objects instead of 700 (`gc.set_threshold`). Each collection stops every
+      thread. A run creates many objects, above all listed ones, and hardly any of them form reference cycles.
     """
-    gc.set_threshold(_NEW_OBJECTS, *gc.get_threshold()[1:])
-    sys.setswitchinterval(_LOCK_SECONDS)
+    gc.set_threshold(_COLLECT_AFTER_OBJECTS, *gc.get_threshold()[1:])
+    sys.setswitchinterval(_SWITCH_SECONDS)
     if hasattr(os, "SCHED_BATCH"):
         with suppress(OSError):  # a sandbox may forbid it
             if os.sched_getscheduler(0) == os.SCHED_OTHER:

@@ -1,4 +1,4 @@
-"""The first two stages of whatever is read from a bucket: objects that wait, and their bytes."""
+"""Stage 1: list ahead and fetch objects, a bounded number at the same time."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 
 LISTED_AHEAD = 2000
+"""The largest number of listed objects that wait in memory to be fetched."""
 
 
 class Fetched(NamedTuple):
-    """One object's bytes, or why they could not be had."""
+    """The bytes of one object, or the error that replaced them."""
 
     stored: StoredObject
     data: bytes = b""
@@ -30,26 +31,27 @@ class Fetched(NamedTuple):
 
 
 def start_fetching(
-    stages: StageGroup, bucket: Bucket, objects: Backlog, check: Callable[[int], None]
+    stages: StageGroup, source: Bucket, objects: Backlog, check_size: Callable[[int], None]
 ) -> Channel[Fetched]:
-    """Start the threads that fetch.
+    """Start the threads that fetch objects.
 
     Args:
-        stages: which they belong to.
-        bucket: where the objects lie.
-        objects: which; they come in any order.
-        check: called with each one's size in bytes, before it is asked for; raises what is wrong with it.
+        stages: the group of the threads.
+        source: the bucket of the objects.
+        objects: the objects to fetch.
+        check_size: called with the size of each object in bytes before the object is fetched. It raises
+            UnreadableImage or InvalidRecord if the object is too large.
 
     Returns:
-        where they come, a bounded number ahead of whoever takes them.
+        the channel of the fetched objects, in any order. It holds a bounded number of them.
     """
     fetchers = fetches_in_flight()
     stages.on_stop(objects.stop)
-    # In bursts: requests that are made together cost us and the server less, and caches are the model's meanwhile.
-    listed: Channel[StoredObject] = Channel(stages, LISTED_AHEAD, 1, lot=LISTED_AHEAD // 2)
-    fetched: Channel[Fetched] = Channel(stages, 2 * fetchers, fetchers, lot=max(fetchers // 2, 1))
+    # Fetchers work in bursts: requests in groups cost client and server less, and leave the CPU caches to the model.
+    listed: Channel[StoredObject] = Channel(stages, LISTED_AHEAD, 1, release_size=LISTED_AHEAD // 2)
+    fetched: Channel[Fetched] = Channel(stages, 2 * fetchers, fetchers, release_size=max(fetchers // 2, 1))
     stages.start("list", 1, lambda _: _list(objects, listed), listed)
-    stages.start("fetch", fetchers, lambda _: _fetch(bucket, listed, fetched, check), fetched)
+    stages.start("fetch", fetchers, lambda _: _fetch(source, listed, fetched, check_size), fetched)
     return fetched
 
 
@@ -59,11 +61,11 @@ def _list(objects: Backlog, listed: Channel[StoredObject]) -> None:
 
 
 def _fetch(
-    bucket: Bucket, listed: Channel[StoredObject], fetched: Channel[Fetched], check: Callable[[int], None]
+    source: Bucket, listed: Channel[StoredObject], fetched: Channel[Fetched], check_size: Callable[[int], None]
 ) -> None:
     for stored in listed:
         try:
-            check(stored.size)
-            fetched.put(Fetched(stored, bucket.get(stored.key, stored.etag)))
+            check_size(stored.size)
+            fetched.put(Fetched(stored, source.get(stored.key, stored.etag)))
         except (FetchError, UnreadableImage, InvalidRecord) as error:
             fetched.put(Fetched(stored, error=error))

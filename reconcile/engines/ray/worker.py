@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from reconcile import __version__
-from reconcile.concurrency.cpu import FETCHES_A_CORE
+from reconcile.concurrency.cpu import FETCHES_PER_CORE
 from reconcile.errors import ReconcileError
 from reconcile.images import UnreadableImage, check_size, load_image
 from reconcile.inference.counter import load_predictor
@@ -117,14 +117,14 @@ def _fetched(bucket: Bucket, block: Sequence[StoredObject]) -> Iterator[Future[b
     ahead: deque[Future[bytes]] = deque()
     for stored in block:
         ahead.append(_fetchers().submit(fetch, stored))
-        if len(ahead) == 2 * FETCHES_A_CORE:
+        if len(ahead) == 2 * FETCHES_PER_CORE:
             yield ahead.popleft()
     yield from ahead
 
 
 @cache
 def _fetchers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(FETCHES_A_CORE)
+    return ThreadPoolExecutor(FETCHES_PER_CORE)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Stages end together: normally when the work is done, at once when one of them fails."""
+"""Channels and stage groups: all stages end together, when the work is done or when one of them fails."""
 
 import threading
 import time
@@ -8,17 +8,17 @@ import pytest
 from reconcile.concurrency.channels import Channel, StageGroup, Stopped
 
 
-@pytest.mark.parametrize("lot", [1, 2, 3])
-def test_everything_put_in_comes_out_once(lot):
+@pytest.mark.parametrize("release_size", [1, 2, 3])
+def test_each_item_comes_out_exactly_once(release_size):
     with StageGroup() as stages:
-        numbers: Channel[int] = Channel(stages, 3, 4, lot)
+        numbers: Channel[int] = Channel(stages, 3, 4, release_size)
         doubled: Channel[int] = Channel(stages, 2, 2)
         stages.start("make", 4, lambda worker: [numbers.put(worker * 100 + n) for n in range(100)], numbers)
         stages.start("double", 2, lambda _: [doubled.put(2 * number) for number in numbers], doubled)
         assert sorted(doubled) == [2 * n for n in range(400)]
 
 
-def test_a_slow_consumer_holds_the_producer_back():
+def test_slow_consumer_holds_the_producer_back():
     made = []
     with StageGroup() as stages:
         numbers: Channel[int] = Channel(stages, 5, 1)
@@ -30,10 +30,10 @@ def test_a_slow_consumer_holds_the_producer_back():
 
         stages.start("make", 1, make, numbers)
         for number in numbers:
-            assert len(made) <= number + 1 + 5 + 1  # taken, waiting in the channel, and the one just put
+            assert len(made) <= number + 1 + 5 + 1  # consumed, in the channel, and the one that was just put
 
 
-def test_producers_that_are_ahead_work_in_bursts():
+def test_producers_far_ahead_work_in_bursts():
     made = []
 
     def make(_):
@@ -41,7 +41,7 @@ def test_producers_that_are_ahead_work_in_bursts():
             numbers.put(n)
             made.append(n)
 
-    def until(count):
+    def wait_until_made(count):
         for _ in range(3000):
             if len(made) == count:
                 return
@@ -49,19 +49,19 @@ def test_producers_that_are_ahead_work_in_bursts():
         raise AssertionError(made)
 
     with StageGroup() as stages:
-        numbers: Channel[int] = Channel(stages, 8, 1, lot=4)
+        numbers: Channel[int] = Channel(stages, 8, 1, release_size=4)
         stages.start("make", 1, make, numbers)
-        until(8)
+        wait_until_made(8)
         assert [numbers.get_nowait() for _ in range(3)] == [0, 1, 2]
         time.sleep(0.05)
-        assert len(made) == 8, "nobody is woken for less than a lot"
+        assert len(made) == 8, "no producer wakes up before release_size slots are free"
         assert numbers.get_nowait() == 3
-        until(12)
+        wait_until_made(12)
         assert list(numbers) == list(range(4, 12))
 
 
 @pytest.mark.parametrize("failing", ["first", "second"])
-def test_an_error_in_any_stage_ends_all_of_them_and_is_the_one_raised(failing):
+def test_error_in_a_stage_stops_all_and_is_raised(failing):
     def fail_at(stage, number):
         if stage == failing and number == 7:
             raise ZeroDivisionError("seven")
@@ -81,7 +81,7 @@ def test_an_error_in_any_stage_ends_all_of_them_and_is_the_one_raised(failing):
     assert threading.active_count() == before
 
 
-def test_an_error_in_the_consumer_ends_the_stages():
+def test_error_in_the_consumer_stops_the_stages():
     def run():
         with StageGroup() as stages:
             endless: Channel[int] = Channel(stages, 1, 1)
@@ -95,7 +95,7 @@ def test_an_error_in_the_consumer_ends_the_stages():
     assert threading.active_count() == before
 
 
-def test_nothing_can_be_put_after_a_stop():
+def test_put_after_a_stop_raises_stopped():
     stages = StageGroup()
     channel: Channel[int] = Channel(stages, 1, 1)
     stages.stop()

@@ -1,4 +1,4 @@
-"""The cores a process may keep busy."""
+"""The number of cores that a process may keep busy."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def eight_cores(monkeypatch):
         ({"cpu.max": "nonsense"}, 8),
     ],
 )
-def test_a_containers_limit_counts_where_it_is_lower(tmp_path, files, expected):
+def test_available_cores_respect_the_limit_of_a_container(tmp_path, files, expected):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
