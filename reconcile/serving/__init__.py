@@ -1,1 +1,1 @@
-"""The HTTP server that counts photos, as SageMaker calls it. Needs the extra `serve`."""
+"""The HTTP server that counts photos. It follows the contract of SageMaker containers and needs the extra `serve`."""

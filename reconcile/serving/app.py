@@ -1,4 +1,4 @@
-"""The HTTP interface that SageMaker asks of a container: /ping, /execution-parameters, /invocations."""
+"""The HTTP interface: `/ping`, `/execution-parameters`, `/invocations`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from reconcile.serving.byte_budget import ByteBudget
 from reconcile.serving.requests import InvalidRequestLine, parse_request_lines
 from reconcile.serving.responses import JSON, JSON_LINES, LINES_TYPES, OFFERED, choose_format, render_image, render_rows
 from reconcile.streaming.count_rows import counted_row
+from reconcile.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,132 +35,132 @@ if TYPE_CHECKING:
 
 OCTETS = "application/octet-stream"
 MAX_LINES_BYTES = 100 * 2**20
-"""Of a request with keys: as much as batch transform sends at most."""
+"""The largest body of a request with keys. Batch transform sends no more."""
 _IN_MEMORY = 2**20
-"""Bytes of such a request; what is more waits on the disk."""
-_IMAGES_AT_ONCE = 256
-"""Whose bytes are taken in; other requests wait to be read."""
+"""The bytes of such a body that stay in memory. The rest goes to a temporary file."""
+_MAX_IMAGE_REQUESTS = 256
+"""The number of image requests whose bodies are read at the same time. Further requests wait."""
 _IMAGE_BYTES = 512 * 2**20
-"""Of all of them: as many as their Content-Length says, or as an image may have where there is none."""
+"""The total size of the bodies of these requests. A body without a Content-Length counts as the largest image."""
 _CHUNK_SECONDS, _BODY_SECONDS = 60, 600
-"""How long the next bytes of a body, and all of it, are waited for: a client that stops sending keeps others out."""
-# MaxPayloadInMB times MaxConcurrentTransforms may be 100 at most, and a request has 600 seconds unless the job says
-# otherwise. A megabyte is some 11,000 keys, which take a core without VNNI 280 seconds (25 ms each); as many requests
-# as cores therefore take no longer. For images that are larger, the job has to name a larger payload.
-_PAYLOAD_MEGABYTES, _MOST_AT_ONCE = 1, 100
+"""The time limits for the next bytes of a body and for the whole body. A stuck client would keep others waiting."""
+# SageMaker allows MaxPayloadInMB times MaxConcurrentTransforms up to 100, and 600 seconds for a request unless the job
+# sets another time. A megabyte is about 11,000 keys, which a slow core counts within that time. So the server asks for
+# one request per core. A job with images of more than 1 MB has to set a larger payload itself.
+_PAYLOAD_MEGABYTES, _MAX_CONCURRENT = 1, 100
 
 
 class CountingApp:
-    """Answers requests, once there is a model to do so.
+    """The application that answers requests, once a model is set.
 
     Args:
-        messages: told of what fails here, and not in a request.
-        accept: what is answered to requests that take anything; None for JSON, or JSON Lines where keys were sent.
-        chunk_seconds: how long the next bytes of a body are waited for.
-        body_seconds: how long all of a body is waited for.
-        image_bytes: how much of the bodies of images is held.
+        log: gets the errors that are not the client's.
+        accept: the media type for requests that accept anything; None for JSON, or JSON Lines if the request has keys.
+        chunk_seconds: the time limit for the next bytes of a body.
+        body_seconds: the time limit for a whole body.
+        image_bytes: the total size of image bodies in memory, in bytes.
     """
 
     def __init__(
         self,
-        messages: RunLog,
+        log: RunLog,
         accept: str | None,
         chunk_seconds: float = _CHUNK_SECONDS,
         body_seconds: float = _BODY_SECONDS,
         image_bytes: int = _IMAGE_BYTES,
     ) -> None:
-        self._messages, self._accept = messages, accept
+        self._log, self._accept = log, accept
         self._chunk_seconds, self._body_seconds = chunk_seconds, body_seconds
         self._model: tuple[DynamicBatcher, KeyCounter] | None = None
-        self._images_at_once, self._image_bytes = asyncio.Semaphore(_IMAGES_AT_ONCE), ByteBudget(image_bytes)
+        self._image_requests, self._image_bytes = asyncio.Semaphore(_MAX_IMAGE_REQUESTS), ByteBudget(image_bytes)
         self.asgi = Starlette(
             routes=[
                 Route("/ping", self._ping),
                 Route("/execution-parameters", self._execution_parameters),
                 Route("/invocations", self._invocations, methods=["POST"]),
             ],
-            exception_handlers={HTTPException: _refuse},
+            exception_handlers={HTTPException: _error_response},
         )
 
-    def set_model(self, shared: DynamicBatcher, keys: KeyCounter) -> None:
-        """Take requests from now on."""
-        self._model = shared, keys
+    def set_model(self, batcher: DynamicBatcher, key_counter: KeyCounter) -> None:
+        """Accept requests from now on, and count with this model."""
+        self._model = batcher, key_counter
 
     @property
     def stats_line(self) -> str:
-        """What has been done so far, for a person."""
+        """The number of images and batches that were counted, for people."""
         if self._model is None:
-            return "there was no model yet"
-        images, batches = self._model[0].images, self._model[0].batches
-        counted = "1 image was" if images == 1 else f"{images:,} images were"
-        return f"{counted} counted in {batches:,} {'batch' if batches == 1 else 'batches'}"
+            return "the model was not loaded yet"
+        batcher = self._model[0]
+        return f"counted {plural(batcher.images, 'image')} in {plural(batcher.batches, 'batch', 'batches')}"
 
     async def _ping(self, _: Request) -> Response:
-        shared = self._ready()[0]
-        counted = {"images": shared.images, "batches": shared.batches}
-        return JSONResponse({"model_id": shared.counter.model_id, **counted})
+        batcher = self._ready()[0]
+        counted = {"images": batcher.images, "batches": batcher.batches}
+        return JSONResponse({"model_id": batcher.predictor.model_id, **counted})
 
     async def _execution_parameters(self, _: Request) -> Response:
         return JSONResponse(
             {
-                "MaxConcurrentTransforms": min(available_cores(), _MOST_AT_ONCE),
+                "MaxConcurrentTransforms": min(available_cores(), _MAX_CONCURRENT),
                 "BatchStrategy": "MULTI_RECORD",
                 "MaxPayloadInMB": _PAYLOAD_MEGABYTES,
             }
         )
 
     async def _invocations(self, request: Request) -> Response:
-        shared, keys = self._ready()
-        sent, _ = parse_options_header(request.headers.get("content-type") or OCTETS)
-        sent = sent.lower()
-        is_image = sent == OCTETS or sent.startswith("image/")
-        if not is_image and sent not in LINES_TYPES:
+        batcher, key_counter = self._ready()
+        content_type, _ = parse_options_header(request.headers.get("content-type") or OCTETS)
+        content_type = content_type.lower()
+        is_image = content_type == OCTETS or content_type.startswith("image/")
+        if not is_image and content_type not in LINES_TYPES:
             expected = f"image/*, {OCTETS}, or {JSON_LINES} with keys"
-            raise HTTPException(415, f"Content-Type {sent} cannot be counted; expected {expected}")
+            raise HTTPException(415, f"unsupported Content-Type {content_type}; expected {expected}")
         default = self._accept or (JSON if is_image else JSON_LINES)
         media_type = choose_format(request.headers.get("accept"), default)
         if media_type is None:
-            raise HTTPException(406, f"nothing in the Accept header can be given; there is {', '.join(OFFERED)}")
+            raise HTTPException(406, f"the Accept header names no supported format; expected {', '.join(OFFERED)}")
         try:
             if is_image:
-                size = _length(request, MAX_IMAGE_BYTES)
-                async with self._images_at_once, self._image_bytes.taken(MAX_IMAGE_BYTES if size is None else size):
-                    return await self._count_image(request, shared, media_type)
-            return await self._count_keys(request, keys, shared, media_type)
+                length = _content_length(request, MAX_IMAGE_BYTES)
+                size = MAX_IMAGE_BYTES if length is None else length
+                async with self._image_requests, self._image_bytes.acquired(size):
+                    return await self._count_image(request, batcher, media_type)
+            return await self._count_keys(request, key_counter, batcher, media_type)
         except (UnreadableImage, InvalidRequestLine) as error:
             raise HTTPException(400, str(error)) from None
         except ClientDisconnect:
-            return Response(status_code=400)  # for nobody
-        except ReconcileError as error:  # S3 is down, or there are no credentials: to ask again may help
-            raise HTTPException(503, self._tell(error)) from None
+            return Response(status_code=400)  # nobody receives it
+        except ReconcileError as error:  # S3 is down or credentials are missing: a later request may succeed
+            raise HTTPException(503, self._log_error(error)) from None
         except HTTPException:
             raise
         except Exception as error:
-            raise HTTPException(500, self._tell(error)) from None
+            raise HTTPException(500, self._log_error(error)) from None
 
     def _ready(self) -> tuple[DynamicBatcher, KeyCounter]:
         if self._model is None:
-            raise HTTPException(503, "the model is being loaded")
+            raise HTTPException(503, "the model is still loading")
         return self._model
 
-    async def _count_image(self, request: Request, shared: DynamicBatcher, media_type: str) -> Response:
+    async def _count_image(self, request: Request, batcher: DynamicBatcher, media_type: str) -> Response:
         data = b"".join([chunk async for chunk in self._body(request, MAX_IMAGE_BYTES)])
-        shares = await asyncio.wrap_future(shared.count(data))
-        card = shared.counter.card
-        row = counted_row(None, None, shares, card.labels, datetime.now(UTC)) | {"model_id": shared.counter.model_id}
-        return Response(render_image(row, media_type, card.labels), media_type=media_type)
+        probs = await asyncio.wrap_future(batcher.count(data))
+        labels, model_id = batcher.predictor.card.labels, batcher.predictor.model_id
+        row = counted_row(None, None, probs, labels, datetime.now(UTC)) | {"model_id": model_id}
+        return Response(render_image(row, media_type, labels), media_type=media_type)
 
     async def _count_keys(
-        self, request: Request, keys: KeyCounter, shared: DynamicBatcher, media_type: str
+        self, request: Request, key_counter: KeyCounter, batcher: DynamicBatcher, media_type: str
     ) -> Response:
-        file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 # it is read until the answer has ended
+        file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 # it is read until the end of the response
         try:
             async for chunk in self._body(request, MAX_LINES_BYTES):
                 file.write(chunk)
-            # All lines are looked at before one is counted: an answer that has begun cannot become a refusal.
-            await run_in_threadpool(keys.open_buckets, parse_request_lines(file))
+            # Every line is checked before the first is counted: a response that has begun cannot become an error.
+            await run_in_threadpool(key_counter.open_buckets, parse_request_lines(file))
             pieces = iterate_in_threadpool(
-                render_rows(keys.rows(parse_request_lines(file)), media_type, shared.counter.card.labels)
+                render_rows(key_counter.rows(parse_request_lines(file)), media_type, batcher.predictor.card.labels)
             )
             first = await anext(pieces)
         except BaseException:
@@ -170,7 +171,10 @@ class CountingApp:
     async def _stream(
         self, request: Request, first: bytes, pieces: AsyncIterator[bytes], file: IO[bytes]
     ) -> AsyncIterator[bytes]:
-        """The rest of an answer. Where it fails, the connection breaks: nobody takes the part for the whole."""
+        """Yield a response piece by piece.
+
+        After an error the connection breaks, so that the client does not take a part for the whole.
+        """
         try:
             yield first
             async for piece in pieces:
@@ -178,49 +182,55 @@ class CountingApp:
                     return
                 yield piece
         except Exception as error:
-            self._tell(error)
+            self._log_error(error)
             raise
         finally:
             file.close()
 
     async def _body(self, request: Request, limit: int) -> AsyncIterator[bytes]:
-        _length(request, limit)
-        taken, chunks = 0, request.stream()
+        """Yield the chunks of a body, within `limit` bytes and the time limits."""
+        _content_length(request, limit)
+        received, chunks = 0, request.stream()
         now = asyncio.get_running_loop().time
-        until = now() + self._body_seconds
+        deadline = now() + self._body_seconds
         while True:
             try:
-                async with asyncio.timeout_at(min(now() + self._chunk_seconds, until)):
+                async with asyncio.timeout_at(min(now() + self._chunk_seconds, deadline)):
                     chunk = await anext(chunks, None)
             except TimeoutError:
-                said = f"the body did not come: {taken:,} bytes, and then no more in time"
-                raise HTTPException(408, said, {"connection": "close"}) from None
+                message = f"the request timed out: its body stopped after {received:,} bytes"
+                raise HTTPException(408, message, {"connection": "close"}) from None
             if chunk is None:
                 return
-            taken += len(chunk)
-            if taken > limit:
+            received += len(chunk)
+            if received > limit:
                 raise _too_large(limit)
             yield chunk
 
-    def _tell(self, error: Exception) -> str:
+    def _log_error(self, error: Exception) -> str:
+        """Log an error that is not the client's, and return the line."""
         line = str(error) if isinstance(error, ReconcileError) else f"unexpected {type(error).__name__}: {error}"
-        self._messages.error(line)
+        self._log.error(line)
         return line
 
 
-def _length(request: Request, limit: int) -> int | None:
-    """Bytes of the body, where the request says it."""
-    said = request.headers.get("content-length")
-    if said is not None and int(said) > limit:
+def _content_length(request: Request, limit: int) -> int | None:
+    """Return the size of the body in bytes, or None if the request does not state it.
+
+    Raises:
+        HTTPException: the size exceeds `limit`.
+    """
+    length = request.headers.get("content-length")
+    if length is not None and int(length) > limit:
         raise _too_large(limit)
-    return None if said is None else int(said)
+    return None if length is None else int(length)
 
 
 def _too_large(limit: int) -> HTTPException:
-    # uvicorn reads on and throws away what follows such an answer: many clients listen only when they have sent all.
+    # uvicorn reads and discards the rest of the body, because many clients read an answer only after they have sent it.
     return HTTPException(413, f"the body is over the limit of {limit // 2**20} MB")
 
 
-async def _refuse(_: Request, error: Exception) -> Response:
+async def _error_response(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)

@@ -1,4 +1,4 @@
-"""One count model for all requests: what comes at the same time is counted together."""
+"""Dynamic batching: images of requests that arrive together are counted together."""
 
 from __future__ import annotations
 
@@ -22,94 +22,100 @@ if TYPE_CHECKING:
 
 Probabilities = NDArray[np.float32]
 """float32 [labels]: the probability of each count label."""
-_PATIENCE_SECONDS = 0.02
-"""How long a batch waits for images that are being decoded: enough for usual ones, not for one of 100 megapixels."""
+_BATCH_WAIT_SECONDS = 0.02
+"""How long a batch waits for images that are being decoded: enough for usual images, not for one of 100 megapixels."""
 
 
-class _Waiting(NamedTuple):
+class _DecodedImage(NamedTuple):
     pixels: NDArray[np.uint8]
-    counted: Future[Probabilities]
+    """uint8 [S, S, 3], as `images.load_image` returns it."""
+    result: Future[Probabilities]
 
 
 class DynamicBatcher:
-    """Decodes and counts single images in batches.
+    """A decoder and counter of single images that builds batches across requests.
 
-    A worker that is free takes its share of the images that are there or being decoded: one that comes alone is counted
-    at once, and many keep every worker busy.
+    A free worker takes its share of the images that are decoded or being decoded. So a single image is counted at once,
+    and many images keep every worker busy.
     """
 
-    def __init__(self, counter: CountPredictor) -> None:
-        self.counter = counter
+    def __init__(self, predictor: CountPredictor) -> None:
+        self.predictor = predictor
         self.images = self.batches = 0
-        """What has been counted so far, and in how many batches."""
+        """The number of images that were counted, and of batches they were counted in."""
         self._decoders = ThreadPoolExecutor(available_cores(), "decode")
-        self._waiting: deque[_Waiting] = deque()
-        self._coming = 0
+        self._decoded: deque[_DecodedImage] = deque()
+        self._decoding = 0
         self._changed = threading.Condition()
-        for worker in range(counter.workers):
+        for worker in range(predictor.workers):
             Background(f"count-{worker}", self._work, worker)
 
     def count(self, data: bytes) -> Future[Probabilities]:
-        """Count one image; returns at once.
+        """Count one image in the background.
+
+        Args:
+            data: the bytes of the image file.
 
         Returns:
-            of its probabilities; or of UnreadableImage, or of what the model raised.
+            the future probabilities. The future raises UnreadableImage, or the error of the model.
         """
-        counted: Future[Probabilities] = Future()
-        counted.set_running_or_notify_cancel()  # whoever waits may go; the others of its batch should not notice
+        result: Future[Probabilities] = Future()
+        result.set_running_or_notify_cancel()  # a client that leaves must not affect the others in its batch
         with self._changed:
-            self._coming += 1
-        self._decoders.submit(self._decode, data, counted)
-        return counted
+            self._decoding += 1
+        self._decoders.submit(self._decode, data, result)
+        return result
 
-    def _decode(self, data: bytes, counted: Future[Probabilities]) -> None:
+    def _decode(self, data: bytes, result: Future[Probabilities]) -> None:
         try:
-            pixels = load_image(data, self.counter.card.input_size)
-        except BaseException as error:  # it belongs to whoever waits for the count
+            pixels = load_image(data, self.predictor.card.input_size)
+        except BaseException as error:  # the thread that waits for the result raises it
             with self._changed:
-                self._coming -= 1
+                self._decoding -= 1
                 self._changed.notify()
-            counted.set_exception(error)
+            result.set_exception(error)
             return
         with self._changed:
-            self._coming -= 1
-            self._waiting.append(_Waiting(pixels, counted))
+            self._decoding -= 1
+            self._decoded.append(_DecodedImage(pixels, result))
             self._changed.notify()
 
     def _work(self, worker: int) -> None:
-        batch = self.counter.new_batch()
+        """Count batches until the process ends."""
+        buffer = self.predictor.new_batch()
         while True:
-            taken = self._take()
-            for number, item in enumerate(taken):
-                batch[number] = item.pixels
+            batch = self._next_batch()
+            for index, item in enumerate(batch):
+                buffer[index] = item.pixels
             try:
-                shares = self.counter.count(batch[: len(taken)], worker)
-            except Exception as error:  # onnxruntime raises a class of its own for each kind of trouble
-                for item in taken:
-                    item.counted.set_exception(error)
+                probabilities = self.predictor.count(buffer[: len(batch)], worker)
+            except Exception as error:  # onnxruntime has its own class for each kind of error
+                for item in batch:
+                    item.result.set_exception(error)
                 continue
             with self._changed:
-                self.images += len(taken)
+                self.images += len(batch)
                 self.batches += 1
-            for item, found in zip(taken, shares, strict=True):
-                item.counted.set_result(found)
+            for item, probs in zip(batch, probabilities, strict=True):
+                item.result.set_result(probs)
 
-    def _take(self) -> list[_Waiting]:
-        """Wait for images, and take one worker's share of them."""
+    def _next_batch(self) -> list[_DecodedImage]:
+        """Wait for images, and return one worker's share of them."""
         with self._changed:
-            taken: list[_Waiting] = []
-            while not taken:
-                while not self._waiting:
+            batch: list[_DecodedImage] = []
+            while not batch:
+                while not self._decoded:
                     self._changed.wait()
-                until = time.monotonic() + _PATIENCE_SECONDS
-                while len(self._waiting) < self._share() and (left := until - time.monotonic()) > 0:
+                deadline = time.monotonic() + _BATCH_WAIT_SECONDS
+                while len(self._decoded) < self._fair_size() and (left := deadline - time.monotonic()) > 0:
                     self._changed.wait(left)
-                # Another worker may have taken them all meanwhile.
-                taken = [self._waiting.popleft() for _ in range(min(self._share(), len(self._waiting)))]
-            if self._waiting:
+                # Another worker may have taken all images meanwhile.
+                batch = [self._decoded.popleft() for _ in range(min(self._fair_size(), len(self._decoded)))]
+            if self._decoded:
                 self._changed.notify()
-            return taken
+            return batch
 
-    def _share(self) -> int:
-        there = len(self._waiting) + self._coming
-        return min(self.counter.batch_size, max(1, ceil(there / self.counter.workers)))
+    def _fair_size(self) -> int:
+        """Return the number of images that one worker takes, so that all workers have about the same number."""
+        images = len(self._decoded) + self._decoding
+        return min(self.predictor.batch_size, max(1, ceil(images / self.predictor.workers)))

@@ -1,4 +1,4 @@
-"""How many bytes of images may be held at a time: whoever wants to hold more waits."""
+"""A fair, weighted semaphore for bytes in memory."""
 
 from __future__ import annotations
 
@@ -14,60 +14,61 @@ if TYPE_CHECKING:
 
 
 class ByteBudget:
-    """Room for so many bytes, given in the order in which it is asked for; to threads and to coroutines.
+    """A budget of bytes that threads and coroutines share. Waiters get their bytes in the order of their requests.
 
-    What is larger than all of the room is given it when nobody else has any.
+    A request for more than the whole budget is granted when nobody else holds any bytes.
 
     Args:
-        limit: bytes.
+        limit: the size of the budget, in bytes.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit, self._held = limit, 0
-        self._waiting: deque[tuple[int, Future[None]]] = deque()
+        self._waiters: deque[tuple[int, Future[None]]] = deque()
         self._lock = threading.Lock()
 
     def acquire(self, size: int) -> None:
-        """Wait until there is room for `size` bytes, and take it."""
-        self._ask(size).result()
+        """Wait until `size` bytes are free, and take them."""
+        self._enqueue(size).result()
 
     def release(self, size: int) -> None:
-        """Of what was taken."""
+        """Return `size` bytes to the budget."""
         with self._lock:
             self._held -= size
         self._grant()
 
     @asynccontextmanager
-    async def taken(self, size: int) -> AsyncIterator[None]:
-        """The same for a coroutine, for as long as the context lasts."""
-        asked = self._ask(size)
+    async def acquired(self, size: int) -> AsyncIterator[None]:
+        """Hold `size` bytes in a coroutine, until the end of the `with` block."""
+        granted = self._enqueue(size)
         try:
-            await asyncio.wrap_future(asked)
+            await asyncio.wrap_future(granted)
             yield
         finally:
-            if not asked.cancel():  # it had been granted
+            if not granted.cancel():  # the bytes were granted
                 self.release(size)
             else:
-                self._grant()  # it may have stood before others
+                self._grant()  # the waiters behind may fit now
 
-    def _ask(self, size: int) -> Future[None]:
-        asked: Future[None] = Future()
+    def _enqueue(self, size: int) -> Future[None]:
+        granted: Future[None] = Future()
         with self._lock:
-            self._waiting.append((size, asked))
+            self._waiters.append((size, granted))
         self._grant()
-        return asked
+        return granted
 
     def _grant(self) -> None:
-        granted = []
+        """Grant the bytes of the first waiters, as long as they fit. Drop waiters that were cancelled."""
+        fulfilled = []
         with self._lock:
-            while self._waiting:
-                size, asked = self._waiting[0]
-                if not asked.cancelled():
+            while self._waiters:
+                size, granted = self._waiters[0]
+                if not granted.cancelled():
                     if self._held and self._held + size > self._limit:
                         break
-                    if asked.set_running_or_notify_cancel():
+                    if granted.set_running_or_notify_cancel():
                         self._held += size
-                        granted.append(asked)
-                self._waiting.popleft()
-        for asked in granted:
-            asked.set_result(None)
+                        fulfilled.append(granted)
+                self._waiters.popleft()
+        for granted in fulfilled:
+            granted.set_result(None)

@@ -1,4 +1,4 @@
-"""Counts images that a request names by their keys: fetches them, and gives a row for each in the request's order."""
+"""Fetch and count the images that a request names by key."""
 
 from __future__ import annotations
 
@@ -26,39 +26,39 @@ if TYPE_CHECKING:
 
 
 Row = dict[str, Any]
-"""The columns of `store.COUNTS_SCHEMA`, and model_id."""
-_AHEAD = 1024
-"""Rows of a request that may wait for one before them: an image that S3 is slow with should not hold up the others."""
+"""The columns of `schemas.COUNTS_SCHEMA`, and `model_id`."""
+_ROWS_AHEAD = 1024
+"""The rows of a request that may wait for an earlier row. So one slow image does not hold up the others."""
 _IMAGE_BYTES = 512 * 2**20
-"""Of images that are fetched and not yet counted; each fetch that is under way has one more image at most."""
+"""The total size of fetched images that are not yet counted. Each fetch in progress holds at most one image more."""
 
 
 class KeyCounter:
-    """Fetches and counts, for all requests together.
+    """The fetchers of all requests, and the model that counts what they fetch.
 
     Args:
-        shared: the model.
-        access: how S3 is reached.
-        bucket: where images lie whose line names no bucket; empty for nowhere.
-        image_bytes: how much of images that are fetched and not yet counted is held.
+        batcher: the model.
+        access: how to reach S3.
+        bucket: the bucket of images whose line names no bucket; empty if every line has to name one.
+        image_bytes: the total size of fetched images that are not yet counted, in bytes.
     """
 
-    def __init__(self, shared: DynamicBatcher, access: S3Access, bucket: str, image_bytes: int = _IMAGE_BYTES) -> None:
-        self._shared, self._access, self._bucket = shared, access, bucket
+    def __init__(self, batcher: DynamicBatcher, access: S3Access, bucket: str, image_bytes: int = _IMAGE_BYTES) -> None:
+        self._batcher, self._access, self._bucket = batcher, access, bucket
         self._buckets: dict[str, Bucket] = {}
         self._lock = threading.Lock()
         self._fetchers = ThreadPoolExecutor(fetches_in_flight(), "fetch")
-        # Images that are fetched and not yet counted: memory depends on no request's length. Their number is limited
-        # for what small ones become when they are decoded.
-        self._bytes = ByteBudget(image_bytes)
-        self._room = threading.Semaphore(2 * shared.counter.workers * shared.counter.batch_size)
+        # Both limits apply to fetched images that are not yet counted, so memory does not grow with the length of a
+        # request. The number is limited too, because a small file can become a large array when it is decoded.
+        self._byte_budget = ByteBudget(image_bytes)
+        self._slots = threading.Semaphore(2 * batcher.predictor.workers * batcher.predictor.batch_size)
 
     def open_buckets(self, lines: Iterable[RequestLine]) -> None:
-        """See that each line's bucket is known, before anything is fetched.
+        """Open the bucket of every line, before anything is fetched.
 
         Raises:
-            BadLine: one names none, and the server has none of its own.
-            ReconcileError: no such folder, or no credentials.
+            InvalidRequestLine: a line names no bucket, and the server has no bucket of its own.
+            ReconcileError: a folder does not exist, or there are no credentials.
         """
         for number, line in enumerate(lines, 1):
             if not (line.bucket or self._bucket):
@@ -66,30 +66,30 @@ class KeyCounter:
             self._open(line.bucket or self._bucket)
 
     def rows(self, lines: Iterable[RequestLine]) -> Iterator[list[Row]]:
-        """One row a line, in the same order, as soon as they are there.
+        """Yield one row per line, in the order of the lines, as soon as they are ready.
 
         Raises:
             ReconcileError: S3 is down.
         """
-        coming = iter(lines)
-        waiting: deque[Future[Row]] = deque()
+        remaining = iter(lines)
+        pending: deque[Future[Row]] = deque()
         try:
             while True:
-                waiting.extend(self._start(line) for line in islice(coming, _AHEAD - len(waiting)))
-                if not waiting:
+                pending.extend(self._start(line) for line in islice(remaining, _ROWS_AHEAD - len(pending)))
+                if not pending:
                     return
-                found = [waiting.popleft().result()]
-                while waiting and waiting[0].done():
-                    found.append(waiting.popleft().result())
-                yield found
+                ready = [pending.popleft().result()]
+                while pending and pending[0].done():
+                    ready.append(pending.popleft().result())
+                yield ready
         except ReconcileError:
-            # A bucket that has been given up for down refuses all that follows: the next request asks anew.
+            # A bucket whose circuit is open refuses every request. A new one lets the next request try S3 again.
             with self._lock:
                 self._buckets.clear()
             raise
         finally:
-            for answer in waiting:
-                answer.cancel()
+            for row in pending:
+                row.cancel()
 
     def _open(self, location: str) -> Bucket:
         with self._lock:
@@ -98,41 +98,42 @@ class KeyCounter:
             return self._buckets[location]
 
     def _start(self, line: RequestLine) -> Future[Row]:
-        answer: Future[Row] = Future()
-        self._fetchers.submit(self._fetch, line, answer)
-        return answer
+        row: Future[Row] = Future()
+        self._fetchers.submit(self._fetch, line, row)
+        return row
 
-    def _fetch(self, line: RequestLine, answer: Future[Row]) -> None:
-        if not answer.set_running_or_notify_cancel():
+    def _fetch(self, line: RequestLine, row: Future[Row]) -> None:
+        """Fetch the image of a line, and hand it to the batcher when there is room."""
+        if not row.set_running_or_notify_cancel():
             return
         try:
             if line.size is not None:
                 check_size(line.size)
             data = self._open(line.bucket or self._bucket).get(line.key, line.etag)
         except (FetchError, UnreadableImage) as error:
-            answer.set_result(self._uncounted(line, error))
-        except BaseException as error:  # it belongs to whoever waits for the rows
-            answer.set_exception(error)
+            row.set_result(self._uncounted(line, error))
+        except BaseException as error:  # the thread that waits for the row raises it
+            row.set_exception(error)
         else:
-            self._room.acquire()
+            self._slots.acquire()
             size = len(data)
-            self._bytes.acquire(size)
-            self._shared.count(data).add_done_callback(lambda counted: self._answer(line, size, counted, answer))
+            self._byte_budget.acquire(size)
+            self._batcher.count(data).add_done_callback(lambda result: self._finish(line, size, result, row))
 
-    def _answer(self, line: RequestLine, size: int, counted: Future[Probabilities], answer: Future[Row]) -> None:
-        self._bytes.release(size)
-        self._room.release()
-        error = counted.exception()
+    def _finish(self, line: RequestLine, size: int, result: Future[Probabilities], row: Future[Row]) -> None:
+        """Set the row of a line whose image was counted or could not be read."""
+        self._byte_budget.release(size)
+        self._slots.release()
+        predictor = self._batcher.predictor
+        error = result.exception()
         if error is None:
-            row = counted_row(
-                line.key, line.etag, counted.result(), self._shared.counter.card.labels, datetime.now(UTC)
-            )
-            answer.set_result(row | {"model_id": self._shared.counter.model_id})
+            counted = counted_row(line.key, line.etag, result.result(), predictor.card.labels, datetime.now(UTC))
+            row.set_result(counted | {"model_id": predictor.model_id})
         elif isinstance(error, UnreadableImage):
-            answer.set_result(self._uncounted(line, error))
+            row.set_result(self._uncounted(line, error))
         else:
-            answer.set_exception(error)
+            row.set_exception(error)
 
     def _uncounted(self, line: RequestLine, error: FetchError | UnreadableImage) -> Row:
         row = uncounted_row(line.key, line.etag, str(error), isinstance(error, FetchError), datetime.now(UTC))
-        return row | {"model_id": self._shared.counter.model_id}
+        return row | {"model_id": self._batcher.predictor.model_id}

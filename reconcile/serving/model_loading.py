@@ -1,4 +1,4 @@
-"""Which model a server counts with."""
+"""Choose the model to serve."""
 
 from __future__ import annotations
 
@@ -19,44 +19,51 @@ if TYPE_CHECKING:
 
 
 _SAGEMAKER_MODEL = "/opt/ml/model"
-"""Where SageMaker unpacks a model's archive."""
+"""The folder where SageMaker unpacks the archive of a model."""
 
 
-def load_chosen(settings: Settings, warn: Callable[[str], None]) -> CountPredictor:
-    """Load the model of --model, else the one that SageMaker brought, else the shipped one.
+def load_served_model(settings: Settings, warn: Callable[[str], None]) -> CountPredictor:
+    """Load the model of --model, else the model that SageMaker unpacked, else the shipped model.
 
     Args:
         settings: model, device and batch size.
-        warn: called with one line where something is not as might have been meant.
+        warn: called with one line if the device or the model is not what the user may expect.
 
     Raises:
-        ReconcileError: no such file, none of ours, several to choose from, or a device that does not load.
+        ReconcileError: the file does not exist or is not a count model, several models could be meant, or the device
+            does not load.
     """
     device = choose_device(settings.device, warn)
     try:
         return _load(settings, device, warn)
-    except ReconcileError as error:  # the GPU's libraries load, but the driver is too old, say
+    except ReconcileError as error:  # for example, the GPU libraries load but the driver is too old for them
         if settings.device != "auto" or device == "cpu":
             raise
-        warn(f"counting on the CPU: there is a GPU, but it cannot be used: {error}")
+        warn(f"counting on the CPU, because the GPU cannot be used: {error}")
         return _load(settings, "cpu", warn)
 
 
 def _load(settings: Settings, device: str, warn: Callable[[str], None]) -> CountPredictor:
-    path = settings.model or _brought(Path(os.environ.get("SM_MODEL_DIR") or _SAGEMAKER_MODEL), device, warn)
+    path = settings.model or _find_model(Path(os.environ.get("SM_MODEL_DIR") or _SAGEMAKER_MODEL), device, warn)
     return load_predictor(path, device, warn, settings.batch_size)
 
 
-def _brought(folder: Path, device: str, warn: Callable[[str], None]) -> Path | None:
-    """The ONNX file in the folder, or of several the one for this device; `reconcile train` leaves one for each."""
-    found = sorted(folder.glob("*.onnx"))
-    if not found:
+def _find_model(folder: Path, device: str, warn: Callable[[str], None]) -> Path | None:
+    """Return the ONNX file in a folder; of several files, the one for this device. Return None if there is none.
+
+    `reconcile train` writes one file for CPUs and one for GPUs.
+
+    Raises:
+        ReconcileError: several files could be meant.
+    """
+    paths = sorted(folder.glob("*.onnx"))
+    if not paths:
         if folder.is_dir() and any(folder.iterdir()):
-            warn(f"there is no .onnx file in {folder}, so the shipped model counts")
+            warn(f"{folder} has no .onnx file, so the server counts with the shipped model")
         return None
-    suited = Precision.INT8 if device == "cpu" else Precision.FP16
-    chosen = found if len(found) == 1 else [path for path in found if path.stem.endswith(f"-{suited}")]
-    if len(chosen) != 1:
-        names = ", ".join(path.name for path in found)
-        raise ReconcileError(f"{folder} holds several models ({names}); name one with --model or RECONCILE_MODEL")
-    return chosen[0]
+    precision = Precision.INT8 if device == "cpu" else Precision.FP16
+    suitable = paths if len(paths) == 1 else [path for path in paths if path.stem.endswith(f"-{precision}")]
+    if len(suitable) != 1:
+        names = ", ".join(path.name for path in paths)
+        raise ReconcileError(f"{folder} has several models ({names}); choose one with --model or RECONCILE_MODEL")
+    return suitable[0]

@@ -1,4 +1,4 @@
-"""What a request for many images says: JSON Lines, an object a line that names an image in a bucket."""
+"""Parse JSON Lines requests. Each line names one image in a bucket."""
 
 from __future__ import annotations
 
@@ -11,56 +11,56 @@ if TYPE_CHECKING:
     from typing import IO
 
 
-LONGEST_LINE = 64 * 1024
-"""Bytes. A key has 1,024 at most, each of which JSON may write as six."""
+MAX_LINE_BYTES = 64 * 1024
+"""The longest line, in bytes. A key has at most 1,024 bytes, and JSON may write each as six."""
 
 
 class InvalidRequestLine(ValueError):
-    """A line that nobody can understand; the message names its number."""
+    """A line that is not a valid request. The message has its number."""
 
 
-def _no_nul(text: str) -> str:
+def _without_nul(text: str) -> str:
     if "\0" in text:
-        raise ValueError("holds a NUL")
+        raise ValueError("contains a NUL character")
     return text
 
 
-_Name = Annotated[str, Field(min_length=1), AfterValidator(_no_nul)]
+_Name = Annotated[str, Field(min_length=1), AfterValidator(_without_nul)]
 
 
 class RequestLine(BaseModel):
-    """One image that is to be counted."""
+    """One image to count."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
     key: _Name
-    """Relative to the bucket."""
+    """The key, relative to the bucket."""
     etag: str
-    """As listed; the image is counted if it still is this one."""
+    """The ETag in the listing. An object with another ETag is not counted."""
     size: int | None = Field(default=None, ge=0)
-    """Bytes, as listed: what is too large is not fetched."""
+    """The size in the listing, in bytes. An object that is too large is not fetched."""
     bucket: _Name | None = None
-    """A bucket's name, s3://name/prefix or a folder; None for the server's own."""
+    """The name of a bucket, `s3://name/prefix` or a folder; None for the bucket of the server."""
 
 
 def parse_request_lines(file: IO[bytes]) -> Iterator[RequestLine]:
-    """Every line of a request, from its beginning.
+    """Yield every line of a request, from the beginning of the file.
 
     Raises:
-        BadLine: one is no such object, too long, or blank; or there is none.
+        InvalidRequestLine: a line is not a valid object, too long or blank; or the request is empty.
     """
     file.seek(0)
     number = 0
-    while data := file.readline(LONGEST_LINE + 1):
+    while data := file.readline(MAX_LINE_BYTES + 1):
         number += 1
-        if len(data) > LONGEST_LINE:
-            raise InvalidRequestLine(f"line {number} is longer than {LONGEST_LINE // 1024} kB")
+        if len(data) > MAX_LINE_BYTES:
+            raise InvalidRequestLine(f"line {number} is longer than {MAX_LINE_BYTES // 1024} kB")
         try:
             yield RequestLine.model_validate_json(data)
         except ValidationError as error:
             problem = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in problem["loc"])
-            raise InvalidRequestLine(f"line {number}: {where + ': ' if where else ''}{problem['msg']}") from None
+            field = ".".join(str(part) for part in problem["loc"])
+            raise InvalidRequestLine(f"line {number}: {field + ': ' if field else ''}{problem['msg']}") from None
     if number == 0:
         raise InvalidRequestLine(
             'the request is empty; expected lines such as {"key": "bin-images/1.jpg", "etag": "…"}'

@@ -1,4 +1,4 @@
-"""Answers as JSON, JSON Lines or CSV, and which of them a request asks for."""
+"""Content negotiation and response bodies."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 JSON, JSON_LINES, CSV = "application/json", "application/jsonlines", "text/csv"
 LINES_TYPES = (JSON_LINES, "application/x-ndjson", "application/jsonl")
-"""Names of JSON Lines; none was ever registered."""
+"""The media types of JSON Lines. None of them is registered."""
 _HEADER, _UTF8 = "; header=present", "; charset=utf-8"
 OFFERED = (JSON, *LINES_TYPES, CSV, CSV + _HEADER, JSON + _UTF8, JSON_LINES + _UTF8, CSV + _UTF8)
-"""Media types of answers."""
+"""The media types of responses."""
 CSV_COLUMNS = (
     "image_key",
     "etag",
@@ -32,45 +32,46 @@ CSV_COLUMNS = (
     "counted_at",
     "model_id",
 )
-"""Columns of every CSV answer, in this order; behind them one for each of the model's labels, in their order."""
+"""The first columns of every CSV response. One column per label of the model follows, in the order of the labels."""
 
 
 def choose_format(accept: str | None, default: str) -> str | None:
-    """What of `OFFERED` suits an `Accept` header best (RFC 9110, section 12.5.1); None where nothing does.
+    """Return the media type of `OFFERED` that suits an `Accept` header best (RFC 9110, section 12.5.1), or None.
 
     Args:
-        accept: the header; None where there was none.
-        default: what is given to those who take anything.
+        accept: the header; None if the request has none.
+        default: the media type for clients that accept anything.
     """
-    asked = parse_accept_header(accept or "*/*", MIMEAccept)
-    return asked.best_match([default, *(offer for offer in OFFERED if offer != default)])
+    accepted = parse_accept_header(accept or "*/*", MIMEAccept)
+    return accepted.best_match([default, *(offer for offer in OFFERED if offer != default)])
 
 
 def render_image(row: dict[str, Any], media_type: str, labels: CountLabels) -> bytes:
-    """The answer to a single image; in JSON, the probability of each label stands under its name."""
-    if _kind(media_type) == CSV:
+    """Return the response to a single image. In JSON each probability has the name of its label."""
+    if _base_type(media_type) == CSV:
         return b"".join(_as_csv([[row]], media_type, labels))
-    end = "" if _kind(media_type) == JSON else "\n"
-    return (json.dumps(_image_answer(row, labels)) + end).encode()
+    end = "" if _base_type(media_type) == JSON else "\n"
+    return (json.dumps(_image_fields(row, labels)) + end).encode()
 
 
 def render_rows(rows: Iterable[list[dict[str, Any]]], media_type: str, labels: CountLabels) -> Iterator[bytes]:
-    """The answer to a request for many, piece by piece.
+    """Return the response to a request with keys, piece by piece.
 
-    A float32 is written with as many digits as it takes to read the same float32 again.
+    Each float32 has as many digits as it takes to read back the same float32.
     """
-    if _kind(media_type) == CSV:
+    if _base_type(media_type) == CSV:
         return _as_csv(rows, media_type, labels)
-    return _as_array(rows) if _kind(media_type) == JSON else _as_lines(rows)
+    return _as_array(rows) if _base_type(media_type) == JSON else _as_lines(rows)
 
 
-def _image_answer(row: dict[str, Any], labels: CountLabels) -> dict[str, Any]:
-    said = {name: row[name] for name in ("image_key", "predicted_label", "predicted_count")}
-    shares = dict(zip(labels.names, _shortest(row["probabilities"]), strict=True))
-    return {**said, "probabilities": shares, "model_id": row["model_id"]}
+def _image_fields(row: dict[str, Any], labels: CountLabels) -> dict[str, Any]:
+    fields = {name: row[name] for name in ("image_key", "predicted_label", "predicted_count")}
+    by_label = dict(zip(labels.names, _shortest(row["probabilities"]), strict=True))
+    return {**fields, "probabilities": by_label, "model_id": row["model_id"]}
 
 
-def _kind(media_type: str) -> str:
+def _base_type(media_type: str) -> str:
+    """Return a media type without its parameters."""
     return media_type.partition(";")[0]
 
 
@@ -109,13 +110,15 @@ def _csv_lines(lines: Iterable[list[Any]]) -> bytes:
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    shares = row["probabilities"]
+    """Return a row whose values JSON can express."""
+    probs = row["probabilities"]
     return row | {
-        "probabilities": None if shares is None else _shortest(shares),
+        "probabilities": None if probs is None else _shortest(probs),
         "counted_at": row["counted_at"].isoformat(),
     }
 
 
-def _shortest(shares: Any) -> list[float]:
-    # numpy's text of a float32 is the shortest that stands for it; Python's of the same number as a float is longer.
-    return [float(str(share)) for share in shares]
+def _shortest(probs: Any) -> list[float]:
+    """Return float32 probabilities as the floats with the fewest digits that read back as the same float32."""
+    # numpy writes a float32 with the fewest digits. Python writes the same number as a float64, which takes more.
+    return [float(str(prob)) for prob in probs]

@@ -1,4 +1,4 @@
-"""The server's life: it listens, loads the model, answers, and ends when it is told to."""
+"""Start, run and stop the server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reconcile.errors import ReconcileError, UsageError
 from reconcile.serving.app import CountingApp
 from reconcile.serving.batching import DynamicBatcher
 from reconcile.serving.key_fetching import KeyCounter
-from reconcile.serving.model_loading import load_chosen
+from reconcile.serving.model_loading import load_served_model
 from reconcile.serving.responses import OFFERED, choose_format
 
 if TYPE_CHECKING:
@@ -23,48 +23,50 @@ if TYPE_CHECKING:
     from reconcile.logs import RunLog
 
 
-_LAST_ANSWERS_SECONDS = 600
-"""After SIGTERM. A request with keys may take minutes, and SageMaker by default waits no longer for an answer."""
+_SHUTDOWN_SECONDS = 600
+"""How long open requests may take after SIGTERM. SageMaker waits this long by default. Keys may take minutes."""
 
 
-def serve(settings: Settings, host: str, port: int, messages: RunLog) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests that have begun are answered before it ends, if ten minutes are enough.
+def serve(settings: Settings, host: str, port: int, log: RunLog) -> None:
+    """Serve until SIGTERM or Ctrl-C. Open requests are answered first, for up to ten minutes.
 
     Args:
-        settings: model, device, batch size; bucket and how to reach it, for requests that name keys.
-        host: address to listen on.
-        port: to listen on; 0 for any.
-        messages: told what it does.
+        settings: model, device and batch size; also the bucket and how to reach it, for requests with keys.
+        host: the address to listen on.
+        port: the port to listen on; 0 for any free port.
+        log: gets the state of the server.
 
     Raises:
-        ReconcileError: the model does not load, or the port cannot be had.
-        UsageError: SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is nothing that can be answered.
+        ReconcileError: the model does not load, or the server cannot listen on the port.
+        UsageError: SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is not a supported media type.
     """
-    asked = os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT")
-    accept = choose_format(asked, OFFERED[0]) if asked else None
-    if asked and accept is None:
-        raise UsageError(f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is {asked}; there is {', '.join(OFFERED)}")
-    app = CountingApp(messages, accept)
-    # uvicorn would tell of requests, and of failures with tracebacks; what is worth telling is told by `app`.
+    default_accept = os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT")
+    accept = choose_format(default_accept, OFFERED[0]) if default_accept else None
+    if default_accept and accept is None:
+        raise UsageError(
+            f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is {default_accept}; expected one of {', '.join(OFFERED)}"
+        )
+    app = CountingApp(log, accept)
+    # `app` logs what matters. uvicorn would also log every request, and errors with tracebacks.
     config = uvicorn.Config(
         app.asgi,
         log_config=None,
         log_level="critical",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
     server = uvicorn.Server(config)
     loaded: Future[None] = Future()
-    with _listen(host, port) as listening:
-        messages.info(f"listening on {host}:{listening.getsockname()[1]}, loading the model")
-        Background("load", _load, settings, app, messages, server, loaded)
-        # uvicorn hears the signal, answers what there is, and then passes the signal on.
+    with _listen(host, port) as listener:
+        log.info(f"listening on {host}:{listener.getsockname()[1]}, loading the model")
+        Background("load", _load, settings, app, log, server, loaded)
+        # uvicorn handles the signal, answers the open requests, and then raises the signal again.
         with suppress(KeyboardInterrupt):
-            server.run(sockets=[listening])
+            server.run(sockets=[listener])
     if loaded.done():
         loaded.result()
-    messages.info(f"stopped; {app.stats_line}")
+    log.info(f"stopped; {app.stats_line}")
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -74,14 +76,14 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ReconcileError(f"cannot listen on {host}:{port}: {error}") from None
 
 
-def _load(settings: Settings, app: CountingApp, messages: RunLog, server: uvicorn.Server, loaded: Future[None]) -> None:
-    """Load the model and let the application use it; where that fails, end the server."""
+def _load(settings: Settings, app: CountingApp, log: RunLog, server: uvicorn.Server, loaded: Future[None]) -> None:
+    """Load the model and hand it to the application. After an error, end the server."""
     try:
-        counter = load_chosen(settings, messages.warn)
-        shared = DynamicBatcher(counter)
-        app.set_model(shared, KeyCounter(shared, settings.s3_access(), settings.bucket))
-        messages.info(f"ready: counting with {counter.model_id} on {counter.device} ({counter.path})")
+        predictor = load_served_model(settings, log.warn)
+        batcher = DynamicBatcher(predictor)
+        app.set_model(batcher, KeyCounter(batcher, settings.s3_access(), settings.bucket))
+        log.info(f"ready: counting with {predictor.model_id} on {predictor.device} ({predictor.path})")
         loaded.set_result(None)
-    except Exception as error:  # whatever it is, the thread that serves tells it
+    except Exception as error:  # the serving thread raises it, whatever it is
         loaded.set_exception(error)
         server.should_exit = True

@@ -1,0 +1,72 @@
+"""Tests of the HTTP application: time limits, memory limits, and requests before the model is loaded."""
+
+import asyncio
+import json
+import threading
+
+import pytest
+
+from reconcile.logs import RunLog
+from reconcile.serving.app import CountingApp
+from tests.conftest import grey_photo
+from tests.unit.serving.helpers import DelayedBatcher, run
+
+
+async def request(app, *chunks, method="POST", path="/invocations", length=None, stuck=False):
+    """Send a body in chunks, and return status, headers and JSON of the response.
+
+    With `stuck`, the client sends nothing after the chunks and does not end the body.
+    """
+    sent, remaining = [], [*chunks]
+
+    async def receive():
+        if not remaining and stuck:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": remaining.pop(0), "more_body": bool(remaining) or stuck}
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [] if length is None else [(b"content-length", str(length).encode())]
+    scope = {"type": "http", "method": method, "path": path, "headers": headers, "query_string": b""}
+    await app.asgi(scope, receive, send)
+    return sent[0]["status"], dict(sent[0]["headers"]), json.loads(sent[1]["body"])
+
+
+@pytest.mark.parametrize("deadlines", [{"chunk_seconds": 0.05}, {"body_seconds": 0.05}])
+def test_stuck_body_times_out(batcher, deadlines):
+    app = CountingApp(RunLog("text"), None, **deadlines)
+    app.set_model(batcher, None)
+    status, headers, answer = run(request(app, b"hal", length=100_000, stuck=True))
+    assert (status, headers[b"connection"]) == (408, b"close")
+    assert answer == {"error": "the request timed out: its body stopped after 3 bytes"}
+    photo = grey_photo(4)
+    status, _, answer = run(request(app, photo[:100], photo[100:]))
+    assert (status, answer["predicted_count"]) == (200, 4)
+
+
+def test_image_requests_hold_a_limited_number_of_bytes(batcher):
+    photo, start = grey_photo(5), threading.Event()
+    delayed = DelayedBatcher(batcher, start)
+    app = CountingApp(RunLog("text"), None, image_bytes=3 * len(photo) + 1)
+    app.set_model(delayed, None)
+
+    async def send_all():
+        requests = [asyncio.create_task(request(app, photo, length=len(photo))) for _ in range(10)]
+        # A request without a length counts as the largest image, which is more than the whole budget.
+        requests.append(asyncio.create_task(request(app, photo)))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        start.set()
+        return await asyncio.gather(*requests)
+
+    answers = run(send_all())
+    assert [(status, answer["predicted_count"]) for status, _, answer in answers] == [(200, 5)] * 11
+    assert delayed.most_bytes == 3 * len(photo)
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/ping"), ("POST", "/invocations")])
+def test_requests_before_the_model_is_loaded_get_503(method, path):
+    app = CountingApp(RunLog("text"), None)
+    status, _, answer = run(request(app, b"", method=method, path=path))
+    assert (status, answer) == (503, {"error": "the model is still loading"})
