@@ -1,4 +1,4 @@
-"""From logits to probabilities that mean what they say: temperature, and undoing how the network was taught."""
+"""Turn logits into calibrated probabilities: temperature scaling, then removal of the soft targets' spread."""
 
 from __future__ import annotations
 
@@ -10,66 +10,75 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_ROUNDS = 10
-"""After ten the likelihood of held-out labels gains nothing more (models/EXPERIMENTS.md)."""
-_LEAST = 1e-6
+_ITERATIONS = 10
+"""After ten iterations the likelihood of held-out labels does not rise further (models/EXPERIMENTS.md)."""
+_MIN_PROBABILITY = 1e-6
 
 
 def calibrated(
-    logits: NDArray[np.floating[Any]], temperature: float, taught: NDArray[np.float32] | None
+    logits: NDArray[np.floating[Any]], temperature: float, soft_targets: NDArray[np.float32] | None
 ) -> NDArray[np.float32]:
-    """Probability of each count label.
+    """Return the calibrated probability of each count label.
 
     Args:
-        logits: float [N, labels], the network's.
-        temperature: T of softmax(logits / T) (Guo et al. 2017, On Calibration of Modern Neural Networks).
-        taught: see `undo_teaching`; None where the network was taught its labels as they are.
+        logits: The output of the network, float [N, labels].
+        temperature: T in softmax(logits / T) (Guo et al. 2017, On Calibration of Modern Neural Networks, section 4.2).
+        soft_targets: The mean training target of each label; see `deconvolve`. None if the network was trained on hard
+            labels.
 
     Returns:
         float32 [N, labels], rows summing to 1.
     """
-    shares = softmax(logits / temperature)
-    return shares if taught is None else deconvolve(shares, taught)
+    probabilities = softmax(logits / temperature)
+    return probabilities if soft_targets is None else deconvolve(probabilities, soft_targets)
 
 
 def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Softmax over the last axis, float32."""
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float32)
-    shares: NDArray[np.float32] = exponentials / exponentials.sum(axis=-1, keepdims=True)
-    return shares
-
-
-def deconvolve(shares: NDArray[np.float32], taught: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the network believes of the count, from what it was taught to say.
-
-    For a photo of label c the training's target is not c alone but spread over its neighbours, `taught[c]`. A network
-    that has learned this says Σ_c P(c|x) · taught[c]: even where a photo leaves no doubt, a tenth is given to each
-    neighbour, and a record that is one item off looks not half as wrong as it is. P(c|x) is the mixture of rows of
-    `taught` that comes nearest to what it says, found by expectation maximisation from there (Richardson 1972, JOSA
-    62:55-59; Lucy 1974, AJ 79:745-754):
-
-        w_c ← w_c · Σ_k taught[c, k] · says_k / (Σ_b w_b · taught[b, k])
+    """Return the softmax over the last axis.
 
     Args:
-        shares: what the network says, float32 [N, labels], rows summing to 1.
-        taught: float32 [labels, labels], the mean target of the training photos of each label; rows summing to 1.
+        logits: float [..., labels].
 
     Returns:
-        float32 [N, labels], rows summing to 1.
+        float32 [..., labels], summing to 1 over the last axis.
     """
-    believed: NDArray[Any] = shares
-    for _ in range(_ROUNDS):
-        believed = believed * _times(shares / np.maximum(_times(believed, taught), _LEAST), taught.T)
-    believed = np.maximum(believed, _LEAST)
-    result: NDArray[np.float32] = believed / believed.sum(axis=1, keepdims=True)
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float32)
+    probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+def deconvolve(output: NDArray[np.float32], soft_targets: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Remove the spread of the soft targets from the output of a network that was trained on them.
+
+    In training, the target of a photo with label c is `soft_targets[c]`, which is spread over the neighbours of c. A
+    network that has learned this returns Σ_c P(c|x) · soft_targets[c]. Even for a clear photo it gives probability to
+    the neighbouring counts, so a record that is one item off looks less wrong than it is. P(c|x) is the mixture of rows
+    of `soft_targets` that is closest to the output. Expectation maximisation finds it, starting from the output
+    (Richardson-Lucy deconvolution; Richardson 1972, JOSA 62:55-59; Lucy 1974, AJ 79:745-754):
+
+        w_c ← w_c · Σ_k soft_targets[c, k] · output_k / (Σ_b w_b · soft_targets[b, k])
+
+    Args:
+        output: The probabilities that the network returns, float32 [N, labels], rows summing to 1.
+        soft_targets: The mean target of the training photos of each label, float32 [labels, labels], rows summing to 1.
+
+    Returns:
+        P(c|x), float32 [N, labels], rows summing to 1.
+    """
+    weights: NDArray[Any] = output
+    for _ in range(_ITERATIONS):
+        ratio = output / np.maximum(_matmul(weights, soft_targets), _MIN_PROBABILITY)
+        weights = weights * _matmul(ratio, soft_targets.T)
+    weights = np.maximum(weights, _MIN_PROBABILITY)
+    result: NDArray[np.float32] = weights / weights.sum(axis=1, keepdims=True)
     return result
 
 
-def _times(shares: NDArray[Any], matrix: NDArray[Any]) -> NDArray[np.float32]:
-    """The product of two matrices, in the same steps for every row.
+def _matmul(rows: NDArray[Any], matrix: NDArray[Any]) -> NDArray[np.float32]:
+    """Multiply two matrices with the same order of operations for every row.
 
-    BLAS takes others where there is one row alone, so that a photo had other probabilities, in the last digit, where it
-    was counted by itself than in a batch.
+    BLAS computes a single row in another order than a batch. Then a photo would get other probabilities, in the last
+    digit, if it is counted alone.
     """
-    product: NDArray[np.float32] = (shares[:, :, None] * matrix).sum(axis=1)
+    product: NDArray[np.float32] = (rows[:, :, None] * matrix).sum(axis=1)
     return product

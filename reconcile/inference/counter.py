@@ -1,4 +1,4 @@
-"""A count model on a device: load it, count a batch. All it knows of the model it reads from the file."""
+"""Load a count model onto a device and count batches."""
 
 from __future__ import annotations
 
@@ -29,59 +29,58 @@ if TYPE_CHECKING:
 
 
 CPU_BATCH, GPU_BATCH = 32, 128
-"""Images at a time. On a CPU more is not faster; a GPU is only busy with many."""
+"""Images per batch. Larger batches are not faster on a CPU, but a GPU needs them to be busy."""
 
 
 class CountPredictor:
-    """A loaded count model, to be used by as many threads as it has workers.
+    """A loaded count model. As many threads may use it as it has workers.
 
-    GPU batches are always of one shape, since both providers prepare themselves for each new one; they lie in pinned
-    memory. That part was written from onnxruntime's documentation and tried out with a session of the CPU; it was not
-    run on a GPU.
+    GPU batches always have one shape, because both GPU providers prepare for each new shape. They are in pinned memory.
+    The GPU part is not yet run on a GPU; it is tested with a CPU session.
 
     Args:
-        model: what it counts with.
-        provider: an execution provider of onnxruntime, or `matrix_tiles.OPENVINO`.
-        runs: uint8 [N, S, S, 3] → logits, float32 [N, labels]; each for a thread of its own.
-        batch_size: the most images that `count` takes at once.
+        model: The model's file and metadata.
+        provider: An execution provider of ONNX Runtime, or `openvino_cpu.OPENVINO`.
+        runs: Functions from uint8 [N, S, S, 3] to logits, float32 [N, labels]. Each is for one thread.
+        batch_size: The largest number of images that `count` accepts.
     """
 
     def __init__(self, model: CountModel, provider: str, runs: list[Run], batch_size: int) -> None:
         card = model.card
         self.model, self.card, self.path, self.model_id = model, card, model.path, model.model_id
         self.provider, self.batch_size = provider, batch_size
-        self._taught = None if card.soft_targets is None else np.array(card.soft_targets, dtype=np.float32)
+        self._soft_targets = None if card.soft_targets is None else np.array(card.soft_targets, dtype=np.float32)
         self._runs = runs
         self.workers = len(runs)
-        """How many threads may call `count` at once, each with a number of its own."""
+        """The number of threads that may call `count` at the same time, each with its own worker number."""
 
     @property
     def device(self) -> str:
-        """What counts, in words."""
+        """The name of the device for people, such as `CPU` or `CUDA`."""
         if self.provider == openvino_cpu.OPENVINO:
             return f"CPU ({self.provider})"
         return self.provider.removesuffix("ExecutionProvider")
 
     def new_batch(self) -> NDArray[np.uint8]:
-        """Memory for a batch, uint8 [batch_size, S, S, 3], to be used again and again; pinned where a GPU counts."""
+        """Allocate a batch, uint8 [batch_size, S, S, 3], to be reused. On a GPU it is pinned."""
         size = self.card.input_size
         shape = (self.batch_size, size, size, 3)
         return _pinned(shape) if self.provider in (CUDA, TENSORRT) else np.zeros(shape, dtype=np.uint8)
 
     def count(self, batch: NDArray[np.uint8], worker: int = 0) -> NDArray[np.float32]:
-        """Calibrated probabilities of each count label.
+        """Return the calibrated probability of each count label.
 
         Args:
-            batch: uint8 [N, S, S, 3], RGB, as `images.load_image` makes it; N up to `batch_size`.
-            worker: 0 to `workers` - 1; one thread each.
+            batch: Images as `images.load_image` writes them, RGB, uint8 [N, S, S, 3], with N at most `batch_size`.
+            worker: The worker number of the calling thread, 0 to `workers` - 1.
 
         Returns:
             float32 [N, labels], rows summing to 1.
         """
-        return calibrated(self._runs[worker](batch), self.card.temperature, self._taught)
+        return calibrated(self._runs[worker](batch), self.card.temperature, self._soft_targets)
 
     def close(self) -> None:
-        """Let go of its sessions, which take 50 MB each on a CPU and more once they have counted. It counts no more."""
+        """Release the sessions and their memory. The predictor cannot count afterwards."""
         self._runs.clear()
 
 
@@ -97,12 +96,12 @@ def _run(session: ort.InferenceSession, batch: NDArray[np.uint8]) -> NDArray[np.
 
 
 class IOBoundSession:
-    """One thread's use of a session whose input and output stay where they are.
+    """One thread's use of a session, with input and output bound to fixed memory.
 
     Args:
-        session: of any provider; other threads may use it at the same time.
-        card: of its model.
-        spare: uint8 [N, S, S, 3], for batches that are not full.
+        session: A session of any provider. Other threads may use it at the same time.
+        card: The metadata of its model.
+        spare: Memory for batches that are not full, uint8 [N, S, S, 3].
     """
 
     def __init__(self, session: ort.InferenceSession, card: ModelCard, spare: NDArray[np.uint8]) -> None:
@@ -112,7 +111,14 @@ class IOBoundSession:
         self._binding.bind_output(OUTPUT, "cpu", 0, np.float32, self._logits.shape, self._logits.ctypes.data)
 
     def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Logits, float32 [n, labels], of uint8 [n, S, S, 3]; n up to N, and always N for the session."""
+        """Return the logits of a batch. The session always computes N images.
+
+        Args:
+            batch: uint8 [n, S, S, 3], with n at most N.
+
+        Returns:
+            float32 [n, labels].
+        """
         number = len(batch)
         if number < len(self._spare):
             self._spare[:number] = batch
@@ -133,66 +139,73 @@ def load_predictor(
     """Load a model onto a device.
 
     Args:
-        path: an ONNX file made by `reconcile export`; None for the shipped one that suits the device.
-        device: auto, cpu, cuda or tensorrt; `auto` takes CUDA where it loads, and the CPU otherwise.
-        warn: called with one line where `auto` finds a GPU and cannot use it, or a CPU could count faster than it does.
-        batch_size: images at a time; None for what suits the device.
-        cores: how many a CPU may keep busy; None for all that this process may use.
+        path: An ONNX file that `reconcile export` wrote; None for the shipped file that suits the device.
+        device: auto, cpu, cuda or tensorrt. `auto` means CUDA if it loads, else the CPU.
+        warn: Called with one line if `auto` finds a GPU that it cannot use, or if a CPU could count faster.
+        batch_size: Images per batch; None for `CPU_BATCH` or `GPU_BATCH`.
+        cores: The number of CPU cores to use; None for all that this process may use.
 
     Raises:
-        ReconcileError: no such file, not one of ours, or a device that was asked for and does not load.
+        ReconcileError: The file does not exist or is not a count model, or the requested device does not load.
     """
-    if path is not None and not path.is_file():  # said before a device is looked for
+    if path is not None and not path.is_file():  # report it before looking for a device
         raise ReconcileError(f"there is no model file {path}")
     chosen = choose_device(device, warn)
     if chosen != "cpu":
         try:
             return _on_gpus(read_model(path or default_model(chosen)), chosen, batch_size or GPU_BATCH)
-        except ReconcileError as error:  # its libraries load, but the driver is too old, say, or shows no GPU
+        except ReconcileError as error:  # the libraries load, but the driver may be too old
             if device != "auto":
                 raise
-            warn(f"counting on the CPU: there is a GPU, but it cannot be used: {error}")
+            warn(f"counting on the CPU, because the GPU cannot be used: {error}")
     return _on_cpu(read_model(path or default_model("cpu")), cores or available_cores(), batch_size or CPU_BATCH, warn)
 
 
 def _on_gpus(model: CountModel, device: str, batch_size: int) -> CountPredictor:
-    """A GPU session is used by two threads: while one's batch is computed, the other's is on its way there."""
+    """Load a model onto every GPU. Two threads share a session, so that one copies while the other computes."""
     shape = (batch_size, model.card.input_size, model.card.input_size, 3)
     sessions = open_gpu_sessions(model.path, model.model_id, device, shape)
     runs: list[Run] = [IOBoundSession(session, model.card, _pinned(shape)) for session in sessions for _ in range(2)]
-    return _tried_out(CountPredictor(model, sessions[0].get_providers()[0], runs, batch_size))
+    return _checked(CountPredictor(model, sessions[0].get_providers()[0], runs, batch_size))
 
 
 def _on_cpu(model: CountModel, cores: int, batch_size: int, warn: Callable[[str], None]) -> CountPredictor:
-    """Each session is used by one thread."""
+    """Load a model onto the CPU, with one session or request per thread."""
     [first] = open_cpu_sessions(model.path, 1)
-    plain = _tried_out(CountPredictor(model, CPU, [partial(_run, first)], batch_size))
+    single = _checked(CountPredictor(model, CPU, [partial(_run, first)], batch_size))
     if openvino_cpu.is_available():
         try:
-            tiled = openvino_cpu.open_requests(model.path, cores, batch_size)
-            if openvino_cpu.outputs_agree(tiled[0], partial(_run, first), model.card.input_size, batch_size):
-                return _tried_out(CountPredictor(model, openvino_cpu.OPENVINO, tiled, batch_size))
-            why = "it counts this model otherwise"
-        except Exception as error:  # whatever it is, onnxruntime can count
-            why = openvino_cpu.reason(error)
-        warn(f"counting by onnxruntime and not by OpenVINO, which is faster on this CPU: {why}")
+            requests = openvino_cpu.open_requests(model.path, cores, batch_size)
+            if openvino_cpu.outputs_agree(requests[0], partial(_run, first), model.card.input_size, batch_size):
+                return _checked(CountPredictor(model, openvino_cpu.OPENVINO, requests, batch_size))
+            reason = "OpenVINO computes other logits for this model"
+        except Exception as error:  # ONNX Runtime can count whatever the error of OpenVINO is
+            reason = openvino_cpu.error_message(error)
+        warn(f"counting with ONNX Runtime, although OpenVINO would be faster on this CPU: {reason}")
     if cores == 1:
-        return plain
+        return single
     runs: list[Run] = [partial(_run, session) for session in [first, *open_cpu_sessions(model.path, cores - 1)]]
-    return _tried_out(CountPredictor(model, CPU, runs, batch_size))
+    return _checked(CountPredictor(model, CPU, runs, batch_size))
 
 
-def _tried_out(counter: CountPredictor) -> CountPredictor:
-    """Count a blank image: a file whose graph and card disagree should not get as far as the first photo.
+def _checked(predictor: CountPredictor) -> CountPredictor:
+    """Count a blank image with every worker, and return the predictor.
 
-    Every worker does, so that a GPU has prepared itself before the clock of a run starts.
+    A file whose graph contradicts its metadata fails here instead of at the first photo. A GPU prepares itself here,
+    before a run is timed.
+
+    Raises:
+        ReconcileError: The model cannot count, or its output does not match its labels.
     """
-    size, labels = counter.card.input_size, len(counter.card.labels.names)
-    for worker in range(counter.workers):
+    size, labels = predictor.card.input_size, len(predictor.card.labels.names)
+    for worker in range(predictor.workers):
         try:
-            shares = counter.count(np.zeros((1, size, size, 3), dtype=np.uint8), worker)
-        except Exception as error:  # each library raises its own for each kind of trouble
-            raise ReconcileError(f"{counter.path} does not count: {first_line(error)}") from None
-        if shares.shape != (1, labels) or not np.isfinite(shares).all():
-            raise ReconcileError(f"{counter.path} gives {shares.shape[-1]} numbers an image for its {labels} labels")
-    return counter
+            probabilities = predictor.count(np.zeros((1, size, size, 3), dtype=np.uint8), worker)
+        except Exception as error:  # each library has its own class for each kind of failure
+            raise ReconcileError(f"{predictor.path} cannot count a blank image: {first_line(error)}") from None
+        if probabilities.shape != (1, labels):
+            numbers = probabilities.shape[-1]
+            raise ReconcileError(f"{predictor.path} returns {numbers} numbers per image, but has {labels} labels")
+        if not np.isfinite(probabilities).all():
+            raise ReconcileError(f"{predictor.path} returns probabilities that are not finite numbers")
+    return predictor

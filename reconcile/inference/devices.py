@@ -1,4 +1,4 @@
-"""Which device counts: what was asked for, what is there, and which library is missing where it cannot be used."""
+"""Choose a device and name the library that is missing."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ if TYPE_CHECKING:
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
 
-def choose_device(asked: str, warn: Callable[[str], None]) -> str:
-    """Turn `auto` into cpu or cuda, and make sure that a GPU that was asked for can be used.
+def choose_device(requested: str, warn: Callable[[str], None]) -> str:
+    """Resolve `auto` to cpu or cuda, and check that a requested GPU can be used.
 
     Args:
-        asked: auto, cpu, cuda or tensorrt; `auto` takes CUDA where it loads, and the CPU otherwise.
-        warn: called with one line where `auto` finds a GPU and cannot use it.
+        requested: auto, cpu, cuda or tensorrt. `auto` means CUDA if it loads, else the CPU.
+        warn: Called with one line if `auto` finds a GPU that it cannot use.
 
     Returns:
         cpu, cuda or tensorrt.
 
     Raises:
-        ReconcileError: the GPU that was asked for does not load; the message names the missing library.
+        ReconcileError: The requested GPU does not load. The message names the missing library.
     """
-    if asked == "cpu":
+    if requested == "cpu":
         return "cpu"
-    if asked == "auto":
+    if requested == "auto":
         if not _has_nvidia_device():
             return "cpu"
         missing = _missing_library("cuda")
         if missing:
-            warn(f"counting on the CPU: there is a GPU, but {missing}")
+            warn(f"counting on the CPU, because the GPU cannot be used: {missing}")
         return "cpu" if missing else "cuda"
-    missing = _missing_library(asked)
+    missing = _missing_library(requested)
     if missing:
-        raise ReconcileError(f"--device {asked}: {missing}")
-    return asked
+        raise ReconcileError(f"--device {requested}: {missing}")
+    return requested
 
 
 def _has_nvidia_device() -> bool:
@@ -53,15 +53,15 @@ def _has_nvidia_device() -> bool:
 
 
 def _missing_library(device: str) -> str | None:
-    """Why onnxruntime's provider library cannot be loaded; None where it can."""
+    """Return why ONNX Runtime's provider library cannot be loaded, or None if it can."""
     provider = TENSORRT if device == "tensorrt" else CUDA
     if provider not in ort.get_available_providers():
-        return f"this onnxruntime has no {provider}; it needs onnxruntime-gpu"
+        return f"this ONNX Runtime has no {provider}; install onnxruntime-gpu"
     if sys.platform != "linux":
         return None
-    with redirect_stdout(StringIO()):  # it prints what it cannot load; standard output is for results
+    with redirect_stdout(StringIO()):  # preload_dlls prints failures, but standard output is for results
         ort.preload_dlls()
-    # The providers lean on this one, which the process has to hold first.
+    # The providers depend on the shared library, which the process has to load first.
     folder = Path(ort.__file__).parent / "capi"
     try:
         ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), mode=ctypes.RTLD_GLOBAL)
@@ -69,7 +69,7 @@ def _missing_library(device: str) -> str | None:
     except OSError as error:
         library = str(error).split(":")[0]
         if library.startswith("libcuda.so"):
-            return f"{library} cannot be loaded: there is no NVIDIA driver on this machine"
+            return f"{library} cannot be loaded: this machine has no NVIDIA driver"
         advice = (
             "pip install tensorrt" if library.startswith("libnvinfer") else "install reconcile with its extra `gpu`"
         )

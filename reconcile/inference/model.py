@@ -1,4 +1,4 @@
-"""A count model as its ONNX file tells it: its name, what it knows, where it lies. Nothing is loaded to count."""
+"""A count model's file and metadata. Nothing is loaded for counting."""
 
 from __future__ import annotations
 
@@ -22,29 +22,35 @@ if TYPE_CHECKING:
 
 METADATA_PREFIX = "reconcile."
 VERSION_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
-"""A model's version becomes the name of a folder."""
+"""The form of a model's version, which becomes the name of a folder."""
+_KEYS = {"soft_targets": "taught"}
+"""Fields of `ModelCard` whose metadata entry has another name."""
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a count model says of itself in its ONNX metadata."""
+    """The metadata of a count model, as its ONNX file holds it."""
 
     labels: CountLabels
     input_size: int
-    """S of the input uint8 [N, S, S, 3]."""
+    """S, the side of the input uint8 [N, S, S, 3] in pixels."""
     temperature: float
-    """Logits are divided by it before the softmax (Guo et al. 2017, On Calibration of Modern Neural Networks)."""
+    """T, by which logits are divided before the softmax; see `calibration.calibrated`."""
     class_prior: tuple[float, ...]
-    """Share of each label in the training photos."""
+    """The fraction of each label in the training photos, [labels]."""
     version: str
     data_fingerprint: str
+    """The fingerprint of the training data; see `labelled.fingerprint`."""
     preprocessing: str
+    """The name of the preprocessing function of `reconcile.images`."""
     soft_targets: tuple[tuple[float, ...], ...] | None = None
-    """What the network was taught to say of each label, labels by labels; see `calibration.undo_teaching`. None where
-    it was taught the labels as they are, or by a version that did not write it down."""
+    """The mean training target of each label, [labels, labels]; see `calibration.deconvolve`.
+
+    None if the network was trained on hard labels, or by a version of reconcile that did not write the targets.
+    """
 
     def as_metadata(self) -> dict[str, str]:
-        """The ONNX metadata entries, each value JSON."""
+        """Return the ONNX metadata entries. Each value is JSON."""
         values: dict[str, Any] = {
             "labels": self.labels.names,
             "input_size": self.input_size,
@@ -59,78 +65,84 @@ class ModelCard:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> ModelCard:
-        """Read the entries back.
+        """Parse ONNX metadata entries.
 
         Raises:
-            KeyError, ValueError, TypeError: an entry is missing or malformed.
+            KeyError, ValueError, TypeError: An entry is missing or malformed.
         """
         entries = {METADATA_PREFIX + "taught": "null", **metadata}
-        keys = [{"soft_targets": "taught"}.get(name, name) for name in cls.__dataclass_fields__]
-        found = {key: json.loads(entries[METADATA_PREFIX + key]) for key in keys}
-        if not 0 < found["temperature"] < float("inf"):
-            raise ValueError("the temperature is no positive number")
-        if not VERSION_FORM.fullmatch(found["version"]):
-            raise ValueError("the version becomes the name of a folder")
+        keys = [_KEYS.get(name, name) for name in cls.__dataclass_fields__]
+        values = {key: json.loads(entries[METADATA_PREFIX + key]) for key in keys}
+        if not 0 < values["temperature"] < float("inf"):
+            raise ValueError("the temperature is not a positive number")
+        if not VERSION_FORM.fullmatch(values["version"]):
+            raise ValueError("the version cannot be the name of a folder")
         return cls(
-            labels=CountLabels(tuple(found["labels"])),
-            input_size=int(found["input_size"]),
-            temperature=float(found["temperature"]),
-            class_prior=tuple(float(share) for share in found["class_prior"]),
-            version=str(found["version"]),
-            data_fingerprint=str(found["data_fingerprint"]),
-            preprocessing=str(found["preprocessing"]),
-            soft_targets=_shares(found["taught"], len(found["labels"])),
+            labels=CountLabels(tuple(values["labels"])),
+            input_size=int(values["input_size"]),
+            temperature=float(values["temperature"]),
+            class_prior=tuple(float(fraction) for fraction in values["class_prior"]),
+            version=str(values["version"]),
+            data_fingerprint=str(values["data_fingerprint"]),
+            preprocessing=str(values["preprocessing"]),
+            soft_targets=_parse_soft_targets(values["taught"], len(values["labels"])),
         )
 
 
-def _shares(rows: Any, labels: int) -> tuple[tuple[float, ...], ...] | None:
+def _parse_soft_targets(rows: Any, labels: int) -> tuple[tuple[float, ...], ...] | None:
     if rows is None:
         return None
-    shares = tuple(tuple(float(share) for share in row) for row in rows)
-    if len(shares) != labels or any(len(row) != labels or abs(sum(row) - 1) > 0.01 for row in shares):
-        raise ValueError("what was taught is no share for each pair of labels")
-    return shares
+    targets = tuple(tuple(float(p) for p in row) for row in rows)
+    if len(targets) != labels or any(len(row) != labels or abs(sum(row) - 1) > 0.01 for row in targets):
+        raise ValueError("the soft targets are not a matrix of labels by labels with rows that sum to 1")
+    return targets
 
 
 @dataclass(frozen=True)
 class CountModel:
-    """A model's file, and what it says of itself."""
+    """A model's file and its metadata."""
 
     path: Path
     card: ModelCard
     model_id: str
-    """Names these very weights: counts are kept and found again under it."""
+    """The version and a digest of the file. Counts are stored and looked up by it."""
 
 
 def read_model(path: Path) -> CountModel:
-    """What a file says of itself.
+    """Read the metadata of a model file.
 
     Raises:
-        ReconcileError: no such file, not one of ours, or one that wants its images prepared in another way.
+        ReconcileError: The file does not exist, is not a count model, or needs another preprocessing of images.
     """
     if not path.is_file():
         raise ReconcileError(f"there is no model file {path}")
     try:
         card = ModelCard.from_metadata(read_metadata(path))
     except (KeyError, ValueError, TypeError, AttributeError):
-        raise ReconcileError(f"{path} is no count model: it lacks what `reconcile export` writes into it") from None
+        raise ReconcileError(
+            f"{path} is not a count model: it lacks the metadata that `reconcile export` writes"
+        ) from None
     if card.preprocessing != PREPROCESSING:
         raise ReconcileError(
-            f"{path} wants its images prepared by {card.preprocessing!r}; this reconcile has {PREPROCESSING!r}"
+            f"{path} needs images prepared by {card.preprocessing!r}, but this version of reconcile prepares them by "
+            f"{PREPROCESSING!r}"
         )
     return CountModel(path, card, f"{card.version}-{_digest(path)}")
 
 
 def default_model(device: str) -> Path:
-    """The shipped model that suits a device best: int8 on a CPU, fp16 on a GPU.
+    """Return the shipped model that suits a device: int8 for the CPU, fp16 for a GPU.
+
+    Args:
+        device: cpu, cuda or tensorrt.
 
     Raises:
-        ReconcileError: none is shipped with this installation.
+        ReconcileError: This installation ships no such model.
     """
     precision = Precision.INT8 if device == "cpu" else Precision.FP16
     path = resource("models", f"bin-counter-{precision}.onnx")
     if not path.is_file():
-        raise ReconcileError(f"there is no {path}; name a model with --model")
+        raise ReconcileError(f"the shipped model {path} does not exist; name a model with --model")
     return path
 
 

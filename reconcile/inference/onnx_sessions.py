@@ -1,4 +1,4 @@
-"""onnxruntime sessions over one model file, set up for the device that they run on."""
+"""ONNX Runtime sessions for CPUs and GPUs."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from reconcile.inference.devices import CPU, CUDA, TENSORRT
 from reconcile.inference.pinned_memory import gpu_count, load_driver
 
 INPUT, OUTPUT = "images", "logits"
-"""What `reconcile export` calls the model's input and output."""
-_SILENT = 4  # onnxruntime's severity "fatal": what fails here is told in our own words
+"""The names of the model's input and output, as `reconcile export` writes them."""
+_LOG_ONLY_FATAL = 4  # reconcile reports all other failures itself
 Provider = str | tuple[str, dict[str, str]]
 
 
 def open_cpu_sessions(path: Path, number: int) -> list[ort.InferenceSession]:
-    """Single-threaded sessions, one for each core: two of one thread each count faster than one of two.
+    """Open single-threaded sessions. Two sessions of one thread each count faster than one session of two threads.
 
     Args:
-        path: the ONNX file.
-        number: of sessions.
+        path: The ONNX file.
+        number: The number of sessions.
 
     Raises:
-        ReconcileError: it cannot be loaded.
+        ReconcileError: The file cannot be loaded.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
@@ -37,76 +37,75 @@ def open_cpu_sessions(path: Path, number: int) -> list[ort.InferenceSession]:
 def open_gpu_sessions(
     path: Path, model_id: str, device: str, shape: tuple[int, int, int, int]
 ) -> list[ort.InferenceSession]:
-    """One session for each GPU.
+    """Open one session for each GPU.
 
     Args:
-        path: the ONNX file.
-        model_id: names its weights.
+        path: The ONNX file.
+        model_id: The id of the model. It names the folder of its TensorRT engines.
         device: cuda or tensorrt.
-        shape: of every batch, [N, S, S, 3].
+        shape: The shape of every batch, [N, S, S, 3].
 
     Raises:
-        ReconcileError: it cannot be loaded, or not onto that device.
+        ReconcileError: The file cannot be loaded, or not onto this device.
     """
     gpus = max(1, gpu_count(load_driver()))
     sessions = [
         _open(path, ort.SessionOptions(), gpu_providers(device, gpu, shape, engine_folder(model_id)))
         for gpu in range(gpus)
     ]
-    wanted = {"cuda": CUDA, "tensorrt": TENSORRT}[device]
+    requested = {"cuda": CUDA, "tensorrt": TENSORRT}[device]
     for session in sessions:
-        if session.get_providers()[0] != wanted:
-            raise ReconcileError(f"--device {device}: onnxruntime fell back to {session.get_providers()[0]}")
+        if session.get_providers()[0] != requested:
+            raise ReconcileError(f"--device {device}: ONNX Runtime used {session.get_providers()[0]} instead")
     return sessions
 
 
 def _open(path: Path, options: ort.SessionOptions, providers: list[Provider]) -> ort.InferenceSession:
-    options.log_severity_level = _SILENT
+    options.log_severity_level = _LOG_ONLY_FATAL
     try:
-        # Without its fallback it says why a GPU cannot be used, instead of printing that and taking the CPU.
+        # With its fallback, ONNX Runtime would print why a GPU cannot be used, and count on the CPU.
         return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=False)
-    except Exception as error:  # onnxruntime raises a class of its own for each kind of trouble
+    except Exception as error:  # ONNX Runtime has one class for each kind of failure
         if "INVALID_PROTOBUF" in str(error):
-            raise ReconcileError(f"{path} is no ONNX file, or is damaged") from None
+            raise ReconcileError(f"{path} is not an ONNX file, or it is damaged") from None
         raise ReconcileError(f"{path} cannot be loaded: {first_line(error)}") from None
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What the file says of itself; asked on the CPU, since a GPU's options already depend on it.
+    """Return the metadata of an ONNX file. It is read on the CPU, because the options of a GPU depend on it.
 
     Raises:
-        ReconcileError: it is no ONNX file.
+        ReconcileError: The file is not an ONNX file.
     """
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    found: dict[str, str] = _open(path, options, [CPU]).get_modelmeta().custom_metadata_map
-    return found
+    metadata: dict[str, str] = _open(path, options, [CPU]).get_modelmeta().custom_metadata_map
+    return metadata
 
 
 def gpu_providers(device: str, gpu: int, shape: tuple[int, int, int, int], engines: Path) -> list[Provider]:
-    """Execution providers with their options, the wanted one first.
+    """Return execution providers with their options, the requested one first.
 
-    Written from onnxruntime's documentation of its CUDA and TensorRT execution providers; not run where this was
-    written, for want of a GPU.
+    This follows ONNX Runtime's documentation of its CUDA and TensorRT execution providers. Not yet run on a GPU.
 
     Args:
         device: cuda or tensorrt.
-        gpu: its number.
-        shape: of every batch; both providers prepare themselves for a shape, so it never changes.
-        engines: where TensorRT keeps the engines that it takes minutes to build.
+        gpu: The number of the GPU.
+        shape: The shape of every batch. Both providers prepare for one shape, so it never changes.
+        engines: The folder in which TensorRT keeps its engines, which take minutes to build.
     """
     cuda = {
         "device_id": str(gpu),
-        # Tensor cores want channels last, and fp16 convolutions run on them.
+        # Tensor cores need channels last, and fp16 convolutions run on them.
         "prefer_nhwc": "1",
-        # Tries every algorithm once; worth it for thousands of batches of one shape.
+        # CUDA tries every algorithm once, which pays off over thousands of batches of one shape.
         "cudnn_conv_algo_search": "EXHAUSTIVE",
         "cudnn_conv_use_max_workspace": "1",
         "arena_extend_strategy": "kSameAsRequested",
     }
-    chosen: list[Provider] = [(CUDA, cuda), CPU]
+    providers: list[Provider] = [(CUDA, cuda), CPU]
     if device == "tensorrt":
-        only = f"{INPUT}:{'x'.join(str(side) for side in shape)}"
+        profile = f"{INPUT}:{'x'.join(str(side) for side in shape)}"
         options = {
             "device_id": str(gpu),
             "trt_fp16_enable": "1",
@@ -114,18 +113,22 @@ def gpu_providers(device: str, gpu: int, shape: tuple[int, int, int, int], engin
             "trt_engine_cache_path": str(engines),
             "trt_timing_cache_enable": "1",
             "trt_timing_cache_path": str(engines),
-            "trt_profile_min_shapes": only,
-            "trt_profile_opt_shapes": only,
-            "trt_profile_max_shapes": only,
+            "trt_profile_min_shapes": profile,
+            "trt_profile_opt_shapes": profile,
+            "trt_profile_max_shapes": profile,
         }
-        chosen.insert(0, (TENSORRT, options))
-    return chosen
+        providers.insert(0, (TENSORRT, options))
+    return providers
 
 
 def engine_folder(model_id: str) -> Path:
-    """Where TensorRT's engines of a model are kept: ~/.cache/reconcile, or a temporary folder where that is read-only.
+    """Return the folder for TensorRT's engines of one model, and create it.
 
-    A folder for each model: TensorRT tells engines apart by the graph, and would take those of other weights.
+    The folder is in ~/.cache/reconcile, or temporary if that is read-only. Each model has its own, because TensorRT
+    identifies engines by the graph and would use those of other weights.
+
+    Args:
+        model_id: The id of the model.
     """
     home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     temporary = Path(tempfile.gettempdir(), "reconcile-tensorrt")

@@ -1,7 +1,7 @@
-"""The count model by OpenVINO, for CPUs with matrix tiles (Intel's AMX), which onnxruntime does not use.
+"""Count with OpenVINO on CPUs with AMX, Intel's matrix tiles, which ONNX Runtime does not use.
 
-With them int8 is about twice as fast. On other CPUs OpenVINO has little or nothing to offer, and onnxruntime counts.
-Both read the same file. OpenVINO rounds once less where two branches meet: about 1 photo in 100 is counted otherwise.
+OpenVINO reads the same file. On CPUs without AMX it has little or no advantage, so ONNX Runtime counts there. OpenVINO
+rounds once less where two branches of the network meet. docs/explanation/design/performance.md has measurements.
 """
 
 from __future__ import annotations
@@ -26,65 +26,76 @@ if TYPE_CHECKING:
 
 OPENVINO = "OpenVINO"
 _CPUINFO = Path("/proc/cpuinfo")
-_TOOLS = "openvino.tools.ovc"
-_PATCHES, _TRIED = 8, 8
-_ALIKE = 0.03
-"""Mean difference of logits, in standard deviations. The shipped model has 0.007; one whose mean over the image is
-quantised, as `reconcile export` did up to 0.3.0 and OpenVINO computes otherwise, 0.07."""
+_CONVERTERS = "openvino.tools.ovc"
+_PATCHES = 8
+"""The number of coloured patches along each side of a test image."""
+_TEST_IMAGES = 8
+_MAX_DIFFERENCE = 0.03
+"""The largest accepted mean difference of logits, in standard deviations of the logits.
+
+The shipped model has a smaller one. A model with a quantised global average, as `reconcile export` wrote up to version
+0.3.0, has a larger one, because OpenVINO computes it differently.
+"""
 
 
 def is_available(cpuinfo: Path = _CPUINFO) -> bool:
-    """Whether this CPU has matrix tiles for 8-bit integers, and OpenVINO is installed.
+    """Return whether this CPU has AMX for 8-bit integers, and OpenVINO is installed.
 
     Args:
-        cpuinfo: where Linux tells what the CPU can do, a line of flags for each core.
+        cpuinfo: The file in which Linux lists the features of each core.
     """
     try:
         flags = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "")
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return False
     return "amx_int8" in flags.split() and importlib.util.find_spec("openvino") is not None
 
 
 def open_requests(path: Path, cores: int, batch_size: int) -> list[Run]:
-    """One single-threaded way to count for each core: uint8 [N, S, S, 3] → logits, float32 [N, labels].
+    """Open one single-threaded inference request for each core.
 
     Args:
-        path: the ONNX file.
-        cores: how many to keep busy.
-        batch_size: the largest N.
+        path: The ONNX file.
+        cores: The number of cores to use.
+        batch_size: The largest N.
+
+    Returns:
+        Functions from uint8 [N, S, S, 3] to logits, float32 [N, labels].
 
     Raises:
-        Exception: of many kinds; it cannot be loaded.
+        Exception: The file cannot be loaded. OpenVINO raises many kinds of errors.
     """
     options = {
-        # Without these two it leaves out the second threads of cores, and several of our threads would wait for one.
+        # Without these two options OpenVINO skips the second thread of a core, and our threads would wait.
         "PERFORMANCE_HINT": "THROUGHPUT",
         "ENABLE_HYPER_THREADING": True,
         "NUM_STREAMS": cores,
         "INFERENCE_NUM_THREADS": cores,
-        # Threads that decode share the cores: the kernel knows better who goes where.
+        # Decoding threads share the cores. The kernel schedules them better than fixed assignments do.
         "ENABLE_CPU_PINNING": False,
-        # By itself it would compute in bfloat16 what is no integer, which is no faster.
+        # By default OpenVINO computes everything but integers in bfloat16, which is not faster.
         "INFERENCE_PRECISION_HINT": "f32",
     }
-    compiled = _openvino().Core().compile_model(path, "CPU", options)
+    compiled = _import_openvino().Core().compile_model(path, "CPU", options)
     return [partial(_infer, compiled.create_infer_request(), batch_size) for _ in range(cores)]
 
 
-def _openvino() -> Any:
-    """OpenVINO without its tools to convert models: when imported, they tell Google Analytics, and write to ~/intel."""
-    kept = sys.modules.setdefault(_TOOLS, None)  # type: ignore[arg-type]  # with None an import fails, as it expects
+def _import_openvino() -> Any:
+    """Import OpenVINO without its model converters, which report to Google Analytics and write to ~/intel."""
+    previous = sys.modules.setdefault(_CONVERTERS, None)  # type: ignore[arg-type]  # OpenVINO expects this import error
     try:
         import openvino
     finally:
-        if kept is None:
-            del sys.modules[_TOOLS]
+        if previous is None:
+            del sys.modules[_CONVERTERS]
     return openvino
 
 
 def _infer(request: Any, batch_size: int, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Each new N costs OpenVINO a while and memory for good, so there are only 1, 2, 4, 8 …, and full batches."""
+    """Return the logits of a batch, padded to 1, 2, 4, 8 … images or to a full batch.
+
+    OpenVINO needs time and permanent memory for each new batch size.
+    """
     number = len(batch)
     padded = max(number, min(1 << (number - 1).bit_length(), batch_size))
     if padded > number:
@@ -93,29 +104,29 @@ def _infer(request: Any, batch_size: int, batch: NDArray[np.uint8]) -> NDArray[n
     return logits[:number]
 
 
-def reason(error: Exception) -> str:
-    """What went wrong, in a line; OpenVINO first names the places in its source where it noticed."""
+def error_message(error: Exception) -> str:
+    """Return the message of an error in one line, without the source locations that OpenVINO puts first."""
     lines = [line.strip() for line in str(error).splitlines()]
-    told = [line for line in lines if line and not line.startswith(("Exception from ", "Check '"))]
-    return " ".join(told)[:300] or type(error).__name__
+    kept = [line for line in lines if line and not line.startswith(("Exception from ", "Check '"))]
+    return " ".join(kept)[:300] or type(error).__name__
 
 
-def outputs_agree(tiled: Run, plain: Run, size: int, batch_size: int) -> bool:
-    """Whether OpenVINO and onnxruntime say the same of a few images of coloured patches.
+def outputs_agree(openvino: Run, onnxruntime: Run, size: int, batch_size: int) -> bool:
+    """Return whether OpenVINO and ONNX Runtime agree on a few images of coloured patches.
 
-    Not every graph that `reconcile run --model` may be given is one that OpenVINO computes as it is meant. It prepares
-    itself for each number of images at a time, so it is asked for a whole batch, as the night will.
+    OpenVINO does not compute every graph as intended. It prepares separately for each batch size, so the test uses a
+    full batch.
 
     Args:
-        tiled: uint8 [N, S, S, 3] → logits, float32 [N, labels], by OpenVINO.
-        plain: the same by onnxruntime.
-        size: S.
-        batch_size: images at a time.
+        openvino: Function from uint8 [N, S, S, 3] to logits, float32 [N, labels].
+        onnxruntime: The same with ONNX Runtime.
+        size: S, the side of the input in pixels.
+        batch_size: The number of images in a full batch.
     """
-    colours = np.random.default_rng(0).integers(0, 256, (_TRIED, _PATCHES, _PATCHES, 3), dtype=np.uint8)
+    colours = np.random.default_rng(0).integers(0, 256, (_TEST_IMAGES, _PATCHES, _PATCHES, 3), dtype=np.uint8)
     side = -(-size // _PATCHES)
     images = np.ascontiguousarray(colours.repeat(side, axis=1).repeat(side, axis=2)[:, :size, :size])
-    theirs = plain(images)
-    ours = tiled(np.resize(images, (batch_size, *images.shape[1:])))  # the same images over and over
-    theirs = np.resize(theirs, (batch_size, theirs.shape[1]))
-    return bool(np.abs(ours - theirs).mean() <= _ALIKE * theirs.std())
+    expected = onnxruntime(images)
+    logits = openvino(np.resize(images, (batch_size, *images.shape[1:])))  # the same images repeat
+    expected = np.resize(expected, (batch_size, expected.shape[1]))
+    return bool(np.abs(logits - expected).mean() <= _MAX_DIFFERENCE * expected.std())

@@ -1,8 +1,7 @@
-"""What onnxruntime does not tell or do: how many GPUs there are, and host memory that a GPU reads by itself.
+"""CUDA driver calls: the number of GPUs, and pinned host memory that a GPU reads by itself.
 
-Written from the documentation of the CUDA driver API (cuDeviceGetCount, cuMemHostRegister). It was not run where this
-was written: there was no GPU. What can be tested without one is: that nothing is asked of a driver that is not there,
-and which calls are made, in which order.
+This follows the documentation of the CUDA driver API (cuDeviceGetCount, cuMemHostRegister). Not yet run on a GPU. Tests
+check which calls are made, in which order, and that none is made without a driver.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ if TYPE_CHECKING:
 
 
 _pinned: list[NDArray[np.uint8]] = []
-"""Kept for good: memory that is freed while the driver holds it would be given to others."""
+"""Pinned arrays, kept until the process ends. Freed memory that the driver still holds would be given to others."""
 _PORTABLE = 0x01
-"""CU_MEMHOSTREGISTER_PORTABLE: pinned for every GPU, not only for the one that is current."""
+"""CU_MEMHOSTREGISTER_PORTABLE: pin the memory for every GPU, not only for the current one."""
 
 
 @cache
 def load_driver() -> Any:
-    """NVIDIA's driver library, made ready; None where there is none."""
+    """Return NVIDIA's driver library after its initialisation, or None if there is none."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -33,7 +32,11 @@ def load_driver() -> Any:
 
 
 def gpu_count(driver: Any) -> int:
-    """How many GPUs this process may use, as CUDA_VISIBLE_DEVICES has it; 0 without a driver."""
+    """Return the number of GPUs in CUDA_VISIBLE_DEVICES.
+
+    Args:
+        driver: From `load_driver`. Without a driver, the number is 0.
+    """
     number = ctypes.c_int(0)
     if driver is None or driver.cuDeviceGetCount(ctypes.byref(number)) != 0:
         return 0
@@ -41,22 +44,22 @@ def gpu_count(driver: Any) -> int:
 
 
 def pin(driver: Any, array: NDArray[np.uint8]) -> bool:
-    """Lock an array's memory into RAM, so that a GPU fetches it by itself, beside the work of the CPU.
+    """Lock the memory of an array into RAM, so that a GPU can copy it while the CPU works.
 
-    A copy from ordinary memory goes through a buffer of the driver and holds up the thread that asked for it. The
-    memory stays locked until the process ends: such arrays are made once and used again.
+    A copy from pageable memory goes through a buffer of the driver and blocks the calling thread. Pinned memory stays
+    locked until the process ends, so such arrays are made once and used again.
 
     Args:
-        driver: from `load_driver`.
-        array: any contiguous array.
+        driver: From `load_driver`.
+        array: A contiguous array.
 
     Returns:
-        whether it is pinned; where it is not, it works all the same, only slower.
+        Whether the array is pinned. An array that is not pinned also works, but its copies are slower.
     """
-    device, context, before = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_void_p()
+    device, context, previous = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_void_p()
     if driver is None or driver.cuDeviceGet(ctypes.byref(device), 0) != 0:
         return False
-    # onnxruntime works in the primary context too; it is never released, since it lives as long as the counting does.
+    # ONNX Runtime also works in the primary context. It is never released, because counting needs it until the end.
     if driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device) != 0:
         return False
     if driver.cuCtxPushCurrent_v2(context) != 0:
@@ -68,4 +71,4 @@ def pin(driver: Any, array: NDArray[np.uint8]) -> bool:
         _pinned.append(array)
         return True
     finally:
-        driver.cuCtxPopCurrent_v2(ctypes.byref(before))
+        driver.cuCtxPopCurrent_v2(ctypes.byref(previous))

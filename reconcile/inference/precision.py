@@ -1,4 +1,4 @@
-"""What the numbers of a model file are kept in."""
+"""Numeric precision of a model file."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def load_to_resume(path: Path, recipe: Recipe, data_fingerprint: str, processes:
     """
     state = load(path)
     for name, differs in (
-        ("after another recipe", _recipe_of(state) != recipe),
+        ("with another recipe", _recipe_of(state) != recipe),
         ("from other photos", state["data_fingerprint"] != data_fingerprint),
         (f"by {state['processes']} process(es), not {processes}", state["processes"] != processes),
     ):

@@ -30,7 +30,7 @@ from reconcile.training.dataset import load_arrays, read_training_data
 from reconcile.training.network import CountNetwork, predict_logits
 from reconcile.training.recipe import Recipe
 from reconcile.training.soft_targets import mean_targets
-from reconcile.training.temperature import fit_temperature, negative_log_likelihood
+from reconcile.training.temperature import fit_temperature, log_loss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -183,7 +183,7 @@ def _quality(
     temperature: float,
 ) -> str:
     accuracy = (shares.argmax(axis=1) == right).mean()
-    before = negative_log_likelihood(logits, right)
+    before = log_loss(logits, right)
     after = float(-np.log(shares[np.arange(len(right)), right]).mean())
     return (
         f"{precision}: {accuracy:.1%} of {len(right)} held-out photos right; temperature {temperature}, "

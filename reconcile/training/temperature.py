@@ -1,4 +1,4 @@
-"""Temperature scaling: makes a probability of 70 % mean right in 70 of 100 cases."""
+"""Fit the temperature, so that of photos counted with 70 %, about 70 in 100 are correct."""
 
 from __future__ import annotations
 
@@ -13,36 +13,47 @@ if TYPE_CHECKING:
 
 
 def fit_temperature(
-    logits: NDArray[np.float32], labels: NDArray[np.int64], taught: NDArray[np.float32] | None = None
+    logits: NDArray[np.float32], truth: NDArray[np.int64], soft_targets: NDArray[np.float32] | None = None
 ) -> float:
-    """The temperature T that makes the labels most likely (Guo et al. 2017, section 4.2).
+    """Return the temperature T that makes the true labels most likely (Guo et al. 2017, section 4.2).
+
+    The search uses a grid that is even in log T.
 
     Args:
-        logits: float32 [N, labels], of images that were not trained on.
-        labels: int64 [N], the place of each image's true label.
-        taught: what the network was taught to say of each label, float32 [labels, labels], to be undone as in counting.
+        logits: The logits of images that were not trained on, float32 [N, labels].
+        truth: The index of the true label of each image, int64 [N].
+        soft_targets: The mean training target of each label, float32 [labels, labels]. Its spread is removed as in
+            counting. None if the network was trained on hard labels.
 
     Returns:
-        T, 0.2 to 5, to three digits; under 1 the model was too shy, over 1 too sure.
+        T between 0.2 and 5, rounded to three decimals. T is below 1 for an underconfident model, and above 1 for an
+        overconfident one.
     """
     temperatures = np.exp(np.linspace(np.log(0.2), np.log(5.0), 641))
-    if taught is not None:  # far more work for each; nobody needs more than two digits
+    if soft_targets is not None:  # each temperature takes far more work, and two digits are enough
         temperatures = temperatures[::4]
-    losses = [negative_log_likelihood(logits, labels, temperature, taught) for temperature in temperatures]
+    losses = [log_loss(logits, truth, temperature, soft_targets) for temperature in temperatures]
     return round(float(temperatures[int(np.argmin(losses))]), 3)
 
 
-def negative_log_likelihood(
+def log_loss(
     logits: NDArray[np.float32],
-    labels: NDArray[np.int64],
+    truth: NDArray[np.int64],
     temperature: float = 1.0,
-    taught: NDArray[np.float32] | None = None,
+    soft_targets: NDArray[np.float32] | None = None,
 ) -> float:
-    """Mean of −ln P(true label), in nats, calibrated by `temperature` and `taught`; see `calibration.calibrated`."""
-    if taught is not None:
-        shares = calibrated(logits, temperature, taught).astype(np.float64)
-        return float(-np.log(shares[np.arange(len(labels)), labels]).mean())
+    """Return the mean of −ln P(true label) after calibration, in nats.
+
+    Args:
+        logits: float32 [N, labels].
+        truth: The index of the true label of each image, int64 [N].
+        temperature: See `calibration.calibrated`.
+        soft_targets: See `calibration.calibrated`.
+    """
+    if soft_targets is not None:
+        probabilities = calibrated(logits, temperature, soft_targets).astype(np.float64)
+        return float(-np.log(probabilities[np.arange(len(truth)), truth]).mean())
     scaled = logits.astype(np.float64) / temperature
     scaled -= scaled.max(axis=1, keepdims=True)
-    log_shares = scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))
-    return float(-log_shares[np.arange(len(labels)), labels].mean())
+    log_probabilities = scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))
+    return float(-log_probabilities[np.arange(len(truth)), truth].mean())

@@ -22,7 +22,7 @@ from reconcile.training.dataset import Arrays, TrainingData, load_arrays
 from reconcile.training.ema import averaged_model
 from reconcile.training.metrics import EpochMetrics, Metrics
 from reconcile.training.network import CountNetwork, predict_logits
-from reconcile.training.temperature import fit_temperature, negative_log_likelihood
+from reconcile.training.temperature import fit_temperature, log_loss
 from reconcile.training.warm_start import START_IMAGES, start_from
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class Trainer:
             self.place.share(candidate.buffers())
         for name, candidate in candidates.items():
             logits = self._logits(candidate, held_out.pixels)
-            losses[name] = negative_log_likelihood(logits, right, fit_temperature(logits, right))
+            losses[name] = log_loss(logits, right, fit_temperature(logits, right))
             accuracies[name] = float((logits.argmax(axis=1) == right).mean())
         better = min(losses, key=lambda name: losses[name])
         if is_last_stage and losses[better] < self.progress.best:

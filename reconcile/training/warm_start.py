@@ -94,7 +94,7 @@ def _initializers(model: Path) -> dict[str, Tensor]:
     try:
         graph = onnx.load(model).graph
     except Exception:  # protobuf has errors of its own
-        raise ReconcileError(f"{model} is no ONNX file") from None
+        raise ReconcileError(f"{model} is not an ONNX file") from None
     raw = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     constants = {name: value.astype(np.float32) for name, value in raw.items() if value.dtype.kind == "f"}
     for node in graph.node:

@@ -157,4 +157,4 @@ def test_a_recipe_may_start_from_an_exported_model_with_other_labels(exported, p
     (tmp_path / "int8.onnx").write_bytes(b"no model")
     done = reconcile("train", "--data", photos, "--recipe", "recipe.toml", "--no-resume", cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].endswith("int8.onnx is no ONNX file")
+    assert done.stderr.splitlines()[-1].endswith("int8.onnx is not an ONNX file")

@@ -74,7 +74,7 @@ def test_a_changed_recipe_is_not_resumed(trained, photos):
     (folder / "other.toml").write_text(RECIPE.format(first=3))
     done = reconcile("train", "--data", photos, "--recipe", folder / "other.toml", "--out", folder / "t")
     assert done.returncode == 2
-    assert "was made after another recipe; say --no-resume" in done.stderr
+    assert "was made with another recipe; say --no-resume" in done.stderr
 
 
 def test_a_learning_rate_that_blows_up_is_named(photos, tmp_path):

@@ -1,4 +1,4 @@
-"""Which device counts, and what is said where it cannot."""
+"""The choice of a device, and the message if it cannot be used."""
 
 import sys
 
@@ -11,27 +11,27 @@ from reconcile.inference.counter import load_predictor
 from reconcile.inference.devices import choose_device
 
 
-def test_auto_takes_the_cpu_where_there_is_no_gpu(monkeypatch):
+def test_auto_is_the_cpu_without_a_gpu(monkeypatch):
     monkeypatch.setattr(devices, "_has_nvidia_device", lambda: False)
     assert choose_device("auto", pytest.fail) == "cpu"
 
 
-def test_auto_takes_cuda_where_it_loads(monkeypatch):
+def test_auto_is_cuda_if_it_loads(monkeypatch):
     monkeypatch.setattr(devices, "_has_nvidia_device", lambda: True)
     monkeypatch.setattr(devices, "_missing_library", lambda device: None)
     assert choose_device("auto", pytest.fail) == "cuda"
 
 
-def test_auto_says_so_when_it_falls_back(monkeypatch):
-    said = []
+def test_auto_warns_if_the_gpu_cannot_be_used(monkeypatch):
+    warnings = []
     monkeypatch.setattr(devices, "_has_nvidia_device", lambda: True)
     monkeypatch.setattr(devices, "_missing_library", lambda device: "libcudnn.so.9 cannot be loaded")
-    assert choose_device("auto", said.append) == "cpu"
-    assert said == ["counting on the CPU: there is a GPU, but libcudnn.so.9 cannot be loaded"]
+    assert choose_device("auto", warnings.append) == "cpu"
+    assert warnings == ["counting on the CPU, because the GPU cannot be used: libcudnn.so.9 cannot be loaded"]
 
 
 @pytest.mark.parametrize("device", ["cuda", "tensorrt"])
-def test_a_gpu_that_was_asked_for_must_load(monkeypatch, device):
+def test_requested_gpu_that_does_not_load_is_an_error(monkeypatch, device):
     monkeypatch.setattr(devices, "_missing_library", lambda device: "libcublas.so.13 cannot be loaded")
     with pytest.raises(ReconcileError, match=f"--device {device}: libcublas.so.13 cannot be loaded"):
         choose_device(device, pytest.fail)
@@ -39,7 +39,7 @@ def test_a_gpu_that_was_asked_for_must_load(monkeypatch, device):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="onnxruntime-gpu is installed on Linux only")
 @pytest.mark.skipif(devices._has_nvidia_device(), reason="this machine has a GPU")
-def test_the_missing_library_is_named(grey_model):
+def test_error_names_the_missing_library(grey_model):
     if "CUDAExecutionProvider" not in ort.get_available_providers():
         pytest.skip("this onnxruntime is built without CUDA")
     with pytest.raises(ReconcileError, match=r"--device cuda: lib\S+\.so\S* cannot be loaded"):

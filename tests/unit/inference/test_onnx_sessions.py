@@ -1,4 +1,4 @@
-"""Sessions: how many, with which options, and that none quietly runs elsewhere."""
+"""The number and options of sessions, and that none runs on another device unnoticed."""
 
 import re
 
@@ -14,18 +14,18 @@ from tests.conftest import needs_openvino
 SHAPE = (128, 160, 160, 3)
 
 
-@pytest.mark.parametrize("tiles", [False, pytest.param(True, marks=needs_openvino)])
-def test_one_session_a_core(grey_model, monkeypatch, tiles):
-    monkeypatch.setattr(openvino_cpu, "is_available", lambda: tiles)
+@pytest.mark.parametrize("amx", [False, pytest.param(True, marks=needs_openvino)])
+def test_predictor_has_one_worker_per_core(grey_model, monkeypatch, amx):
+    monkeypatch.setattr(openvino_cpu, "is_available", lambda: amx)
     monkeypatch.setattr(counter_module, "available_cores", lambda: 3)
     assert load_predictor(grey_model, "cpu", pytest.fail).workers == 3
 
 
 class FakeSession:
-    """Stands for a session on a GPU; `provider` is what onnxruntime would say it has become."""
+    """A session on a GPU. `provider` is the one that ONNX Runtime would report."""
 
-    def __init__(self, asked, provider):
-        self.asked, self.provider = asked, provider
+    def __init__(self, provider):
+        self.provider = provider
 
     def get_providers(self):
         return [self.provider]
@@ -33,29 +33,28 @@ class FakeSession:
 
 @pytest.fixture
 def gpus(monkeypatch):
-    """A machine with three GPUs, as far as anybody can tell; collects what sessions are asked to run on."""
-    asked = []
+    """Simulate three GPUs, and collect the providers that sessions are opened with."""
     real = onnx_sessions.ort.InferenceSession
 
     def open_session(path, options, providers, enable_fallback=True):
         if providers == [devices.CPU]:
             return real(path, options, providers=providers)
         assert not enable_fallback
-        asked.append(providers)
-        return FakeSession(providers, asked.provider or providers[0][0])
+        requests.append(providers)
+        return FakeSession(requests.provider or providers[0][0])
 
-    class Asked(list):
+    class Requests(list):
         provider = None
 
-    asked = Asked()
+    requests = Requests()
     monkeypatch.setattr(onnx_sessions.ort, "InferenceSession", open_session)
     monkeypatch.setattr(onnx_sessions, "gpu_count", lambda driver: 3)
     monkeypatch.setattr(devices, "_missing_library", lambda device: None)
-    return asked
+    return requests
 
 
 @pytest.mark.parametrize(("device", "provider"), [("cuda", devices.CUDA), ("tensorrt", devices.TENSORRT)])
-def test_every_gpu_gets_a_session_of_its_own(gpus, grey_model, device, provider):
+def test_every_gpu_has_its_own_session(gpus, grey_model, device, provider):
     opened = onnx_sessions.open_gpu_sessions(grey_model, "id", device, SHAPE)
     assert len(opened) == 3
     assert [providers[0][0] for providers in gpus] == [provider] * 3
@@ -66,25 +65,25 @@ def test_every_gpu_gets_a_session_of_its_own(gpus, grey_model, device, provider)
 
 
 @pytest.mark.parametrize("device", ["cuda", "tensorrt"])
-def test_a_silent_fallback_is_noticed(gpus, grey_model, device):
+def test_fallback_to_another_provider_is_an_error(gpus, grey_model, device):
     gpus.provider = devices.CPU
-    with pytest.raises(ReconcileError, match=f"--device {device}: onnxruntime fell back to CPUExecutionProvider"):
+    with pytest.raises(ReconcileError, match=f"--device {device}: ONNX Runtime used CPUExecutionProvider instead"):
         load_predictor(grey_model, device, pytest.fail)
 
 
-def test_auto_counts_on_the_cpu_where_cuda_loads_and_does_not_work(gpus, grey_model, monkeypatch):
+def test_auto_counts_on_the_cpu_if_cuda_loads_but_fails(gpus, grey_model, monkeypatch):
     gpus.provider = devices.CPU
     monkeypatch.setattr(openvino_cpu, "is_available", lambda: False)
     monkeypatch.setattr(devices, "_has_nvidia_device", lambda: True)
-    said = []
-    counter = load_predictor(grey_model, "auto", said.append)
-    assert counter.provider == devices.CPU
-    assert len(gpus) == 3  # they were tried
-    [line] = said
-    assert line.startswith("counting on the CPU: there is a GPU, but it cannot be used: ")
+    warnings = []
+    predictor = load_predictor(grey_model, "auto", warnings.append)
+    assert predictor.provider == devices.CPU
+    assert len(gpus) == 3  # sessions on all three were opened
+    [warning] = warnings
+    assert warning.startswith("counting on the CPU, because the GPU cannot be used: ")
 
 
-def test_tensorrt_is_told_the_one_shape_it_will_see_and_keeps_its_engines(tmp_path):
+def test_tensorrt_gets_one_shape_and_a_cache_for_its_engines(tmp_path):
     (_, tensorrt), (_, cuda), last = gpu_providers("tensorrt", 1, SHAPE, tmp_path)
     assert {tensorrt[f"trt_profile_{which}_shapes"] for which in ("min", "opt", "max")} == {"images:128x160x160x3"}
     assert (tensorrt["trt_engine_cache_enable"], tensorrt["trt_engine_cache_path"]) == ("1", str(tmp_path))
@@ -93,8 +92,8 @@ def test_tensorrt_is_told_the_one_shape_it_will_see_and_keeps_its_engines(tmp_pa
     assert last == devices.CPU
 
 
-def test_every_option_is_one_that_onnxruntime_knows(tmp_path):
-    """The names are looked up in onnxruntime's own libraries, which refuse those they do not know."""
+def test_every_provider_option_exists_in_onnxruntime(tmp_path):
+    """The names are searched for in the provider libraries, which refuse unknown ones."""
     folder = devices.Path(onnx_sessions.ort.__file__).parent / "capi"
     libraries = {name: folder / f"libonnxruntime_providers_{name}.so" for name in ("cuda", "tensorrt")}
     if not all(path.exists() for path in libraries.values()):
@@ -105,7 +104,7 @@ def test_every_option_is_one_that_onnxruntime_knows(tmp_path):
         assert not unknown
 
 
-def test_engines_are_kept_apart_by_model_and_survive_a_home_that_is_read_only(tmp_path, monkeypatch):
+def test_engine_folder_differs_by_model_and_survives_a_read_only_home(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert engine_folder("1.0-abc") == tmp_path / "reconcile/tensorrt/1.0-abc"
     assert engine_folder("1.0-def") != engine_folder("1.0-abc")

@@ -1,4 +1,4 @@
-"""The CUDA driver: what is asked of it, and that nothing is where it is missing."""
+"""The calls to the CUDA driver, and that there are none without it."""
 
 import ctypes
 
@@ -9,17 +9,17 @@ from reconcile.inference.pinned_memory import gpu_count, pin
 
 
 class Driver:
-    """Writes down the calls and answers as told: 0 is the driver's word for success."""
+    """A driver that records its calls and returns the given codes; 0 means success."""
 
-    def __init__(self, **answers):
-        self.calls, self.answers = [], answers
+    def __init__(self, **codes):
+        self.calls, self.codes = [], codes
 
     def __getattr__(self, name):
         def call(*arguments):
             self.calls.append((name, arguments))
             if name == "cuDeviceGetCount":
                 ctypes.cast(arguments[0], ctypes.POINTER(ctypes.c_int))[0] = 4
-            return self.answers.get(name, 0)
+            return self.codes.get(name, 0)
 
         return call
 
@@ -27,17 +27,17 @@ class Driver:
         return [name for name, _ in self.calls]
 
 
-def test_without_a_driver_there_is_no_gpu_and_nothing_is_pinned():
+def test_without_a_driver_nothing_is_pinned():
     assert gpu_count(None) == 0
     assert pin(None, np.zeros(4, dtype=np.uint8)) is False
 
 
-def test_gpus_are_counted_by_the_driver():
+def test_driver_reports_the_number_of_gpus():
     assert gpu_count(Driver()) == 4
     assert gpu_count(Driver(cuDeviceGetCount=100)) == 0
 
 
-def test_an_arrays_own_memory_is_pinned_for_all_gpus_and_the_context_put_back():
+def test_memory_is_pinned_for_all_gpus_and_context_restored():
     driver, array = Driver(), np.zeros((2, 8, 8, 3), dtype=np.uint8)
     assert pin(driver, array) is True
     assert driver.names() == [
@@ -52,13 +52,13 @@ def test_an_arrays_own_memory_is_pinned_for_all_gpus_and_the_context_put_back():
 
 
 @pytest.mark.parametrize("failing", ["cuDeviceGet", "cuDevicePrimaryCtxRetain", "cuCtxPushCurrent_v2"])
-def test_a_driver_that_refuses_leaves_the_array_as_it_is(failing):
+def test_failing_driver_call_pins_nothing(failing):
     driver = Driver(**{failing: 2})
     assert pin(driver, np.zeros(4, dtype=np.uint8)) is False
     assert driver.names()[-1] == failing
 
 
-def test_memory_that_cannot_be_pinned_still_puts_the_context_back():
+def test_context_is_restored_if_pinning_fails():
     driver = Driver(cuMemHostRegister_v2=2)
     assert pin(driver, np.zeros(4, dtype=np.uint8)) is False
     assert driver.names()[-1] == "cuCtxPopCurrent_v2"

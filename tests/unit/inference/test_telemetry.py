@@ -1,4 +1,4 @@
-"""Nobody is told what is counted: onnxruntime and OpenVINO report to their makers unless they are kept from it."""
+"""No library reports usage: ONNX Runtime and OpenVINO do unless they are prevented."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import needs_openvino
 
-TESTED = (
+CI_VARIABLES = (
     "CI",
     "TF_BUILD",
     "GITHUB_ACTIONS",
@@ -20,7 +20,7 @@ TESTED = (
     "TEAMCITY_VERSION",
     "CODEBUILD_BUILD_ID",
 )
-"""By which onnxruntime tells."""
+"""Variables by which ONNX Runtime recognises a test environment."""
 LOAD = """
 import sys
 from pathlib import Path
@@ -33,12 +33,14 @@ print([name for name in sys.modules if "telemetry" in name])
 
 
 @pytest.mark.parametrize("library", ["CPUExecutionProvider", pytest.param("OpenVINO", marks=needs_openvino)])
-def test_a_model_is_loaded_without_a_trace_at_home(grey_model, tmp_path, library):
-    """Both keep an id at home before they report; onnxruntime does not where it sees that it is being tested."""
-    ours = {name: value for name, value in os.environ.items() if name not in (*TESTED, "ORT_DISABLE_TELEMETRY")}
+def test_loading_a_model_writes_nothing_to_the_home_folder(grey_model, tmp_path, library):
+    """Both write an id to the home folder before they report. ONNX Runtime does not do so in a test environment."""
+    environment = {
+        name: value for name, value in os.environ.items() if name not in (*CI_VARIABLES, "ORT_DISABLE_TELEMETRY")
+    }
     done = subprocess.run(
         [sys.executable, "-c", LOAD, str(grey_model), library],
-        env={**ours, "HOME": str(tmp_path), "XDG_CACHE_HOME": ""},
+        env={**environment, "HOME": str(tmp_path), "XDG_CACHE_HOME": ""},
         capture_output=True,
         text=True,
         check=False,
