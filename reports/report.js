@@ -1,5 +1,5 @@
-// What the report can do: sort, search, filter and page the recount queue; enlarge photos; keep and export what was found.
-// It follows DataTables in the same module. Without it the page still shows everything, and can be printed.
+// Makes the report interactive: sorts, searches, filters and pages the recount queue, enlarges photos, keeps and exports marks.
+// It follows DataTables in the same module. Without scripts the page still shows everything and can be printed.
 
 const page = document.body.dataset;
 const queue = document.getElementById("queue-table");
@@ -33,29 +33,29 @@ function makeTable(marks) {
     layout: { topStart: "search", topEnd: "pageLength", bottomStart: "info", bottomEnd: "paging" },
     language: {
       search: "Search",
-      lengthMenu: "Bins a page _MENU_",
+      lengthMenu: "Bins per page _MENU_",
       info: "_START_ to _END_ of _TOTAL_ bins",
       infoEmpty: "no bins",
       infoFiltered: "(of _MAX_)",
-      zeroRecords: "No bin fits.",
+      zeroRecords: "No bin matches.",
     },
   });
-  const chosen = (name) => document.getElementById(`filter-${name}`).value;
-  const fits = {
-    direction: (row) => !chosen("direction") || row.dataset.direction === chosen("direction"),
-    status: (row) => !chosen("status") || row.dataset.status === chosen("status"),
-    marked: (row) => !chosen("marked") || (marks.get(row.dataset.key)?.count !== undefined) === (chosen("marked") === "yes"),
+  const selected = (name) => document.getElementById(`filter-${name}`).value;
+  const filters = {
+    direction: (row) => !selected("direction") || row.dataset.direction === selected("direction"),
+    status: (row) => !selected("status") || row.dataset.status === selected("status"),
+    marked: (row) => !selected("marked") || (marks.get(row.dataset.key)?.count !== undefined) === (selected("marked") === "yes"),
   };
-  for (const [name, fit] of Object.entries(fits)) {
-    table.search.fixed(name, (_text, _data, index) => fit(table.row(index).node()));
+  for (const [name, matches] of Object.entries(filters)) {
+    table.search.fixed(name, (_text, _data, index) => matches(table.row(index).node()));
     document.getElementById(`filter-${name}`).addEventListener("change", () => table.draw());
   }
-  // For cards, which have no headings to click.
+  // On a phone the rows are cards without headings, so people sort here.
   document.getElementById("sort-by").addEventListener("change", (event) => {
     const [column, direction] = event.target.value.split(" ");
     table.order([Number(column), direction]).draw();
   });
-  // On paper there are no pages to turn: every bin that fits is printed.
+  // Paper has no paging, so every matching bin is printed.
   let length;
   addEventListener("beforeprint", () => {
     length = table.page.len();
@@ -65,7 +65,7 @@ function makeTable(marks) {
   return table;
 }
 
-// --- what was found ------------------------------------------------------------------------------------------------
+// --- marks ---------------------------------------------------------------------------------------------------------
 
 function storageName() {
   return `reconcile marks: ${page.bucket} ${page.run}`;
@@ -75,7 +75,7 @@ function keptMarks() {
   try {
     return new Map(Object.entries(JSON.parse(localStorage.getItem(storageName()) ?? "{}")));
   } catch {
-    sayNothingIsKept();
+    warnThatMarksAreLost();
     return new Map();
   }
 }
@@ -84,11 +84,11 @@ function keep(marks) {
   try {
     localStorage.setItem(storageName(), JSON.stringify(Object.fromEntries(marks)));
   } catch {
-    sayNothingIsKept();
+    warnThatMarksAreLost();
   }
 }
 
-function sayNothingIsKept() {
+function warnThatMarksAreLost() {
   document.getElementById("storage-note").hidden = false;
 }
 
@@ -103,20 +103,20 @@ function show(row, mark) {
 }
 
 function listenForMarks(rows, marks, table) {
-  const tell = () => {
+  const updateTally = () => {
     const counted = [...marks.values()].filter((mark) => mark.count !== undefined).length;
     const notes = marks.size - counted;
-    const left = notes ? `; ${notes} with a note and no count, not exported` : "";
-    document.getElementById("marked").textContent = `${counted} of ${rows.length} marked${left}`;
+    const withoutCount = notes ? `; ${notes} with a note but no count will not be exported` : "";
+    document.getElementById("marked").textContent = `${counted} of ${rows.length} marked${withoutCount}`;
     document.getElementById("export").disabled = counted === 0;
   };
-  // A note is kept without a count, too: it may be written first.
+  // A note without a count is kept, because people may write the note first.
   const change = (row, changes) => {
     const mark = { ...marks.get(row.dataset.key), ...changes };
     if (mark.count === undefined && !mark.note) marks.delete(row.dataset.key);
     else marks.set(row.dataset.key, mark);
     keep(marks);
-    tell();
+    updateTally();
     return mark;
   };
   const body = queue.tBodies[0];
@@ -127,7 +127,7 @@ function listenForMarks(rows, marks, table) {
     const isUndone = button.getAttribute("aria-pressed") === "true";
     show(row, change(row, { count: isUndone ? undefined : Number(row.dataset.expected) }));
   });
-  // What is typed next replaces what stands there, instead of joining it.
+  // Select the old count, so that typing replaces it.
   body.addEventListener("focusin", (event) => {
     if (event.target.matches(".count")) event.target.select();
   });
@@ -137,12 +137,12 @@ function listenForMarks(rows, marks, table) {
       change(row, { note: event.target.value.trim() || undefined });
     } else if (event.target.matches(".count")) {
       const { value, validity } = event.target;
-      // What is no count is said and left to be mended; the mark stays as it was.
+      // An invalid count stays in the field with a message. The mark does not change.
       row.querySelector(".is-no-count").hidden = validity.valid;
       if (validity.valid) show(row, change(row, { count: value === "" ? undefined : Number(value) }));
     }
   });
-  tell();
+  updateTally();
   table.draw(false);
 }
 
@@ -154,7 +154,7 @@ function exportMarks(rows, marks) {
       const { count, note } = marks.get(row.dataset.key);
       return [row.dataset.bin, page.run, count, note ?? "", row.dataset.key, row.dataset.expected].map(cell).join(",");
     });
-  // With a byte order mark, Excel takes it for the UTF-8 that it is.
+  // Excel needs a byte order mark to recognise UTF-8.
   const blob = new Blob(["\ufeff", [names.join(","), ...lines, ""].join("\r\n")], { type: "text/csv" });
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
@@ -163,7 +163,8 @@ function exportMarks(rows, marks) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-// No spreadsheet takes it for a formula, also where it splits at semicolons, tabs or line ends; as `plain_text` in sql/macros.sql.
+// Write a cell so that no spreadsheet reads it as a formula, even if it splits at semicolons, tabs or line ends.
+// `plain_text` in sql/macros.sql follows the same rules.
 function cell(value) {
   const text = String(value)
     .replace(/^([\s\p{Z}\p{C}]*[=+\-@＝＋－＠]|[\t\r\n])/u, "'$1")

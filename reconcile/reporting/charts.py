@@ -1,4 +1,4 @@
-"""The charts of an evaluation, besides the accuracy by count that `charts` draws for a night too."""
+"""Charts that the reports share."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from reconcile.output.history import RunFigures
 
 
-_SHARE = alt.Scale(domain=[0, 1])
+_UNIT = alt.Scale(domain=[0, 1])
+_AGREEMENT = "photo agrees with record"
 
 
 def reliability_chart(bins: Sequence[ReliabilityBin]) -> str:
-    """How often the counts are right against how probable the model finds them: a point a bin, larger for more photos.
+    """Draw how often counts are correct against the probability that the model gave them.
 
     Args:
-        bins: empty ones are not drawn.
+        bins: one point each, larger for more photos. Empty bins are not drawn.
 
     Returns:
         an SVG element.
@@ -31,17 +32,17 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> str:
     table = pd.DataFrame(
         [
             {
-                "probability": found.probability,
-                "accuracy": found.accuracy.value,
-                "low": found.accuracy.low,
-                "high": found.accuracy.high,
-                "photos": found.photos,
+                "probability": bin_.probability,
+                "accuracy": bin_.accuracy.value,
+                "low": bin_.accuracy.low,
+                "high": bin_.accuracy.high,
+                "photos": bin_.photos,
             }
-            for found in bins
-            if found.accuracy is not None
+            for bin_ in bins
+            if bin_.accuracy is not None
         ]
     )
-    honest = alt.Chart(pd.DataFrame({"probability": [0, 1], "accuracy": [0, 1]})).mark_line(
+    diagonal = alt.Chart(pd.DataFrame({"probability": [0, 1], "accuracy": [0, 1]})).mark_line(
         color=INK, strokeDash=[4, 4], strokeWidth=1, opacity=0.6
     )
     base = alt.Chart(table)
@@ -50,15 +51,15 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> str:
         y="accuracy:Q", size=alt.Size("photos:Q", legend=None, scale=alt.Scale(rangeMin=25, rangeMax=350))
     )
     chart = (
-        alt.layer(honest.encode(y="accuracy:Q"), intervals, points)
+        alt.layer(diagonal.encode(y="accuracy:Q"), intervals, points)
         .encode(
             x=alt.X(
                 "probability:Q",
-                title="probability that the model gives its count",
+                title="probability that the model gave its count",
                 axis=alt.Axis(format="%", tickCount=5),
-                scale=_SHARE,
+                scale=_UNIT,
             ),
-            y=alt.Y(title="counted the same", axis=alt.Axis(format="%", tickCount=5), scale=_SHARE),
+            y=alt.Y(title=_AGREEMENT, axis=alt.Axis(format="%", tickCount=5), scale=_UNIT),
         )
         .properties(width=380, height=290, background="transparent")
     )
@@ -66,10 +67,10 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> str:
 
 
 def coverage_chart(points: Sequence[CoveragePoint]) -> str:
-    """Accuracy of the most certain photos, with the band of its 95 % intervals.
+    """Draw the accuracy of the most certain counts, with a band of 95 % intervals.
 
     Args:
-        points: in rising order of their shares.
+        points: in ascending order of their shares.
 
     Returns:
         an SVG element.
@@ -86,21 +87,21 @@ def coverage_chart(points: Sequence[CoveragePoint]) -> str:
         ]
     )
     base = alt.Chart(table).encode(
-        x=alt.X("share:Q", title="share of photos kept, the most certain first", axis=alt.Axis(format="%", tickCount=5))
+        x=alt.X("share:Q", title="most certain photos, as a share of all", axis=alt.Axis(format="%", tickCount=5))
     )
     axis = alt.Axis(format="%", tickCount=5)
     band = base.mark_area(color=BAR, opacity=0.22).encode(
-        y=alt.Y("low:Q", title="counted the same", axis=axis, scale=_SHARE), y2="high:Q"
+        y=alt.Y("low:Q", title=_AGREEMENT, axis=axis, scale=_UNIT), y2="high:Q"
     )
-    line = base.mark_line(color=BAR, strokeWidth=2.5).encode(y=alt.Y("accuracy:Q", scale=_SHARE))
+    line = base.mark_line(color=BAR, strokeWidth=2.5).encode(y=alt.Y("accuracy:Q", scale=_UNIT))
     return as_svg(alt.layer(band, line).properties(width=420, height=240, background="transparent"))
 
 
 def accuracy_chart(accuracy: pd.DataFrame) -> str:
-    """Accuracy per count class as bars with their 95 % intervals.
+    """Draw the accuracy per count class as bars with 95 % intervals.
 
     Args:
-        accuracy: what `sql/figures/accuracy_by_count.sql` gives.
+        accuracy: the result of sql/figures/accuracy_by_count.sql.
 
     Returns:
         an SVG element.
@@ -112,9 +113,9 @@ def accuracy_chart(accuracy: pd.DataFrame) -> str:
     bars = base.mark_bar(color=BAR, cornerRadiusTopLeft=3, cornerRadiusTopRight=3).encode(
         y=alt.Y(
             "accuracy:Q",
-            title="counted the same",
+            title=_AGREEMENT,
             axis=alt.Axis(format="%", tickCount=5),
-            scale=alt.Scale(domain=[0, 1]),
+            scale=_UNIT,
         )
     )
     intervals = base.mark_rule(color=INTERVAL, strokeWidth=2).encode(y="accuracy_low:Q", y2="accuracy_high:Q")
@@ -122,42 +123,40 @@ def accuracy_chart(accuracy: pd.DataFrame) -> str:
     return as_svg(chart)
 
 
-def history_chart(nights: Sequence[RunFigures]) -> str:
-    """Runs over the same bucket, a small panel for each measure.
+def history_chart(runs: Sequence[RunFigures]) -> str:
+    """Draw the runs over one bucket, with a small panel for each measure.
 
     Args:
-        nights: two or more, the oldest first.
+        runs: two or more runs, the oldest first.
 
     Returns:
         an SVG element.
     """
-    import pandas as pd
-
     table = pd.DataFrame(
         [
             {
-                "started": night.started_at,
-                "agreement": night.agreement,
-                "wrong": night.expected_wrong,
-                "discrepant": None if night.agreement is None else night.short + night.over,  # nothing was compared
-                "unreadable": night.unreadable,
-                "speed": night.images_per_second,
+                "started": run.started_at,
+                "agreement": run.agreement,
+                "wrong": run.expected_wrong,
+                "discrepant": None if run.agreement is None else run.short + run.over,  # None: nothing was compared
+                "unreadable": run.unreadable,
+                "speed": run.images_per_second,
             }
-            for night in nights
+            for run in runs
         ]
     )
     measures = {
-        "agreement": ("counted as on record", "%"),
+        "agreement": (_AGREEMENT, "%"),
         "wrong": ("records expected wrong", "d"),
         "discrepant": ("short and over", "d"),
         "unreadable": ("unreadable images", "d"),
-        "speed": ("images a second", "d"),
+        "speed": ("images per second", "d"),
     }
     panels = []
     for name, (title, unit) in measures.items():
-        known = table[table[name].notna()]
-        if len(known):
-            base = alt.Chart(known, title=title).encode(
+        values = table[table[name].notna()]
+        if len(values):
+            base = alt.Chart(values, title=title).encode(
                 x=alt.X("started:T", title=None, axis=alt.Axis(tickCount=3, labelOverlap=True)),
                 y=alt.Y(
                     f"{name}:Q",

@@ -1,4 +1,4 @@
-"""DataTables, from the offline bundle that itables ships: one table that people sort, search and page."""
+"""The DataTables bundle that ships with itables."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ _EXPORTS = re.compile(r"export\s*\{([^}]*)\};?\s*")
 
 
 def data_table_css() -> str:
-    """The bundle's style sheet."""
+    """Return the bundle's style sheet."""
     return _bundled("dt_bundle.css")
 
 
 def data_table_module() -> str:
-    """The bundle as the beginning of a JavaScript module in which `DataTable` is defined.
+    """Return the bundle as the start of a JavaScript module that defines `DataTable`.
 
-    The bundle is a module of its own that exports DataTables as its default; inside a page there is nobody to import
-    it, so the name is bound instead.
+    The bundle is a module that exports DataTables as its default. A script inside a page cannot be imported, so the
+    export is replaced by a constant.
 
     Raises:
-        ReconcileError: the installed itables is built in another way.
+        ReconcileError: the bundle of the installed itables has another form.
     """
     text = _bundled("dt_bundle.js")
-    found = [(match, _default(match.group(1))) for match in _EXPORTS.finditer(text)]
-    named = [(match, name) for match, name in found if name]
+    exports = [(match, _default(match.group(1))) for match in _EXPORTS.finditer(text)]
+    named = [(match, name) for match, name in exports if name]
     if len(named) != 1:
-        raise ReconcileError("the installed version of itables has no DataTables bundle of the form that is known here")
+        raise ReconcileError("the DataTables bundle of the installed itables has an unknown form; install itables 2.x")
     match, name = named[0]
     return f"{text[: match.start()]}const DataTable = {name};\n{text[match.end() :]}\n"
 

@@ -1,4 +1,4 @@
-"""HTML pages from reports/: one file each, with its style and script inside, that needs no network."""
+"""Render a self-contained HTML page with a strict content security policy."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from reconcile.resources import resource
 
 
 def render_page(template: str, *, more_css: str = "", script: str | None = None, **values: Any) -> str:
-    """Fill in a template of reports/; it also finds the style sheet as `css`, the script as `script`, and `policy`.
+    """Render a template of reports/ as one HTML page.
 
-    The policy is a Content-Security-Policy that names this style and this script by their digests: nothing else on the
-    page, whatever a record is called, can run or be fetched.
+    The template also gets `css`, `script` and `policy`. The policy is a Content-Security-Policy that names the style
+    and the script by their digests. Nothing else can run or be fetched, whatever text a record contains.
 
     Args:
-        template: its name.
-        more_css: goes before our own style sheet.
-        script: a JavaScript module of ours; without one, no script runs at all.
-        values: what the template shows.
+        template: the template's file name.
+        more_css: style sheet that goes before ours.
+        script: our JavaScript module. Without it no script runs at all.
+        values: the values that the template shows.
     """
     environment = Environment(
         loader=FileSystemLoader(resource("reports")),
@@ -42,13 +42,13 @@ def render_page(template: str, *, more_css: str = "", script: str | None = None,
 
 
 def _inside_html(script: str) -> str:
-    """The same JavaScript, without what an HTML parser takes for the end of the script or a comment."""
+    """Escape what an HTML parser would read as the end of the script or as a comment."""
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 def _policy(css: str, script: str | None) -> str:
     scripts = "'none'" if script is None else _digest(script)
-    # Style attributes hold our own numbers (the height of a bar). `style-src` is for browsers that know no better.
+    # Style attributes only hold our own numbers, such as the height of a bar. `style-src` is for old browsers.
     styles = f"style-src 'unsafe-inline'; style-src-elem {_digest(css)}; style-src-attr 'unsafe-inline'"
     return f"default-src 'none'; script-src {scripts}; {styles}; img-src data:; base-uri 'none'; form-action 'none'"
 

@@ -1,84 +1,69 @@
-"""The recount queue as the report shows it: each bin with its photo and what the model makes of it."""
+"""Rows of the recount queue in the report, with photos and probabilities."""
 
 from __future__ import annotations
 
-import base64
 import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reconcile.concurrency.channels import Channel, StageGroup
-from reconcile.errors import ReconcileError
-from reconcile.images import UnreadableImage, thumbnail
-from reconcile.storage.base import FetchError
+from reconcile.reconciliation.results import plain_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reconcile.labels import CountLabels
-    from reconcile.storage.base import Bucket
+    from reconcile.reconciliation.results import Results
 
 
 MOST_SHOWN = 500
-"""Bins; with more photos the page would not open at once."""
-_THUMBNAIL_PIXELS = 256
-_FETCHERS = 16
+"""The largest number of bins on the page. With more photos the page would open slowly."""
+_MOST_ITEMS = 4
+"""The largest number of items that the page lists for one bin."""
 _LONGEST_NUMBER = 20
-"""Digits."""
+"""The number of digits that numbers in bin ids are padded to."""
 
 
-def queue_rows(queue: list[dict[str, Any]], labels: CountLabels, bucket: Bucket | None) -> list[dict[str, Any]]:
-    """Add `photo`, `bars`, `chance` (to be wrong) and `bin_order` to each row of sql/figures/recount_queue.sql.
+def shown_queue(results: Results, capacity: int) -> list[dict[str, Any]]:
+    """Return the bins of the recount queue that the report shows, as rows of sql/figures/recount_queue.sql.
 
-    The photo is a data URL; None where that very photo, the one that was counted, is not there any more.
+    Args:
+        results: The reconciled rows of the run.
+        capacity: The number of bins that people can recount. The report shows at most `MOST_SHOWN` of them.
     """
-    photos = [None] * len(queue) if bucket is None else _photos(bucket, queue)
+    most = min(capacity, MOST_SHOWN)
+    return plain_rows(results.table("figures/recount_queue", most=most, most_items=_MOST_ITEMS))
+
+
+def queue_rows(
+    queue: Sequence[dict[str, Any]], photos: Sequence[str | None], labels: CountLabels
+) -> list[dict[str, Any]]:
+    """Add `photo`, `bars`, `chance` (to be wrong) and `bin_order` to each row of the queue.
+
+    Args:
+        queue: Rows from `shown_queue`.
+        photos: The photo of each row as a data URL; None if there is no photo to show.
+        labels: The labels of the model that counted.
+    """
     return [
         row
         | {
             "photo": photo,
             "bars": _bars(labels, row["probabilities"], row["expected_quantity"]),
             "chance": _chance(row["p_wrong"]),
-            "bin_order": _in_order(row["bin_id"]),
+            "bin_order": _natural_order(row["bin_id"]),
         }
         for row, photo in zip(queue, photos, strict=True)
     ]
 
 
-def _photos(bucket: Bucket, queue: list[dict[str, Any]]) -> list[str | None]:
-    """The photo of each row, fetched and made small by some threads at once."""
-    photos: list[str | None] = [None] * len(queue)
-    with StageGroup() as stages:
-        places: Channel[int] = Channel(stages, len(queue), 1)
-        made: Channel[tuple[int, str | None]] = Channel(stages, len(queue), _FETCHERS)
-
-        def make() -> None:
-            for place in places:
-                made.put((place, _photo(bucket, queue[place])))
-
-        for place in range(len(queue)):
-            places.put(place)
-        places.producer_ended()
-        stages.start("photo", _FETCHERS, lambda _: make(), made)
-        for place, photo in made:
-            photos[place] = photo
-    return photos
-
-
-def _photo(bucket: Bucket, row: dict[str, Any]) -> str | None:
-    try:
-        webp = thumbnail(bucket.get(row["image_key"], row["image_etag"]), _THUMBNAIL_PIXELS)
-    except (FetchError, UnreadableImage, ReconcileError):  # a report without photos is better than none
-        return None
-    return "data:image/webp;base64," + base64.b64encode(webp).decode()
-
-
-def _in_order(bin_id: str) -> str:
-    """What bins are sorted by: their numbers as numbers, so that A-9 comes before A-10."""
-    return re.sub(r"[0-9]+", lambda found: found[0].zfill(_LONGEST_NUMBER), bin_id)
+def _natural_order(bin_id: str) -> str:
+    """Return a sort key that orders numbers by value, so that A-9 comes before A-10."""
+    return re.sub(r"[0-9]+", lambda match: match[0].zfill(_LONGEST_NUMBER), bin_id)
 
 
 def _chance(p: float | None) -> str:
-    """In whole percent, but never as certain: no photo is."""
+    """Return a probability in whole percent, but never 0 % or 100 %, because no photo is certain."""
     if p is None:
         return "–"
     percent = f"{p:.0%}"
@@ -86,13 +71,13 @@ def _chance(p: float | None) -> str:
 
 
 def _bars(labels: CountLabels, probabilities: list[float], expected_quantity: int) -> list[dict[str, Any]]:
-    """One bar a label for the small distribution beside each photo.
+    """Return one bar per label for the small chart next to each photo.
 
-    The page draws them from its own style sheet: 500 charts of Altair would be a third of its size and take a minute.
+    The style sheet draws the bars, because hundreds of Altair charts would make the page large and slow.
     """
     on_record = labels.index_of(expected_quantity)
     best = int(np.argmax(probabilities))
     return [
-        {"label": label, "percent": round(100 * share, 1), "is_record": place == on_record, "is_count": place == best}
-        for place, (label, share) in enumerate(zip(labels.names, probabilities, strict=True))
+        {"label": label, "percent": round(100 * prob, 1), "is_record": index == on_record, "is_count": index == best}
+        for index, (label, prob) in enumerate(zip(labels.names, probabilities, strict=True))
     ]

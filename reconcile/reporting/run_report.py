@@ -1,4 +1,4 @@
-"""The night's tables as one HTML file that opens offline: what a person recounts from, with their coffee."""
+"""The HTML report of a run: one file that opens without a network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from reconcile.errors import ReconcileError
 from reconcile.labels import CountLabels
 from reconcile.metrics.calibration import CALIBRATION_BINS, CoveragePoint, ReliabilityBin, expected_calibration_error
 from reconcile.metrics.intervals import wilson
@@ -30,11 +29,8 @@ if TYPE_CHECKING:
     from reconcile.output.history import RunFigures
     from reconcile.output.summary import Summary
     from reconcile.reconciliation.results import Results
-    from reconcile.storage.base import Bucket
 
 
-SAY_WHERE_PHOTOS_ARE = "say where they are now (--bucket), or --no-photos"
-_MOST_ITEMS = 4
 _MOST_PRODUCTS = 20
 _MOST_PARTS = 20
 _MOST_REASONS = 10
@@ -42,35 +38,24 @@ _MOST_REASONS = 10
 
 def render_report(
     results: Results,
-    bucket: Bucket | None,
+    queue: Sequence[dict[str, Any]],
+    photos: Sequence[str | None],
     summary: Summary,
     earlier: Sequence[RunFigures],
-    *,
-    need_photos: bool = False,
 ) -> str:
-    """The report of one run.
+    """Render the report of one run.
 
     Args:
-        results: its reconciled rows.
-        bucket: for the photos of the recount queue; None leaves them out.
-        summary: the run's numbers.
-        earlier: runs before it over the same bucket, the oldest first.
-        need_photos: rather no report than one in which every photo is missing.
+        results: The reconciled rows of the run.
+        queue: The bins of the recount queue to show, from `shown_queue`.
+        photos: The photo of each of these bins as a data URL; None if there is no photo to show.
+        summary: The figures of the run.
+        earlier: Earlier runs over the same bucket, the oldest first.
 
     Returns:
-        HTML whose size does not grow with the number of bins: it shows the first `summary.capacity` bins of the recount
-        queue, 500 at most.
-
-    Raises:
-        ReconcileError: photos are needed, and not one of them is to be had.
+        A page of HTML. Its size does not grow with the number of bins in the bucket.
     """
     labels = CountLabels(tuple(summary.labels))
-    shown = {"most": min(summary.capacity, MOST_SHOWN), "most_items": _MOST_ITEMS}
-    found = plain_rows(results.table("figures/recount_queue", **shown))
-    queue = queue_rows(found, labels, bucket)
-    if need_photos and queue and not any(row["photo"] for row in queue):
-        where = f"{summary.bucket if bucket is None else bucket.location}; {SAY_WHERE_PHOTOS_ARE}"
-        raise ReconcileError(f"none of the {len(queue):,} photos to show can be had from {where}")
     return render_page(
         "report.html.j2",
         more_css=data_table_css(),
@@ -78,11 +63,11 @@ def render_report(
         summary=summary,
         tiles=overview(summary, earlier[-1] if earlier else None),
         status_words=STATUS_WORDS,
-        queue=queue,
+        queue=queue_rows(queue, photos, labels),
         import_command=_import_command(summary),
         most_shown=MOST_SHOWN,
         counts=_count_quality(results, labels),
-        nights=_history([*earlier, figures_of_run(summary.as_dict())]),
+        history=_history([*earlier, figures_of_run(summary.as_dict())]),
         products=plain_rows(results.table("figures/items_by_asin", most=_MOST_PRODUCTS)),
         parts=_by_location(results, summary),
         problems=plain_rows(results.table("figures/reasons", most=_MOST_REASONS)),
@@ -90,7 +75,7 @@ def render_report(
 
 
 def _import_command(summary: Summary) -> str:
-    """What to type once the marks have been exported."""
+    """Return the command that imports the exported marks."""
     words = ["reconcile", "verdicts", "import", f"verdicts-{summary.run_id}.csv"]
     for name in ("out", "endpoint_url", "region", "profile"):
         if summary.parameters.get(name):
@@ -99,7 +84,7 @@ def _import_command(summary: Summary) -> str:
 
 
 def _count_quality(results: Results, labels: CountLabels) -> dict[str, Any] | None:
-    """The counts held against the records: tables, and charts by name and theme. None where nothing was compared."""
+    """Compare counts with records: tables, and charts by name and theme. None if nothing was compared."""
     accuracy = results.table("figures/accuracy_by_count")
     if not len(accuracy):
         return None
@@ -118,7 +103,7 @@ def _count_quality(results: Results, labels: CountLabels) -> dict[str, Any] | No
 
 
 def _confusion(cells: pd.DataFrame, labels: CountLabels) -> list[dict[str, Any]]:
-    """One row a count on record: how its bins were counted."""
+    """Return one row per quantity on record, with the number of bins for each count of the model."""
     bins = {(expected, counted): number for expected, counted, number in cells.astype(int).values.tolist()}
     names = dict(zip(labels.values, labels.names, strict=True))
     rows = []
@@ -154,19 +139,19 @@ def _coverage(results: Results) -> list[CoveragePoint]:
     return points
 
 
-def _history(nights: list[RunFigures]) -> dict[str, Any]:
-    """All runs, and a chart of them where there are two or more."""
-    charts: dict[str, Markup] = themed(history_chart(nights)) if len(nights) > 1 else {}
-    return {"rows": list(reversed(nights)), "charts": charts}
+def _history(runs: list[RunFigures]) -> dict[str, Any]:
+    """Return all runs, the newest first, and a chart of them if there are two or more."""
+    charts: dict[str, Markup] = themed(history_chart(runs)) if len(runs) > 1 else {}
+    return {"rows": list(reversed(runs)), "charts": charts}
 
 
 def _by_location(results: Results, summary: Summary) -> dict[str, list[dict[str, Any]]]:
-    """By the name of each part that `--where` names: its values and their bins."""
+    """Return the discrepancies by each part of a bin id that `--where` names."""
     pattern = summary.parameters.get("where")
     if not pattern:
         return {}
-    known = {"pattern": pattern, "capacity": summary.capacity, "most": _MOST_PARTS}
+    parameters = {"pattern": pattern, "capacity": summary.capacity, "most": _MOST_PARTS}
     return {
-        name: plain_rows(results.table("figures/discrepancies_by_part", part=group, **known))
+        name: plain_rows(results.table("figures/discrepancies_by_part", part=group, **parameters))
         for name, group in re.compile(pattern).groupindex.items()
     }

@@ -12,28 +12,28 @@ if TYPE_CHECKING:
 
 
 def themed(svg: str) -> dict[str, Markup]:
-    """One SVG a theme, light and dark; the style sheet shows the one that fits.
+    """Return one SVG per theme, `light` and `dark`. The style sheet shows the one that fits.
 
     Args:
-        svg: a chart in the colours of a light page; nothing that strangers wrote may be in it.
+        svg: a chart in the colours of a light page. It must not contain text from records.
     """
     return {"light": Markup(svg), "dark": Markup(as_dark(svg))}  # noqa: S704 – our own drawing
 
 
 INK, FAINT, BAR, INTERVAL = "#1d232b", "#dfe3e8", "#2f6fb0", "#1c222a"
-"""Colours of a light page."""
-_IN_THE_DARK = {INK: "#e6e9ee", FAINT: "#38404b", BAR: "#5b9bdc", INTERVAL: "#f2f4f7"}
+"""The colours of a light page."""
+_DARK = {INK: "#e6e9ee", FAINT: "#38404b", BAR: "#5b9bdc", INTERVAL: "#f2f4f7"}
 
 
 def as_dark(svg: str) -> str:
-    """The same chart for a dark page: colours are all that differs, and rendering twice takes twice the time."""
-    for light, dark in _IN_THE_DARK.items():
+    """Return a chart for a dark page by replacing colours, which is faster than rendering it twice."""
+    for light, dark in _DARK.items():
         svg = svg.replace(light, dark)
     return svg
 
 
 def as_svg(chart: alt.TopLevelMixin) -> str:
-    """Render a chart, for a light page."""
+    """Render a chart as SVG for a light page."""
     ink = {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12}
     chart = (
         chart.configure_view(stroke=None)

@@ -1,4 +1,4 @@
-"""Tables and terms of a report, which text and HTML share, and how they are set in plain text."""
+"""Tables and sections of a report, which text and HTML share, and their layout as plain text."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ _TEXT_WIDTH = 78
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text, the same in both forms."""
+    """A table whose cells are text."""
 
     name: str
-    """Its id in the page."""
+    """The table's id in the HTML page."""
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     caption: str = ""
     total: bool = False
-    """Whether the last row sums up the others."""
+    """Whether the last row is the total of the others."""
     heat: tuple[tuple[float, ...], ...] = ()
-    """0 to 1 for the shade of each cell after a row's first; the cells on the diagonal are agreement."""
+    """The shade of each cell after a row's first, from 0 to 1. The diagonal means agreement."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """One question, what its figures mean, and the figures."""
+    """One topic of a report: a title, an explanation and tables."""
 
     name: str
     title: str
     hint: str
     tables: tuple[Table, ...]
     words: tuple[tuple[str, str], ...] = ()
-    """A term of the tables and what it means."""
+    """Pairs of a term in the tables and its meaning."""
 
 
 def section_lines(section: Section) -> list[str]:
-    """A section in plain text, 78 characters wide unless a table is wider."""
+    """Return a section as lines of text, 78 characters wide unless a table is wider."""
     lines = [section.title, "-" * len(section.title), "", *wrap(section.hint)]
     for table in section.tables:
         lines += ["", *([table.caption, ""] if table.caption else []), *_table_lines(table)]
     return [*lines, "", *definitions(dict(section.words))] if section.words else lines
 
 
-def percents(found: Estimate | None) -> str:
-    """An interval, a dash where there is none."""
-    return "–" if found is None else f"{100 * found.low:.1f} – {100 * found.high:.1f}%"
+def percents(estimate: Estimate | None) -> str:
+    """Return an interval in percent, or a dash if there is none."""
+    return "–" if estimate is None else f"{100 * estimate.low:.1f} – {100 * estimate.high:.1f}%"
 
 
 def wrap(text: str) -> list[str]:
-    """A paragraph."""
+    """Wrap a paragraph into lines."""
     return textwrap.wrap(text, _TEXT_WIDTH, break_on_hyphens=False)
 
 
 def definitions(words: dict[str, str]) -> list[str]:
-    """Terms on the left, their meanings beside them."""
+    """Return lines with terms on the left and their meanings next to them."""
     width = max(map(len, words)) + 2
     return [
         line
@@ -77,7 +77,7 @@ def definitions(words: dict[str, str]) -> list[str]:
 
 
 def _table_lines(table: Table) -> list[str]:
-    """Columns as wide as their widest cell; the first from the left, the others from the right."""
+    """Align a table: the first column to the left, the others to the right."""
     rows: Sequence[tuple[str, ...]] = (table.headings, *table.rows)
     widths = [max(len(row[column]) for row in rows) for column in range(len(table.headings))]
     lines = []

@@ -40,7 +40,7 @@ def row_of(page, bin_id):
 
 
 def show_all(page):
-    page.get_by_label("Bins a page").select_option("All")
+    page.get_by_label("Bins per page").select_option("All")
 
 
 def test_pages_of_25_that_can_be_turned(page):
@@ -63,7 +63,7 @@ def test_sorts_by_numbers_as_numbers(page):
     sort_by(page, "record")
     records = [int(text) for text in column(page, 3)]
     assert records == sorted(records)
-    sort_by(page, "p wrong")
+    sort_by(page, "chance wrong")
     shares = [int(text.strip("<>%")) for text in column(page, 5)]
     assert shares in (sorted(shares), sorted(shares, reverse=True))
     sort_by(page, "bin")
@@ -78,32 +78,32 @@ def test_searches_ids_and_products(page):
     assert sorted(column(page, 2)) == [f"B-01{n}" for n in range(10)]
     page.get_by_label("Search").fill("B0TEST")
     assert len(column(page, 2)) == 25
-    for words in ("record right", "found", "no such bin"):
+    for words in ("Record is correct", "found", "no such bin"):
         page.get_by_label("Search").fill(words)
-        assert page.locator("#queue-table tbody").inner_text().strip() == "No bin fits."
+        assert page.locator("#queue-table tbody").inner_text().strip() == "No bin matches."
     page.get_by_label("Search").fill("no such bin")
-    assert page.locator("#queue-table tbody").inner_text().strip() == "No bin fits."
+    assert page.locator("#queue-table tbody").inner_text().strip() == "No bin matches."
 
 
 def test_filters_by_direction_status_and_marks(page, run):
     show_all(page)
-    page.get_by_label("If wrong").select_option("short")
+    page.get_by_label("Direction").select_option("short")
     short = set(column(page, 2))
-    page.get_by_label("If wrong").select_option("over")
+    page.get_by_label("Direction").select_option("over")
     over = set(column(page, 2))
     assert short
     assert over
     assert len(short) + len(over) == 62
-    page.get_by_label("If wrong").select_option("")
+    page.get_by_label("Direction").select_option("")
     totals = json.loads((run[0] / "summary.json").read_text())["totals"]
     for status in ("short", "over", "match"):
         page.get_by_label("Status").select_option(status)
         assert len(column(page, 2)) == totals[status] > 0
         badges = page.locator("#queue-table tbody .badge").all_inner_texts()
         assert len(badges) == totals[status], "one for each bin"
-        assert all(text.startswith("if wrong, " if status == "match" else f"{status}, likely ") for text in badges)
+        assert all(text.startswith("if wrong, " if status == "match" else f"{status}, probably ") for text in badges)
     page.get_by_label("Status").select_option("")
-    row_of(page, "B-005").get_by_role("button", name="record right").click()
+    row_of(page, "B-005").get_by_role("button", name="Record is correct").click()
     page.locator("#filter-marked").select_option("yes")
     assert column(page, 2) == ["B-005"]
     page.locator("#filter-marked").select_option("no")
@@ -113,14 +113,14 @@ def test_filters_by_direction_status_and_marks(page, run):
 def test_marks_survive_a_reload_and_come_back_as_verdicts(page, run, tmp_path):
     show_all(page)
     right = row_of(page, "B-005")
-    right.get_by_role("button", name="record right").click()
-    row_of(page, "=1+1").get_by_label("or count").fill("3")
+    right.get_by_role("button", name="Record is correct").click()
+    row_of(page, "=1+1").get_by_label("or your count").fill("3")
     row_of(page, "=1+1").get_by_label("note").fill('=HYPERLINK("x"); =1, "torn", über')
     row_of(page, "=1+1").get_by_label("note").press("Enter")
-    row_of(page, "00012").get_by_label("or count").fill("4")
-    row_of(page, "00012").get_by_label("or count").press("Tab")
+    row_of(page, "00012").get_by_label("or your count").fill("4")
+    row_of(page, "00012").get_by_label("or your count").press("Tab")
     assert page.locator("#marked").inner_text() == "3 of 62 marked"
-    undone = row_of(page, "B-007").get_by_role("button", name="record right")
+    undone = row_of(page, "B-007").get_by_role("button", name="Record is correct")
     undone.click()
     undone.click()
     assert undone.get_attribute("aria-pressed") == "false"
@@ -128,9 +128,9 @@ def test_marks_survive_a_reload_and_come_back_as_verdicts(page, run, tmp_path):
     page.reload()
     show_all(page)
     assert page.locator("#marked").inner_text() == "3 of 62 marked"
-    assert right.get_by_role("button", name="record right").get_attribute("aria-pressed") == "true"
-    assert right.get_by_label("or count").input_value() == str(BINS["B-005"][1])
-    assert row_of(page, "=1+1").get_by_label("or count").input_value() == "3"
+    assert right.get_by_role("button", name="Record is correct").get_attribute("aria-pressed") == "true"
+    assert right.get_by_label("or your count").input_value() == str(BINS["B-005"][1])
+    assert row_of(page, "=1+1").get_by_label("or your count").input_value() == "3"
     assert "über" in row_of(page, "=1+1").get_by_label("note").input_value()
 
     with page.expect_download() as download:
@@ -147,11 +147,11 @@ def test_marks_survive_a_reload_and_come_back_as_verdicts(page, run, tmp_path):
     out = run[0].parents[1]
     done = reconcile("verdicts", "import", file, "--out", out)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("3 verdicts taken")
+    assert done.stdout.startswith("3 verdicts imported")
     again = reconcile(*run[1], "--run-id", "tuesday")
     assert again.returncode == 0, again.stderr
     report = (out / "runs" / "tuesday" / "report.html").read_text()
-    assert "3 bins recounted" in report
+    assert "people recounted 3 bins" in report
     with (out / "runs" / "tuesday" / "recount.csv").open(encoding="utf-8-sig", newline="") as lines:
         queued = {row["bin_id"] for row in csv.DictReader(lines)}
     assert len(queued) == 59
@@ -160,19 +160,19 @@ def test_marks_survive_a_reload_and_come_back_as_verdicts(page, run, tmp_path):
 
 def test_nothing_that_was_written_is_lost(page):
     row = page.locator("#queue-table tbody tr").first
-    count, note = row.get_by_label("or count"), row.get_by_label("note")
+    count, note = row.get_by_label("or your count"), row.get_by_label("note")
     note.fill("box torn")
     note.press("Tab")
     page.reload()
     assert note.input_value() == "box torn", "also before there is a count"
-    assert page.locator("#marked").inner_text() == "0 of 62 marked; 1 with a note and no count, not exported"
+    assert page.locator("#marked").inner_text() == "0 of 62 marked; 1 with a note but no count will not be exported"
     count.fill("2")
     count.press("Tab")
     for nonsense in ("2.5", "-1"):
         count.fill(nonsense)
         count.press("Tab")
         assert count.input_value() == nonsense, "it is left to be mended"
-        assert row.get_by_text("no count").is_visible()
+        assert row.get_by_text("Enter a whole number.").is_visible()
         assert page.locator("#marked").inner_text() == "1 of 62 marked"
     page.reload()
     assert count.input_value() == "2"
@@ -184,11 +184,11 @@ def test_nothing_that_was_written_is_lost(page):
 
 def test_a_count_that_is_typed_replaces_the_one_that_stood_there(page):
     row = row_of(page, "B-005")
-    row.get_by_role("button", name="record right").click()
+    row.get_by_role("button", name="Record is correct").click()
     page.keyboard.press("Tab")
     page.keyboard.type("4")
     page.keyboard.press("Tab")
-    assert row.get_by_label("or count").input_value() == "4"
+    assert row.get_by_label("or your count").input_value() == "4"
 
 
 def test_on_a_phone_the_cards_can_be_sorted(open_page, run):
@@ -206,7 +206,7 @@ def test_says_so_where_the_browser_keeps_nothing(browser, run):
     page.goto(f"file://{run[0] / 'report.html'}")
     assert page.locator("#storage-note").is_visible()
     assert page.get_by_role("button", name="Export marks as CSV").is_disabled()
-    page.get_by_role("button", name="record right").first.click()
+    page.get_by_role("button", name="Record is correct").first.click()
     assert page.locator("#marked").inner_text() == "1 of 62 marked"
     assert page.get_by_role("button", name="Export marks as CSV").is_enabled()
     context.close()
@@ -267,7 +267,7 @@ def test_prints_every_bin_that_fits_and_a_place_to_write(page):
     page.evaluate("""() => addEventListener('beforeprint', () => {
         document.body.dataset.printed = document.querySelectorAll('#queue-table tbody tr').length;
     })""")
-    page.get_by_label("If wrong").select_option("over")
+    page.get_by_label("Direction").select_option("over")
     over = int(page.locator(".dt-info").inner_text().split(" of ")[1].split()[0])
     page.pdf()
     assert int(page.evaluate("document.body.dataset.printed")) == over > 25
@@ -285,7 +285,7 @@ def test_without_scripts_all_bins_are_there_to_be_read(browser, run):
     page = context.new_page()
     page.goto(f"file://{run[0] / 'report.html'}")
     assert page.locator("#queue-table tbody tr").count() == 62
-    assert not page.get_by_role("button", name="record right").first.is_visible()
+    assert not page.get_by_role("button", name="Record is correct").first.is_visible()
     context.close()
 
 

@@ -93,11 +93,11 @@ def test_the_totals_add_up_and_are_those_of_the_summary(page, report):
 def test_the_night_is_told_in_one_sentence_and_in_numbers_beside_those_of_the_run_before(page, report):
     found = report[1]["expected_wrong_in_queue"]
     lead = page.locator(".lead").inner_text()
-    assert f"about {found['value']:.0f} of their records should turn out wrong" in lead
-    assert f"(95%: {found['low']:.0f} to {found['high']:.0f})" in lead
+    assert f"We expect about {found['value']:.0f} wrong records among them" in lead
+    assert f"(95% interval: {found['low']:.0f} to {found['high']:.0f})" in lead
     tiles = page.locator("#overview .tile").all_inner_texts()
     bins = next(text for text in tiles if text.startswith("bins"))
-    assert f"run before: {report[1]['rows']}" in bins
+    assert f"previous run: {report[1]['rows']}" in bins
     assert any(text.startswith("unreadable images\n2") for text in tiles)
 
 
@@ -171,7 +171,7 @@ def test_earlier_runs_and_places_are_told(page):
     text = page.locator("#where").inner_text()
     assert "By shelf" in text
     assert "By place" in text
-    assert "The pattern found no aisle in any bin's id, nor in its photo's key. They look like" in text
+    assert "The pattern of --where finds no aisle in any bin id or photo key. An example of a bin id is" in text
     products = rows_of(page, "products-table")
     assert {row[0] for row in products} >= {"B0TEST", "B0Y"}
 
@@ -242,20 +242,23 @@ def test_a_report_shows_the_photos_that_were_counted_or_none(open_page, grey_mod
     (folder / "bin-images" / "a.jpg").write_bytes(grey_photo(6, (70, 50)))
     assert reconcile("report", "once", "--out", tmp_path / "out").returncode == 0
     page = open_page(path)
-    assert page.locator("#queue-table tbody tr", has_text="no photo any more").locator(".bin-id").all_inner_texts() == [
-        "a"
-    ]
+    assert page.locator("#queue-table tbody tr", has_text="photo not available").locator(
+        ".bin-id"
+    ).all_inner_texts() == ["a"]
     assert page.locator(".enlarge").count() == 1
 
     before = path.read_bytes()
     (folder / "bin-images" / "b.jpg").unlink()
     refused = reconcile("report", "once", "--out", tmp_path / "out")
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
-    assert f"none of the 2 photos to show can be had from {folder}; say where they are now" in refused.stderr
+    assert (
+        f"none of the 2 photos can be read from {folder}; name their present location with --bucket" in refused.stderr
+    )
     assert path.read_bytes() == before, "a good report is not replaced by one without photos"
     shutil.rmtree(folder)
     refused = reconcile("report", "once", "--out", tmp_path / "out")
-    assert f"no folder {folder} with the run's photos; say where they are now (--bucket)" in refused.stderr
+    advice = "name their present location with --bucket"
+    assert f"the folder {folder} with the photos of the run does not exist; {advice}" in refused.stderr
     assert reconcile("report", "once", "--out", tmp_path / "out", "--no-photos").returncode == 0
     assert open_page(path).locator(".no-photo").count() == 2
 
@@ -286,7 +289,7 @@ def test_a_run_of_another_version_is_refused_in_one_line(report, tmp_path, chang
     (tmp_path / "out/runs/second/summary.json").write_text(json.dumps(summary))
     refused = reconcile("report", "second", "--out", tmp_path / "out")
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
-    assert "of a version that is not known here" in refused.stderr
+    assert "by a version of reconcile that is not known" in refused.stderr
 
 
 def test_one_huge_record_does_not_swell_the_page(grey_model, tmp_path):

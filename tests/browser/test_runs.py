@@ -24,8 +24,8 @@ def small_night(grey_model, tmp_path_factory):
     [
         ("100", 0, "Recount the first 3 bins of the queue"),
         ("100", 1, "Recount the first 2 bins of the queue"),
-        ("1", 0, "Recount the first 1 bins of the queue"),
-        ("100", 3, "3 records were held against a photo, and all of these bins have been recounted."),
+        ("1", 0, "Recount the first bin of the queue"),
+        ("100", 3, "We compared 3 records with photos. People have recounted all of these bins."),
     ],
 )
 def test_the_first_sentence_speaks_of_the_bins_that_are_left(
@@ -42,11 +42,11 @@ def test_the_first_sentence_speaks_of_the_bins_that_are_left(
     left = min(int(capacity), 3 - recounted)
     assert page.locator("#queue-table tbody tr").count() == left
     if left:
-        assert f"of the first {left}" in done.stdout
+        assert f"Wrong in the first {left} to recount" in done.stdout
         tiles = page.locator("#overview .tile").all_inner_texts()
-        assert any(text.startswith(f"of the first {left} to recount") for text in tiles)
+        assert any(text.startswith(f"wrong in the first {left} to recount") for text in tiles)
     if recounted:
-        assert f"From what was assumed and {recounted} recount" in page.locator(".recounts").inner_text()
+        assert f"After {recounted} recount" in page.locator(".recounts").inner_text()
 
 
 def test_records_that_no_label_reaches_are_told(open_page, tmp_path):
@@ -55,7 +55,7 @@ def test_records_that_no_label_reaches_are_told(open_page, tmp_path):
     done = reconcile("run", "--bucket", folder, "--model", "closed.onnx", "--out", "out", "--run-id", "r")
     assert done.returncode == 0, done.stderr
     page = open_page(tmp_path / "out/runs/r/report.html")
-    assert "none of them is a number that the model counts up to" in page.locator(".lead").inner_text()
+    assert "All of them hold more items than the model can count" in page.locator(".lead").inner_text()
     assert page.locator("#queue-table tbody tr").count() == 9
     assert page.locator("#queue-table .badge.short").count() == 9, "only the status: nothing is known of them if wrong"
     rows = page.locator("#accuracy-table tbody tr").all_inner_texts()
