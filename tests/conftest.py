@@ -1,4 +1,4 @@
-"""What the tests share: a real S3 server, a model whose counts are known, photos of a known count."""
+"""Fixtures and helpers of all tests: an S3 server, a model that counts grey tones, and photos for that model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from reconcile.storage.base import S3Access
 from tests.forked import run_forked
 from tests.process_log import wait_for
 
-# Several tests run at once: more threads than cores would wait for each other.
+# Several tests run at once, so each gets one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 LABELS = CountLabels(("0", "1", "2", "3", "4", "5", "6+"))
@@ -43,8 +43,8 @@ needs_abid = pytest.mark.skipif(
 )
 
 
-# A file's tests share a server or a run, so one process does them all: what takes longest begins first, or the others
-# would wait for it in the end.
+# One process runs all tests of a file, because these share a server or a run. The longest files start first, so that
+# no process has to wait for them at the end.
 LONGEST_FIRST = [
     "integration/training/test_elsewhere.py",
     "integration/runs/test_run.py",
@@ -67,14 +67,14 @@ LONGEST_FIRST = [
 
 
 def pytest_collection_modifyitems(items):
-    """Put the longest files first, and leave the others in their order."""
-    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: places.get(item.path, len(places)))
+    """Put the longest files first, and keep the order of the others."""
+    ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 @pytest.fixture(autouse=True)
-def own_environment(monkeypatch, tmp_path):
-    """No setting of the person who runs the tests gets in, and no file is left where they stand."""
+def clean_environment(monkeypatch, tmp_path):
+    """Hide the settings of the person who runs the tests, and give each test a working directory of its own."""
     for name in list(os.environ):
         if name.startswith(("RECONCILE_", "AWS_")):
             monkeypatch.delenv(name)
@@ -88,14 +88,14 @@ def own_environment(monkeypatch, tmp_path):
 
 
 def grey_photo(count: int, size: tuple[int, int] = (64, 48)) -> bytes:
-    """A JPEG of one grey tone, in which `grey_model` sees exactly `count` items (6 is six or more)."""
+    """Return a JPEG of one grey tone, in which `grey_model` counts exactly `count` items (6 is six or more)."""
     buffer = io.BytesIO()
     Image.new("RGB", size, (40 * count,) * 3).save(buffer, "JPEG", quality=95)
     return buffer.getvalue()
 
 
 def abid_record(quantity: object, **items: int) -> bytes:
-    """A record of the Amazon Bin Image Dataset; `items` maps ASINs to quantities."""
+    """Return a record in the form of the Amazon Bin Image Dataset; `items` maps ASINs to quantities."""
     described = {
         asin: {"asin": asin, "name": f"name of {asin}", "quantity": number, "weight": {"unit": "pounds", "value": 0.5}}
         for asin, number in items.items()
@@ -105,14 +105,14 @@ def abid_record(quantity: object, **items: int) -> bytes:
 
 @pytest.fixture(scope="session")
 def grey_model(tmp_path_factory) -> Path:
-    """An ONNX file of our form that counts grey tones: the mean pixel over 40, rounded."""
+    """Return an ONNX file that counts grey tones. The count is the mean pixel divided by 40, rounded."""
     path = tmp_path_factory.mktemp("model") / "grey.onnx"
     write_grey_model(path)
     return path
 
 
 def write_grey_model(path: Path, **changes: object) -> None:
-    """Write the model; `changes` replace entries of its card."""
+    """Write a model that counts grey tones. `changes` replace entries of its card."""
     counts = np.arange(7, dtype=np.float32).reshape(1, 7)
     graph = helper.make_graph(
         [
@@ -150,12 +150,17 @@ def write_grey_model(path: Path, **changes: object) -> None:
 
 
 def write_bucket(folder: Path, bins: dict[str, tuple[int | None, int | None]]) -> Path:
-    """A bucket of grey photos and records: bin id to (items in the photo, items on record), None for none."""
+    """Write a bucket of grey photos and records.
+
+    Args:
+        folder: the bucket.
+        bins: bin id to (items in the photo, items on record); None for no photo or no record.
+    """
     (folder / "bin-images").mkdir(parents=True, exist_ok=True)
     (folder / "metadata").mkdir(exist_ok=True)
-    for bin_id, (seen, recorded) in bins.items():
-        if seen is not None:
-            (folder / "bin-images" / f"{bin_id}.jpg").write_bytes(grey_photo(seen))
+    for bin_id, (photographed, recorded) in bins.items():
+        if photographed is not None:
+            (folder / "bin-images" / f"{bin_id}.jpg").write_bytes(grey_photo(photographed))
         if recorded is not None:
             (folder / "metadata" / f"{bin_id}.json").write_bytes(abid_record(recorded, B0TEST=recorded))
     return folder
@@ -163,21 +168,21 @@ def write_bucket(folder: Path, bins: dict[str, tuple[int | None, int | None]]) -
 
 @dataclass
 class S3Server:
-    """rclone, serving the folders of `root` as buckets."""
+    """An rclone process that serves the folders of `root` as buckets."""
 
     root: Path
     endpoint_url: str
     process: subprocess.Popen[bytes]
 
-    def notice_changes(self) -> None:
-        """Make it look again at folders that a test changed behind its back: it forgets them soon after SIGHUP."""
+    def refresh(self) -> None:
+        """Make rclone list folders again that a test changed directly. After SIGHUP it soon forgets their contents."""
         self.process.send_signal(signal.SIGHUP)
         time.sleep(0.5)
 
 
 @pytest.fixture(scope="session")
-def s3_server_of(tmp_path_factory):
-    """Starts `rclone serve s3` on a folder; all of them end with the tests."""
+def start_s3_server(tmp_path_factory):
+    """Return a function that starts `rclone serve s3` on a folder. All servers stop after the last test."""
     processes = []
 
     def start(root: Path) -> S3Server:
@@ -196,16 +201,16 @@ def s3_server_of(tmp_path_factory):
 
 
 @pytest.fixture
-def s3(s3_server_of, tmp_path) -> S3Server:
-    """An empty S3 server."""
+def s3(start_s3_server, tmp_path) -> S3Server:
+    """Return an S3 server without buckets."""
     root = tmp_path / "s3"
     root.mkdir()
-    return s3_server_of(root)
+    return start_s3_server(root)
 
 
 @pytest.fixture(scope="session")
 def moto_server():
-    """Where moto's S3 server is."""
+    """Return the address of moto's S3 server."""
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -217,33 +222,33 @@ def moto_server():
 
 @pytest.fixture
 def moto(moto_server) -> S3Access:
-    """moto's S3 server, empty: unlike rclone's it keeps keys that no file system could, and heeds conditions."""
+    """Return access to moto's S3 server, emptied. Unlike rclone, it accepts any key and obeys conditional writes."""
     urllib.request.urlopen(urllib.request.Request(f"{moto_server}/moto-api/reset", method="POST")).close()
     return S3Access(endpoint_url=moto_server)
 
 
 def reconcile(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run the command as a person would, but for the time that a process takes to start."""
+    """Run `reconcile` in a forked process, which starts faster than a new one."""
     return run_forked([str(SCRIPTS / "reconcile"), *map(str, arguments)], **options)
 
 
 def reconcile_from_scratch(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run the command as a person would: each command at least once, and where it matters how a process starts."""
+    """Run `reconcile` in a new process: each command once, and tests of how a process starts and ends."""
     command = [str(SCRIPTS / "reconcile"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
 
 
-def last_line(told: str) -> str:
-    """The last line of a log, without the time that it has to begin with where it is on no terminal."""
-    found = re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ (.*)", told.splitlines()[-1])
-    assert found, told
-    return found[1]
+def last_line(log: str) -> str:
+    """Return the last line of a log without its time. Every line of a log that is not on a terminal has a time."""
+    match = re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ (.*)", log.splitlines()[-1])
+    assert match, log
+    return match[1]
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Where Chromium is."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
+    """Return the path of Chromium."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
         pytest.skip("Chromium is not installed (apt-get install chromium)")
-    return found
+    return path

@@ -1,8 +1,8 @@
-"""The command in processes that are forked from one that has its libraries loaded already.
+"""Run `reconcile` in a process that is forked from one with all libraries loaded.
 
-Each is a process of its own, with its own exit code, output, environment and working directory. But to start Python
-and to load pandas, DuckDB, onnxruntime, Altair and torch takes longer than most of what tests ask of it, and is done
-once for all tests. What they cannot show is how Python itself starts and ends; `reconcile_from_scratch` is for that.
+Each process has its own exit code, output, environment and working directory. Loading pandas, DuckDB, onnxruntime,
+Altair and torch takes longer than most tests, so one parent process loads them once. A forked process does not show how
+Python itself starts and ends; `conftest.reconcile_from_scratch` does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
 
-LOADED = [
+PRELOADED = [
     "pytest",
     "tests.conftest",
     "reconcile.cli",
@@ -26,41 +26,50 @@ LOADED = [
     "reconcile.evaluation.run",
     "torchvision",
 ]
-"""What holds all that takes time. What is not there (torchvision, without the extra `train`) is done without."""
+"""Modules that import every slow library. Missing ones, such as torchvision without `train`, are ignored."""
 SECONDS = 300
 
 
-def forking() -> ForkServerContext:
-    """Starts processes that have the libraries."""
+def fork_server() -> ForkServerContext:
+    """Return the context that starts processes with the libraries loaded."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(LOADED)
+    context.set_forkserver_preload(PRELOADED)
     return context
 
 
 def run_forked(
     command: list[str], cwd: Path | str = ".", env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """What `subprocess.run` gives back of the console script, with its output as text."""
+    """Run the console script in a forked process, and return what `subprocess.run` would return.
+
+    Args:
+        command: the script and its arguments.
+        cwd: the working directory.
+        env: the environment; None for the environment of this process.
+
+    Raises:
+        subprocess.TimeoutExpired: the process runs longer than 300 seconds.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        said, told = Path(folder, "stdout"), Path(folder, "stderr")
-        arguments = (command, str(Path(cwd).resolve()), dict(os.environ if env is None else env), said, told)
-        process = forking().Process(target=_become, args=arguments)
+        stdout, stderr = Path(folder, "stdout"), Path(folder, "stderr")
+        arguments = (command, str(Path(cwd).resolve()), dict(os.environ if env is None else env), stdout, stderr)
+        process = fork_server().Process(target=_run_script, args=arguments)
         process.start()
         process.join(SECONDS)
         if process.exitcode is None:
             process.kill()
             raise subprocess.TimeoutExpired(command, SECONDS)
-        return subprocess.CompletedProcess(command, process.exitcode, said.read_text(), told.read_text())
+        return subprocess.CompletedProcess(command, process.exitcode, stdout.read_text(), stderr.read_text())
 
 
-def _become(command: list[str], folder: str, environment: dict[str, str], said: Path, told: Path) -> None:
-    """Find what a new process finds, and do what the console script does."""
-    for descriptor, file in enumerate((said, told), start=1):
+def _run_script(command: list[str], folder: str, environment: dict[str, str], stdout: Path, stderr: Path) -> None:
+    """Give this process the state of a new one, and run the console script in it."""
+    for descriptor, file in enumerate((stdout, stderr), start=1):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), descriptor)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    tempfile.tempdir = None  # it may be another one in this environment
+    tempfile.tempdir = None  # the environment may name another folder
     sys.argv = command
     from reconcile.cli import main
 

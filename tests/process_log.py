@@ -1,4 +1,4 @@
-"""What a process that is to go on says in its log before it can be used."""
+"""Wait for a line in the log of a process."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _SECONDS = 120
 
 
 def wait_for(pattern: str, log: Path, process: subprocess.Popen) -> re.Match[str]:
-    """The first place in its log that fits.
+    """Return the first match of a pattern in a log file, as soon as there is one.
 
     Raises:
-        RuntimeError: the process has ended, or says nothing of the kind; with the log.
+        RuntimeError: the process ended, or 120 seconds passed, without a match. The message has the log.
     """
     until = time.monotonic() + _SECONDS
     while time.monotonic() < until:
         has_ended = process.poll() is not None
-        if told := re.search(pattern, log.read_text()):
-            return told
+        if match := re.search(pattern, log.read_text()):
+            return match
         if has_ended:
             break
         time.sleep(0.02)
-    raise RuntimeError(f"{process.args} ({process.returncode}) did not say {pattern!r}:\n{log.read_text()}")
+    raise RuntimeError(f"{process.args} ({process.returncode}) did not log {pattern!r}:\n{log.read_text()}")

@@ -1,4 +1,4 @@
-"""A `reconcile serve` as its container starts it, and what to ask of it."""
+"""Start `reconcile serve` as its container does, and send requests to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Answer:
+class Response:
     status: int
     media_type: str
     body: bytes
@@ -36,7 +36,7 @@ class Answer:
 
 
 class Server:
-    """The process; its log goes to a file in `folder`."""
+    """A serving process. Its log is a file in `folder`."""
 
     def __init__(
         self,
@@ -55,9 +55,9 @@ class Server:
         self.port = int(wait_for(r"listening on \S+:(\d+),", self.log, self.process)[1])
 
     def wait_until_ready(self) -> Server:
-        """Until /ping says so; before, it says that it is not."""
-        while (answer := self.ask("GET", "/ping")).status != 200:
-            assert answer.status == 503
+        """Wait until /ping returns 200. Before the model is loaded, /ping returns 503."""
+        while (response := self.request("GET", "/ping")).status != 200:
+            assert response.status == 503
             assert self.process.poll() is None, self.log.read_text()
             time.sleep(0.02)
         return self
@@ -69,22 +69,22 @@ class Server:
         with socket.socket() as client:
             return client.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Response:
         connection = self.connect()
         connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-        response = connection.getresponse()
-        answer = Answer(response.status, response.headers["content-type"], response.read())
+        received = connection.getresponse()
+        response = Response(received.status, received.headers["content-type"], received.read())
         connection.close()
-        return answer
+        return response
 
-    def count(self, image: bytes, **headers: str) -> Answer:
-        return self.ask("POST", "/invocations", image, **({"content_type": "image/jpeg"} | headers))
+    def count(self, image: bytes, **headers: str) -> Response:
+        return self.request("POST", "/invocations", image, **({"content_type": "image/jpeg"} | headers))
 
-    def count_keys(self, lines: list[dict], **headers: str) -> Answer:
+    def count_keys(self, lines: list[dict], **headers: str) -> Response:
         body = "".join(json.dumps(line) + "\n" for line in lines).encode()
-        return self.ask("POST", "/invocations", body, **({"content_type": "application/jsonlines"} | headers))
+        return self.request("POST", "/invocations", body, **({"content_type": "application/jsonlines"} | headers))
 
     def stop(self) -> int:
-        """The exit code after SIGTERM."""
+        """Send SIGTERM, and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)

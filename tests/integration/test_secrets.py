@@ -1,4 +1,4 @@
-"""Nothing secret is in any log, nor in anything that a run leaves."""
+"""No log and no file of a run holds a secret."""
 
 import sys
 import threading
@@ -23,16 +23,16 @@ def credentials(monkeypatch):
 
 
 @pytest.fixture
-def tell_tale():
-    """A server that refuses everything, and repeats the session token as S3 does."""
+def leaky_server():
+    """Return the address of a server that refuses all requests and repeats the session token, as S3 does."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            said = f"<Error><Code>Odd</Code><Message>no such luck</Message><Token-0>{TOKEN}</Token-0></Error>".encode()
+            body = f"<Error><Code>Odd</Code><Message>no such luck</Message><Token-0>{TOKEN}</Token-0></Error>".encode()
             self.send_response(400)
-            self.send_header("Content-Length", str(len(said)))
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(said)
+            self.wfile.write(body)
 
         def do_PUT(self):
             self.do_GET()
@@ -48,9 +48,9 @@ def tell_tale():
 
 @pytest.fixture
 def failed(monkeypatch, capfd, grey_model):
-    """Runs a command that fails, in this process; gives back all that it said."""
+    """Return a function that runs a failing command in this process and returns its output."""
     monkeypatch.setattr(cancellation, "install_handlers", lambda: None)
-    monkeypatch.setattr(cli, "any_running", lambda: False)  # or the tests would end with it
+    monkeypatch.setattr(cli, "any_running", lambda: False)  # otherwise the command would end the tests
 
     def run(command, *arguments):
         model = ["--model", str(grey_model)]
@@ -71,9 +71,9 @@ def secrets_in(text):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--bucket", "b", "--endpoint-url", "TELL-TALE"], "Odd no such luck"),
-        (["--bucket", "./w", "--out", "s3://b/out", "--endpoint-url", "TELL-TALE"], "Odd no such luck"),
-        (["--bucket", "./w", "--records", "s3://b/stock.csv", "--endpoint-url", "TELL-TALE"], "Odd no such luck"),
+        (["--bucket", "b", "--endpoint-url", "LEAKY-SERVER"], "Odd no such luck"),
+        (["--bucket", "./w", "--out", "s3://b/out", "--endpoint-url", "LEAKY-SERVER"], "Odd no such luck"),
+        (["--bucket", "./w", "--records", "s3://b/stock.csv", "--endpoint-url", "LEAKY-SERVER"], "Odd no such luck"),
         (["--bucket", "b", "--endpoint-url", "http://127.0.0.1:1"], "no answer"),
         (["--bucket", "b", "--endpoint-url", f"http://me:{PASSWORD}@h"], "holds credentials"),
         (["--bucket", "b", "--endpoint-url", PRESIGNED], "holds credentials"),
@@ -83,32 +83,32 @@ def secrets_in(text):
         (["--bucket", "./w", "--out", PRESIGNED], "--out: is a web address"),
     ],
 )
-def test_no_failure_tells_a_secret(failed, tell_tale, tmp_path, arguments, line, log_format):
+def test_failed_run_prints_no_secret(failed, leaky_server, tmp_path, arguments, line, log_format):
     write_bucket(tmp_path / "w", {"1": (1, 1)})
-    arguments = [tell_tale if argument == "TELL-TALE" else argument for argument in arguments]
-    said = failed("run", *arguments, "--log-format", log_format)
-    assert line in said
-    assert secrets_in(said) == []
+    arguments = [leaky_server if argument == "LEAKY-SERVER" else argument for argument in arguments]
+    output = failed("run", *arguments, "--log-format", log_format)
+    assert line in output
+    assert secrets_in(output) == []
 
 
-def test_no_failure_tells_what_stands_in_the_environment(failed, s3, tell_tale, monkeypatch):
+def test_failed_command_prints_no_secret_of_the_environment(failed, s3, leaky_server, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://me:{PASSWORD}@127.0.0.1:1")
-    said = failed("run", "--bucket", "b")
-    assert "the S3 endpoint holds credentials" in said
-    assert secrets_in(said) == []
-    monkeypatch.setenv("AWS_ENDPOINT_URL", tell_tale)
-    said = failed("doctor", "--bucket", "b")
-    assert said.count("Odd no such luck") == 2
-    assert secrets_in(said) == []
+    output = failed("run", "--bucket", "b")
+    assert "the S3 endpoint holds credentials" in output
+    assert secrets_in(output) == []
+    monkeypatch.setenv("AWS_ENDPOINT_URL", leaky_server)
+    output = failed("doctor", "--bucket", "b")
+    assert output.count("Odd no such luck") == 2
+    assert secrets_in(output) == []
     (s3.root / "b").mkdir()
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint_url)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret-key")
-    said = failed("run", "--bucket", "b")
-    assert "cannot list s3://b" in said
-    assert secrets_in(said) == []
+    output = failed("run", "--bucket", "b")
+    assert "cannot list s3://b" in output
+    assert secrets_in(output) == []
 
 
-def test_nothing_that_a_run_leaves_holds_a_secret(s3, grey_model, tmp_path):
+def test_files_of_a_run_hold_no_secret(s3, grey_model, tmp_path):
     write_bucket(s3.root / "w", {"1": (1, 1), "2": (1, 3), "3": (None, 2)})
     (s3.root / "w" / "bin-images" / "4.jpg").write_bytes(b"")
     done = reconcile(

@@ -1,4 +1,4 @@
-"""A wheel finds its SQL, templates and models as a checkout does."""
+"""A wheel contains SQL, templates and models, and finds them."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """The wheel of this checkout, unpacked in a folder of its own."""
+    """Return a folder with the unpacked wheel of this checkout."""
     folder = tmp_path_factory.mktemp("wheel")
     build = [SCRIPTS / "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, ROOT]
     subprocess.run(build, check=True, capture_output=True)
@@ -24,7 +24,7 @@ def installed(tmp_path_factory):
     return folder / "site"
 
 
-def test_a_wheel_runs_without_its_checkout(installed, grey_model, tmp_path):
+def test_wheel_runs_without_its_checkout(installed, grey_model, tmp_path):
     write_bucket(tmp_path / "w", {"1": (1, 1), "2": (2, 4)})
     code = "import reconcile; print(reconcile.__file__); from reconcile.cli import main; main()"
     done = subprocess.run(
@@ -36,8 +36,10 @@ def test_a_wheel_runs_without_its_checkout(installed, grey_model, tmp_path):
     assert list((tmp_path / "out").rglob("report.html"))
 
 
-def test_a_wheel_holds_what_is_shipped(installed):
+def test_wheel_has_all_shipped_files(installed):
     shipped = installed / "reconcile" / "_resources"
     for folder in ("sql", "reports", "models"):
-        here = {path.relative_to(ROOT / folder) for path in (ROOT / folder).rglob("*") if path.is_file()}
-        assert here == {path.relative_to(shipped / folder) for path in (shipped / folder).rglob("*") if path.is_file()}
+        expected = {path.relative_to(ROOT / folder) for path in (ROOT / folder).rglob("*") if path.is_file()}
+        assert expected == {
+            path.relative_to(shipped / folder) for path in (shipped / folder).rglob("*") if path.is_file()
+        }

@@ -18,8 +18,10 @@ from reconcile.errors import ReconcileError, UsageError
 from reconcile.inputs.key_list import KeyList
 from reconcile.logs import RunLog
 from reconcile.output.schemas import COUNTS_SCHEMA
+from reconcile.pipeline.context import open_run
 from reconcile.pipeline.run import run
-from reconcile.reconciliation.reconciler import Reconciler
+from reconcile.reconciliation.reconciler import Reconciler, StoredParts
+from reconcile.reconciliation.record_sources import JsonRecords
 from reconcile.storage.base import FetchError, S3Access, StoredObject
 from reconcile.storage.open import open_bucket
 from tests.conftest import ACCESS_KEY, LABELS, SECRET_KEY, abid_record, grey_photo, reconcile, write_bucket
@@ -75,17 +77,17 @@ def write_inventory(served, files: list[list[dict]], file_format: str = "Parquet
     key = "nightly/warehouse/all/2026-01-02T12-00Z/manifest.json"
     (reports / key).parent.mkdir(parents=True, exist_ok=True)
     (reports / key).write_text(json.dumps(manifest))
-    served.notice_changes()
+    served.refresh()
     return key
 
 
 @pytest.fixture(scope="module")
-def served(s3_server_of, tmp_path_factory):
+def served(start_s3_server, tmp_path_factory):
     """A server with the bucket `warehouse`, and `reports` where its inventories are."""
     root = tmp_path_factory.mktemp("keys")
     write_bucket(root / "warehouse", BINS)
     (root / "reports").mkdir()
-    return s3_server_of(root)
+    return start_s3_server(root)
 
 
 @pytest.fixture
@@ -184,7 +186,7 @@ def test_a_time_may_be_a_number(ending, unit, missing, access, tmp_path):
 def test_a_file_that_is_not_as_the_manifest_says_ends_the_listing(change, message, served, access, tmp_path):
     manifest = write_inventory(served, [[row("bin-images/1.jpg")], [row("bin-images/2.jpg")]], "CSV")
     change(served.root / "reports/nightly/warehouse/all/data/1.csv.gz")
-    served.notice_changes()
+    served.refresh()
     keys = KeyList(f"s3://reports/{manifest}", access, open_bucket("warehouse", access), tmp_path)
     with pytest.raises(ReconcileError, match=message):
         listed(keys)
@@ -238,7 +240,7 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_read(served, access,
 
 def test_an_object_is_brought_to_a_file(served, access, tmp_path):
     (served.root / "reports" / "large").write_bytes(3_000_000 * b"x")
-    served.notice_changes()
+    served.refresh()
     reports = open_bucket("reports", access)
     reports.download("large", tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == 3_000_000 * b"x"
@@ -251,15 +253,16 @@ def test_keys_in_any_order_are_held_against_all_that_is_known(tmp_path):
     known = [f"i/{n}.jpg" for n in range(40)]
     counts = [{"image_key": key, "etag": "e", "try_again": key == "i/7.jpg"} for key in known]
     pq.write_table(pa.Table.from_pylist(counts, COUNTS_SCHEMA), tmp_path / "counts.parquet")
-    night = Reconciler(tmp_path, LABELS, [str(tmp_path / "counts.parquet")], [])
+    parts = StoredParts(counts=[str(tmp_path / "counts.parquet")])
+    reconciler = Reconciler(tmp_path, LABELS, JsonRecords(), parts)
     places = [n * 37 % 50 for n in range(50)]  # 40 known and 10 that are not, mixed
     rows = [{"key": f"i/{n}.jpg", "size": 1, "etag": "new" if n == 5 else "e", "modified": NOON} for n in places]
     pages = (pa.Table.from_pylist(rows[at : at + 7]) for at in range(0, 50, 7))
-    new = [stored for page in night.new_images(pages, None) for stored in page]
+    new = [stored for page in reconciler.new_images(pages, None) for stored in page]
     assert sorted(stored.key for stored in new) == sorted(f"i/{n}.jpg" for n in (5, 7, *range(40, 50)))
-    assert night.image_count == 50
+    assert reconciler.image_count == 50
     assert new[0] == StoredObject(new[0].key, 1, "e", NOON)
-    night.close()
+    reconciler.close()
 
 
 @pytest.fixture(scope="module")
@@ -277,7 +280,7 @@ def nights(served, grey_model, tmp_path_factory):
             patch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
             patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
             settings = load_settings(values | flags)
-            run(settings, name, RunLog("text", name, stream))
+            run(open_run(settings, name, RunLog("text", name, stream)))
         told[name] = stream.getvalue()
         rows = pd.read_parquet(next(out.glob(f"*/runs/{name}/reconciled.parquet")))
         return rows.set_index("bin_id").sort_index()
@@ -288,13 +291,13 @@ def nights(served, grey_model, tmp_path_factory):
     files = [path for path in sorted(warehouse.rglob("*.*"), reverse=True) if path.is_file()]
     rows = [row(str(path.relative_to(warehouse)), etag(path), path.stat().st_size) for path in files]
     manifest = f"s3://reports/{write_inventory(served, [rows[:4], rows[4:]], 'CSV')}"
-    served.notice_changes()
+    served.refresh()
     found = {"listing": night("listing"), "inventory": night("inventory", keys=manifest)}
     found["quiet"] = night("quiet", keys=manifest, to="inventory")
     (warehouse / "bin-images" / "1.jpg").write_bytes(grey_photo(4))
     (warehouse / "bin-images" / "3.jpg").unlink()
     (warehouse / "metadata" / "4.json").write_bytes(abid_record(1))
-    served.notice_changes()
+    served.refresh()
     found["outdated"] = night("outdated", keys=manifest)
     found["later"] = night("later", to="outdated")
     return found, told

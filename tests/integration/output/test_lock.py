@@ -21,7 +21,7 @@ from reconcile.output.store import Output
 from reconcile.storage.base import FetchError, S3Access
 from reconcile.storage.open import open_bucket
 from tests.conftest import SCRIPTS, last_line, reconcile, write_bucket
-from tests.forked import forking
+from tests.forked import fork_server
 
 
 @pytest.fixture(params=["folder", "moto", "rclone"])
@@ -119,8 +119,8 @@ def lose(place, environment, foreign, told):
 
 def test_who_was_taken_for_dead_and_was_not_stops_and_leaves_the_lock_alone(place, output):
     foreign = owner(output, host="far")
-    told = forking().SimpleQueue()
-    process = forking().Process(target=lose, args=(place, dict(os.environ), foreign, told))
+    told = fork_server().SimpleQueue()
+    process = fork_server().Process(target=lose, args=(place, dict(os.environ), foreign, told))
     process.start()
     process.join(60)
     process.kill()

@@ -16,8 +16,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def served(s3_server_of):
-    return s3_server_of(SHARED)
+def served(start_s3_server):
+    return start_s3_server(SHARED)
 
 
 @pytest.fixture(scope="module")

@@ -23,11 +23,11 @@ def test_a_night_from_s3_and_the_same_night_again(s3, warehouse, grey_model, tmp
     assert summary["rows"] == len(rows) == 8
     assert (summary["images"], summary["counted"], summary["already_counted"]) == (7, 7, 0)
     printed = dict(re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in first.stdout.splitlines())
-    assert printed["bins"] == "8"
-    assert printed["match"] == "4"
-    assert printed["records wrong"].startswith("2 expected (95 %: 2 to ")
-    assert printed["no image"] == "1"
-    assert printed["report"] == str(tmp_path / "out/runs/a/report.html")
+    assert printed["Bins"] == "8"
+    assert printed["Match"] == "4"
+    assert printed["Records probably wrong"].startswith("2 (95% interval: 2 to ")
+    assert printed["No image"] == "1"
+    assert printed["Report"] == str(tmp_path / "out/runs/a/report.html")
     row = rows.set_index("bin_id").loc["00003"]
     assert (row["image_key"], row["record_key"]) == ("bin-images/00003.jpg", "metadata/00003.json")
     assert (row["expected_quantity"], row["predicted_count"], row["difference"]) == (4, 1, -3)
@@ -41,7 +41,7 @@ def test_a_night_from_s3_and_the_same_night_again(s3, warehouse, grey_model, tmp
     pd.testing.assert_frame_equal(rows, same)
 
     (warehouse / "bin-images" / "00001.jpg").write_bytes(grey_photo(5, (70, 50)))
-    s3.notice_changes()
+    s3.refresh()
     reconcile("run", *arguments, "--run-id", "c")
     third, changed = results(tmp_path / "out")
     assert third["counted"] == 1
@@ -120,8 +120,8 @@ def test_ids_that_hardly_meet_are_told(grey_model, tmp_path):
     )
     done = reconcile("run", "--bucket", bucket, "--model", grey_model, "--out", "out", "--records", "excel.csv")
     assert done.returncode == 0, done.stderr
-    said = "only 1 bin could be compared; do the ids of photos and records agree?"
-    assert f"warning: {said} photos such as 00001, records such as 1\n" in done.stderr
+    warning = "only 1 bin could be compared; check that photos and records use the same bin ids"
+    assert f"warning: {warning} (photos such as 00001, records such as 1)\n" in done.stderr
 
 
 def test_ids_that_hardly_meet_are_told_of_a_first_try_too(grey_model, tmp_path):
@@ -132,14 +132,14 @@ def test_ids_that_hardly_meet_are_told_of_a_first_try_too(grey_model, tmp_path):
     arguments = ["--bucket", bucket, "--model", grey_model, "--out", "out", "--records", "excel.csv"]
     done = reconcile("run", *arguments, "--limit", 15)
     assert done.returncode == 0, done.stderr
-    said = "only 1 bin could be compared; do the ids of photos and records agree? photos such as 00001 have no record"
-    assert f"warning: {said}\n" in done.stderr
+    warning = "only 1 bin could be compared; check that photos and records use the same bin ids"
+    assert f"warning: {warning} (photos such as 00001 have no record)\n" in done.stderr
 
 
 def test_a_where_that_finds_nothing_is_told(warehouse, grey_model):
     arguments = ["--bucket", warehouse, "--model", grey_model, "--out", "out"]
     done = reconcile("run", *arguments, "--where", "(?P<pod>[A-Z]+)-")
-    assert "warning: --where (?P<pod>[A-Z]+)-: found in no bin's id, and in no photo's key\n" in done.stderr
+    assert "warning: --where (?P<pod>[A-Z]+)-: the pattern matches no bin id and no photo key\n" in done.stderr
     done = reconcile("run", *arguments, "--where", "(?P<folder>bin)-images")
     assert done.returncode == 0, done.stderr
     assert "--where" not in done.stderr
@@ -154,7 +154,7 @@ def test_older_photos_are_no_photos_without_a_record(grey_model, tmp_path):
         os.utime(older / "A1.jpg", (0, 10**9 - age))
     done = reconcile("run", "--bucket", bucket, "--model", grey_model, "--out", "out", "--max-unreadable", "100%")
     assert done.returncode == 0, done.stderr
-    assert "do the ids" not in done.stderr
+    assert "use the same bin ids" not in done.stderr
     summary, rows = results(tmp_path / "out")
     assert (rows["status"] == "no_record").sum() == summary["older_photos"] == 10
     [report] = (tmp_path / "out").rglob("report.html")
@@ -203,7 +203,7 @@ def test_value_without_known_costs_is_said(warehouse, grey_model, tmp_path):
     arguments = ["--bucket", warehouse, "--model", grey_model, "--out", "out", "--rank-by", "value"]
     done = reconcile("run", *arguments, "--costs", "costs.csv")
     assert done.returncode == 0, done.stderr
-    assert "6 of 6 bins in the queue have no item whose cost is known" in done.stderr
+    assert "6 of 6 bins in the queue have no item with a known cost" in done.stderr
 
 
 def test_every_column_and_number_is_explained(warehouse, grey_model, tmp_path):

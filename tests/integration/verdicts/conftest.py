@@ -15,7 +15,7 @@ def first_night(tmp_path_factory, grey_model):
     """A bucket and <out> after the run n1, made once; no test changes either."""
     folder = tmp_path_factory.mktemp("first")
     bucket = write_bucket(folder / "w", BINS)
-    with pytest.MonkeyPatch.context() as patch:  # own_environment comes too late for it
+    with pytest.MonkeyPatch.context() as patch:  # clean_environment comes too late for it
         for name in [name for name in os.environ if name.startswith("RECONCILE_")]:
             patch.delenv(name)
         run_night(bucket, grey_model, folder / "out", "n1")

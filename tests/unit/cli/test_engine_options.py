@@ -1,4 +1,4 @@
-"""Flags of an engine that is not chosen: nobody means a run that does without them."""
+"""Options of an engine that is not chosen are an error."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 from reconcile.cli import app
 
 
-def ended(*arguments):
-    """Exit code and standard error of `reconcile run` over a folder that is not there."""
+def run_without_bucket(*arguments):
+    """Run `reconcile run` on a folder that does not exist. Return exit code and standard error."""
     done = CliRunner().invoke(app, ["run", "--bucket", "./nowhere", "--out", "out", *arguments])
     return done.exit_code, done.stderr
 
@@ -32,16 +32,16 @@ def ended(*arguments):
         ),
     ],
 )
-def test_flags_of_another_engine_are_refused(arguments, line):
-    code, said = ended(*arguments)
+def test_options_of_another_engine_are_refused(arguments, line):
+    code, stderr = run_without_bucket(*arguments)
     assert code == 2
-    assert said.endswith(f" reconcile: {line}\n")
-    assert said.count("\n") == 1
+    assert stderr.endswith(f" reconcile: {line}\n")
+    assert stderr.count("\n") == 1
 
 
 def test_environment_and_file_may_keep_settings_of_any_engine(monkeypatch):
     Path("reconcile.toml").write_text('ray_address = "h:1"\n')
     monkeypatch.setenv("RECONCILE_INSTANCE_COUNT", "4")
-    code, said = ended()
+    code, stderr = run_without_bucket()
     assert code == 1
-    assert "there is no such folder" in said
+    assert "there is no such folder" in stderr
