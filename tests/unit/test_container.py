@@ -1,4 +1,4 @@
-"""The Dockerfile, as far as it can be judged without a container engine; and where `train` finds photos in it."""
+"""The Dockerfile, checked without a container engine, and where `reconcile train` looks for photos in a container."""
 
 import os
 import re
@@ -10,21 +10,22 @@ from tests.conftest import SCRIPTS, reconcile
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_dockerfile_has_nothing_to_complain_of():
+def test_hadolint_finds_no_problem_in_the_dockerfile():
     done = subprocess.run([SCRIPTS / "hadolint", ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_all_that_is_copied_into_the_image_is_there_and_not_ignored():
+def test_copied_paths_exist_and_are_not_ignored():
     text = (ROOT / "Dockerfile").read_text()
     copied = [name for line in re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE) for name in line.split()]
-    taken = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
-    assert set(copied) == taken
+    ignore_lines = (ROOT / ".dockerignore").read_text().splitlines()
+    not_ignored = {line.removeprefix("!") for line in ignore_lines if line[:1] == "!"}
+    assert set(copied) == not_ignored
     assert all((ROOT / name).exists() for name in copied)
 
 
-def test_photos_are_found_where_sagemaker_puts_them(tmp_path):
-    """In a container that has not SageMaker's toolkit, and so none of its variables."""
+def test_train_uses_the_channel_folder_of_sagemaker(tmp_path):
+    """Run `train` without the variables that SageMaker's toolkit sets. A container without the toolkit has none."""
     done = reconcile("train")
     assert done.returncode == 2
     assert "--data is missing (or SM_CHANNEL_TRAIN)" in done.stderr

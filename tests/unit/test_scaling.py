@@ -1,4 +1,4 @@
-"""The tables of docs/explanation/scaling.md are those that benchmarks/scaling.py computes."""
+"""The tables of docs/explanation/scaling.md, which benchmarks/scaling.py computes."""
 
 import pytest
 
@@ -17,6 +17,6 @@ def test_engine_as_fast_as_run_costs_the_same(monkeypatch):
     assert local.split("|")[2:] == ray.split("|")[2:]
 
 
-def test_page_without_marks_is_refused():
+def test_page_without_marks_raises_an_error():
     with pytest.raises(ValueError, match="exactly one pair of marks for the table"):
         scaling.with_tables("# Scaling\n")

@@ -1,4 +1,4 @@
-"""The DataTables bundle that itables ships is of the form that the report builds on."""
+"""The form of the DataTables bundle from itables, which the report embeds."""
 
 import pytest
 
@@ -7,14 +7,14 @@ from reconcile.reporting import datatables
 from reconcile.reporting.datatables import data_table_css, data_table_module
 
 
-def test_the_bundle_binds_one_name_and_exports_nothing():
+def test_bundle_defines_one_name_and_exports_nothing():
     module = data_table_module()
     assert module.count("const DataTable = ") == 1
     assert "export{" not in module
     assert "dt-container" in data_table_css()
 
 
-def test_another_form_of_bundle_is_refused(monkeypatch):
+def test_bundle_of_another_form_raises_an_error(monkeypatch):
     monkeypatch.setattr(datatables, "_bundled", lambda _: "export{a as b};")
     with pytest.raises(ReconcileError, match="itables"):
         data_table_module()

@@ -1,4 +1,4 @@
-"""How often and how long S3 is asked, on a clock of the tests' own."""
+"""Retries of S3 requests: their number and their duration, measured on a fake clock."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from reconcile.storage.retry import BUDGET_SECONDS, GIVEN_UP_IN_A_ROW, TRIES, Fa
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch):
-    """Time passes only while somebody sleeps."""
+    """Return a clock that advances only while a thread sleeps."""
 
     class Clock:
         now = 1000.0
@@ -26,12 +26,12 @@ def clock(monkeypatch):
     return clock
 
 
-def failing_until(when):
-    """A request that fails until `when()`; its calls are counted."""
+def failing_until(is_over):
+    """Return a request that fails until `is_over()` is true. The request counts its calls in `calls`."""
 
     def request():
         request.calls += 1
-        if not when():
+        if not is_over():
             raise OSError("no")
         return "bytes"
 
@@ -44,110 +44,110 @@ def never():
 
 
 @pytest.mark.parametrize("fault", [FaultKind.THROTTLED, FaultKind.TRANSIENT])
-def test_an_outage_of_a_minute_costs_nothing_but_time(clock, fault):
+def test_request_succeeds_after_an_outage_of_one_minute(clock, fault):
     start = clock.now
     request = failing_until(lambda: clock.now > start + 60)
     assert Retries().call(request, lambda _: fault, use_full_budget=False) == "bytes"
     assert 60 < clock.now - start <= 60 + retry.LONGEST_PAUSE_SECONDS
-    assert request.calls < 25  # pauses grow: S3 is not hammered
+    assert request.calls < 25  # because the pauses grow
 
 
-def test_an_outage_that_comes_upon_requests_under_way_is_waited_out_too(clock):
-    start, bucket, calls = clock.now, Retries(), []
+def test_answer_before_the_first_failure_does_not_shorten_retries(clock):
+    start, retries, calls = clock.now, Retries(), []
 
     def request():
         calls.append(clock.now)
-        if len(calls) == 1:  # S3 still answers another, that was asked for at the same time
-            bucket.call(lambda: "another", lambda _: FaultKind.TRANSIENT, use_full_budget=False)
+        if len(calls) == 1:  # S3 still answers a request that began at the same time
+            retries.call(lambda: "another", lambda _: FaultKind.TRANSIENT, use_full_budget=False)
         if clock.now < start + 60:
             raise OSError("no")
         return "bytes"
 
-    assert bucket.call(request, lambda _: FaultKind.TRANSIENT, use_full_budget=False) == "bytes"
+    assert retries.call(request, lambda _: FaultKind.TRANSIENT, use_full_budget=False) == "bytes"
     assert len(calls) > TRIES
 
 
-@pytest.mark.parametrize(("probe", "tries"), [(lambda: "here", TRIES), (failing_until(never), None)])
-def test_where_nobody_else_asks_a_probe_says_whose_fault_it_is(clock, probe, tries):
+@pytest.mark.parametrize(("probe", "expected_tries"), [(lambda: "here", TRIES), (failing_until(never), None)])
+def test_probe_decides_the_tries_when_no_other_request_runs(clock, probe, expected_tries):
     start, request = clock.now, failing_until(never)
     with pytest.raises(RetriesExhausted):
         Retries().call(request, lambda _: FaultKind.TRANSIENT, use_full_budget=False, probe=probe)
-    if tries:
-        assert request.calls == tries
+    if expected_tries:
+        assert request.calls == expected_tries
     else:
         assert clock.now - start > BUDGET_SECONDS - retry.LONGEST_PAUSE_SECONDS
 
 
-def test_what_lasts_longer_than_the_budget_is_given_up(clock):
+def test_request_is_given_up_when_the_budget_is_used_up(clock):
     start = clock.now
-    with pytest.raises(RetriesExhausted, match="no") as caught:
+    with pytest.raises(RetriesExhausted, match="no") as raised:
         Retries().call(failing_until(never), lambda _: FaultKind.THROTTLED, use_full_budget=True)
     assert BUDGET_SECONDS - retry.LONGEST_PAUSE_SECONDS <= clock.now - start <= BUDGET_SECONDS
-    assert "tries in 1" in caught.value.effort
+    assert "tries in 1" in raised.value.effort
 
 
-def test_a_request_that_fails_while_others_are_answered_is_given_up_soon(clock):
-    all_requests = Retries()
+def test_failing_request_is_given_up_early_when_others_succeed(clock):
+    retries = Retries()
 
-    def others_are_answered():
-        all_requests.call(lambda: None, lambda _: FaultKind.PERMANENT, use_full_budget=False)
+    def answer_another_request():
+        retries.call(lambda: None, lambda _: FaultKind.PERMANENT, use_full_budget=False)
 
-    request = failing_until(others_are_answered)
-    with pytest.raises(RetriesExhausted) as caught:
-        all_requests.call(request, lambda _: FaultKind.TRANSIENT, use_full_budget=False)
+    request = failing_until(answer_another_request)
+    with pytest.raises(RetriesExhausted) as raised:
+        retries.call(request, lambda _: FaultKind.TRANSIENT, use_full_budget=False)
     assert request.calls == TRIES
-    assert caught.value.effort.startswith(f"{TRIES} tries in ")
+    assert raised.value.effort.startswith(f"{TRIES} tries in ")
     for use_full_budget, fault in (
-        (True, FaultKind.TRANSIENT),
-        (False, FaultKind.THROTTLED),
-    ):  # the run ends without it; S3 asked for time
+        (True, FaultKind.TRANSIENT),  # the run cannot go on without this answer
+        (False, FaultKind.THROTTLED),  # S3 asks to slow down
+    ):
         start = clock.now
         with pytest.raises(RetriesExhausted):
-            all_requests.call(
-                failing_until(others_are_answered), lambda _, fault=fault: fault, use_full_budget=use_full_budget
+            retries.call(
+                failing_until(answer_another_request), lambda _, fault=fault: fault, use_full_budget=use_full_budget
             )
         assert clock.now - start > BUDGET_SECONDS - retry.LONGEST_PAUSE_SECONDS
 
 
-def test_an_address_that_never_answered_is_given_up_soon(clock):
+def test_unreachable_address_is_given_up_after_few_tries(clock):
     request = failing_until(never)
     with pytest.raises(RetriesExhausted):
         Retries().call(request, lambda _: FaultKind.UNREACHABLE, use_full_budget=True)
     assert request.calls == TRIES
 
 
-def test_what_is_lasting_is_not_asked_twice():
+def test_permanent_failure_is_not_retried():
     request = failing_until(never)
     with pytest.raises(OSError, match="no"):
         Retries().call(request, lambda _: FaultKind.PERMANENT, use_full_budget=True)
     assert request.calls == 1
 
 
-def test_credentials_are_tried_twice():
+def test_refused_credentials_are_tried_twice():
     request = failing_until(never)
     with pytest.raises(RetriesExhausted):
         Retries().call(request, lambda _: FaultKind.CREDENTIALS, use_full_budget=True)
     assert request.calls == 2
 
 
-def test_only_failures_in_a_row_are_hopeless():
-    all_requests = Retries()
+def test_circuit_opens_only_after_consecutive_failures():
+    retries = Retries()
 
-    def fail(times):
-        for _ in range(times):
+    def exhaust(requests):
+        for _ in range(requests):
             with pytest.raises(RetriesExhausted):
-                all_requests.call(failing_until(never), lambda _: FaultKind.CREDENTIALS, use_full_budget=False)
+                retries.call(failing_until(never), lambda _: FaultKind.CREDENTIALS, use_full_budget=False)
 
-    fail(GIVEN_UP_IN_A_ROW - 1)
-    with pytest.raises(OSError, match="no"):  # an answer, too: S3 is there
-        all_requests.call(failing_until(never), lambda _: FaultKind.PERMANENT, use_full_budget=False)
-    fail(GIVEN_UP_IN_A_ROW - 1)
-    assert not all_requests.circuit_is_open
-    fail(1)
-    assert all_requests.circuit_is_open
+    exhaust(GIVEN_UP_IN_A_ROW - 1)
+    with pytest.raises(OSError, match="no"):  # a permanent failure is an answer of S3
+        retries.call(failing_until(never), lambda _: FaultKind.PERMANENT, use_full_budget=False)
+    exhaust(GIVEN_UP_IN_A_ROW - 1)
+    assert not retries.circuit_is_open
+    exhaust(1)
+    assert retries.circuit_is_open
 
 
-def test_whoever_asks_to_stop_does_not_wait_for_the_next_try(monkeypatch):
+def test_cancellation_ends_the_request_before_the_next_try(monkeypatch):
     def request():
         monkeypatch.setattr(cancellation, "_requested", True)
         raise OSError("no")
