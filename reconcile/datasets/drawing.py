@@ -1,6 +1,6 @@
-"""Draws bins: pod fabric, elastic bands, boxes, books, bottles and bags. For first tries, tests and the training mix.
+"""Draw synthetic bins with fabric, elastic bands, boxes, books, bottles and bags.
 
-A drawing is no photo and never stands in for one in a figure about accuracy.
+Drawings are for demos, tests and a part of the training images. Figures about accuracy are never measured on drawings.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 
 WIDTH, HEIGHT = 448, 352
-_FLOOR = 300  # y of the bin's floor
-_LEFT, _RIGHT = 34, 414  # inner walls
+_FLOOR = 300
+"""The y of the bin's floor, in pixels."""
+_LEFT, _RIGHT = 34, 414
+"""The x of the inner walls, in pixels."""
 
 Colour = tuple[int, int, int]
 
@@ -31,14 +33,17 @@ _LABELS: tuple[Colour, ...] = ((196, 74, 62), (58, 62, 92), (92, 142, 184), (226
 
 @dataclass(frozen=True)
 class Product:
-    """What the catalogue of drawn goods knows of one product."""
+    """A drawn product of the catalogue."""
 
     asin: str
     name: str
-    shape: str  # box | book | bottle | bag
+    shape: str
+    """box, book, bottle or bag."""
     body: Colour
-    width: float  # inches
-    height: float  # inches
+    width: float
+    """In inches."""
+    height: float
+    """In inches."""
 
 
 _NAMES = {
@@ -59,7 +64,12 @@ _PIXELS_PER_INCH = 16.0
 
 
 def draw_catalogue(rng: random.Random, products: int) -> list[Product]:
-    """Invent `products` products, each with a look of its own."""
+    """Invent products, each with its own look.
+
+    Args:
+        rng: Decides shapes, names, colours and sizes.
+        products: The number of products.
+    """
     catalogue = []
     for number in range(products):
         shape = rng.choice(("box", "box", "book", "bottle", "bag"))
@@ -78,10 +88,14 @@ def draw_catalogue(rng: random.Random, products: int) -> list[Product]:
 
 
 def draw_bin(rng: random.Random, items: list[Product]) -> Image.Image:
-    """Draw one bin that holds exactly `items`, each at least partly visible.
+    """Draw one bin that holds exactly `items`. Each item is at least partly visible.
+
+    Args:
+        rng: Decides positions, light and everything else that is random.
+        items: The products in the bin, once for each item.
 
     Returns:
-        an RGB image of 448 x 352 pixels.
+        An RGB image of 448 x 352 pixels.
     """
     fabric = _jitter(rng, rng.choice(_FABRIC), 14)
     image = _empty_bin(rng, fabric)
@@ -100,14 +114,14 @@ def _empty_bin(rng: random.Random, fabric: Colour) -> Image.Image:
     draw.polygon([(WIDTH, 0), (inner[2], inner[1]), inner[2:], (WIDTH, HEIGHT)], fill=_shade(fabric, 0.66))
     draw.polygon([(0, HEIGHT), (inner[0], inner[3]), inner[2:], (WIDTH, HEIGHT)], fill=_shade((150, 146, 140), 0.9))
     draw.rectangle(inner, fill=_shade(fabric, rng.uniform(0.55, 0.8)))
-    for _ in range(5):  # folds of the cloth
+    for _ in range(5):  # folds of the fabric
         x = rng.randint(inner[0], inner[2])
         draw.line([(x, inner[1]), (x + rng.randint(-14, 14), inner[3])], fill=_shade(fabric, 0.62), width=3)
     return image.filter(ImageFilter.GaussianBlur(2))
 
 
 def _arrange(rng: random.Random, items: list[Product]) -> list[tuple[Image.Image, int, int]]:
-    """Place items in up to three rows, the back row first, so that each one in front leaves the others visible."""
+    """Arrange items in up to three rows, the back row first, so that items in front leave the others visible."""
     order = list(items)
     rng.shuffle(order)
     rows = 1 if len(order) <= 3 else 2 if len(order) <= 8 else 3
@@ -119,7 +133,7 @@ def _arrange(rng: random.Random, items: list[Product]) -> list[tuple[Image.Image
         for position, product in enumerate(members):
             scale = min(1.0, slot * 1.25 / (product.width * _PIXELS_PER_INCH)) * rng.uniform(0.9, 1.05)
             if row == rows - 1 and rows > 1:
-                scale *= 0.72  # the front row is low, so that the back row shows above it
+                scale *= 0.72  # the front row is low, so that the back row is visible above it
             sprite = _sprite(rng, product, scale)
             free = max(slot - sprite.width, -slot * 0.15)
             x = _LEFT + slot * position + free * rng.uniform(0.15, 0.85)
@@ -174,7 +188,7 @@ def _bag(rng: random.Random, draw: ImageDraw.ImageDraw, width: int, height: int,
     for step in range(24):
         angle = 2 * math.pi * step / 24
         reach = rng.uniform(0.86, 1.0)
-        # a superellipse: a stuffed bag is rounder than a box and squarer than a ball
+        # The outline is a superellipse, because a stuffed bag is rounder than a box and squarer than a ball.
         cos, sin = math.cos(angle), math.sin(angle)
         outline.append(
             (
@@ -183,14 +197,14 @@ def _bag(rng: random.Random, draw: ImageDraw.ImageDraw, width: int, height: int,
             )
         )
     draw.polygon(outline, fill=body, outline=_shade(body, 0.5))
-    for _ in range(4):  # creases and gloss of the plastic
+    for _ in range(4):  # creases and reflections of the plastic
         x, y = rng.uniform(0.2, 0.7) * width, rng.uniform(0.2, 0.7) * height
         tone = _shade(body, rng.choice((0.7, 1.4)))
         draw.line([(x, y), (x + width * 0.2, y + rng.uniform(-0.2, 0.2) * height)], fill=tone, width=2)
 
 
 def _bands(rng: random.Random, image: Image.Image) -> None:
-    """Elastic bands across the front: bundles of pale threads that half hide what is behind them."""
+    """Draw elastic bands across the front: bundles of pale threads that half hide the items behind them."""
     veil = Image.new("RGBA", image.size, (0, 0, 0, 0))
     draw = ImageDraw.Draw(veil)
     thread = _jitter(rng, (206, 198, 184), 16)
@@ -217,7 +231,7 @@ def _rim(rng: random.Random, image: Image.Image, fabric: Colour) -> None:
 
 
 def _photograph(rng: random.Random, image: Image.Image) -> Image.Image:
-    """Uneven light, a little blur: what the camera adds."""
+    """Add uneven light and a little blur, as a camera does."""
     light = Image.linear_gradient("L").rotate(rng.choice((0, 90, 180, 270))).resize(image.size)
     dimming = rng.uniform(0.6, 0.85)
     dark = image.point([round(value * dimming) for value in range(256)] * 3)

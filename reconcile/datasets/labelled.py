@@ -1,4 +1,4 @@
-"""Photos whose count is known, from any of three layouts: what a model is trained on and held against."""
+"""Read labelled photos from three folder layouts, and split them into folds."""
 
 from __future__ import annotations
 
@@ -20,88 +20,94 @@ if TYPE_CHECKING:
 
 FOLDS = 10
 _BLOCK, _SMALL_BLOCK = 100, 10
-_FEW_BLOCKS = 20
-_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".jp2"}
+"""The number of neighbouring ids that share a fold, and the number if there are few photos."""
+_MIN_BLOCKS = 20
+"""With fewer blocks, small blocks are used."""
+_EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".jp2"}
 _YES_OR_NO = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _LAYOUTS = (
-    "a labels.csv (image, count) beside the photos, bin-images/ and metadata/ with JSON records, or one folder a count"
+    "a labels.csv (image, count) beside the photos, bin-images/ and metadata/ with JSON records, "
+    "or one folder per count"
 )
 
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """One photo and how many items it holds."""
+    """One photo and the number of items in it."""
 
     path: Path
     count: int
     fold: int
-    """0 to 9, or as the table says; photos that may show the same bin share one, so that a split by folds is honest."""
+    """0 to 9, or as labels.csv states. Photos that may show the same bin share a fold, so folds are independent."""
     items: str | None = None
-    """The same for bins that hold the same items in the same numbers; None where the items are not known."""
+    """The item list of the bin, equal for bins with the same items and quantities. None if the items are unknown."""
     squashed: bool | None = None
-    """Whether the photo reached us squashed to 224 x 224; None where nobody says so."""
+    """Whether the photo was squashed to 224 x 224 before we got it. None if that is unknown."""
 
 
 def read_labelled(folder: Path, leave_out: Callable[[str], None] = print) -> list[LabelledImage]:
-    """Read the labels of a folder, in whichever layout it is.
+    """Read the labels of a folder, in any of three layouts.
 
-    - `labels.csv` with the columns image and count, and optionally fold and squashed_224, beside the photos or beside
-      a folder `bin-images/` that holds them;
-    - a bucket's own layout: `bin-images/` and one JSON record each in `metadata/`;
-    - one folder a count: `1/` … `5/`, `6+/`.
+    - `labels.csv` with the columns image and count, and optionally fold and squashed_224. The photos are beside it, or
+      in a folder `bin-images/` beside it.
+    - The layout of a bucket: `bin-images/`, and one JSON record per photo in `metadata/`.
+    - One folder per count: `1/` … `5/`, `6+/`. A folder `6+` stands for six items.
 
-    Where no fold is given, photos are put into folds by blocks of 100 neighbouring ids, since neighbours are often the
-    same bin minutes apart; of 10 where that would be fewer than 20 blocks. A block keeps its fold when photos are
-    added. A folder `6+` stands for six items.
+    Without a given fold, blocks of 100 neighbouring ids share a fold, because neighbours are often the same bin minutes
+    apart. If that makes fewer than 20 blocks, a block has 10 ids. A block keeps its fold when photos are added.
 
     Args:
-        folder: what to read.
-        leave_out: called with one line for each photo or record that cannot be used.
+        folder: The folder to read.
+        leave_out: Called with one line for each photo or record that cannot be used.
 
     Returns:
-        the photos in the order of their names.
+        The photos, sorted by name.
 
     Raises:
-        ReconcileError: the folder has none of these layouts, or no photo with a label.
+        ReconcileError: The folder has none of these layouts, or no photo with a label.
     """
     if (folder / "labels.csv").is_file():
-        found = _from_table(folder, leave_out)
+        images = _from_table(folder, leave_out)
     elif (folder / "metadata").is_dir():
-        found = _from_records(folder, leave_out)
+        images = _from_records(folder, leave_out)
     elif _count_folders(folder):
-        found = _from_count_folders(folder)
+        images = _from_count_folders(folder)
     else:
-        raise ReconcileError(f"{folder} holds no labelled photos: it needs {_LAYOUTS}")
-    if not found:
+        raise ReconcileError(f"{folder} holds no labelled photos; it needs {_LAYOUTS}")
+    if not images:
         raise ReconcileError(f"{folder} holds no photo with a label")
-    return found
+    return images
 
 
 def split(
     images: Sequence[LabelledImage], validation_fold: int
 ) -> tuple[list[LabelledImage], list[LabelledImage], int]:
-    """Cut the photos of one fold from the others.
+    """Split photos into training and held-out photos.
 
-    A held-out photo whose item list is also among the training photos would be easier than a photo of tomorrow, so it
-    is left out.
+    A held-out photo is left out if a training photo has the same item list. It would be easier to count than a new
+    photo.
+
+    Args:
+        images: All photos.
+        validation_fold: The fold to hold out.
 
     Returns:
-        the training photos, the held-out photos, and how many were left out.
+        The training photos, the held-out photos, and the number of photos left out.
     """
     training = [image for image in images if image.fold != validation_fold]
     held_out = [image for image in images if image.fold == validation_fold]
-    fresh = drop_leaked(held_out, training)
-    return training, fresh, len(held_out) - len(fresh)
+    kept = drop_leaked(held_out, training)
+    return training, kept, len(held_out) - len(kept)
 
 
 def drop_leaked(held_out: Sequence[LabelledImage], training: Sequence[LabelledImage]) -> list[LabelledImage]:
-    """The held-out photos whose item list is not also among the training photos."""
-    known = {image.items for image in training if image.items}
-    return [image for image in held_out if image.items not in known]
+    """Return the held-out photos whose item list no training photo has."""
+    trained = {image.items for image in training if image.items}
+    return [image for image in held_out if image.items not in trained]
 
 
 def fingerprint(images: Sequence[LabelledImage]) -> str:
-    """Twelve hex digits that change with the name, the size in bytes and the label of any photo."""
+    """Return twelve hex digits that change with the name, the size in bytes or the count of any photo."""
     digest = hashlib.sha256()
     for image in images:
         digest.update(f"{image.path.name}\t{image.path.stat().st_size}\t{image.count}\n".encode())
@@ -110,41 +116,50 @@ def fingerprint(images: Sequence[LabelledImage]) -> str:
 
 def _from_table(folder: Path, leave_out: Callable[[str], None]) -> list[LabelledImage]:
     table = folder / "labels.csv"
+    rows = _table_rows(table)
+    photos = folder / "bin-images" if (folder / "bin-images").is_dir() else folder
+    folds = _folds([row["image"] or "" for row in rows])
+    images: dict[Path, LabelledImage] = {}
+    for row, fold in zip(rows, folds, strict=True):
+        path = photos / (row["image"] or "")
+        try:
+            if path in images:
+                raise InvalidRecord("the photo is listed twice")
+            if not path.is_file():
+                raise InvalidRecord("the photo does not exist")
+            images[path] = LabelledImage(
+                path,
+                count=parse_quantity(row["count"]),
+                fold=_parse_fold(row.get("fold"), fold),
+                squashed=_YES_OR_NO.get((row.get("squashed_224") or "").strip().lower()),
+            )
+        except InvalidRecord as reason:
+            leave_out(f"left out {row['image']} of {table}: {str(reason).replace('EXPECTED_QUANTITY', 'count')}")
+    return list(images.values())
+
+
+def _table_rows(table: Path) -> list[dict[str, str]]:
+    """Return the rows of labels.csv, sorted by image.
+
+    Raises:
+        ReconcileError: A column is missing, or the file is not UTF-8 text.
+    """
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             missing = {"image", "count"} - set(reader.fieldnames or ())
             if missing:
-                there = ", ".join(reader.fieldnames or ()) or "no names at all"
-                raise ReconcileError(f"{table} has no column {', '.join(sorted(missing))}, but {there}")
-            rows = sorted(reader, key=lambda row: row["image"] or "")
+                columns = ", ".join(reader.fieldnames or ()) or "none"
+                raise ReconcileError(f"{table} has no column {', '.join(sorted(missing))}; its columns: {columns}")
+            return sorted(reader, key=lambda row: row["image"] or "")
     except UnicodeDecodeError:
-        raise ReconcileError(f"{table} is no UTF-8 text") from None
-    photos = folder / "bin-images" if (folder / "bin-images").is_dir() else folder
-    folds = _folds([row["image"] or "" for row in rows])
-    found: dict[Path, LabelledImage] = {}
-    for row, fold in zip(rows, folds, strict=True):
-        path = photos / (row["image"] or "")
-        try:
-            if path in found:
-                raise InvalidRecord("it is listed twice")
-            if not path.is_file():
-                raise InvalidRecord("there is no such photo")
-            found[path] = LabelledImage(
-                path,
-                count=parse_quantity(row["count"]),
-                fold=_fold(row.get("fold"), fold),
-                squashed=_YES_OR_NO.get((row.get("squashed_224") or "").strip().lower()),
-            )
-        except InvalidRecord as reason:
-            leave_out(f"left out {row['image']} of {table}: {str(reason).replace('EXPECTED_QUANTITY', 'count')}")
-    return list(found.values())
+        raise ReconcileError(f"{table} is not UTF-8 text") from None
 
 
-def _fold(text: str | None, otherwise: int) -> int:
-    """The fold that a table gives, or the one we would."""
+def _parse_fold(text: str | None, default: int) -> int:
+    """Return the fold that labels.csv states, or the default if it states none."""
     if not (text or "").strip():
-        return otherwise
+        return default
     try:
         return parse_quantity(text)
     except InvalidRecord as reason:
@@ -154,25 +169,29 @@ def _fold(text: str | None, otherwise: int) -> int:
 def _from_records(folder: Path, leave_out: Callable[[str], None]) -> list[LabelledImage]:
     records = {bin_id(path.name): path for path in (folder / "metadata").glob("*.json")}
     photos = _photos(folder / "bin-images")
-    found = []
+    images = []
     for path, fold in zip(photos, _folds([path.name for path in photos]), strict=True):
-        record = records.get(bin_id(path.name))
-        if record is None:
-            leave_out(f"left out {path}: no record in metadata/")
+        file = records.get(bin_id(path.name))
+        if file is None:
+            leave_out(f"left out {path}: metadata/ has no record of it")
             continue
         try:
-            known = parse_abid_record(record.read_bytes())
+            record = parse_abid_record(file.read_bytes())
         except (InvalidRecord, OSError) as reason:
             leave_out(f"left out {path}: its record is invalid: {reason}")
             continue
-        items = json.dumps(sorted([str(item["asin"]), item["quantity"]] for item in known.items))
-        found.append(LabelledImage(path, known.expected_quantity, fold, items if known.items else None))
-    return found
+        items = json.dumps(sorted([str(item["asin"]), item["quantity"]] for item in record.items))
+        images.append(LabelledImage(path, record.expected_quantity, fold, items if record.items else None))
+    return images
 
 
 def _from_count_folders(folder: Path) -> list[LabelledImage]:
-    counted = [(path, int(place.name.removesuffix("+"))) for place in _count_folders(folder) for path in _photos(place)]
-    counted.sort(key=lambda found: found[0].name)
+    counted = [
+        (path, int(of_count.name.removesuffix("+")))
+        for of_count in _count_folders(folder)
+        for path in _photos(of_count)
+    ]
+    counted.sort(key=lambda pair: pair[0].name)
     folds = _folds([path.name for path, _ in counted])
     return [LabelledImage(path, count, fold) for (path, count), fold in zip(counted, folds, strict=True)]
 
@@ -186,12 +205,12 @@ def _count_folders(folder: Path) -> list[Path]:
 def _photos(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in _ENDINGS)
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in _EXTENSIONS)
 
 
 def _folds(names: Sequence[str]) -> Iterator[int]:
-    """A fold for each name, by blocks of ids where names are numbers, else by blocks of neighbours in this order."""
+    """Return a fold for each name, by blocks of ids. An id that is not a number counts as its index in this order."""
     ids = [bin_id(name) for name in names]
-    numbers = [int(name) if name.isdecimal() else place for place, name in enumerate(ids)]
-    block = _BLOCK if len({number // _BLOCK for number in numbers}) >= _FEW_BLOCKS else _SMALL_BLOCK
+    numbers = [int(name) if name.isdecimal() else index for index, name in enumerate(ids)]
+    block = _BLOCK if len({number // _BLOCK for number in numbers}) >= _MIN_BLOCKS else _SMALL_BLOCK
     return (zlib.crc32(b"%d" % (number // block)) % FOLDS for number in numbers)

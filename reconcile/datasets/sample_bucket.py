@@ -1,4 +1,4 @@
-"""A drawn sample bucket, for the first five minutes: photos that are drawings, records, and a few things gone wrong."""
+"""Write a synthetic bucket with known errors: drawn photos, records, and some broken files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _PRODUCTS = 80
 _SEED = 7
-# What goes wrong in the sample, by bin number; the rest of the bins hold what their records say.
+# The bins with an error, by bin number. All other bins hold what their records say.
 _SHORT, _OVER = range(10, 16), range(40, 44)
 _NO_IMAGE, _NO_RECORD = (70, 71, 72), (90, 91)
 _TRUNCATED, _EMPTY, _NOT_AN_IMAGE = (110,), (111,), (112,)
@@ -25,24 +25,24 @@ _NOT_JSON, _NO_QUANTITY, _NEGATIVE = (130,), (131,), (132,)
 
 @dataclass(frozen=True)
 class Sample:
-    """What was written."""
+    """The size of the bucket."""
 
     bins: int
     planted: int
-    """Records that were made wrong."""
+    """The number of records that are wrong on purpose."""
 
 
 def write_sample_bucket(folder: Path, bins: int = 200) -> Sample:
-    """Draw a bucket of `bins` bins in the layout of the Amazon Bin Image Dataset; the same one every time.
+    """Draw a bucket in the layout of the Amazon Bin Image Dataset. It is the same every time.
 
-    Where it lies there already, it is left as it is: new files would be counted and queued anew.
+    Files that already exist stay as they are, because a run would count new files again.
 
-    Ten records are made wrong on purpose, three bins lack their photo, two their record, three photos and three
-    records are broken.
+    Ten records are wrong on purpose. Three bins have no photo, and two have no record. Three photos and three records
+    are broken.
 
     Args:
-        folder: bin-images/ and metadata/ are written under it.
-        bins: how many; what goes wrong needs at least 150 of them.
+        folder: The folder for bin-images/ and metadata/.
+        bins: The number of bins, at least 150, so that all errors are included.
     """
     images, records = folder / "bin-images", folder / "metadata"
     images.mkdir(parents=True, exist_ok=True)
@@ -52,9 +52,9 @@ def write_sample_bucket(folder: Path, bins: int = 200) -> Sample:
     for number in range(1, bins + 1):
         count = rng.choices(range(10), weights=(3, 16, 18, 18, 14, 11, 7, 5, 3, 2))[0]
         if number in _OVER:
-            count = max(count, 2)  # so that leaving out half of the items leaves something out
+            count = max(count, 2)  # so that the record lacks at least one item
         if number in _SHORT:
-            count = min(count, 5)  # of 6 and more, a photo does not tell how many
+            count = min(count, 5)  # a photo of six or more items does not show how many
         kinds = rng.sample(catalogue, min(max(count, 1), rng.randint(1, 3)))
         items = [rng.choice(kinds) for _ in range(count)]
         photo = _jpeg(draw_bin(rng, items))

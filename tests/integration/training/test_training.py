@@ -87,8 +87,8 @@ def test_a_learning_rate_that_blows_up_is_named(photos, tmp_path):
 @pytest.mark.parametrize(
     ("files", "code", "message"),
     [
-        ({}, 1, "holds no labelled photos: it needs a labels.csv (image, count) beside the photos"),
-        ({"labels.csv": "image,fold\n"}, 1, "labels.csv has no column count, but image, fold"),
+        ({}, 1, "holds no labelled photos; it needs a labels.csv (image, count) beside the photos"),
+        ({"labels.csv": "image,fold\n"}, 1, "labels.csv has no column count; its columns: image, fold"),
         ({"labels.csv": "image,count\n"}, 1, "holds no photo with a label"),
         ({"recipe.toml": "version = 1"}, 2, "version: expected text in quotes (got 1); stages: is missing"),
         ({"recipe.toml": 'version = "a"\ndtype = "int8"\n[[stages]]\nsize = 32\nepochs = 1\nlearning_rate = 1'},

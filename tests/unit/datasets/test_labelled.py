@@ -1,4 +1,4 @@
-"""Photos with counts in each layout, and splits that keep neighbours and twins together."""
+"""Labelled photos in each layout, and splits that keep neighbours and equal item lists together."""
 
 import pytest
 
@@ -8,9 +8,9 @@ from tests.conftest import abid_record
 
 
 def read(folder):
-    """The photos, and what was said of those left out."""
-    said = []
-    return read_labelled(folder, said.append), said
+    """Return the photos, and the lines about those left out."""
+    left_out = []
+    return read_labelled(folder, left_out.append), left_out
 
 
 def touch(folder, *names):
@@ -19,57 +19,57 @@ def touch(folder, *names):
         (folder / name).write_bytes(b"photo")
 
 
-def test_a_table_beside_the_photos(tmp_path):
+def test_table_beside_the_photos_is_read(tmp_path):
     touch(tmp_path, "a.jpg", "b.jpg", "c.jpg")
     (tmp_path / "labels.csv").write_text("image,count,fold,squashed_224\nb.jpg,12,3,1\na.jpg,4,0,0\nc.jpg,1,9,\n")
-    photos, said = read(tmp_path)
+    photos, left_out = read(tmp_path)
     assert [(photo.path.name, photo.count, photo.fold, photo.squashed) for photo in photos] == [
         ("a.jpg", 4, 0, False),
         ("b.jpg", 12, 3, True),
         ("c.jpg", 1, 9, None),
     ]
-    assert said == []
+    assert left_out == []
 
 
-def test_a_bad_line_of_the_table_is_told_and_left_out(tmp_path):
+def test_invalid_line_of_the_table_is_reported_and_left_out(tmp_path):
     touch(tmp_path / "bin-images", "a.jpg", "b.jpg", "c.jpg", "d.jpg")
     lines = ["a.jpg,-1,0", "b.jpg,2,first", "c.jpg,3,1", "c.jpg,4,1", "d.jpg,,0", "e.jpg,1,0"]
     (tmp_path / "labels.csv").write_text("\n".join(["image,count,fold", *lines]))
-    photos, said = read(tmp_path)
+    photos, left_out = read(tmp_path)
     assert [photo.path.name for photo in photos] == ["c.jpg"]
     table = tmp_path / "labels.csv"
-    assert said == [
+    assert left_out == [
         f"left out a.jpg of {table}: count is negative: -1.0",
-        f"left out b.jpg of {table}: fold is no number: 'first'",
-        f"left out c.jpg of {table}: it is listed twice",
-        f"left out d.jpg of {table}: count is no number: ''",
-        f"left out e.jpg of {table}: there is no such photo",
+        f"left out b.jpg of {table}: fold is not a number: 'first'",
+        f"left out c.jpg of {table}: the photo is listed twice",
+        f"left out d.jpg of {table}: count is not a number: ''",
+        f"left out e.jpg of {table}: the photo does not exist",
     ]
 
 
-def test_a_table_in_another_encoding_is_refused(tmp_path):
+def test_table_in_another_encoding_is_refused(tmp_path):
     (tmp_path / "labels.csv").write_bytes("image,count\nä.jpg,1\n".encode("utf-16"))
-    with pytest.raises(ReconcileError, match="is no UTF-8 text"):
+    with pytest.raises(ReconcileError, match="is not UTF-8 text"):
         read(tmp_path)
 
 
-def test_the_layout_of_the_bucket(tmp_path):
+def test_layout_of_a_bucket_is_read(tmp_path):
     touch(tmp_path / "bin-images", "1.jpg", "2.jpg", "3.jpg", "4.jpg")
     (tmp_path / "metadata").mkdir()
     for bin_id, quantities in {"1": {"B1": 2, "B2": 1}, "2": {"B2": 1, "B1": 2}, "4": {"B3": 1}}.items():
         record = abid_record(sum(quantities.values()), **quantities)
         (tmp_path / "metadata" / f"{bin_id}.json").write_bytes(record)
     (tmp_path / "metadata" / "4.json").write_bytes(b"{}")
-    photos, said = read(tmp_path)
+    photos, left_out = read(tmp_path)
     assert [(photo.path.name, photo.count) for photo in photos] == [("1.jpg", 3), ("2.jpg", 3)]
-    assert photos[0].items == photos[1].items is not None, "the same items, whatever their order"
-    assert [line.partition(": ")[2] for line in said] == [
-        "no record in metadata/",
+    assert photos[0].items == photos[1].items is not None, "the order of the items does not matter"
+    assert [line.partition(": ")[2] for line in left_out] == [
+        "metadata/ has no record of it",
         "its record is invalid: EXPECTED_QUANTITY is missing",
     ]
 
 
-def test_one_folder_a_count(tmp_path):
+def test_one_folder_per_count_is_read(tmp_path):
     touch(tmp_path / "1", "a.jpg", "notes.txt")
     touch(tmp_path / "6+", "b.PNG")
     touch(tmp_path / "other", "c.jpg")
@@ -78,22 +78,22 @@ def test_one_folder_a_count(tmp_path):
 
 
 @pytest.mark.parametrize(("photos", "block"), [(5000, 100), (300, 10)])
-def test_neighbours_share_a_fold(tmp_path, photos, block):
+def test_neighbouring_ids_share_a_fold(tmp_path, photos, block):
     touch(tmp_path / "3", *[f"{number:05}.jpg" for number in range(photos)])
     folds = [photo.fold for photo in read(tmp_path)[0]]
     blocks = [set(folds[start : start + block]) for start in range(0, photos, block)]
-    assert all(len(found) == 1 for found in blocks)
+    assert all(len(folds_of_block) == 1 for folds_of_block in blocks)
     assert set(folds) == set(range(10))
 
 
-def test_names_that_are_no_numbers_are_neighbours_in_their_order(tmp_path):
+def test_names_without_numbers_share_folds_in_their_order(tmp_path):
     touch(tmp_path / "3", *[f"bin-{number:05}.jpg" for number in range(300)])
     folds = [photo.fold for photo in read(tmp_path)[0]]
     assert all(len(set(folds[start : start + 10])) == 1 for start in range(0, 300, 10))
     assert len(set(folds)) > 5
 
 
-def test_photos_keep_their_folds_when_more_come(tmp_path):
+def test_photos_keep_their_folds_when_photos_are_added(tmp_path):
     touch(tmp_path / "3", *[f"{number:05}.jpg" for number in range(3000)])
     before = {photo.path.name: photo.fold for photo in read(tmp_path)[0]}
     touch(tmp_path / "3", *[f"{number:05}.jpg" for number in range(3000, 5000)])
@@ -101,20 +101,20 @@ def test_photos_keep_their_folds_when_more_come(tmp_path):
     assert {name: after[name] for name in before} == before
 
 
-def test_twins_of_training_photos_are_not_held_out(tmp_path):
+def test_held_out_photo_with_a_trained_item_list_is_left_out(tmp_path):
     def photo(name, fold, items):
         return LabelledImage(tmp_path / name, 1, fold, items)
 
     photos = [photo("a", 0, "pens"), photo("b", 9, "pens"), photo("c", 9, "books"), photo("d", 9, None)]
-    training, held_out, left_out = split(photos, 9)
+    training, held_out, number_left_out = split(photos, 9)
     assert [image.path.name for image in training] == ["a"]
     assert [image.path.name for image in held_out] == ["c", "d"]
-    assert left_out == 1
+    assert number_left_out == 1
 
 
-def test_a_folder_without_labels_says_what_it_needs(tmp_path):
+def test_folder_without_labels_is_refused_with_the_layouts(tmp_path):
     touch(tmp_path / "photos", "a.jpg")
-    with pytest.raises(ReconcileError, match=r"it needs a labels\.csv .* or one folder a count"):
+    with pytest.raises(ReconcileError, match=r"it needs a labels\.csv .* or one folder per count"):
         read(tmp_path)
     (tmp_path / "2").mkdir()
     with pytest.raises(ReconcileError, match="holds no photo with a label"):
