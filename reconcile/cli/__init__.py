@@ -1,6 +1,6 @@
 """The command line: registers the commands and maps errors to exit codes.
 
-A command imports what it needs when it runs, so that `--help` is fast.
+A command imports slow modules when it needs them, so that `--help` and messages about wrong usage are fast.
 """
 
 from __future__ import annotations

@@ -39,10 +39,11 @@ def evaluate(
     With --plant 8%, the command also measures how well the recount queue finds records that it changed on purpose.
     """
     from reconcile.config import load_settings, parse_rate
-    from reconcile.evaluation.run import run_evaluation
 
     settings = load_settings(flags, need_bucket=False)
     rate = None if plant is None else parse_rate(plant)
+    from reconcile.evaluation.run import run_evaluation
+
     log = RunLog(settings.log_format)
     try:
         print(run_evaluation(data, fold, out, seed, settings, log, rate))

@@ -126,7 +126,7 @@ OPTIONS: dict[str, Any] = {
     ),
     "costs": _text("CSV file with the columns asin and unit_cost, local or on s3://, for --rank-by value.", RESULTS),
     "tolerance": _whole_number(
-        "Count a record as right in the accuracy if it is off by at most N items (default: 0).", RESULTS
+        "Count a record as correct in the accuracy if it is off by at most N items (default: 0).", RESULTS
     ),
     "where": _text(
         "Sum up errors by the named groups of a regular expression, such as '(?P<aisle>A\\d+)-(?P<pod>\\d+)'. "

@@ -36,11 +36,12 @@ def ingest(
     Exit codes: 0 done, 1 failed or some lines are invalid, 2 wrong usage.
     """
     from reconcile.config import load_settings
+
+    settings = load_settings(flags, need_bucket=False)
     from reconcile.engines.sagemaker.external_ingest import ingest_responses
     from reconcile.locations import as_folder, open_output
     from reconcile.storage.open import open_bucket
 
-    settings = load_settings(flags, need_bucket=False)
     result = ingest_responses(open_bucket(as_folder(source), settings.s3_access()), open_output(settings, create=True))
     for problem in result.bad:
         print(f"reconcile: {printable(problem)}", file=sys.stderr)
@@ -77,10 +78,11 @@ def train(
     If a job failed or was stopped, the same command starts another, which continues from its checkpoints.
     """
     from reconcile.config import load_settings
+
+    settings = load_settings(flags | {"out": out}, need_bucket=False)
     from reconcile.resources import resource
     from reconcile.training.sagemaker_job import train_on_sagemaker
 
-    settings = load_settings(flags | {"out": out}, need_bucket=False)
     log = RunLog(settings.log_format)
     with report_failure(log):
         recipe_file = recipe or resource("models", "recipe.toml")
