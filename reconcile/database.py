@@ -1,4 +1,4 @@
-"""DuckDB as every part of a night uses it: within bounds, in a folder that is thrown away."""
+"""DuckDB connections with bounded memory and threads."""
 
 from __future__ import annotations
 
@@ -15,43 +15,42 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-_LEAST_MB, _MOST_MB, _BINS_A_MB = 500, 2000, 1000
-"""Memory. What does not fit is kept on disk, where sorting a night takes longer than in proportion to its bins. With
-300 MB, four million JSON records could not be joined; with 400, 389,000 take 0.3 s longer, and all of it 90 MB less."""
-_MOST_THREADS = 2
-"""Each wants over a hundred megabytes to itself; four million bins take two of them a minute or two."""
+_MIN_MEMORY_MB, _MAX_MEMORY_MB, _BINS_PER_MB = 500, 2000, 1000
+"""Limits of DuckDB's memory. DuckDB keeps the rest on disk, where sorting takes much longer for large runs."""
+_MAX_THREADS = 2
+"""Each thread needs more than a hundred megabytes for itself, and two are fast enough for millions of bins."""
 
 
 def open_database(work: Path) -> duckdb.DuckDBPyConnection:
-    """An empty database with the macros of sql/.
+    """Open an empty in-memory database with the macros of `sql/macros.sql`.
 
     Args:
-        work: a folder for what does not fit into memory.
+        work: folder for data that does not fit into memory.
     """
     database = duckdb.connect(
         config={
             "autoinstall_known_extensions": "false",
-            "memory_limit": f"{_LEAST_MB}MB",
+            "memory_limit": f"{_MIN_MEMORY_MB}MB",
             "temp_directory": tempfile.mkdtemp(prefix="duckdb-", dir=work),
-            "threads": str(min(available_cores(), _MOST_THREADS)),
+            "threads": str(min(available_cores(), _MAX_THREADS)),
         }
     )
     database.execute("SET TimeZone = 'UTC'")
-    database.execute("SET enable_progress_bar = false")  # it goes to standard output, where results are expected
+    database.execute("SET enable_progress_bar = false")  # DuckDB draws it on standard output, which is for results
     database.execute(query("macros"))
     return database
 
 
 def literal_path(path: Path | str) -> str:
-    """A path as DuckDB's readers take it, which look for files of a pattern: * ? and [ mean themselves."""
+    """Return a path with `*`, `?` and `[` escaped, because DuckDB's readers take paths as patterns."""
     return re.sub(r"[*?[]", r"[\g<0>]", str(path))
 
 
 def literal(text: str) -> str:
-    """A text as it stands in SQL."""
+    """Return a text as an SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
-def allow_for(database: duckdb.DuckDBPyConnection, bins: int) -> None:
-    """Let a database have as much memory as so many bins need, within bounds."""
-    database.execute(f"SET memory_limit = '{min(max(_LEAST_MB, bins // _BINS_A_MB), _MOST_MB)}MB'")
+def set_memory_limit(database: duckdb.DuckDBPyConnection, bins: int) -> None:
+    """Raise the memory limit of a database with the number of bins, up to a maximum."""
+    database.execute(f"SET memory_limit = '{min(max(_MIN_MEMORY_MB, bins // _BINS_PER_MB), _MAX_MEMORY_MB)}MB'")

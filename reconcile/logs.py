@@ -1,4 +1,4 @@
-"""What a run tells while it works: a bar on a terminal, plain lines under cron, JSON lines for machines."""
+"""Run log and progress: bars on a terminal, plain lines under cron, JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
+LogFormat = Literal["text", "json"]
 LINE_EVERY_SECONDS = 30.0
+"""Seconds between two lines of progress."""
 NAMED_IN_TEXT = 20
-"""Objects of a stage that a person's log names; JSON lines name every one."""
-_START = {"info": "", "warning": "warning: ", "error": "reconcile: "}
+"""The number of failed objects per stage that a text log names. A JSON log names all."""
+_PREFIXES = {"info": "", "warning": "warning: ", "error": "reconcile: "}
 
 
 class Workload(Protocol):
-    """How much there is to do; it may still grow."""
+    """The size of a task, which may still grow."""
 
     @property
     def total(self) -> int:
-        """So far."""
+        """Return the number of things known so far."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether `total` is final."""
+        """Return whether `total` is final."""
 
 
 class FixedWorkload(NamedTuple):
@@ -44,32 +46,38 @@ class FixedWorkload(NamedTuple):
 
 
 class RunLog:
-    """Tells of one run on a stream, standard error by default; standard output is for results."""
+    """The log of one run.
+
+    Args:
+        log_format: "text" for people, "json" for one object per line.
+        run_id: the run, for JSON lines.
+        stream: where lines go; standard error by default, because standard output is for results.
+    """
 
     def __init__(self, log_format: LogFormat, run_id: str | None = None, stream: TextIO | None = None) -> None:
         self._json = log_format == "json"
         self._run_id = run_id
         self._own_stream = stream
-        self._shown: Progress | None = None
+        self._display: Progress | None = None
 
     @property
     def _stream(self) -> TextIO:
-        # While a bar is shown, sys.stderr is another: one that writes above the bar.
+        # While bars are shown, rich replaces sys.stderr by a stream that writes above them.
         return self._own_stream or sys.stderr
 
     def info(self, text: str, **fields: Any) -> None:
-        """One line; `fields` go into a JSON line only."""
-        self._line("info", text, fields)
+        """Write one line. `fields` appear in JSON lines only."""
+        self._write("info", text, fields)
 
     def warn(self, text: str, **fields: Any) -> None:
-        """One line about something that is worth mending."""
-        self._line("warning", text, fields)
+        """Write one line about a problem that does not end the run."""
+        self._write("warning", text, fields)
 
     def error(self, text: str) -> None:
-        """The one line that a run ends with."""
-        self._line("error", text, {})
+        """Write the last line of a run that failed."""
+        self._write("error", text, {})
 
-    def _line(self, level: str, text: str, fields: dict[str, Any]) -> None:
+    def _write(self, level: str, text: str, fields: dict[str, Any]) -> None:
         now = datetime.now(UTC)
         if self._json:
             head = {
@@ -80,47 +88,59 @@ class RunLog:
             }
             line = json.dumps(head | fields)
         else:
-            line = f"{_START[level]}{printable(text)}"
-            if not self._stream.isatty():  # a log of many nights has to say the day
+            line = f"{_PREFIXES[level]}{printable(text)}"
+            if not self._stream.isatty():  # a log file holds many days
                 line = f"{now:%Y-%m-%d %H:%M:%SZ} {line}"
             elif level != "error":
                 line = f"{now:%H:%M:%S} {line}"
-        # A full disk under the log is no reason to lose the night. And one write a line: threads tell things, too.
+        # A full disk must not end the run. Threads write too, so that each line is one call of write.
         with suppress(OSError):
             self._stream.write(f"{line}\n")
             self._stream.flush()
 
     @contextmanager
     def failures(self, what: str, stage: str) -> Iterator[Callable[[str, str], None]]:
-        """Name what could not be had or read; what is yielded is called with a key and the reason.
+        """Log the objects that a stage could not fetch or read.
 
         Args:
-            what: they are, in the plural.
-            stage: of the run.
-        """
-        named = 0
+            what: what the objects are, in the plural.
+            stage: name of the stage, for JSON lines.
 
-        def name(key: str, reason: str) -> None:
-            nonlocal named
-            named += 1
-            if self._json or named <= NAMED_IN_TEXT:
+        Yields:
+            a function that takes the key of an object and the reason.
+        """
+        number = 0
+
+        def log_failure(key: str, reason: str) -> None:
+            nonlocal number
+            number += 1
+            if self._json or number <= NAMED_IN_TEXT:
                 self.warn(f"{key}: {reason}", stage=stage, key=key, reason=reason)
 
-        yield name
-        more = 0 if self._json else named - NAMED_IN_TEXT
-        if more > 0:
-            self.warn(f"{more:,} more {what} could not be read; reconciled.parquet says why")
+        yield log_failure
+        unnamed = 0 if self._json else number - NAMED_IN_TEXT
+        if unnamed > 0:
+            self.warn(f"{unnamed:,} more {what} could not be read; reconciled.parquet has the reasons")
 
     @contextmanager
     def progress(self, what: str, workload: Workload, **fields: Any) -> Iterator[Advance]:
-        """Show how far `what` has come; the object yielded is called with the number of things just done."""
+        """Show the progress of a task as a bar, or as a line every 30 seconds.
+
+        Args:
+            what: name of the task, such as "counting".
+            workload: size of the task.
+            fields: more fields for JSON lines.
+
+        Yields:
+            a function that takes the number of things just done.
+        """
         if self._shows_bars:
-            with self._bars() as bars:
-                bar = _Bar(bars, what, workload)
+            with self._open_display() as display:
+                bar = _ProgressBar(display, what, workload)
                 yield bar
                 bar(0)
         else:
-            lines = _Lines(self, what, workload, fields)
+            lines = _ProgressLines(self, what, workload, fields)
             with lines:
                 yield lines
 
@@ -129,16 +149,16 @@ class RunLog:
         return not self._json and self._stream.isatty()
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """What shows its progress within, whichever thread it belongs to, does so side by side."""
-        with self._bars() if self._shows_bars else nullcontext():
+    def shared_display(self) -> Iterator[None]:
+        """Show the bars of all tasks inside this context under each other, whichever thread they belong to."""
+        with self._open_display() if self._shows_bars else nullcontext():
             yield
 
     @contextmanager
-    def _bars(self) -> Iterator[Progress]:
-        """What shows bars; a terminal has room for one such thing, and it for several bars."""
-        if self._shown is not None:
-            yield self._shown
+    def _open_display(self) -> Iterator[Progress]:
+        """Open the display of bars, or use the open one, because a terminal can have only one."""
+        if self._display is not None:
+            yield self._display
             return
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -150,46 +170,46 @@ class RunLog:
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=Console(stderr=True)) as self._shown:
+        with Progress(*columns, console=Console(stderr=True)) as self._display:
             try:
-                yield self._shown
+                yield self._display
             finally:
-                self._shown = None
+                self._display = None
 
 
-class _Bar:
-    """One bar among those that are shown."""
+class _ProgressBar:
+    """One bar of a display."""
 
-    def __init__(self, bars: Progress, what: str, workload: Workload) -> None:
-        self._bars, self._workload = bars, workload
+    def __init__(self, display: Progress, what: str, workload: Workload) -> None:
+        self._display, self._workload = display, workload
         self._done, self._started = 0, time.monotonic()
-        self._task = bars.add_task(what, total=None, rate="")
+        self._task = display.add_task(what, total=None, rate="")
 
     def __call__(self, done: int) -> None:
         self._done += done
         rate = f"{self._done / max(time.monotonic() - self._started, 1e-9):.0f}/s"
-        self._bars.update(self._task, completed=self._done, total=self._workload.total, rate=rate)
+        self._display.update(self._task, completed=self._done, total=self._workload.total, rate=rate)
 
 
 def printable(text: str) -> str:
-    """Without what a terminal would obey: keys, ids and notes come from strangers."""
+    """Return a text with control characters as `?`, because keys, ids and notes may hold terminal commands."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class Advance(Protocol):
-    """Called whenever something is done."""
+    """A function that takes note of progress."""
 
     def __call__(self, done: int) -> None:
-        """`done` more of them."""
+        """Add the number of things just done."""
 
 
-class _Lines:
-    """One plain line every 30 seconds, from a thread of its own: also when nothing at all gets done."""
+class _ProgressLines:
+    """A plain line every 30 seconds. A thread writes it, so that lines also appear while nothing is done."""
 
-    def __init__(self, messages: RunLog, what: str, workload: Workload, fields: dict[str, Any]) -> None:
-        self._messages, self._what, self._workload, self._fields = messages, what, workload, fields
+    def __init__(self, log: RunLog, what: str, workload: Workload, fields: dict[str, Any]) -> None:
+        self._log, self._what, self._workload, self._fields = log, what, workload, fields
         self._done, self._started = 0, time.monotonic()
-        self._told = -1
+        self._done_at_last_line = -1
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
 
@@ -205,18 +225,18 @@ class _Lines:
 
     def _tick(self) -> None:
         while not self._ended.wait(LINE_EVERY_SECONDS):
-            self.tell()
+            self.write_line()
 
-    def tell(self) -> None:
-        """How many are done, how fast, and how long it will take; or that nothing goes on, as where S3 is down."""
+    def write_line(self) -> None:
+        """Log how much is done, how fast, and the time left, or that nothing was done since the last line."""
         rate = self._done / max(time.monotonic() - self._started, 1e-9)
         total = f"{self._workload.total:,}" if self._workload.is_complete else f"at least {self._workload.total:,}"
-        left = f", about {_duration((self._workload.total - self._done) / rate)} left" if rate else ""
-        if self._done == self._told:
-            left = "; nothing since the last line"
-        self._told = self._done
-        self._messages.info(
-            f"{self._what}: {self._done:,} of {total}, {rate:.0f}/s{left}",
+        rest = f", about {_duration((self._workload.total - self._done) / rate)} left" if rate else ""
+        if self._done == self._done_at_last_line:
+            rest = "; nothing since the last line"
+        self._done_at_last_line = self._done
+        self._log.info(
+            f"{self._what}: {self._done:,} of {total}, {rate:.0f}/s{rest}",
             done=self._done,
             total=self._workload.total,
             per_second=round(rate, 1),
@@ -230,6 +250,3 @@ def _duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
-
-
-LogFormat = Literal["text", "json"]
