@@ -61,7 +61,7 @@ def demo(
     from reconcile.pipeline.demo import demo_settings
 
     values, notice = demo_settings(out)
-    _run_pipeline(load_settings(values, alone=True), notice, print_address=True)
+    _run_pipeline(load_settings(values, flags_only=True), notice, print_address=True)
 
 
 def _run_pipeline(
@@ -79,7 +79,9 @@ def _run_pipeline(
     """
     from reconcile.concurrency.process import tune_for_batch
     from reconcile.output.run_ids import new_run_id
+    from reconcile.pipeline.context import open_run
     from reconcile.pipeline.run import run
+    from reconcile.reporting.terminal_summary import terminal_summary
 
     tune_for_batch()
     run_id = settings.run_id or new_run_id()
@@ -89,15 +91,13 @@ def _run_pipeline(
     if notice:
         log.info(notice)
     try:
-        summary = run(settings, run_id, log, notice)
+        summary = run(open_run(settings, run_id, log), notice)
     except (Exception, KeyboardInterrupt) as error:
         code, line = describe_error(error, stopped=cancellation.is_requested())
         # A log of cron does not show the command that has to be run again.
         log.error(f"{line}: {shlex.join(sys.argv)}" if code == INTERRUPTED else line)
         raise typer.Exit(code) from None
-    lines = dict(summary.lines())
-    width = max(map(len, lines))
-    text = "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
+    text = terminal_summary(summary)
     if print_address:
         text += f"\nOpen {Path(summary.report).as_uri()}"
     try:
