@@ -103,6 +103,16 @@ def test_every_page_is_in_the_navigation():
     assert pages - set(nav_paths(config["nav"])) == set()
 
 
+@pytest.mark.parametrize("name", ["tutorial/first-night.md", "inventory-lead.md"])
+def test_labels_that_pages_quote_are_in_the_report(name):
+    """These pages set the report's own words in italics."""
+    quoted = re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", (DOCS / name).read_text(encoding="utf-8"))
+    sources = [*(ROOT / "reports").rglob("*.j2"), *(ROOT / "reconcile").rglob("*.py")]
+    report = " ".join(path.read_text(encoding="utf-8").lower() for path in sources)
+    assert len(quoted) >= 5
+    assert [label for label in quoted if " ".join(label.lower().split()) not in report] == []
+
+
 def test_tables_of_parquet_parts_name_every_column():
     text = (DOCS / "reference" / "files-and-columns.md").read_text(encoding="utf-8")
     tables = {"counts": schemas.COUNTS_SCHEMA, "records": schemas.RECORDS_SCHEMA, "verdicts": schemas.VERDICTS_SCHEMA}
