@@ -10,7 +10,7 @@ from reconcile.database import open_database
 from reconcile.doctor.checks import CheckResult, run_check
 from reconcile.errors import ReconcileError
 from reconcile.inputs.bin_ids import bin_id, ids_rarely_match
-from reconcile.inputs.listing import InputListing, lie_together
+from reconcile.inputs.listing import InputListing, prefixes_overlap
 from reconcile.inputs.records_json import InvalidRecord, parse_abid_record
 from reconcile.inputs.records_table import load_table
 from reconcile.resources import query
@@ -61,7 +61,7 @@ class _InputChecks:
             yield CheckResult("keys", "FAIL", str(error))
             return
         if listing.keys is not None:
-            yield CheckResult("keys", "ok", listing.keys.in_words())
+            yield CheckResult("keys", "ok", listing.keys.describe())
         yield run_check("photos", lambda: self._check_photos(bucket, listing))
         if settings.records is None:
             yield run_check("records", lambda: self._check_records(bucket, listing))
@@ -86,8 +86,9 @@ class _InputChecks:
         return text
 
     def _nothing_found(self, bucket: Bucket, what: str, prefix: str, flag: str) -> ReconcileError:
-        both = " (in a folder with photos and records, records end in .json)" if lie_together(self._settings) else ""
-        return ReconcileError(f"there are no {what} under {bucket.url(prefix)}{both}; is {flag} right?")
+        is_shared = prefixes_overlap(self._settings)
+        hint = " (in a folder with photos and records, records end in .json)" if is_shared else ""
+        return ReconcileError(f"there are no {what} under {bucket.url(prefix)}{hint}; is {flag} right?")
 
     def _read_first(self, bucket: Bucket, key: str, prefix: str) -> tuple[str, bytes]:
         """Read the first object under a prefix. Return what to say about it, and its bytes."""

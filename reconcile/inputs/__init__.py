@@ -1,1 +1,1 @@
-"""What a run reads: photo keys, records and unit costs."""
+"""The photos, records and unit costs that a run reads."""

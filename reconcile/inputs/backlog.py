@@ -1,4 +1,4 @@
-"""Objects that are listed and not yet fetched. They wait in DuckDB, so that the listing can run far ahead."""
+"""A disk-backed queue of objects to fetch, so that a listing can run far ahead."""
 
 from __future__ import annotations
 
@@ -16,34 +16,41 @@ if TYPE_CHECKING:
     import duckdb
 
 
-_AT_ONCE = 1000
+_ROWS_PER_QUERY = 1000
 _PATIENCE_SECONDS = 5.0
+"""How long `close` waits for the listing."""
 
 
 class Backlog:
-    """A queue in DuckDB that one thread fills and another empties, in the same order.
+    """A first-in, first-out queue in a DuckDB table. One thread fills it, and another one reads it.
 
-    A listing of a million keys ends minutes before they are counted; only then is it known how much there is to do.
-    Holding them here instead of in memory keeps memory independent of their number.
+    A long listing ends long before its objects are counted. Only then is the amount of work known. The objects wait in
+    DuckDB, so the memory does not grow with their number.
     """
 
     def __init__(self, database: duckdb.DuckDBPyConnection, name: str) -> None:
+        """Create an empty backlog.
+
+        Args:
+            database: where to create the table.
+            name: the name of the table.
+        """
         self._database = database
         self._name = name
         self._changed = threading.Condition()
         self._ended = False
-        self._is_whole = False
+        self._is_complete = False
         self._error: BaseException | None = None
         self._thread: Background | None = None
         self._pages = 0
         self.total = 0
-        """How many objects have been put in so far."""
+        """The number of objects that were added so far."""
         database.execute(
             f"CREATE TABLE {name} (position BIGINT, key VARCHAR, size BIGINT, etag VARCHAR, modified TIMESTAMPTZ)"
         )
 
     def fill(self, pages: Iterable[list[StoredObject]]) -> None:
-        """Start a thread that puts in every page; an error of the listing is raised again to whoever iterates."""
+        """Start a thread that adds every page. If the listing fails, whoever iterates or waits gets its error."""
         self._thread = Background(f"list-{self._name}", self._fill, pages)
 
     def _fill(self, pages: Iterable[list[StoredObject]]) -> None:
@@ -60,23 +67,27 @@ class Backlog:
                     self.total += len(page)
                     self._pages += 1
                     self._changed.notify_all()
-            self._is_whole = True
-        except BaseException as error:  # it belongs to the thread that waits for the pages
+            self._is_complete = True
+        except BaseException as error:  # the thread that waits for pages raises it
             self._error = error
         finally:
             self.stop()
 
     def stop(self) -> None:
-        """End the listing after the page it is at, and wake whoever waits for more."""
+        """End the listing after its current page, and wake all threads that wait for more."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
-    def has_a_page(self) -> bool:
-        """Wait for the first page; False where the listing ended without one.
+    def wait_for_first_page(self) -> bool:
+        """Wait for the first page.
+
+        Returns:
+            False if the listing ended without a page.
 
         Raises:
-            Exception: what ended the listing.
+            KeyboardInterrupt: somebody asked this process to stop.
+            Exception: the error that ended the listing.
         """
         with self._changed:
             while self._pages == 0 and not self._ended:
@@ -90,7 +101,8 @@ class Backlog:
         """Wait for the end of the listing.
 
         Raises:
-            Exception: what ended it early.
+            KeyboardInterrupt: somebody asked this process to stop.
+            Exception: the error that ended the listing early.
         """
         with self._changed:
             while not self._ended:
@@ -101,32 +113,36 @@ class Backlog:
 
     @property
     def is_complete(self) -> bool:
-        """Whether `total` is final: the listing came to its end, and was not merely ended."""
-        return self._is_whole
+        """Tell whether `total` is final: the listing reached its end and was not stopped before."""
+        return self._is_complete
 
     def __iter__(self) -> Iterator[StoredObject]:
-        """The objects in listing order, as soon as they are there, until the listing has ended."""
+        """Iterate over the objects in listing order, and wait for more until the listing has ended.
+
+        Raises:
+            Exception: the error that ended the listing early.
+        """
         cursor = self._database.cursor()
-        taken = 0
+        position = 0
         while True:
             with self._changed:
-                while self.total == taken and not self._ended:
+                while self.total == position and not self._ended:
                     self._changed.wait()
-                if self.total == taken:
+                if self.total == position:
                     break
             rows = cursor.execute(
                 f"SELECT key, size, etag, modified FROM {self._name} "
                 "WHERE position >= ? AND position < ? ORDER BY position",
-                [taken, taken + _AT_ONCE],
+                [position, position + _ROWS_PER_QUERY],
             ).fetchall()
-            taken += len(rows)
+            position += len(rows)
             for row in rows:
                 yield StoredObject(*row)
         if self._error is not None:
             raise self._error
 
     def close(self) -> None:
-        """Stop the listing, if it is still going on; a request that hangs is left to itself."""
+        """Stop the listing. A request that hangs is left behind."""
         self.stop()
         if self._thread is not None:
             self._thread.join(_PATIENCE_SECONDS)

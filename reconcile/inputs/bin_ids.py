@@ -1,27 +1,30 @@
-"""Bin ids, from the keys of photos and records."""
+"""Bin ids from the keys of photos and records."""
 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-_FEW = 0.1
-"""Of the bins that photos and records could have in common."""
+_RARE_FRACTION = 0.1
+"""Fewer matches than this, as a fraction of the bins that could match, may be matches by chance."""
 
 
 def bin_id(key: str) -> str:
-    """The file name without its ending: `bin-images/00001.jpg` and `metadata/00001.json` are of bin `00001`."""
+    """Return the bin id of a key: its file name without the ending.
+
+    For example, `bin-images/00001.jpg` and `metadata/00001.json` belong to bin `00001`.
+    """
     name = key.rpartition("/")[2]
     if name in ("", "."):
-        name = PurePosixPath(key).name  # knows what such a key means, at twenty times the time
+        name = PurePosixPath(key).name  # handles such keys, but takes twenty times as long
     stem, dot, _ = name.rpartition(".")
     return stem if dot and stem else name
 
 
-def ids_rarely_match(met: int, alone: int) -> bool:
-    """Whether so few bins have both photo and record that they may meet by chance, their ids being of two kinds.
+def ids_rarely_match(matched: int, unmatched: int) -> bool:
+    """Tell whether so few bins have both a photo and a record that their ids are probably of two different kinds.
 
     Args:
-        met: bins with both.
-        alone: bins of photos or of records, whichever are fewer, without the other.
+        matched: the number of bins with both.
+        unmatched: the number of bins without the other, of the photos or of the records, whichever are fewer.
     """
-    return met < _FEW * (met + alone)
+    return matched < _RARE_FRACTION * (matched + unmatched)

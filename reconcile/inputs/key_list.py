@@ -1,4 +1,4 @@
-"""What is in a bucket, told by a file instead of by a listing: an S3 Inventory report, or a table of keys and etags."""
+"""`--keys`: the objects of a bucket, from an S3 Inventory or a table of keys and ETags."""
 
 from __future__ import annotations
 
@@ -27,30 +27,31 @@ if TYPE_CHECKING:
 
 
 class KeyList:
-    """The objects of a bucket, as `--keys` tells them. They may have changed or gone since.
+    """The objects of a bucket as `--keys` lists them. They may have changed or disappeared since.
 
-    Files are brought one at a time and removed when they are read: neither memory nor disk grows with their number.
+    Files are downloaded one at a time and deleted after reading. So neither memory nor disk grows with their number.
     """
 
-    def __init__(self, location: str, access: S3Access, bucket: Bucket, work: Path) -> None:
-        """Read the manifest, if it is one; no other file is looked at yet.
+    def __init__(self, location: str, access: S3Access, bucket: Bucket, scratch: Path) -> None:
+        """Read the manifest of an inventory. Other files are not opened yet.
 
         Args:
-            location: a path or `s3://bucket/key`: manifest.json of an S3 Inventory, or a CSV or Parquet file.
+            location: a path or `s3://bucket/key` of the manifest.json of an S3 Inventory, or of a CSV, Parquet or ORC
+                file.
             access: how to reach S3.
-            bucket: whose objects they are.
-            work: a folder for one file at a time.
+            bucket: the bucket that holds the objects.
+            scratch: the folder for one downloaded file at a time.
 
         Raises:
-            UsageError: another kind of file, or `bucket` is a folder.
-            ReconcileError: the manifest is not there, is none, or is of another bucket.
+            UsageError: the file has another ending, or `bucket` is a folder.
+            ReconcileError: the file does not exist, is not a manifest, or lists another bucket.
         """
         if not bucket.location.startswith("s3://"):
-            raise UsageError(f"--keys is for buckets; {bucket.location} is a folder, and is listed")
-        self._location, self._work = location, work
+            raise UsageError(f"--keys needs a bucket, but {bucket.location} is a folder; leave out --keys")
+        self._location, self._scratch = location, scratch
         name, _, prefix = bucket.location.removeprefix("s3://").partition("/")
         self._bucket_name, self._base = name, f"{prefix}/" if prefix else ""
-        self._folder, self._name = _place_of(location, access)
+        self._folder, self._name = _locate(location, access)
         self._manifest: Manifest | None = None
         if self._name.endswith(".json"):
             self._manifest = read_manifest(self._read(), location)
@@ -61,36 +62,41 @@ class KeyList:
         elif not self._name.lower().endswith(ENDINGS):
             raise UsageError(f"--keys {location}: expected manifest.json, or a file ending in {', '.join(ENDINGS)}")
 
-    def in_words(self) -> str:
-        """What the keys come from, and how old that is."""
-        found = self._manifest
-        if found is None:
+    def describe(self) -> str:
+        """Return one line about the file and, for an inventory, about its age."""
+        manifest = self._manifest
+        if manifest is None:
             return f"keys from {self._location}"
-        made = f"{found.created:%Y-%m-%d %H:%MZ}, {found.age(datetime.now(UTC))}"
-        files = plural(len(found.files), f"{found.file_format} file")
-        return f"keys from the inventory of {made}, {files}: what changed since is taken up by a later one"
+        files = plural(len(manifest.files), f"{manifest.file_format} file")
+        return (
+            f"keys from the inventory of {manifest.created:%Y-%m-%d %H:%MZ} "
+            f"({manifest.age_text(datetime.now(UTC))}, {files}); a later inventory adds later changes"
+        )
 
     def list_pages(self, prefix: str) -> Iterator[pa.Table]:
-        """Objects under the folder `prefix`, in the order of the files; their keys are relative to the bucket.
+        """List the objects under the folder `prefix`, in the order of the files. Keys are relative to the bucket.
+
+        Yields:
+            tables with the columns key, size, etag and modified.
 
         Raises:
-            ReconcileError: a file is missing, broken off, or not as the manifest says.
+            ReconcileError: a file is missing or damaged, or lists another bucket.
         """
         folder = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         if self._manifest is None:
-            with self._brought(self._name) as path:
+            with self._local_file(self._name) as path:
                 for rows in read_key_file(path, self._location):
                     yield self._within(self._relative(rows), folder)
             return
         for file in self._manifest.files:
-            with self._brought(file.key, file) as path:
+            with self._local_file(file.key, file) as path:
                 is_csv = self._manifest.file_format.lower() == "csv"
                 columns = self._manifest.columns if is_csv else ()
                 for rows in read_key_file(path, f"{self._location}: {file.key}", columns, encoded=is_csv):
                     yield self._within(self._under(rows, self._base), folder)
 
     def _relative(self, rows: pa.Table) -> pa.Table:
-        """Keys of a table, which may be whole or relative to the bucket's prefix."""
+        """Make the keys of a table relative to the bucket's prefix. They may be relative already."""
         if "bucket" in rows.column_names:
             others = [name for name in pc.unique(rows["bucket"]).to_pylist() if name not in ("", self._bucket_name)]
             if others:
@@ -99,17 +105,17 @@ class KeyList:
                 )
         if not self._base:
             return rows
-        is_whole = pc.starts_with(rows["key"], self._base)
-        return pa.concat_tables([self._under(rows, self._base), rows.filter(pc.invert(is_whole))])
+        has_base = pc.starts_with(rows["key"], self._base)
+        return pa.concat_tables([self._under(rows, self._base), rows.filter(pc.invert(has_base))])
 
     @staticmethod
     def _under(rows: pa.Table, base: str) -> pa.Table:
-        """The rows whose keys begin with `base`, without it."""
+        """Keep the rows whose keys begin with `base`, and remove it from their keys."""
         if not base:
             return rows
         rows = rows.filter(pc.starts_with(rows["key"], base))
-        cut = pc.utf8_slice_codeunits(rows["key"], len(base))
-        return rows.set_column(rows.column_names.index("key"), "key", cut)
+        relative = pc.utf8_slice_codeunits(rows["key"], len(base))
+        return rows.set_column(rows.column_names.index("key"), "key", relative)
 
     @staticmethod
     def _within(rows: pa.Table, folder: str) -> pa.Table:
@@ -117,44 +123,59 @@ class KeyList:
         return rows.filter(pc.starts_with(rows["key"], folder)) if folder else rows
 
     @contextmanager
-    def _brought(self, key: str, said: InventoryFile | None = None) -> Iterator[Path]:
-        """The file of that key on this machine, for as long as it is needed, and found to be as the manifest says."""
-        with tempfile.TemporaryDirectory(prefix="keys-", dir=self._work) as folder:
-            path = self._local(key)
+    def _local_file(self, key: str, expected: InventoryFile | None = None) -> Iterator[Path]:
+        """Provide the file of a key on this machine, and compare it with the manifest.
+
+        A downloaded file is deleted at the end.
+
+        Raises:
+            ReconcileError: the file is missing or damaged.
+        """
+        with tempfile.TemporaryDirectory(prefix="keys-", dir=self._scratch) as folder:
+            path = self._path_on_disk(key)
             if path is None:
                 path = Path(folder) / key.rpartition("/")[2]
                 try:
                     self._folder.download(key, path)
                 except FetchError as error:
                     raise ReconcileError(f"--keys {self._location}: {self._folder.url(key)}: {error}") from None
-            if said is not None:
-                self._check(path, said)
+            if expected is not None:
+                self._verify(path, expected)
             yield path
 
-    def _local(self, key: str) -> Path | None:
-        """Where it lies on this disk. A copy of an inventory may be of the whole bucket, or of a folder in it."""
+    def _path_on_disk(self, key: str) -> Path | None:
+        """Return the path of a key if the list is on this disk, or None if it is on S3.
+
+        A person may have copied a whole bucket or only a folder of it. So every folder above the manifest may stand for
+        any part of the key.
+        """
         if self._folder.local_path(key) is None:
             return None
-        here = Path(self._folder.location)
+        manifest_folder = Path(self._folder.location)
         names = [part for part in key.split("/") if part not in ("", ".", "..")]
-        for above in (here, *here.parents):
+        for parent in (manifest_folder, *manifest_folder.parents):
             for start in range(len(names)):
-                path = above.joinpath(*names[start:])
+                path = parent.joinpath(*names[start:])
                 if path.is_file():
                     return path
-        raise ReconcileError(f"--keys {self._location}: there is no file {key} beside or above it")
+        raise ReconcileError(
+            f"--keys {self._location}: the manifest names the file {key}, but no folder above the manifest has it; "
+            "copy the files of the inventory, too"
+        )
 
-    def _check(self, path: Path, said: InventoryFile) -> None:
+    def _verify(self, path: Path, expected: InventoryFile) -> None:
         size = path.stat().st_size
-        if said.size is not None and size != said.size:
+        if expected.size is not None and size != expected.size:
             raise ReconcileError(
-                f"--keys {self._location}: {said.key} has {size:,} bytes, and the manifest says {said.size:,}"
+                f"--keys {self._location}: {expected.key} has {size:,} bytes, but the manifest says {expected.size:,}"
             )
-        if said.md5 is not None:
+        if expected.md5 is not None:
             with path.open("rb") as file:
-                found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-            if found != said.md5.lower():
-                raise ReconcileError(f"--keys {self._location}: {said.key} is damaged: its MD5 is not the manifest's")
+                md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+            if md5 != expected.md5.lower():
+                raise ReconcileError(
+                    f"--keys {self._location}: {expected.key} is damaged: its MD5 differs from the one in the manifest"
+                )
 
     def _read(self) -> bytes:
         try:
@@ -163,12 +184,12 @@ class KeyList:
             raise ReconcileError(f"--keys {self._location}: {error}") from None
 
 
-def _place_of(location: str, access: S3Access) -> tuple[Bucket, str]:
-    """The bucket or folder that a file lies in, and its key there."""
+def _locate(location: str, access: S3Access) -> tuple[Bucket, str]:
+    """Return the bucket or folder of a file, and the file's key in it."""
     if location.startswith("s3://"):
         name, _, key = location.removeprefix("s3://").partition("/")
         if not key:
-            raise UsageError(f"--keys {location} names a bucket, and no object in it")
+            raise UsageError(f"--keys {location} names a bucket, but no object in it")
         return open_bucket(name, access), key
     path = Path(location).expanduser()
     if not path.is_file():
@@ -176,7 +197,7 @@ def _place_of(location: str, access: S3Access) -> tuple[Bucket, str]:
     return open_bucket(f"{path.parent.resolve()}/", access), path.name
 
 
-def of_json(rows: pa.Table, *, is_json: bool) -> pa.Table:
-    """The objects that are JSON by their ending, or those that are not."""
-    found = pc.ends_with(pc.utf8_lower(rows["key"]), ".json")
-    return rows.filter(found if is_json else pc.invert(found))
+def filter_json(rows: pa.Table, *, is_json: bool) -> pa.Table:
+    """Keep the objects whose keys end in .json, or the others if `is_json` is False."""
+    ends_in_json = pc.ends_with(pc.utf8_lower(rows["key"]), ".json")
+    return rows.filter(ends_in_json if is_json else pc.invert(ends_in_json))

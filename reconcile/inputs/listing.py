@@ -1,4 +1,4 @@
-"""What there is tonight: photos and records of the bucket, listed or told by --keys."""
+"""The photos and records of a run, listed or taken from `--keys`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from reconcile.errors import ReconcileError
-from reconcile.inputs.key_list import KeyList, of_json
+from reconcile.inputs.key_list import KeyList, filter_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,80 +20,82 @@ if TYPE_CHECKING:
 
 
 class InputListing:
-    """Pages of what there is, from whatever tells it.
+    """Pages of photos and of records, from a listing of the bucket or from `--keys`.
 
     Args:
-        settings: prefixes, and perhaps `keys`.
-        bucket: what is listed where no keys are given.
-        work: where files of keys are brought.
+        settings: the prefixes, and `keys` if it is set.
+        bucket: the bucket that is listed if `keys` is not set.
+        scratch: the folder for downloaded key files.
 
     Raises:
-        ReconcileError: there are no such keys, or they are of another bucket.
+        UsageError: `keys` names an unknown kind of file, or the bucket is a folder.
+        ReconcileError: `keys` names no file, or the keys belong to another bucket.
     """
 
-    def __init__(self, settings: Settings, bucket: Bucket, work: Path) -> None:
+    def __init__(self, settings: Settings, bucket: Bucket, scratch: Path) -> None:
         self._settings, self._bucket = settings, bucket
-        self.keys = None if settings.keys is None else KeyList(settings.keys, settings.s3_access(), bucket, work)
-        self._told_by: Bucket | KeyList = bucket if self.keys is None else self.keys
+        self.keys = None if settings.keys is None else KeyList(settings.keys, settings.s3_access(), bucket, scratch)
+        """The keys of `--keys`, or None if the bucket is listed."""
+        self._source: Bucket | KeyList = bucket if self.keys is None else self.keys
 
     def photos(self) -> Iterator[Page]:
-        """Pages of photos. Where records lie among them, those are the objects that end in .json."""
-        pages = self._told_by.list_pages(self._settings.images_prefix)
-        return _only(pages, is_json=False) if lie_together(self._settings) else iter(pages)
+        """List pages of photos. If photos and records share a folder, objects that end in .json are not photos."""
+        pages = self._source.list_pages(self._settings.images_prefix)
+        return _filter_pages(pages, is_json=False) if prefixes_overlap(self._settings) else iter(pages)
 
     def records(self) -> Iterator[Page]:
-        """Pages of JSON records."""
-        pages = self._told_by.list_pages(self._settings.records_prefix)
-        return _only(pages, is_json=True) if lie_together(self._settings) else iter(pages)
+        """List pages of JSON records."""
+        pages = self._source.list_pages(self._settings.records_prefix)
+        return _filter_pages(pages, is_json=True) if prefixes_overlap(self._settings) else iter(pages)
 
     def need_photos(self, backlog: Backlog) -> None:
         """Wait for the first page of photos.
 
         Raises:
-            ReconcileError: there is none.
+            ReconcileError: there are no photos.
         """
         prefix = self._settings.images_prefix
-        at_the_top = " (for photos in no folder: --images-prefix '')" if prefix else ""
-        self._need(backlog, "photos", prefix, f"are --bucket and --images-prefix right?{at_the_top}")
+        hint = " (for photos at the top of the bucket: --images-prefix '')" if prefix else ""
+        self._need(backlog, "photos", prefix, f"are --bucket and --images-prefix right?{hint}")
 
     def need_records(self, backlog: Backlog) -> None:
         """Wait for the first page of records.
 
         Raises:
-            ReconcileError: there is none.
+            ReconcileError: there are no records.
         """
         advice = (
-            "is --records-prefix right? (A table of records: --records FILE)"
+            "is --records-prefix right? (for a table of records: --records FILE)"
             if self._settings.keys is None
-            else "add them, or name a table with --records"
+            else "add them to the list of keys, or name a table with --records"
         )
         self._need(backlog, "records", self._settings.records_prefix, advice)
 
     def _need(self, backlog: Backlog, what: str, prefix: str, advice: str) -> None:
-        if not backlog.has_a_page():
+        if not backlog.wait_for_first_page():
             subject = "there are" if self._settings.keys is None else f"--keys {self._settings.keys} names"
             raise ReconcileError(f"{subject} no {what} under {self._bucket.url(prefix)}; {advice}")
 
 
-def log_listing(pages: Iterator[list[StoredObject]], what: str, messages: RunLog) -> Iterator[list[StoredObject]]:
-    """The same pages; at their end a line says how many there were, and how long it took."""
+def log_listing(pages: Iterator[list[StoredObject]], what: str, log: RunLog) -> Iterator[list[StoredObject]]:
+    """Pass on pages of new objects. At the end, log their number and the seconds that the listing took."""
     started, new = time.monotonic(), 0
     for page in pages:
         new += len(page)
         yield page
     seconds = round(time.monotonic() - started, 2)
-    messages.info(f"{what} listed in {seconds:.1f} s, {new:,} of them new", stage="list", new=new, seconds=seconds)
+    log.info(f"{what} listed in {seconds:.1f} s, {new:,} of them new", stage="list", new=new, seconds=seconds)
 
 
-def lie_together(settings: Settings) -> bool:
-    """Whether one prefix is within the other, so that photos and records are told apart by their ending."""
+def prefixes_overlap(settings: Settings) -> bool:
+    """Tell whether one prefix contains the other, so that only the ending .json tells records from photos."""
     images, records = (prefix.strip("/") + "/" for prefix in (settings.images_prefix, settings.records_prefix))
     return images == "/" or records == "/" or images.startswith(records) or records.startswith(images)
 
 
-def _only(pages: Iterable[Page], *, is_json: bool) -> Iterator[Page]:
+def _filter_pages(pages: Iterable[Page], *, is_json: bool) -> Iterator[Page]:
     for page in pages:
         if isinstance(page, list):
             yield [stored for stored in page if stored.key.lower().endswith(".json") == is_json]
         else:
-            yield of_json(page, is_json=is_json)
+            yield filter_json(page, is_json=is_json)

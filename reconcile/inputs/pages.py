@@ -8,11 +8,11 @@ import pyarrow as pa
 from reconcile.storage.base import StoredObject
 
 Page = list[StoredObject] | pa.Table
-"""Some objects of a bucket; a table has key, size, etag and modified."""
+"""Some objects of a bucket. A table has the columns key, size, etag and modified."""
 
 
 def as_table(page: list[StoredObject]) -> pa.Table:
-    """position, key, size, etag and modified of each object."""
+    """Return a page as a table with the columns position, key, size, etag and modified. Positions start at 0."""
     keys, sizes, etags, modified = zip(*page, strict=True) if page else ((), (), (), ())
     return pa.table(
         {

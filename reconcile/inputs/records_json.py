@@ -1,4 +1,4 @@
-"""Expected quantities: from the JSON record beside each image, or from one table."""
+"""Parse JSON records of the Amazon Bin Image Dataset."""
 
 from __future__ import annotations
 
@@ -13,37 +13,39 @@ if TYPE_CHECKING:
 
 
 MAX_RECORD_BYTES = 4 * 1024 * 1024
-_LARGEST_QUANTITY = 2**53
+"""A larger object is not a record, and it is not fetched."""
+_MAX_NUMBER = 2**53
+"""The largest number up to which a float64 holds every integer."""
 _MEASURES = ("length", "width", "height", "weight")
 
 
 @dataclass(frozen=True)
 class Record:
-    """What the inventory system believes of one bin."""
+    """The record of one bin in the inventory system."""
 
     expected_quantity: int
     items: list[dict[str, Any]] = field(default_factory=list)
-    """asin, name, quantity (None where unknown), and length, width, height, weight as {value, unit} or None."""
+    """Per item: asin, name, quantity (None if unknown), and length, width, height, weight as {value, unit} or None."""
     note: str | None = None
-    """Something odd that does not make the record invalid."""
+    """An oddity that does not make the record invalid."""
 
 
 class InvalidRecord(ValueError):
-    """The bytes are no usable record; the message is the reason given in the report."""
+    """An error for a record that cannot be used. The report shows its message as the reason."""
 
 
 def parse_abid_record(data: bytes) -> Record:
-    """Read one record in the JSON of the Amazon Bin Image Dataset.
+    """Parse one JSON record of the Amazon Bin Image Dataset.
 
-    `EXPECTED_QUANTITY` decides. Items that do not add up to it are noted, and items that cannot be read are left out
-    with a note, since neither changes what the bin should hold.
+    Only `EXPECTED_QUANTITY` decides about the expected quantity. If the items do not add up to it, the record gets a
+    note. An item that cannot be parsed is left out with a note.
 
     Args:
-        data: UTF-8 (with or without byte order mark) JSON: `EXPECTED_QUANTITY` and `BIN_FCSKU_DATA`, a mapping of
-            items with asin, name, quantity and their measures.
+        data: JSON in UTF-8, with or without byte order mark: `EXPECTED_QUANTITY` and optionally `BIN_FCSKU_DATA`, a
+            mapping of items with asin, name, quantity and measures.
 
     Raises:
-        InvalidRecord: not JSON, no quantity, or one that is negative, fractional or no number.
+        InvalidRecord: the data is not a JSON object, or its quantity is missing, negative, fractional or not a number.
     """
     if not data:
         raise InvalidRecord("the record is empty (0 bytes)")
@@ -55,30 +57,30 @@ def parse_abid_record(data: bytes) -> Record:
         where = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
         raise InvalidRecord(f"not JSON{where}") from None
     if not isinstance(document, dict):
-        raise InvalidRecord("the JSON is not an object with EXPECTED_QUANTITY")
+        raise InvalidRecord("the record is not a JSON object with EXPECTED_QUANTITY")
     if "EXPECTED_QUANTITY" not in document:
         raise InvalidRecord("EXPECTED_QUANTITY is missing")
     quantity = parse_quantity(document["EXPECTED_QUANTITY"])
-    items, unread = _read_items(document.get("BIN_FCSKU_DATA"))
-    return Record(quantity, items, _note(quantity, items, unread))
+    items, unreadable = _parse_items(document.get("BIN_FCSKU_DATA"))
+    return Record(quantity, items, _note(quantity, items, unreadable))
 
 
 def parse_quantity(value: object) -> int:
-    """A whole number of items, 0 or more; `3`, `3.0` and `"3"` are all three.
+    """Return a value as a whole number of items, 0 or more. For example, `3`, `3.0` and `"3"` are all 3.
 
     Raises:
-        InvalidRecord: anything else.
+        InvalidRecord: the value is anything else.
     """
     if isinstance(value, str):
         text = value
         try:
             value = int(text) if text.strip().isdecimal() else float(text)
         except ValueError:
-            raise InvalidRecord(f"EXPECTED_QUANTITY is no number: {text[:40]!r}") from None
+            raise InvalidRecord(f"EXPECTED_QUANTITY is not a number: {text[:40]!r}") from None
     if value is None or isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidRecord(f"EXPECTED_QUANTITY is no number: {json.dumps(value)}"[:80])
-    if value != value or abs(value) > _LARGEST_QUANTITY:
-        raise InvalidRecord(f"EXPECTED_QUANTITY is no count: {str(value)[:40]}")
+        raise InvalidRecord(f"EXPECTED_QUANTITY is not a number: {json.dumps(value)}"[:80])
+    if value != value or abs(value) > _MAX_NUMBER:
+        raise InvalidRecord(f"EXPECTED_QUANTITY is not a count: {str(value)[:40]}")
     if value < 0:
         raise InvalidRecord(f"EXPECTED_QUANTITY is negative: {value}")
     if value != int(value):
@@ -86,26 +88,26 @@ def parse_quantity(value: object) -> int:
     return int(value)
 
 
-def _read_items(found: object) -> tuple[list[dict[str, Any]], int]:
-    """The items that can be read, and how many cannot."""
-    if not isinstance(found, dict):
-        return [], 0 if found is None else 1
-    items, unread = [], 0
-    for key, item in found.items():
+def _parse_items(data: object) -> tuple[list[dict[str, Any]], int]:
+    """Return the items that can be parsed, and the number of those that cannot."""
+    if not isinstance(data, dict):
+        return [], 0 if data is None else 1
+    items, unreadable = [], 0
+    for key, item in data.items():
         if not isinstance(item, dict):
-            unread += 1
+            unreadable += 1
             continue
-        measures = {measure: _measure(item.get(measure)) for measure in _MEASURES}
+        measures = {measure: _parse_measure(item.get(measure)) for measure in _MEASURES}
         name = item.get("name") or item.get("normalizedName")
         items.append(
             {
-                "asin": _text(item.get("asin") or key),
-                "name": None if name is None else _text(name),
+                "asin": _encodable(item.get("asin") or key),
+                "name": None if name is None else _encodable(name),
                 "quantity": _item_quantity(item.get("quantity")),
                 **measures,
             }
         )
-    return items, unread
+    return items, unreadable
 
 
 def _item_quantity(value: object) -> int | None:
@@ -115,26 +117,27 @@ def _item_quantity(value: object) -> int | None:
         return None
 
 
-def _measure(found: object) -> dict[str, Any] | None:
-    if not isinstance(found, dict):
+def _parse_measure(data: object) -> dict[str, Any] | None:
+    """Return a measure as {value, unit}. A value that is not a number becomes None."""
+    if not isinstance(data, dict):
         return None
-    value, unit = found.get("value"), found.get("unit")
+    value, unit = data.get("value"), data.get("unit")
     number: float | None = None
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST_QUANTITY:
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MAX_NUMBER:
         number = float(value)
-    return {"value": number, "unit": None if unit is None else _text(unit)}
+    return {"value": number, "unit": None if unit is None else _encodable(unit)}
 
 
-def _text(value: object) -> str:
-    """JSON may escape half a surrogate pair, which no Parquet file can hold."""
+def _encodable(value: object) -> str:
+    """Return a value as text, without halves of surrogate pairs. JSON can escape them, but Parquet cannot hold them."""
     return str(value).encode("utf-8", "replace").decode()
 
 
-def _note(quantity: int, items: Iterable[dict[str, Any]], unread: int) -> str | None:
+def _note(quantity: int, items: Iterable[dict[str, Any]], unreadable: int) -> str | None:
     notes = []
     total = sum(item["quantity"] or 0 for item in items)
     if total != quantity:
-        notes.append(f"the items add up to {total}, the record says {quantity}")
-    if unread:
-        notes.append(f"{plural(unread, 'item')} could not be read")
+        notes.append(f"the items add up to {total}, but the record says {quantity}")
+    if unreadable:
+        notes.append(f"{plural(unreadable, 'item')} could not be read")
     return "; ".join(notes) or None

@@ -1,4 +1,4 @@
-"""Expected quantities from one table: CSV, Parquet or JSON Lines."""
+"""Load records from CSV, Parquet or JSON Lines."""
 
 from __future__ import annotations
 
@@ -20,65 +20,67 @@ if TYPE_CHECKING:
 
 
 DEFAULT_COLUMNS = {"bin_id": "bin_id", "expected_quantity": "expected_quantity"}
-"""What every table has."""
-# Bin ids are often given as the photo's file name.
+"""The columns that every table needs: our names and, unless the user names others, those of the table."""
 _FILE_ENDING = r"\.(jpe?g|png|webp|tiff?|bmp|gif|json)$"
-_LONGEST_LINE = 16 * 1024 * 1024
+"""An ending that is removed from bin ids, because they are often given as the photo's file name."""
+_MAX_LINE_BYTES = 16 * 1024 * 1024
 _ROWS_AT_ONCE = 50_000
 _CSV_SCHEMA = pa.schema(
     [("line", pa.int64()), ("bin_id", pa.string()), ("expected_quantity", pa.string()), ("changed_at", pa.string())]
 )
-_LATIN = "reconcile-latin"
+_LATIN_FALLBACK = "reconcile-latin"
+"""The name of a codec error handler: bytes that are not valid UTF-8 are decoded as Windows' code page 1252."""
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
 def table_format(source: str) -> str:
-    """csv, parquet or jsonl, by the file's ending (`.gz` aside).
+    """Return the format of a table by its ending: csv, parquet or jsonl. An additional `.gz` is ignored.
 
     Raises:
-        UsageError: another ending.
+        UsageError: the file has another ending.
     """
     name = PurePosixPath(source).name.lower().removesuffix(".gz")
-    found = _FORMATS.get(PurePosixPath(name).suffix)
-    if found is None:
+    file_format = _FORMATS.get(PurePosixPath(name).suffix)
+    if file_format is None:
         raise UsageError(f"--records {source}: expected a file ending in {', '.join(_FORMATS)}")
-    return found
+    return file_format
 
 
 def load_table(
-    database: duckdb.DuckDBPyConnection, path: Path, source: str, columns: Mapping[str, str], work: Path
+    database: duckdb.DuckDBPyConnection, path: Path, source: str, columns: Mapping[str, str], scratch: Path
 ) -> None:
-    """Make the table `source_rows`: every row of the file as text; nothing is checked yet.
+    """Create the table `source_rows` with every row of the file as text. Nothing is validated yet.
 
-    It has source, line (as a person finds it: in a CSV the header is row 1), bin_id, quantity and changed_at. Of a line
-    that cannot be taken apart the last three are null; where a cell alone is missing, it is empty.
+    The table has the columns source, line, bin_id, quantity and changed_at. `line` is the number that a person sees:
+    the header of a CSV file is line 1. If a line cannot be parsed, its last three columns are null. If only a cell is
+    missing, it is empty.
 
     Args:
-        database: where the table is made.
+        database: where to create the table.
         path: the file on this machine.
-        source: what the user calls it.
-        columns: our names (bin_id, expected_quantity) to the file's, where they differ; and changed_at, where that is
-            wanted.
-        work: a folder for a copy in plain UTF-8.
+        source: the file as the user named it.
+        columns: our column names mapped to those of the file, for names that differ. With `changed_at`, that column is
+            read as well.
+        scratch: the folder for a copy in UTF-8.
 
     Raises:
-        UsageError: a column is not there, or the ending is not known.
-        ReconcileError: the file cannot be read as what its ending says.
+        UsageError: the file lacks a column, or has an unknown ending.
+        ReconcileError: the file is empty, or cannot be read in the format of its ending.
     """
     wanted = DEFAULT_COLUMNS | dict(columns)
-    kind = table_format(source)
+    file_format = table_format(source)
     try:
-        if kind == "jsonl":
-            table, line = _lines(database, _as_utf8(path, work)), "row_number() OVER ()"
+        if file_format == "jsonl":
+            table, line = _json_lines(database, _as_utf8(path, scratch)), "row_number() OVER ()"
             pointers = {ours: "/" + column.replace("~", "~0").replace("/", "~1") for ours, column in wanted.items()}
             cells = {ours: f"json_extract_string(text, {literal(pointer)})" for ours, pointer in pointers.items()}
             texts = {ours: f"CASE WHEN text IS NOT NULL THEN coalesce({cell}, '') END" for ours, cell in cells.items()}
-        elif kind == "parquet":
+        elif file_format == "parquet":
             table, line = database.read_parquet(literal_path(path)), "row_number() OVER ()"
-            names = {ours: _find(column, table.columns, ours, source) for ours, column in wanted.items()}
-            texts = {ours: f"coalesce({_text(table, name)}, '')" for ours, name in names.items()}
+            names = {ours: _find_column(column, table.columns, ours, source) for ours, column in wanted.items()}
+            texts = {ours: f"coalesce({_text_expression(table, name)}, '')" for ours, name in names.items()}
         else:
-            rows = database.from_arrow(_csv(_as_utf8(path, work), wanted, source))
+            rows = database.from_arrow(_read_csv(_as_utf8(path, scratch), wanted, source))
             table, line, texts = rows, "line", {ours: ours for ours in wanted}
         table.project(
             f"{literal(source)} AS source, {line} AS line, "
@@ -89,12 +91,13 @@ def load_table(
         raise ReconcileError(f"--records {source} cannot be read: {first_line(error)}") from None
 
 
-def _as_utf8(path: Path, work: Path) -> Path:
-    """A copy without compression, in UTF-8; what is no UTF-8 in it is taken for Windows' Latin-1, byte by byte.
+def _as_utf8(path: Path, scratch: Path) -> Path:
+    """Write an uncompressed copy in UTF-8 and return its path.
 
-    That is what Excel writes in western countries; and a stray byte in the name of a product costs one letter of it.
+    A byte that is not valid UTF-8 is decoded as Windows' code page 1252, which Excel writes in western countries. So a
+    stray byte in a product's name costs one letter of it.
     """
-    copy = work / "records.txt"
+    copy = scratch / "records.txt"
     with path.open("rb") as raw:
         is_gzip = raw.read(2) == b"\x1f\x8b"
     with (
@@ -103,7 +106,7 @@ def _as_utf8(path: Path, work: Path) -> Path:
     ):
         start = source.read(2)
         utf16 = start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # Excel's "Unicode text"
-        decoder = codecs.getincrementaldecoder("utf-16" if utf16 else "utf-8-sig")(errors=_LATIN)
+        decoder = codecs.getincrementaldecoder("utf-16" if utf16 else "utf-8-sig")(errors=_LATIN_FALLBACK)
         chunk = start
         while chunk:
             target.write(decoder.decode(chunk))
@@ -112,18 +115,20 @@ def _as_utf8(path: Path, work: Path) -> Path:
     return copy
 
 
-def _csv(path: Path, wanted: Mapping[str, str], source: str) -> pa.RecordBatchReader:
-    """The rows of a CSV: a quote that is never closed costs its own line, where DuckDB's reader drops what follows."""
+def _read_csv(path: Path, wanted: Mapping[str, str], source: str) -> pa.RecordBatchReader:
+    """Read the rows of a CSV file. DuckDB's reader would drop everything after a quote that is never closed."""
     text = path.open(encoding="utf-8", newline="")
     rows = enumerate(read_csv_rows(text), start=1)
     header = next((row for _, row in rows if not _is_empty(row)), [])
     if not header:
         raise ReconcileError(f"--records {source} is empty")
     names = [name.strip() for name in (header.cells if isinstance(header, BrokenRow) else header)]
-    bin_id, quantity, *change = (names.index(_find(column, names, ours, source)) for ours, column in wanted.items())
+    bin_id, quantity, *change = (
+        names.index(_find_column(column, names, ours, source)) for ours, column in wanted.items()
+    )
 
     def batches() -> Iterator[pa.RecordBatch]:
-        # Rows are not kept: Python would look through so many lists again and again for those it can free.
+        # Only cells are kept, because the garbage collector would traverse the lists of all rows repeatedly.
         lines, bins, quantities, changes = list[int](), list[str | None](), list[str | None](), list[str | None]()
 
         def batch() -> pa.RecordBatch:
@@ -155,7 +160,10 @@ def _is_empty(row: list[str] | BrokenRow) -> bool:
 
 
 def _cells(row: list[str] | BrokenRow, bin_id: int, other: int, columns: int) -> tuple[str | None, str | None]:
-    """Bin and another cell; of a broken row too, where it seems to have all its cells: a name with an inch mark."""
+    """Return the bin's cell and another cell of a row.
+
+    A broken row with the right number of cells is used, too. Its quote may be an inch mark in a product's name.
+    """
     if isinstance(row, BrokenRow):
         if len(row.cells) != columns:
             return None, None
@@ -163,35 +171,43 @@ def _cells(row: list[str] | BrokenRow, bin_id: int, other: int, columns: int) ->
     return row[bin_id] if bin_id < len(row) else "", row[other] if other < len(row) else ""
 
 
-def _lines(database: duckdb.DuckDBPyConnection, path: Path) -> duckdb.DuckDBPyRelation:
-    """Each line of JSON Lines is taken as text first, so that a broken one stays a row: its text is null."""
+def _json_lines(database: duckdb.DuckDBPyConnection, path: Path) -> duckdb.DuckDBPyRelation:
+    """Return each line as text. An invalid line stays a row, whose text is null."""
     lines = database.read_csv(
         literal_path(path), columns={"text": "VARCHAR"}, header=False, delimiter="\x1f", quotechar="", escapechar="",
-        max_line_size=_LONGEST_LINE, auto_detect=False, strict_mode=False, parallel=False,
+        max_line_size=_MAX_LINE_BYTES, auto_detect=False, strict_mode=False, parallel=False,
     )  # fmt: skip
     return lines.project("CASE WHEN json_valid(text) THEN text END AS text")
 
 
-def _text(table: duckdb.DuckDBPyRelation, name: str) -> str:
-    """An SQL expression of a column as text; ids that pandas made floats of become whole numbers again."""
+def _text_expression(table: duckdb.DuckDBPyRelation, name: str) -> str:
+    """Return an SQL expression for a column as text. Whole floats become integers: pandas turns ids into floats."""
     column = '"' + name.replace('"', '""') + '"'
-    kinds: dict[str, Any] = dict(zip(table.columns, table.types, strict=True))
-    if str(kinds[name]) in ("DOUBLE", "FLOAT"):
+    types: dict[str, Any] = dict(zip(table.columns, table.types, strict=True))
+    if str(types[name]) in ("DOUBLE", "FLOAT"):
         return f"CASE WHEN {column} = floor({column}) THEN {column}::HUGEINT::VARCHAR ELSE {column}::VARCHAR END"
     return f"{column}::VARCHAR"
 
 
-def _find(column: str, available: Sequence[str], ours: str, source: str) -> str:
+def _find_column(column: str, available: Sequence[str], ours: str, source: str) -> str:
+    """Return the file's spelling of a column name. Upper and lower case make no difference.
+
+    Raises:
+        UsageError: the file has no such column.
+    """
     for name in available:
         if name.lower() == column.lower():
             return name
-    has = ", ".join(available[:12]) or "no names at all"
-    raise UsageError(f"{source} has no column {column!r}, but {has}; say which with --records-columns {ours}=COLUMN")
+    existing = ", ".join(available[:12]) or "none"
+    raise UsageError(
+        f"{source} has no column {column!r} (its columns: {existing}); "
+        f"name the right one with --records-columns {ours}=COLUMN"
+    )
 
 
-def _as_latin(error: UnicodeError) -> tuple[str, int]:
+def _decode_as_latin(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeDecodeError)
     return error.object[error.start : error.end].decode("cp1252", errors="replace"), error.end
 
 
-codecs.register_error(_LATIN, _as_latin)
+codecs.register_error(_LATIN_FALLBACK, _decode_as_latin)

@@ -1,7 +1,8 @@
-"""The manifest of an S3 Inventory report: which bucket, how old, and in which files the keys are.
+"""The manifest of an S3 Inventory report.
 
-The form is documented in the Amazon S3 User Guide, "Locating your inventory list". The files lie in the bucket that the
-manifest is in. In CSV they have no header, and their keys are URL-encoded.
+It names the bucket, the time of the report and the files that hold the keys. The Amazon S3 User Guide documents its
+form under "Locating your inventory list". The files are in the same bucket as the manifest. CSV files have no header,
+and their keys are URL-encoded.
 """
 
 from __future__ import annotations
@@ -14,37 +15,33 @@ from typing import NamedTuple
 from reconcile.errors import ReconcileError
 from reconcile.text import plural
 
-_FORMATS = {"csv": ".csv.gz", "parquet": ".parquet", "orc": ".orc"}
+_FORMATS = ("csv", "parquet", "orc")
 
 
 class InventoryFile(NamedTuple):
-    """One of the files that hold the keys."""
+    """One file of an inventory, which holds keys."""
 
     key: str
-    """In the bucket of the manifest."""
+    """Its key in the bucket of the manifest."""
     size: int | None
+    """In bytes."""
     md5: str | None
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an inventory says of itself."""
+    """The content of a manifest."""
 
     source_bucket: str
     created: datetime
     file_format: str
     """CSV, Parquet or ORC."""
     columns: tuple[str, ...]
-    """Of its CSV files; of the others, the files say."""
+    """The columns of CSV files. Files of the other formats name their columns themselves."""
     files: tuple[InventoryFile, ...]
 
-    @property
-    def ending(self) -> str:
-        """What its files' names end in."""
-        return _FORMATS[self.file_format.lower()]
-
-    def age(self, now: datetime) -> str:
-        """How old it is, in words."""
+    def age_text(self, now: datetime) -> str:
+        """Return the age of the inventory as text, such as `22 hours old` or `4 days old`."""
         hours = (now - self.created).total_seconds() / 3600
         if hours < 72:
             return f"{plural(round(hours), 'hour')} old"
@@ -52,27 +49,32 @@ class Manifest:
 
 
 def read_manifest(data: bytes, source: str) -> Manifest:
-    """Read manifest.json.
+    """Parse a manifest.json.
 
     Args:
-        data: the file.
-        source: what the user calls it.
+        data: the content of the file.
+        source: the file as the user named it.
 
     Raises:
-        ReconcileError: it is no manifest of S3 Inventory.
+        ReconcileError: the data is not an S3 Inventory manifest, or reconcile cannot read the format of its files.
     """
     try:
-        found = json.loads(data)
+        document = json.loads(data)
         manifest = Manifest(
-            source_bucket=str(found["sourceBucket"]),
-            created=datetime.fromtimestamp(int(found["creationTimestamp"]) / 1000, UTC),
-            file_format=str(found["fileFormat"]),
-            columns=tuple(name.strip() for name in str(found["fileSchema"]).split(",")),
-            files=tuple(InventoryFile(str(f["key"]), f.get("size"), f.get("MD5checksum")) for f in found["files"]),
+            source_bucket=str(document["sourceBucket"]),
+            created=datetime.fromtimestamp(int(document["creationTimestamp"]) / 1000, UTC),
+            file_format=str(document["fileFormat"]),
+            columns=tuple(name.strip() for name in str(document["fileSchema"]).split(",")),
+            files=tuple(
+                InventoryFile(str(file["key"]), file.get("size"), file.get("MD5checksum")) for file in document["files"]
+            ),
         )
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        what = f"it says nothing of {error}" if isinstance(error, KeyError) else str(error)[:200]
-        raise ReconcileError(f"--keys {source} is no manifest of S3 Inventory: {what}") from None
+        what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)[:200]
+        raise ReconcileError(f"--keys {source} is not an S3 Inventory manifest: {what}") from None
     if manifest.file_format.lower() not in _FORMATS:
-        raise ReconcileError(f"--keys {source}: files in {manifest.file_format} are not known; have them in Parquet")
+        raise ReconcileError(
+            f"--keys {source}: reconcile cannot read inventory files in {manifest.file_format}; "
+            "configure the inventory to write Parquet"
+        )
     return manifest

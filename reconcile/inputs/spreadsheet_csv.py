@@ -1,4 +1,4 @@
-"""Reads the CSV that people keep: as a program, a hand or Excel in any country leaves it."""
+"""Read CSV as programs, people and spreadsheets of any country write it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""The first bytes of workbooks: ZIP (.xlsx, .ods) and OLE (.xls)."""
 _BLANK = r"\s\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff"
 _GUARDED = re.compile(rf"^'(?=[{_BLANK}]*[=+\-@＝＋－＠]|[\t\r\n])|(?<=[;\t\r\n])([{_BLANK}\"]*)'(?=[=+\-@＝＋－＠])")
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)', re.IGNORECASE)
@@ -27,44 +28,46 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d{1,2}")
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line of a table."""
+class CsvLine:
+    """One line of a CSV file."""
 
     number: int
-    """As a spreadsheet numbers it: the names are line 1, and a cell of several lines lies in one."""
+    """The line number that a spreadsheet shows: the header is line 1, and a cell with line breaks is one line."""
     cells: dict[str, str]
-    """By column name; no longer guarded against being taken for a formula. Columns that the line lacks are absent."""
+    """Cells by column name, without the guard against formulas. Columns that the line lacks are absent."""
 
 
 @dataclass(frozen=True)
 class InvalidLine:
-    """A line that cannot be taken apart."""
+    """A line that cannot be parsed."""
 
     number: int
+    """The line number that a spreadsheet shows."""
     reason: str
 
 
-def read_csv_lines(path: Path, called: str, required: Sequence[str]) -> list[Line | InvalidLine]:
+def read_csv_lines(path: Path, source: str, required: Sequence[str]) -> list[CsvLine | InvalidLine]:
     """Read a CSV file whose first line names its columns.
 
-    Commas, semicolons, tabs or bars, also named by a first line `sep=;`; UTF-8 or UTF-16, with or without a byte order
-    mark, or Windows' Latin-1; column names in any case and order. Where a quote is never closed, only that line
-    is lost.
+    - Separators: commas, semicolons, tabs or bars. A first line such as `sep=;` may name the separator.
+    - Encodings: UTF-8 or UTF-16, with or without a byte order mark, or Windows' code page 1252.
+    - Column names: in any case and order.
+    - A quote that is never closed makes only its own line invalid.
 
     Args:
         path: the file.
-        called: what the user calls it.
-        required: columns it has to have.
+        source: the file as the user named it.
+        required: the names of the columns that the file needs.
 
     Returns:
-        its lines but the first and the empty ones.
+        all lines except the header and empty lines.
 
     Raises:
-        UsageError: it cannot be read, is empty, or lacks a column.
+        UsageError: the file cannot be read, is a workbook, is empty, or lacks a column.
     """
     names: list[str] = []
-    lines: list[Line | InvalidLine] = []
-    for number, row in enumerate(read_csv_rows(io.StringIO(_text(path, called), newline="")), start=1):
+    lines: list[CsvLine | InvalidLine] = []
+    for number, row in enumerate(read_csv_rows(io.StringIO(_decode(path, source), newline="")), start=1):
         if isinstance(row, BrokenRow):
             lines.append(InvalidLine(number, row.reason))
         elif not any(cell.strip() for cell in row):
@@ -73,19 +76,23 @@ def read_csv_lines(path: Path, called: str, required: Sequence[str]) -> list[Lin
             names = [cell.strip().lower().replace(" ", "_") for cell in row]
             missing = [name for name in required if name not in names]
             if missing:
-                raise UsageError(f"{called} has no column {' and no column '.join(missing)}; its first line names them")
+                raise UsageError(
+                    f"{source} has no column {' and no column '.join(missing)}; the first line must name the columns"
+                )
         else:
-            lines.append(Line(number, dict(zip(names, map(unescape_formula, row), strict=False))))
+            lines.append(CsvLine(number, dict(zip(names, map(unescape_formula, row), strict=False))))
     if not names:
-        raise UsageError(f"{called} is empty")
+        raise UsageError(f"{source} is empty")
     return lines
 
 
 def parse_number(text: str) -> float:
-    """The number that a cell says; 3,5 is 3.5, but 3,500 may be either of two numbers and is none.
+    """Return the number in a cell. A decimal comma is accepted, so 3,5 is 3.5.
+
+    3,500 is not accepted, because it may be 3.5 or 3500.
 
     Raises:
-        ValueError: it says none.
+        ValueError: the text is not a number.
     """
     if "_" in text:
         raise ValueError(text)
@@ -94,66 +101,70 @@ def parse_number(text: str) -> float:
 
 @dataclass(frozen=True)
 class BrokenRow:
-    """A line whose quotes are not closed, or stand where they should not."""
+    """A line with a quote that is not closed, or that is in the wrong position."""
 
     reason: str
     cells: list[str]
-    """What it may mean."""
+    """The cells that the line probably has."""
 
 
 def read_csv_rows(text: TextIO) -> Iterator[list[str] | BrokenRow]:
-    """The cells of each line, the one with the names and empty ones included.
+    """Iterate over the rows of a CSV text, including the header and empty lines.
 
     Args:
-        text: opened with `newline=""`: only line feeds and carriage returns end a line. It is read as far as it is
-            needed, so that it may be of any length.
+        text: a stream opened with `newline=""`, so that only line feeds and carriage returns end a line. Lines are read
+            as they are needed, so the text may have any length.
+
+    Yields:
+        the cells of each row, or a BrokenRow.
     """
     first = next(text, "")
-    told = _SEPARATOR_LINE.match(first)  # Excel's own way to name the separator; it never shows this line
-    ahead = [] if told else [first]
-    while ahead and ahead[-1] and not ahead[-1].strip():
-        ahead.append(next(text, ""))
-    delimiter = told[1] if told else max(_SEPARATORS, key=ahead[-1].count)
-    again, taken = deque(ahead), list[str]()
+    separator_line = _SEPARATOR_LINE.match(first)  # Excel writes it to name the separator, and does not show it
+    pending = [] if separator_line else [first]
+    while pending and pending[-1] and not pending[-1].strip():
+        pending.append(next(text, ""))
+    delimiter = separator_line[1] if separator_line else max(_SEPARATORS, key=pending[-1].count)
+    unread, row_lines = deque(pending), list[str]()
 
     def lines() -> Iterator[str]:
-        while line := again.popleft() if again else next(text, ""):
-            taken.append(line)
+        while line := unread.popleft() if unread else next(text, ""):
+            row_lines.append(line)
             yield line
 
     while True:
         try:
             for row in csv.reader(lines(), delimiter=delimiter, strict=True):
-                taken.clear()
+                row_lines.clear()
                 yield row
             return
-        except csv.Error as error:  # all lines but the first that this row took up are rows of their own
-            broken, *others = taken
-            again.extendleft(reversed(others))
-            taken.clear()
-            yield BrokenRow(str(error), _guessed(broken, delimiter))
+        except csv.Error as error:  # only the first line is broken: read the others again, as rows of their own
+            broken, *others = row_lines
+            unread.extendleft(reversed(others))
+            row_lines.clear()
+            yield BrokenRow(str(error), _guess_cells(broken, delimiter))
 
 
-def _guessed(line: str, delimiter: str) -> list[str]:
+def _guess_cells(line: str, delimiter: str) -> list[str]:
     try:
         return next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])
-    except csv.Error:  # a cell that is too long
+    except csv.Error:  # a cell is too long
         return []
 
 
 def unescape_formula(cell: str) -> str:
-    """Without the apostrophes that `plain_text` of sql/macros.sql puts in."""
+    """Remove the apostrophes with which `plain_text` of sql/macros.sql keeps a spreadsheet from running formulas."""
     text = cell.strip()
     return _GUARDED.sub(r"\1", text) if "'" in text else text
 
 
-def _text(path: Path, called: str) -> str:
+def _decode(path: Path, source: str) -> str:
+    """Return the text of a file in any of the encodings of `read_csv_lines`."""
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"{called} cannot be read: {error.strerror}") from None
+        raise UsageError(f"{source} cannot be read: {error.strerror}") from None
     if data.startswith(_WORKBOOKS):
-        raise UsageError(f"{called} is a workbook; save it as CSV")
+        raise UsageError(f"{source} is a workbook; save it as CSV")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", errors="replace")
     if b"\0" in data[:2]:

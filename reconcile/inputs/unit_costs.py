@@ -1,4 +1,4 @@
-"""What one item of a product costs, from a table the user has."""
+"""Read unit costs by ASIN from a CSV file."""
 
 from __future__ import annotations
 
@@ -15,43 +15,44 @@ if TYPE_CHECKING:
 
 
 COSTS_SCHEMA = pa.schema([("asin", pa.string()), ("unit_cost", pa.float64())])
-_MOST = 1e12
-"""In any currency; so that sums of costs stay numbers."""
+_MAX_COST = 1e12
+"""The largest unit cost, in any currency. With this limit, sums of costs stay finite."""
 
 
-def read_costs(path: Path, source: str, say: Callable[[str], None]) -> pa.Table:
-    """Read a CSV file with the columns asin and unit_cost, in any of the forms of `spreadsheet.read_lines`.
+def read_costs(path: Path, source: str, warn: Callable[[str], None]) -> pa.Table:
+    """Read a CSV file with the columns asin and unit_cost, in any form that `read_csv_lines` accepts.
 
     Args:
         path: the file on this machine.
-        source: what the user calls it.
-        say: called with one line for each line of the file that is left out.
+        source: the file as the user named it.
+        warn: called with one message per line of the file that is ignored.
 
     Returns:
-        COSTS_SCHEMA, each ASIN once.
+        a table with the columns of COSTS_SCHEMA. Each ASIN occurs once.
 
     Raises:
-        UsageError: it cannot be read, lacks a column, or has no usable line.
+        UsageError: the file cannot be read, lacks a column, or has no valid line.
     """
     costs: dict[str, float] = {}
     for line in read_csv_lines(path, f"--costs {source}", ("asin", "unit_cost")):
         where = f"--costs {source} line {line.number}"
         if isinstance(line, InvalidLine):
-            say(f"{where}: {line.reason}; left out")
+            warn(f"{where}: {line.reason}; the line is ignored")
             continue
-        asin, cost = line.cells.get("asin", ""), _cost(line.cells.get("unit_cost", ""))
+        asin, cost = line.cells.get("asin", ""), _parse_cost(line.cells.get("unit_cost", ""))
         if not asin or cost is None:
-            say(f"{where}: no ASIN, or a unit cost that is no number; left out")
+            warn(f"{where}: the ASIN is missing, or the unit cost is not a valid number; the line is ignored")
         elif costs.setdefault(asin, cost) != cost:
-            say(f"{where}: {asin} has another cost above; left out")
+            warn(f"{where}: ASIN {asin} has another cost in an earlier line; this line is ignored")
     if not costs:
-        raise UsageError(f"--costs {source} has no usable line")
+        raise UsageError(f"--costs {source} has no valid line; each line needs an ASIN and a unit cost")
     return pa.table({"asin": list(costs), "unit_cost": list(costs.values())}, schema=COSTS_SCHEMA)
 
 
-def _cost(text: str) -> float | None:
+def _parse_cost(text: str) -> float | None:
+    """Return a unit cost, or None if the text is not a number from 0 to the maximum."""
     try:
         cost = parse_number(text)
     except ValueError:
         return None
-    return cost if 0 <= cost <= _MOST else None
+    return cost if 0 <= cost <= _MAX_COST else None

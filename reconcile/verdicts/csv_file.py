@@ -22,7 +22,7 @@ class VerdictLine:
     """One verdict of a file."""
 
     line: int
-    """The line's number in the file, see `spreadsheet_csv.Line.number`."""
+    """The line's number in the file, see `spreadsheet_csv.CsvLine.number`."""
     bin_id: str
     run_id: str
     true_count: int

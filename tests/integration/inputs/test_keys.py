@@ -1,4 +1,4 @@
-"""--keys: what an S3 Inventory report or a table says of a bucket stands for its listing."""
+"""`--keys`: an S3 Inventory or a table of keys replaces the listing of a bucket."""
 
 import gzip
 import hashlib
@@ -39,19 +39,22 @@ BINS = {"1": (3, 3), "2": (2, 4), "3": (5, 5), "4": (1, None), "5": (None, 2)}
 
 
 def row(key: str, etag: str | None = "e", size: int | None = 10, **changes) -> dict:
-    """An object as an inventory tells of it."""
-    told = {"bucket": "warehouse", "key": key, "version_id": "v", "is_latest": True, "is_delete_marker": False}
-    return told | {"size": size, "last_modified_date": NOON, "e_tag": etag, "storage_class": "STANDARD"} | changes
+    """Return an object as a row of an inventory."""
+    columns = {"bucket": "warehouse", "key": key, "version_id": "v", "is_latest": True, "is_delete_marker": False}
+    return columns | {"size": size, "last_modified_date": NOON, "e_tag": etag, "storage_class": "STANDARD"} | changes
 
 
 def data_file(rows: list[dict], file_format: str) -> bytes:
-    """One of an inventory's files, as S3 writes it."""
+    """Return the bytes of one data file of an inventory, as S3 writes it."""
     if file_format == "CSV":
         lines = []
-        for one in rows:
-            words = one | {"key": quote_plus(one["key"], safe="/"), "last_modified_date": "2026-01-02T12:00:00.000Z"}
-            words |= {name: str(one[name]).lower() for name in ("is_latest", "is_delete_marker")}
-            lines.append(",".join(f'"{"" if word is None else word}"' for word in words.values()))
+        for values in rows:
+            cells = values | {
+                "key": quote_plus(values["key"], safe="/"),
+                "last_modified_date": "2026-01-02T12:00:00.000Z",
+            }
+            cells |= {name: str(values[name]).lower() for name in ("is_latest", "is_delete_marker")}
+            lines.append(",".join(f'"{"" if cell is None else cell}"' for cell in cells.values()))
         return gzip.compress("\n".join(lines).encode())
     table, sink = pa.Table.from_pylist(rows, SCHEMA), io.BytesIO()
     pq.write_table(table, sink) if file_format == "Parquet" else orc.write_table(table, sink)
@@ -59,20 +62,20 @@ def data_file(rows: list[dict], file_format: str) -> bytes:
 
 
 def write_inventory(served, files: list[list[dict]], file_format: str = "Parquet", **changes) -> str:
-    """Write an inventory into the bucket `reports`, as S3 lays it out; returns the manifest's key."""
+    """Write an inventory into the bucket `reports`, as S3 does, and return the key of its manifest."""
     reports = served.root / "reports"
     ending = {"CSV": "csv.gz", "Parquet": "parquet", "ORC": "orc"}[file_format]
-    told = []
+    entries = []
     for number, rows in enumerate(files):
         data = data_file(rows, file_format)
         key = f"nightly/warehouse/all/data/{number}.{ending}"
         (reports / key).parent.mkdir(parents=True, exist_ok=True)
         (reports / key).write_bytes(data)
-        told.append({"key": key, "size": len(data), "MD5checksum": hashlib.md5(data).hexdigest()})
+        entries.append({"key": key, "size": len(data), "MD5checksum": hashlib.md5(data).hexdigest()})
     manifest = {
         "sourceBucket": "warehouse", "destinationBucket": "arn:aws:s3:::reports", "version": "2016-11-30",
         "creationTimestamp": str(int((datetime.now(UTC) - timedelta(hours=22)).timestamp() * 1000)),
-        "fileFormat": file_format, "fileSchema": CSV_SCHEMA if file_format == "CSV" else "…", "files": told,
+        "fileFormat": file_format, "fileSchema": CSV_SCHEMA if file_format == "CSV" else "…", "files": entries,
     } | changes  # fmt: skip
     key = "nightly/warehouse/all/2026-01-02T12-00Z/manifest.json"
     (reports / key).parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +86,7 @@ def write_inventory(served, files: list[list[dict]], file_format: str = "Parquet
 
 @pytest.fixture(scope="module")
 def served(start_s3_server, tmp_path_factory):
-    """A server with the bucket `warehouse`, and `reports` where its inventories are."""
+    """An S3 server with the buckets `warehouse` and `reports`. The inventories are in `reports`."""
     root = tmp_path_factory.mktemp("keys")
     write_bucket(root / "warehouse", BINS)
     (root / "reports").mkdir()
@@ -96,11 +99,12 @@ def access(served):
 
 
 def listed(keys: KeyList, prefix: str = "bin-images/") -> list[dict]:
-    return [found for page in keys.list_pages(prefix) for found in page.to_pylist()]
+    """Return all objects under a prefix."""
+    return [stored for page in keys.list_pages(prefix) for stored in page.to_pylist()]
 
 
 @pytest.mark.parametrize("file_format", ["CSV", "Parquet", "ORC"])
-def test_an_inventory_tells_what_is_there_and_no_more(file_format, served, access, tmp_path):
+def test_inventory_lists_exactly_the_current_objects(file_format, served, access, tmp_path):
     odd = ["bin-images/a b+c%.jpg", "bin-images/ü,\"q'.jpg", "bin-images/deep/down/1.jpg"]
     files = [
         [row(odd[0], etag='"quoted"'), row("bin-images/", size=0), row("bin-images-too/no.jpg")],
@@ -113,40 +117,41 @@ def test_an_inventory_tells_what_is_there_and_no_more(file_format, served, acces
     manifest = write_inventory(served, files, file_format)
     bucket = open_bucket("warehouse", access)
     keys = KeyList(f"s3://reports/{manifest}", access, bucket, tmp_path)
-    found = listed(keys)
-    assert [one["key"] for one in found] == [*odd, "bin-images/empty.jpg"]
-    assert found[0] == {"key": odd[0], "size": 10, "etag": "quoted", "modified": NOON}
+    objects = listed(keys)
+    assert [stored["key"] for stored in objects] == [*odd, "bin-images/empty.jpg"]
+    assert objects[0] == {"key": odd[0], "size": 10, "etag": "quoted", "modified": NOON}
     assert listed(keys, "metadata/") == [{"key": "metadata/1.json", "size": 7, "etag": "e", "modified": NOON}]
-    assert "22 hours old, 2 " in keys.in_words()
-    # A copy of the report on this machine tells the same.
+    assert f"(22 hours old, 2 {file_format} files); a later inventory" in keys.describe()
+    # A copy of the report on this machine lists the same objects.
     copy = KeyList(str(served.root / "reports" / manifest), access, bucket, tmp_path)
-    assert listed(copy) == found
+    assert listed(copy) == objects
 
 
-def test_keys_are_relative_to_the_buckets_prefix(served, access, tmp_path):
+def test_keys_are_relative_to_the_prefix_of_the_bucket(served, access, tmp_path):
     rows = [row("site-1/bin-images/1.jpg"), row("site-10/bin-images/2.jpg"), row("bin-images/3.jpg")]
     manifest = write_inventory(served, [rows])
     bucket = open_bucket("s3://warehouse/site-1", access)
-    found = listed(KeyList(f"s3://reports/{manifest}", access, bucket, tmp_path))
-    assert [one["key"] for one in found] == ["bin-images/1.jpg"]
+    objects = listed(KeyList(f"s3://reports/{manifest}", access, bucket, tmp_path))
+    assert [stored["key"] for stored in objects] == ["bin-images/1.jpg"]
     table = tmp_path / "keys.csv"
     table.write_text("Key;ETag\nsite-1/bin-images/1.jpg;a\nbin-images/2.jpg;b\nother/3.jpg;c\n")
-    found = listed(KeyList(str(table), access, bucket, tmp_path))
-    assert [(one["key"], one["etag"]) for one in found] == [("bin-images/1.jpg", "a"), ("bin-images/2.jpg", "b")]
+    objects = listed(KeyList(str(table), access, bucket, tmp_path))
+    expected = [("bin-images/1.jpg", "a"), ("bin-images/2.jpg", "b")]
+    assert [(stored["key"], stored["etag"]) for stored in objects] == expected
 
 
-def test_files_are_brought_one_at_a_time_and_removed(served, access, tmp_path):
+def test_files_are_downloaded_one_at_a_time_and_deleted(served, access, tmp_path):
     manifest = write_inventory(served, [[row(f"bin-images/{n}.jpg")] for n in range(3)])
     pages = KeyList(f"s3://reports/{manifest}", access, open_bucket("warehouse", access), tmp_path).list_pages(
         "bin-images/"
     )
-    there = [[path.name for path in tmp_path.rglob("*.parquet")] for _ in pages]
-    assert there == [["0.parquet"], ["1.parquet"], ["2.parquet"]]
+    downloaded = [[path.name for path in tmp_path.rglob("*.parquet")] for _ in pages]
+    assert downloaded == [["0.parquet"], ["1.parquet"], ["2.parquet"]]
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
-def test_a_table_of_keys_and_etags(ending, access, tmp_path):
+def test_table_of_keys_and_etags_is_read(ending, access, tmp_path):
     table = pd.DataFrame(
         {
             "object_key": ["bin-images/b.jpg", "bin-images/a.jpg"],
@@ -166,24 +171,24 @@ def test_a_table_of_keys_and_etags(ending, access, tmp_path):
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 @pytest.mark.parametrize("unit", [1, 1000, 1_000_000])
 @pytest.mark.parametrize("missing", [False, True])
-def test_a_time_may_be_a_number(ending, unit, missing, access, tmp_path):
+def test_numeric_time_in_any_unit_is_read(ending, unit, missing, access, tmp_path):
     times = [int(NOON.timestamp()) * unit, None if missing else 20260102]
     table = pd.DataFrame({"key": ["a", "b"], "etag": ["1", "2"], "last_modified": times})
     path = tmp_path / f"keys.{ending}"
     table.to_parquet(path) if ending == "parquet" else table.to_csv(path, index=False)
-    found = listed(KeyList(str(path), access, open_bucket("warehouse", access), tmp_path), "")
-    assert [one["modified"] for one in found] == [NOON, None if missing else NOON.replace(hour=0)]
+    objects = listed(KeyList(str(path), access, open_bucket("warehouse", access), tmp_path), "")
+    assert [stored["modified"] for stored in objects] == [NOON, None if missing else NOON.replace(hour=0)]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda path: path.unlink(), r"data/1\.csv\.gz: the object does not exist"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-9]), r"data/1\.csv\.gz has \d+ bytes, and the mani"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-9]), r"data/1\.csv\.gz has \d+ bytes, but the mani"),
         (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"!"), r"data/1\.csv\.gz is damaged"),
     ],
 )  # fmt: skip
-def test_a_file_that_is_not_as_the_manifest_says_ends_the_listing(change, message, served, access, tmp_path):
+def test_missing_or_damaged_file_ends_the_listing(change, message, served, access, tmp_path):
     manifest = write_inventory(served, [[row("bin-images/1.jpg")], [row("bin-images/2.jpg")]], "CSV")
     change(served.root / "reports/nightly/warehouse/all/data/1.csv.gz")
     served.refresh()
@@ -203,30 +208,30 @@ def test_a_file_that_is_not_as_the_manifest_says_ends_the_listing(change, messag
         ("keys.csv.gz", gzip.compress(b"key,etag\n" + 5000 * b"a,b\n", mtime=0)[:-12], "cannot be read"),
         ("keys.parquet", b"PAR1 and no more", "cannot be read"),
         ("keys.orc", b"ORC and no more", "cannot be read"),
-        ("manifest.json", b"{}", "is no manifest of S3 Inventory: it says nothing of 'sourceBucket'"),
-        ("manifest.json", b"[", "is no manifest of S3 Inventory"),
+        ("manifest.json", b"{}", "is not an S3 Inventory manifest: it lacks 'sourceBucket'"),
+        ("manifest.json", b"[", "is not an S3 Inventory manifest"),
     ],
 )
-def test_what_is_no_list_of_keys_is_one_line(name, content, message, access, tmp_path):
+def test_file_without_keys_raises_one_line(name, content, message, access, tmp_path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ReconcileError, match=message):
         listed(KeyList(str(tmp_path / name), access, open_bucket("warehouse", access), tmp_path))
 
 
-def test_doctor_looks_at_the_manifest(served, tmp_path):
+def test_doctor_checks_the_bucket_of_the_manifest(served, tmp_path):
     keys = f"s3://reports/{write_inventory(served, [[]], sourceBucket='other')}"
     arguments = ["doctor", "--bucket", "warehouse", "--endpoint-url", served.endpoint_url, "--out", tmp_path / "out"]
-    done = reconcile(*arguments, "--keys", keys, "--batch-size", 4)
-    assert done.returncode == 1
-    assert f"FAIL  keys       --keys {keys} is an inventory of the bucket other" in done.stdout
+    completed = reconcile(*arguments, "--keys", keys, "--batch-size", 4)
+    assert completed.returncode == 1
+    assert f"FAIL  keys       --keys {keys} is an inventory of the bucket other" in completed.stdout
 
 
-def test_what_cannot_be_meant_is_refused_before_anything_is_read(served, access, tmp_path):
+def test_impossible_keys_are_refused_before_reading(served, access, tmp_path):
     bucket = open_bucket("warehouse", access)
     (tmp_path / "keys.txt").write_text("key,etag\n")
     with pytest.raises(UsageError, match=r"expected manifest\.json, or a file ending in \.csv"):
         KeyList(str(tmp_path / "keys.txt"), access, bucket, tmp_path)
-    with pytest.raises(UsageError, match="is a folder, and is listed"):
+    with pytest.raises(UsageError, match="is a folder; leave out --keys"):
         KeyList("keys.csv", access, open_bucket(f"{tmp_path}/", access), tmp_path)
     with pytest.raises(ReconcileError, match=r"there is no file keys\.csv"):
         KeyList("keys.csv", access, bucket, tmp_path)
@@ -234,30 +239,30 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_read(served, access,
     with pytest.raises(ReconcileError, match="is an inventory of the bucket other, not of warehouse"):
         KeyList(f"s3://reports/{manifest}", access, bucket, tmp_path)
     manifest = write_inventory(served, [], fileFormat="Avro")
-    with pytest.raises(ReconcileError, match="files in Avro are not known; have them in Parquet"):
+    with pytest.raises(ReconcileError, match="inventory files in Avro; configure the inventory to write Parquet"):
         KeyList(f"s3://reports/{manifest}", access, bucket, tmp_path)
 
 
-def test_an_object_is_brought_to_a_file(served, access, tmp_path):
+def test_download_writes_an_object_to_a_file(served, access, tmp_path):
     (served.root / "reports" / "large").write_bytes(3_000_000 * b"x")
     served.refresh()
     reports = open_bucket("reports", access)
     reports.download("large", tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == 3_000_000 * b"x"
-    for place in (reports, open_bucket(f"{served.root}/reports", access)):
-        with pytest.raises(FetchError, match=r"no such .* \(any more\)"):
-            place.download("nothing", tmp_path / "copy")
+    for bucket in (reports, open_bucket(f"{served.root}/reports", access)):
+        with pytest.raises(FetchError, match=r"does not exist \(any more\)"):
+            bucket.download("nothing", tmp_path / "copy")
 
 
-def test_keys_in_any_order_are_held_against_all_that_is_known(tmp_path):
+def test_unordered_keys_are_compared_with_all_counted_keys(tmp_path):
     known = [f"i/{n}.jpg" for n in range(40)]
     counts = [{"image_key": key, "etag": "e", "try_again": key == "i/7.jpg"} for key in known]
     pq.write_table(pa.Table.from_pylist(counts, COUNTS_SCHEMA), tmp_path / "counts.parquet")
     parts = StoredParts(counts=[str(tmp_path / "counts.parquet")])
     reconciler = Reconciler(tmp_path, LABELS, JsonRecords(), parts)
-    places = [n * 37 % 50 for n in range(50)]  # 40 known and 10 that are not, mixed
-    rows = [{"key": f"i/{n}.jpg", "size": 1, "etag": "new" if n == 5 else "e", "modified": NOON} for n in places]
-    pages = (pa.Table.from_pylist(rows[at : at + 7]) for at in range(0, 50, 7))
+    shuffled = [n * 37 % 50 for n in range(50)]  # the 40 known and 10 new ones
+    rows = [{"key": f"i/{n}.jpg", "size": 1, "etag": "new" if n == 5 else "e", "modified": NOON} for n in shuffled]
+    pages = (pa.Table.from_pylist(rows[start : start + 7]) for start in range(0, 50, 7))
     new = [stored for page in reconciler.new_images(pages, None) for stored in page]
     assert sorted(stored.key for stored in new) == sorted(f"i/{n}.jpg" for n in (5, 7, *range(40, 50)))
     assert reconciler.image_count == 50
@@ -266,13 +271,13 @@ def test_keys_in_any_order_are_held_against_all_that_is_known(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def nights(served, grey_model, tmp_path_factory):
-    """Runs over the bucket, by its listing and by an inventory of yesterday: their rows and what they told."""
+def runs(served, grey_model, tmp_path_factory):
+    """Rows and logs of runs over the bucket, by its listing and by an inventory of yesterday."""
     root, out = served.root, tmp_path_factory.mktemp("out")
     warehouse = root / "warehouse"
-    told: dict[str, str] = {}
+    logs: dict[str, str] = {}
 
-    def night(name: str, **flags) -> pd.DataFrame:
+    def run_once(name: str, **flags) -> pd.DataFrame:
         values = {"bucket": "warehouse", "endpoint_url": served.endpoint_url, "model": str(grey_model), "device": "cpu"}
         values |= {"out": str(out / flags.pop("to", name)), "max_unreadable": "100%"}
         stream = io.StringIO()
@@ -281,7 +286,7 @@ def nights(served, grey_model, tmp_path_factory):
             patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
             settings = load_settings(values | flags)
             run(open_run(settings, name, RunLog("text", name, stream)))
-        told[name] = stream.getvalue()
+        logs[name] = stream.getvalue()
         rows = pd.read_parquet(next(out.glob(f"*/runs/{name}/reconciled.parquet")))
         return rows.set_index("bin_id").sort_index()
 
@@ -292,38 +297,38 @@ def nights(served, grey_model, tmp_path_factory):
     rows = [row(str(path.relative_to(warehouse)), etag(path), path.stat().st_size) for path in files]
     manifest = f"s3://reports/{write_inventory(served, [rows[:4], rows[4:]], 'CSV')}"
     served.refresh()
-    found = {"listing": night("listing"), "inventory": night("inventory", keys=manifest)}
-    found["quiet"] = night("quiet", keys=manifest, to="inventory")
+    tables = {"listing": run_once("listing"), "inventory": run_once("inventory", keys=manifest)}
+    tables["quiet"] = run_once("quiet", keys=manifest, to="inventory")
     (warehouse / "bin-images" / "1.jpg").write_bytes(grey_photo(4))
     (warehouse / "bin-images" / "3.jpg").unlink()
     (warehouse / "metadata" / "4.json").write_bytes(abid_record(1))
     served.refresh()
-    found["outdated"] = night("outdated", keys=manifest)
-    found["later"] = night("later", to="outdated")
-    return found, told
+    tables["outdated"] = run_once("outdated", keys=manifest)
+    tables["later"] = run_once("later", to="outdated")
+    return tables, logs
 
 
-def test_a_run_by_an_inventory_finds_what_a_run_by_a_listing_finds(nights):
-    found, told = nights
+def test_run_by_an_inventory_equals_a_run_by_a_listing(runs):
+    tables, logs = runs
     times = ["photographed_at", "record_changed_at"]
-    both = [found[name].drop(columns=times) for name in ("listing", "inventory")]
+    both = [tables[name].drop(columns=times) for name in ("listing", "inventory")]
     pd.testing.assert_frame_equal(*both)
     assert len(both[0]) == len(BINS)
-    assert "keys from the inventory of" in told["inventory"]
-    assert "4 images counted" in told["inventory"]
+    assert "keys from the inventory of" in logs["inventory"]
+    assert "4 images counted" in logs["inventory"]
 
 
-def test_a_second_run_by_the_same_inventory_counts_nothing(nights):
-    found, told = nights
-    pd.testing.assert_frame_equal(found["quiet"], found["inventory"])
-    assert "0 images counted" in told["quiet"]
+def test_second_run_by_the_same_inventory_counts_nothing(runs):
+    tables, logs = runs
+    pd.testing.assert_frame_equal(tables["quiet"], tables["inventory"])
+    assert "0 images counted" in logs["quiet"]
 
 
-def test_what_changed_or_went_since_the_inventory_is_a_row_with_a_reason_and_is_tried_again(nights):
-    found, _ = nights
-    reasons = found["outdated"]["reason"].dropna()
+def test_objects_changed_since_the_inventory_are_tried_again(runs):
+    tables, _ = runs
+    reasons = tables["outdated"]["reason"].dropna()
     assert "the object changed after it was listed" in reasons["1"]
     assert "the object does not exist" in reasons["3"]
-    assert list(found["outdated"].index) == list(BINS)
-    assert found["later"]["predicted_count"].dropna().to_dict() == {"1": 4, "2": 2, "4": 1}
-    assert found["later"].loc["3", "status"] == "no_image"
+    assert list(tables["outdated"].index) == list(BINS)
+    assert tables["later"]["predicted_count"].dropna().to_dict() == {"1": 4, "2": 2, "4": 1}
+    assert tables["later"].loc["3", "status"] == "no_image"

@@ -43,5 +43,5 @@ def test_costs_of_no_use_are_told_in_one_line(warehouse, grey_model, tmp_path):
     (tmp_path / "costs.csv").write_text("sku,price\n1,2\n")
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--costs", "costs.csv")
     assert done.returncode == 2
-    said = "--costs costs.csv has no column asin and no column unit_cost; its first line names them"
+    said = "--costs costs.csv has no column asin and no column unit_cost; the first line must name the columns"
     assert last_line(done.stderr) == f"reconcile: {said}"

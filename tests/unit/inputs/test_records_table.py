@@ -1,4 +1,4 @@
-"""A CSV that a program wrote holds what it was given."""
+"""A table that Python's csv module wrote is read back unchanged."""
 
 import csv
 import random
@@ -12,25 +12,25 @@ from reconcile.inputs.records_table import load_table
 IDS = ("B1", "00017", " x ", "", "semi;colon", "com,ma", 'in"ch', "two\nlines", "tab\tin", "é\u00a0", "  ", "7.jpg")
 
 
-@pytest.mark.parametrize("at_once", [1, 7, 50_000])
+@pytest.mark.parametrize("batch_rows", [1, 7, 50_000])
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
 @pytest.mark.parametrize("columns", [("bin_id", "expected_quantity"), ("expected_quantity", "name", "bin_id", "note")])
-def test_what_a_program_wrote_is_read_back(tmp_path, monkeypatch, at_once, separator, quoting, columns):
-    monkeypatch.setattr(records_table, "_ROWS_AT_ONCE", at_once)
-    draw = random.Random(f"{separator}{quoting}{columns}")
+def test_csv_in_any_dialect_is_read_back_unchanged(tmp_path, monkeypatch, batch_rows, separator, quoting, columns):
+    monkeypatch.setattr(records_table, "_ROWS_AT_ONCE", batch_rows)
+    rng = random.Random(f"{separator}{quoting}{columns}")
     rows = [
-        dict.fromkeys(columns, "x") | {"bin_id": draw.choice(IDS), "expected_quantity": number} for number in range(70)
+        dict.fromkeys(columns, "x") | {"bin_id": rng.choice(IDS), "expected_quantity": number} for number in range(70)
     ]
     path = tmp_path / "stock.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
-        end = draw.choice(("\n", "\r\n"))
-        writer = csv.DictWriter(file, columns, delimiter=separator, quoting=quoting, lineterminator=end)
+        line_end = rng.choice(("\n", "\r\n"))
+        writer = csv.DictWriter(file, columns, delimiter=separator, quoting=quoting, lineterminator=line_end)
         writer.writeheader()
         writer.writerows(rows)
     with duckdb.connect() as database:
         load_table(database, path, path.name, {}, tmp_path)
-        found = database.sql("SELECT line, bin_id, quantity FROM source_rows ORDER BY line").fetchall()
-    assert found == [
-        (place, row["bin_id"].removesuffix(".jpg"), str(row["expected_quantity"])) for place, row in enumerate(rows, 2)
+        loaded = database.sql("SELECT line, bin_id, quantity FROM source_rows ORDER BY line").fetchall()
+    assert loaded == [
+        (line, row["bin_id"].removesuffix(".jpg"), str(row["expected_quantity"])) for line, row in enumerate(rows, 2)
     ]

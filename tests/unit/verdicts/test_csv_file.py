@@ -142,7 +142,7 @@ def test_apostrophe_against_formulas_is_removed_from_ids(tmp_path, cell, expecte
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("bin_id,true_count\n1,2\n", "has no column run_id; its first line names them"),
+        ("bin_id,true_count\n1,2\n", "has no column run_id; the first line must name the columns"),
         ("bin,n\n1,2\n", "has no column bin_id and no column run_id and no column true_count"),
         ("", "is empty"),
         ("\n\n", "is empty"),
