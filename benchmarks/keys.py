@@ -20,7 +20,8 @@ from benchmarks.records_data import IMAGES
 from reconcile.inputs.key_list import KeyList
 from reconcile.labels import CountLabels
 from reconcile.output.schemas import COUNTS_SCHEMA
-from reconcile.reconciliation.reconciler import Reconciler
+from reconcile.reconciliation.reconciler import Reconciler, StoredParts
+from reconcile.reconciliation.record_sources import JsonRecords
 from reconcile.storage.base import S3Access
 from reconcile.storage.open import open_bucket
 
@@ -110,7 +111,8 @@ def main(source: Path, endpoint: str) -> None:
             known = known.append_column(field, pa.nulls(len(known), field.type))
         pq.write_table(known, work / "counts.parquet")
         del known
-        reconciler = Reconciler(work, CountLabels(("0", "1+")), [str(work / "counts.parquet")], [])
+        parts = StoredParts(counts=[str(work / "counts.parquet")])
+        reconciler = Reconciler(work, CountLabels(("0", "1+")), JsonRecords(), parts)
         bucket = open_bucket(_BUCKET, S3Access(endpoint_url=None if endpoint == "-" else endpoint))
         if endpoint != "-":
             next(bucket.list_pages(IMAGES))  # connect before the clock starts

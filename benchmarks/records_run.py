@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from reconcile.concurrency.process import tune_for_batch, use_system_allocator
@@ -26,17 +27,16 @@ def main(folder: Path, form: str) -> None:
     from reconcile.config import load_settings
     from reconcile.logs import RunLog
     from reconcile.pipeline.context import open_run
-    from reconcile.pipeline.run import run_over
+    from reconcile.pipeline.run import run
 
     flags = {"bucket": f"{folder}/", "out": str(folder / "out"), "device": "cpu", "max_unreadable": "100%"}
     if form == "table":
         flags["records"] = str(folder / "records.csv")
     tune_for_batch()
     settings = load_settings(flags, flags_only=True)
-    messages = RunLog("text")
-    places = open_run(settings, messages)._replace(bucket=Listing(folder))
+    context = replace(open_run(settings, form, RunLog("text")), bucket=Listing(folder))
     started = time.perf_counter()
-    run_over(places, settings, form, messages)
+    run(context)
     print(time.perf_counter() - started)
 
 

@@ -1,9 +1,10 @@
-"""What a run works with: the bucket, <out>, and whoever counts; opened, and found good before any work starts."""
+"""Everything a run needs, opened and checked before work starts."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import duckdb
 
@@ -21,36 +22,65 @@ if TYPE_CHECKING:
     from reconcile.storage.base import Bucket
 
 
-class RunContext(NamedTuple):
-    """What a run works with, opened and found good."""
+@dataclass(frozen=True)
+class RunContext:
+    """Everything one run needs, opened and checked."""
 
+    settings: Settings
     bucket: Bucket
+    """The bucket with the photos."""
     output: Output
+    """`<out>`."""
     engine: Engine
+    """What counts."""
+    run_id: str
+    """The name of the run's folder under `<out>/runs/`."""
+    log: RunLog
+
+    @property
+    def counts_folder(self) -> str:
+        """The folder in `<out>` with the counts of this run's model."""
+        return f"counts/{self.engine.model.model_id}"
 
 
-def open_run(settings: Settings, messages: RunLog) -> RunContext:
-    """Open all that a run needs, and see that it can begin.
+def open_run(settings: Settings, run_id: str, log: RunLog) -> RunContext:
+    """Open everything a run needs, and check that the run can start.
+
+    Args:
+        settings: The settings of the run.
+        run_id: The name of the run's folder under `<out>/runs/`.
+        log: Where the run reports what it does.
 
     Raises:
-        ReconcileError: no bucket, no credentials, no model or no output.
+        UsageError: A setting is wrong.
+        ReconcileError: The bucket, the credentials, the model or `<out>` is missing or cannot be used.
     """
     if settings.records is not None:
         table_format(settings.records)
     if settings.where is not None:
         check_pattern(settings.where)
-    engine = open_engine(settings, messages)
+    engine = open_engine(settings, log)
     bucket = open_bucket(settings.bucket, settings.s3_access())
     output = open_output(settings, create=True)
     for prefix in (settings.images_prefix, settings.records_prefix):
         if f"{output.location}/".startswith(bucket.url(prefix).rstrip("/") + "/"):
-            raise UsageError(f"--out lies in {bucket.url(prefix)}, where it would be read as photos or records")
+            raise UsageError(
+                f"--out lies in {bucket.url(prefix)}, so a run would read its own results as photos or records; "
+                "choose another --out"
+            )
     output.check_writable()
-    return RunContext(bucket, output, engine)
+    return RunContext(settings, bucket, output, engine, run_id, log)
 
 
 def check_pattern(pattern: str) -> None:
-    """Raise UsageError where DuckDB's regular expressions (RE2) cannot do what Python's can."""
+    """Check that DuckDB can apply a regular expression. Its engine (RE2) lacks some features of Python's.
+
+    Args:
+        pattern: The pattern of `--where`, which Python has accepted.
+
+    Raises:
+        UsageError: DuckDB cannot apply the pattern.
+    """
     try:
         for group in re.compile(pattern).groupindex.values():
             duckdb.execute("SELECT regexp_extract('', ?, ?)", [pattern, group])

@@ -1,4 +1,4 @@
-"""`reconcile demo`: the main job on 200 bins, of the public bucket where it answers, drawn where it does not."""
+"""Settings for `reconcile demo`: the public bucket, or drawn bins if it is unreachable."""
 
 from __future__ import annotations
 
@@ -18,43 +18,46 @@ if TYPE_CHECKING:
 PUBLIC_BUCKET = "aft-vbi-pds"
 BINS = 200
 CAPACITY = 20
-_PATIENCE = timedelta(seconds=3)
+"""The number of bins to recount. The default of 100 would be half of the bins."""
+_TIMEOUT = timedelta(seconds=3)
 
 
 def demo_settings(folder: Path) -> tuple[dict[str, Any], str]:
-    """Settings of `reconcile run` for the demo.
+    """Return the settings of `reconcile run` for the demo.
 
     Args:
-        folder: a drawn bucket and the results go under it.
+        folder: The folder for the results and, if needed, for the drawn bucket.
 
     Returns:
-        the settings, and a notice that says what is being counted.
+        The settings, and a notice that says what is counted.
     """
-    # Of so few bins nobody recounts a hundred.
     out = {"out": str(folder.absolute() / "out"), "capacity": CAPACITY}
     if public_bucket_answers():
         where = {"bucket": PUBLIC_BUCKET, "region": "us-east-1", "no_sign_request": True, "limit": BINS}
-        return out | where, f"The first {BINS} bins of the public bucket {PUBLIC_BUCKET} (Amazon Bin Image Dataset)."
+        notice = (
+            f"This run counts the first {BINS} bins of the public bucket {PUBLIC_BUCKET} (Amazon Bin Image Dataset)."
+        )
+        return out | where, notice
     bucket = folder.absolute() / "bucket"
     sample = write_sample_bucket(bucket, BINS)
     notice = (
-        f"The public bucket {PUBLIC_BUCKET} does not answer. These are {sample.bins} drawings, no photos, with "
-        f"{sample.planted} wrong records and some broken files among them: "
-        "how well drawings are counted says nothing about photos."
+        f"The public bucket {PUBLIC_BUCKET} does not answer. This run counts {sample.bins} drawings instead of photos. "
+        f"{sample.planted} of their records are wrong, and some files are broken. "
+        "The accuracy on drawings says nothing about the accuracy on photos."
     )
     return out | {"bucket": str(bucket), "record_error_rate": sample.planted / sample.bins}, notice
 
 
 def public_bucket_answers() -> bool:
-    """Whether the public bucket can be listed within three seconds."""
+    """Return whether the public bucket can be listed within three seconds."""
     store = S3Store(
         PUBLIC_BUCKET,
         region="us-east-1",
         skip_signature=True,
-        client_options={"timeout": _PATIENCE, "connect_timeout": _PATIENCE},
-        retry_config={"max_retries": 0, "retry_timeout": _PATIENCE},
+        client_options={"timeout": _TIMEOUT, "connect_timeout": _TIMEOUT},
+        retry_config={"max_retries": 0, "retry_timeout": _TIMEOUT},
     )
     try:
         return bool(next(iter(obstore.list(store, prefix="bin-images/", chunk_size=1)), None))
-    except Exception:  # offline, blocked, renamed: whatever it is, the drawings do
+    except Exception:  # offline, blocked or renamed: the demo draws bins instead
         return False

@@ -1,4 +1,4 @@
-"""The end of a night: what was counted and what is on record are joined, judged, ranked and reported."""
+"""Phases 3 and 4 of a run: reconcile what was counted, and publish the results."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ from reconcile.discrepancy.expected_errors import estimate_wrong_records
 from reconcile.discrepancy.scoring import DiscrepancyScorer
 from reconcile.inputs.bin_ids import ids_rarely_match
 from reconcile.output.history import earlier_runs
+from reconcile.output.summary import RunCounts
+from reconcile.pipeline.exit_rules import ExitLimits, apply_exit_rules
+from reconcile.pipeline.thumbnails import fetch_thumbnails
 from reconcile.reconciliation.results import Results, plain_rows
+from reconcile.reporting.recount_queue import shown_queue
 from reconcile.reporting.run_report import render_report
+from reconcile.text import plural
 from reconcile.verdicts.outcomes import last_recounts, recounts_for
 from reconcile.verdicts.queries import latest_verdicts
 
@@ -23,132 +28,148 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from reconcile.config import Settings
     from reconcile.discrepancy.error_model_fit import FittedErrorModel
-    from reconcile.logs import RunLog
     from reconcile.output.summary import Summary
     from reconcile.pipeline.context import RunContext
-    from reconcile.reconciliation.reconciler import Reconciler
+    from reconcile.pipeline.list_inputs import RunInputs
 
 
-_LONGEST = 200
-"""Characters of a reason, and of an example's key."""
+_RECONCILED, _RECOUNT_LIST = "reconciled.parquet", "recount.csv"
+_MAX_EXAMPLE = 200
+"""Characters of a reason or of an example in the exit reason. A bin may have thousands of records."""
 
 
-def finish(
-    settings: Settings,
-    places: RunContext,
-    night: Reconciler,
-    verdicts: list[str],
-    work: Path,
-    summary: Summary,
-    messages: RunLog,
-) -> None:
-    """Join, report, and last of all the summary: a run is finished when that is there."""
-    output, labels = places.output, places.engine.model.card.labels
+def reconcile(context: RunContext, inputs: RunInputs, summary: Summary) -> FittedErrorModel:
+    """Fit the error model to the recounts so far, then join, score and rank all bins.
+
+    The result is reconciled.parquet in the scratch folder.
+
+    Args:
+        context: What the run needs.
+        inputs: The tables of the run.
+        summary: Gets what the model learned, and the time of this phase.
+
+    Returns:
+        The error model from which the scores were computed.
+    """
+    settings, card = context.settings, context.engine.model.card
     with _timed(summary, "reconcile"):
-        errors = _apply_exit_rules(settings, places, night, verdicts, work, summary)
-        night.close()  # its tables have said all they know, and the report needs memory too
-    with Results(work / "reconciled.parquet", labels, work) as results:
-        with _timed(summary, "reconcile"):
-            results.write_recount_list(work / "recount.csv", summary.run_id, settings.capacity)
-            _sum_up(settings, results, errors, summary)
-            _warn_on_id_mismatch(results, summary, messages)
-            if settings.where is not None and not results.finds(settings.where):
-                messages.warn(f"--where {settings.where}: found in no bin's id, and in no photo's key")
-            unknown = results.without_value() if settings.rank_by == "value" else 0
-            if unknown:
-                messages.warn(
-                    f"--rank-by value: {unknown:,} of {summary.queued:,} bins in the queue have no item whose cost is "
-                    "known; they come last, by p wrong"
-                )
-            untold = 0 if settings.stale_after is None else results.without_times()
-            if untold:
-                messages.warn(
-                    f"--stale-after: of {untold:,} of {summary.compared:,} compared bins it is not known when photo or "
-                    "record changed"
-                )
-            for name in ("reconciled.parquet", "recount.csv"):
-                output.write_run_file(summary.run_id, name, work / name)
-        _tell_of_the_end(f"{summary.rows:,} rows reconciled", "reconcile", summary, messages)
-        with _timed(summary, "report"):
-            html = render_report(results, places.bucket, summary, earlier_runs(output, summary, work))
-    summary.report = output.write_run_file(summary.run_id, "report.html", html.encode())
-    _tell_of_the_end("report rendered", "report", summary, messages)
-    cancellation.raise_if_cancelled()  # a lock that was lost while something was written, say
-    output.write_run_file(summary.run_id, "summary.json", json.dumps(summary.as_dict(), indent=2).encode())
-
-
-def _apply_exit_rules(
-    settings: Settings, places: RunContext, night: Reconciler, verdicts: list[str], work: Path, summary: Summary
-) -> FittedErrorModel:
-    """Learn from the recounts so far, then judge and rank every bin."""
-    card = places.engine.model.card
-    latest = latest_verdicts(verdicts, work)
-    recounts = recounts_for(card.labels, latest)
-    errors = fit_error_model(ErrorModel(rate=settings.record_error_rate), recounts, card.labels)
-    judge = DiscrepancyScorer(card.labels, card.class_prior, errors, settings.tolerance)
-    found = last_recounts(summary.bucket, latest)
-    summary.recounts = None if found is None else found.as_dict()
-    del latest  # a kilobyte each, and the join needs the memory
-    mix = night.reconcile(work / "reconciled.parquet", judge, settings.rank_by, settings.stale_after)
-    summary.mix = None if mix is None else [round(float(share), 5) for share in mix]
+        latest = latest_verdicts(inputs.verdicts, inputs.scratch)
+        recounts = recounts_for(card.labels, latest)
+        errors = fit_error_model(ErrorModel(rate=settings.record_error_rate), recounts, card.labels)
+        scorer = DiscrepancyScorer(card.labels, card.class_prior, errors, settings.tolerance)
+        last = last_recounts(summary.bucket, latest)
+        summary.recounts = None if last is None else last.as_dict()
+        del latest  # the join needs the memory
+        class_prior = inputs.reconciler.reconcile(
+            inputs.scratch / _RECONCILED, scorer, settings.rank_by, settings.stale_after
+        )
+    summary.mix = None if class_prior is None else [round(float(fraction), 5) for fraction in class_prior]
     summary.class_prior = list(card.class_prior)
     summary.learned_from = 0 if recounts is None else len(recounts.counted)
     return errors
 
 
-def _sum_up(settings: Settings, results: Results, errors: FittedErrorModel, summary: Summary) -> None:
-    """The numbers of the night, and the exit code that follows from them."""
+def publish(context: RunContext, scratch: Path, errors: FittedErrorModel, summary: Summary) -> None:
+    """Write the results of a run to `<out>`. summary.json comes last, so a run that has it is complete.
+
+    Args:
+        context: What the run needs.
+        scratch: The folder with reconciled.parquet.
+        errors: The error model from which the scores were computed.
+        summary: Gets the figures, the exit code and the location of the report.
+    """
+    settings, output = context.settings, context.output
+    with Results(scratch / _RECONCILED, context.engine.model.card.labels, scratch) as results:
+        with _timed(summary, "reconcile"):
+            results.write_recount_list(scratch / _RECOUNT_LIST, context.run_id, settings.capacity)
+            _add_figures(context, results, errors, summary)
+            _warn(context, results, summary)
+            for name in (_RECONCILED, _RECOUNT_LIST):
+                output.write_run_file(context.run_id, name, scratch / name)
+        _log_end(context, f"{summary.rows:,} rows reconciled", "reconcile", summary)
+        with _timed(summary, "report"):
+            queue = shown_queue(results, summary.capacity)
+            photos = fetch_thumbnails(context.bucket, queue)
+            html = render_report(results, queue, photos, summary, earlier_runs(output, summary, scratch))
+    summary.report = output.write_run_file(context.run_id, "report.html", html.encode())
+    _log_end(context, "report rendered", "report", summary)
+    cancellation.raise_if_cancelled()  # the run may have lost its lock while it wrote the files
+    output.write_run_file(context.run_id, "summary.json", json.dumps(summary.as_dict(), indent=2).encode())
+
+
+def _add_figures(context: RunContext, results: Results, errors: FittedErrorModel, summary: Summary) -> None:
+    """Add the figures of the reconciled rows to the summary, and the exit code that follows from them."""
+    settings = context.settings
     totals = results.table("figures/status_totals")
     summary.totals = {str(status): int(bins) for status, bins in zip(totals["status"], totals["bins"], strict=True)}
     summary.rows = sum(summary.totals.values())
-    summary.capacity, summary.rank_by, summary.tolerance = settings.capacity, settings.rank_by, settings.tolerance
     summary.record_error_rate = round(errors.model.rate, 4)
-    for name, number in results.table("figures/run_counts").iloc[0].items():
-        setattr(summary, str(name), int(number))
+    counts = results.table("figures/run_counts").iloc[0]
+    summary.counts = RunCounts(**{str(name): int(number) for name, number in counts.items()})
     bins = results.batches("figures/error_probabilities", tolerance=settings.tolerance)
-    expected = estimate_wrong_records(bins, errors, settings.capacity)
-    if expected is not None:
-        summary.expected_wrong = expected.wrong.as_dict()
-        summary.expected_wrong_in_queue = expected.wrong_in_queue.as_dict()
-        summary.found_wrong = expected.found_wrong
-        summary.record_accuracy = expected.accuracy.as_dict()
-    limits = settings.max_unreadable, settings.max_invalid, settings.alarm
-    summary.judge(*limits, lambda status: _example(results, status))
+    estimates = estimate_wrong_records(bins, errors, settings.capacity)
+    if estimates is not None:
+        summary.expected_wrong = estimates.wrong.as_dict()
+        summary.expected_wrong_in_queue = estimates.wrong_in_queue.as_dict()
+        summary.found_wrong = estimates.found_wrong
+        summary.record_accuracy = estimates.accuracy.as_dict()
+    limits = ExitLimits(settings.max_unreadable, settings.max_invalid, settings.alarm)
+    apply_exit_rules(summary, limits, lambda status: _example_of(results, status))
 
 
-def _example(results: Results, status: str) -> str:
-    """What the reason of an exit code goes on with: why most rows have that status, and one of them, if any has it."""
+def _example_of(results: Results, status: str) -> str:
+    """Return the most frequent reason for a status with an example, as a part of the exit reason."""
     if status == "no_record":
-        return f": {_unmatched(results)}"
-    found = [row for row in plain_rows(results.table("figures/reasons", most=1)) if row["status"] == status]
-    return "".join(f"; {_short(row['reason'])}, such as {_short(row['examples'][0])}" for row in found)
+        return f" ({_unmatched_ids(results)})"
+    reasons = [row for row in plain_rows(results.table("figures/reasons", most=1)) if row["status"] == status]
+    return "".join(
+        f"; most frequent reason: {_shorten(row['reason'])}, for example {_shorten(row['examples'][0])}"
+        for row in reasons
+    )
 
 
-def _short(text: str) -> str:
-    """A bin may have thousands of records, and the reason is one line of a log."""
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MAX_EXAMPLE else f"{text[:_MAX_EXAMPLE]} …"
 
 
-def _warn_on_id_mismatch(results: Results, summary: Summary, messages: RunLog) -> None:
-    """Say so where hardly any photo and record are of the same bin: the few may be so by chance."""
-    # With --limit, records of other bins were not taken.
-    alone = summary.without_record if summary.is_limited else min(summary.without_record, summary.totals["no_image"])
-    if summary.compared and ids_rarely_match(summary.compared, alone):
-        bins = "bin" if summary.compared == 1 else "bins"
-        said = f"only {summary.compared:,} {bins} could be compared; do the ids of photos and records agree?"
-        messages.warn(f"{said} {_unmatched(results)}")
-
-
-def _unmatched(results: Results) -> str:
-    """A photo without a record and a record without a photo, side by side; of records, there may be none to show."""
+def _unmatched_ids(results: Results) -> str:
+    """Return an example of a photo without a record, next to a record without a photo if there is one."""
     photo, record = results.table("figures/unmatched").iloc[0]
     return f"photos such as {photo}" + (f", records such as {record}" if isinstance(record, str) else " have no record")
 
 
+def _warn(context: RunContext, results: Results, summary: Summary) -> None:
+    """Warn about settings without effect, and about bin ids that hardly match."""
+    settings, log = context.settings, context.log
+    # With --limit, the records of most bins were left out, so they say nothing about the ids.
+    unmatched = summary.without_record
+    if not summary.is_limited:
+        unmatched = min(unmatched, summary.totals["no_image"])
+    if summary.compared and ids_rarely_match(summary.compared, unmatched):
+        log.warn(
+            f"only {plural(summary.compared, 'bin')} could be compared; check that photos and records use the same bin "
+            f"ids ({_unmatched_ids(results)})"
+        )
+    if settings.where is not None and not results.has_match(settings.where):
+        log.warn(f"--where {settings.where}: the pattern matches no bin id and no photo key")
+    without_value = results.count_without_value() if settings.rank_by == "value" else 0
+    if without_value:
+        log.warn(
+            f"--rank-by value: {without_value:,} of {summary.counts.queued:,} bins in the queue have no item with a "
+            "known cost; these bins come last, ordered by the probability that the record is wrong"
+        )
+    without_times = 0 if settings.stale_after is None else results.count_without_times()
+    if without_times:
+        log.warn(
+            f"--stale-after: for {without_times:,} of {summary.compared:,} compared bins, the time of the photo or of "
+            "the record's last change is unknown"
+        )
+
+
 @contextmanager
 def _timed(summary: Summary, stage: str) -> Iterator[None]:
+    """Add the time of the `with` block to a stage."""
     started = time.monotonic()
     try:
         yield
@@ -156,6 +177,6 @@ def _timed(summary: Summary, stage: str) -> Iterator[None]:
         summary.seconds[stage] = round(summary.seconds.get(stage, 0.0) + time.monotonic() - started, 2)
 
 
-def _tell_of_the_end(what: str, stage: str, summary: Summary, messages: RunLog) -> None:
+def _log_end(context: RunContext, done: str, stage: str, summary: Summary) -> None:
     seconds = summary.seconds[stage]
-    messages.info(f"{what} in {seconds:.1f} s", stage=stage, seconds=seconds)
+    context.log.info(f"{done} in {seconds:.1f} s", stage=stage, seconds=seconds)

@@ -1,4 +1,4 @@
-"""The report of a finished run, rendered again from what that run left."""
+"""Render the report of a finished run again."""
 
 from __future__ import annotations
 
@@ -16,63 +16,95 @@ from reconcile.locations import open_output
 from reconcile.output.history import earlier_runs
 from reconcile.output.run_ids import RUN_ID_FORM
 from reconcile.output.summary import Summary
+from reconcile.pipeline.thumbnails import fetch_thumbnails
 from reconcile.reconciliation.results import Results
-from reconcile.reporting.run_report import SAY_WHERE_PHOTOS_ARE, render_report
+from reconcile.reporting.recount_queue import shown_queue
+from reconcile.reporting.run_report import render_report
 from reconcile.storage.base import Bucket, S3Access
 from reconcile.storage.open import is_folder, open_bucket
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reconcile.config import Settings
+    from reconcile.output.store import Output
 
 
-def render_again(settings: Settings, run_id: str, reach: dict[str, Any], *, photos: bool) -> str:
-    """Render the report of a finished run from what it left; nothing is counted, joined or judged anew.
+_PHOTO_ADVICE = "name their present location with --bucket, or leave them out with --no-photos"
+
+
+def render_again(settings: Settings, run_id: str, access: dict[str, Any], *, photos: bool) -> str:
+    """Render the report of a finished run from its files. Nothing is counted, joined or scored again.
 
     Args:
-        settings: where <out> is, and how it is reached.
-        run_id: of the run.
-        reach: what is said of the bucket that the photos are in (bucket, endpoint_url, …) where it is not as it was.
-        photos: whether to fetch them.
+        settings: The location of `<out>`, and how to reach it.
+        run_id: The run.
+        access: Where the photos are and how to reach them (bucket, endpoint_url, …), if that has changed since the run.
+        photos: Whether to fetch the photos.
 
     Returns:
-        where the report is.
+        The location of the report.
 
     Raises:
-        ReconcileError: there is no such finished run, it is of a form that is not known here, or none of its photos can
-            be had: then the report stays as it was.
+        ReconcileError: There is no such finished run, an unknown version wrote it, or none of its photos can be
+            fetched. The report then stays as it was.
     """
     output = open_output(settings)
     with tempfile.TemporaryDirectory(prefix="reconcile-", ignore_cleanup_errors=True) as folder:
-        work = Path(folder)
-        is_a_name = RUN_ID_FORM.fullmatch(run_id) is not None
-        found = output.local_run_file(run_id, "summary.json", work) if is_a_name else None
-        reconciled = output.local_run_file(run_id, "reconciled.parquet", work) if is_a_name else None
-        if found is None or reconciled is None:
-            raise ReconcileError(f"there is no finished run {run_id[:100]} in {output.location}")
-        try:
-            summary = Summary.from_dict(json.loads(found.read_bytes()))
-            labels = CountLabels(tuple(summary.labels))
-            summary.parameters["out"] = output.location  # it may have moved
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ReconcileError(f"run {run_id} is of a version that is not known here: {error}") from None
-        bucket = _bucket_of(summary, reach) if photos else None
-        with Results(reconciled, labels, work) as results:
+        scratch = Path(folder)
+        summary, reconciled = _run_files(output, run_id, scratch)
+        summary.parameters["out"] = output.location  # <out> may have moved
+        bucket = _bucket_of(summary, access) if photos else None
+        with Results(reconciled, CountLabels(tuple(summary.labels)), scratch) as results:
             try:
-                earlier = earlier_runs(output, summary, work)
-                html = render_report(results, bucket, summary, earlier, need_photos=photos)
+                queue = shown_queue(results, summary.capacity)
+                urls = _thumbnails(bucket, queue)
+                html = render_report(results, queue, urls, summary, earlier_runs(output, summary, scratch))
             except (duckdb.Error, UndefinedError) as error:
-                detail = first_line(error)
-                raise ReconcileError(f"run {run_id} is of a version that is not known here: {detail}") from None
+                raise _unknown_version(run_id, error) from None
     return output.write_run_file(run_id, "report.html", html.encode())
 
 
-def _bucket_of(summary: Summary, reach: dict[str, Any]) -> Bucket:
-    """The bucket that a run was over, reached as it was unless something else is said."""
-    how = summary.parameters | reach
-    access = S3Access(
-        how.get("endpoint_url"), how.get("region"), how.get("profile"), bool(how.get("no_sign_request", False))
+def _run_files(output: Output, run_id: str, scratch: Path) -> tuple[Summary, Path]:
+    """Return the summary of a finished run, and the path of its reconciled.parquet on this machine."""
+    is_valid_id = RUN_ID_FORM.fullmatch(run_id) is not None
+    summary_path = output.local_run_file(run_id, "summary.json", scratch) if is_valid_id else None
+    reconciled = output.local_run_file(run_id, "reconciled.parquet", scratch) if is_valid_id else None
+    if summary_path is None or reconciled is None:
+        raise ReconcileError(f"there is no finished run {run_id[:100]} in {output.location}")
+    try:
+        summary = Summary.from_dict(json.loads(summary_path.read_bytes()))
+        CountLabels(tuple(summary.labels))  # raises ValueError if they are not labels
+        summary.parameters.keys()  # raises AttributeError if they are not a dictionary
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _unknown_version(run_id, error) from None
+    return summary, reconciled
+
+
+def _unknown_version(run_id: str, error: Exception) -> ReconcileError:
+    return ReconcileError(f"run {run_id} was written by a version of reconcile that is not known: {first_line(error)}")
+
+
+def _thumbnails(bucket: Bucket | None, queue: Sequence[dict[str, Any]]) -> list[str | None]:
+    """Return the thumbnails of the queue, or None for each row if there is no bucket."""
+    if bucket is None:
+        return [None] * len(queue)
+    urls = fetch_thumbnails(bucket, queue)
+    if queue and not any(urls):
+        raise ReconcileError(f"none of the {len(queue):,} photos can be read from {bucket.location}; {_PHOTO_ADVICE}")
+    return urls
+
+
+def _bucket_of(summary: Summary, access: dict[str, Any]) -> Bucket:
+    """Open the bucket of a run with the settings of the run, unless `access` has others."""
+    settings = summary.parameters | access
+    s3_access = S3Access(
+        settings.get("endpoint_url"),
+        settings.get("region"),
+        settings.get("profile"),
+        bool(settings.get("no_sign_request", False)),
     )
-    place = reach.get("bucket") or summary.bucket
-    if is_folder(place) and not Path(place).expanduser().is_dir():
-        raise ReconcileError(f"there is no folder {place} with the run's photos; {SAY_WHERE_PHOTOS_ARE}")
-    return open_bucket(place, access)
+    location = access.get("bucket") or summary.bucket
+    if is_folder(location) and not Path(location).expanduser().is_dir():
+        raise ReconcileError(f"the folder {location} with the photos of the run does not exist; {_PHOTO_ADVICE}")
+    return open_bucket(location, s3_access)

@@ -1,4 +1,4 @@
-"""What a bucket holds, as DuckDB notes it page by page, and what of it is new."""
+"""The table of listed objects, and which of them are new."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ if TYPE_CHECKING:
 
 
 _ROWS_AT_ONCE = 50_000
-_BULK_SECONDS = 0.2
-"""A listing that takes longer for a page is not kept waiting for another."""
-_REST = 20
-"""How many times as long as the last look through all that is known took, none is made."""
+_MERGE_SECONDS = 0.2
+"""The longest time that pages are merged before the next step. A slower listing passes each page on at once."""
+_SEARCH_PAUSE = 20
+"""After a search for new objects, the next one waits this many times as long as that search took."""
 
 
 class ListedObjects:
-    """A table of objects as they are listed, beside one of those that were dealt with in earlier nights.
+    """A table of the objects that are listed in this run, next to a table of the objects that are known already.
 
-    The tables are named as the queries of sql/ have it: `listed_images` and `counted`, say.
+    The queries of sql/inputs/ read both tables.
     """
 
-    def __init__(self, database: duckdb.DuckDBPyConnection, name: str, known: str, step: str) -> None:
+    def __init__(self, database: duckdb.DuckDBPyConnection, name: str, known: str, new_objects_query: str) -> None:
         """Make both tables, empty.
 
         Args:
-            database: where they are made.
-            name: of the one that is listed.
-            known: of the other.
-            step: the query that gives what is new in a stretch of the listing.
+            database: The database of the run.
+            name: The table of listed objects, such as `listed_images`.
+            known: The table of known objects, such as `counted`.
+            new_objects_query: The name of the query that finds new objects among those listed.
         """
         self._database = database
-        self._name, self._known, self._step = name, known, step
+        self._name, self._known, self._new_objects_query = name, known, new_objects_query
         self._parts: set[str] = set()
         self._rows = 0
         database.execute(
@@ -55,74 +55,79 @@ class ListedObjects:
         database.execute(f"CREATE TABLE {known} (key VARCHAR, etag VARCHAR, try_again BOOLEAN)")
 
     def mark_known(self, column: str, paths: Iterable[str]) -> None:
-        """Note the keys that are in Parquet parts, as far as the parts are new.
+        """Note the objects in Parquet parts as known. Parts that were noted before are skipped.
 
         Args:
-            column: which of theirs has the keys.
-            paths: of all parts.
+            column: The column of the parts that holds the keys.
+            paths: The paths of all parts.
 
         Raises:
-            duckdb.Error: one of them cannot be read.
+            duckdb.Error: A part cannot be read.
         """
-        new = [path for path in paths if path not in self._parts]
-        if new:
-            parts = self._database.read_parquet([literal_path(path) for path in new])
+        new_paths = [path for path in paths if path not in self._parts]
+        if new_paths:
+            parts = self._database.read_parquet([literal_path(path) for path in new_paths])
             parts.project(f"{column}, etag, try_again").insert_into(self._known)
-            self._parts.update(new)
+            self._parts.update(new_paths)
 
     def find_new(self, pages: Iterable[Page], limit: int | None = None) -> Iterator[list[StoredObject]]:
-        """Note what is listed, up to `limit`, and give back what is new.
+        """Note the listed objects and yield the new ones.
 
-        To tell what is new, all that is known has to be looked through. The longer that takes, the longer a listing
-        goes on before it is done again.
+        A search for new objects scans all known objects. The longer a search takes, the more pages are listed before
+        the next one.
 
         Args:
-            pages: of a listing, or of what stands for one, in any order.
-            limit: of objects.
+            pages: Pages of a bucket listing or of a key list, in any order.
+            limit: The number of objects to note. None notes all.
         """
         cursor = self._database.cursor()
         start = end = 0
-        due = 0.0
-        for page in _bulk(pages):
+        next_search = 0.0
+        for page in _merge(pages):
             table = page if limit is None else page.slice(0, limit - end)
-            places = np.arange(end, end + len(table))
-            cursor.register("page", table.append_column("position", pa.array(places)))
+            positions = np.arange(end, end + len(table))
+            cursor.register("page", table.append_column("position", pa.array(positions)))
             columns = "position, key, bin_of(key), size, etag, modified"
             cursor.execute(f"INSERT INTO {self._name} SELECT {columns} FROM page")
             end += len(table)
             self._rows += len(table)
-            if time.monotonic() >= due or end == limit:
-                looked = time.monotonic()
-                found = self._new_between(start, end)
+            if time.monotonic() >= next_search or end == limit:
+                search_started = time.monotonic()
+                new = self._new_between(start, end)
                 now = time.monotonic()
-                start, due = end, now + _REST * (now - looked)
-                yield from _as_pages(found)
+                start, next_search = end, now + _SEARCH_PAUSE * (now - search_started)
+                yield from _as_pages(new)
             if end == limit:
                 return
         if start < end:
             yield from _as_pages(self._new_between(start, end))
 
     def _new_between(self, start: int, end: int) -> pa.Table:
-        """What is new of a stretch."""
+        """Return the new objects among those listed from position `start` up to, but not including, `end`."""
         cursor = self._database.cursor()
-        return cursor.sql(query(self._step), params={"start": start, "end": end}).to_arrow_table()
+        return cursor.sql(query(self._new_objects_query), params={"start": start, "end": end}).to_arrow_table()
 
     def __len__(self) -> int:
         return self._rows
 
 
-def _as_pages(found: pa.Table) -> Iterator[list[StoredObject]]:
-    """Pages of these; one that is empty, where there is nothing."""
-    for start in range(0, max(len(found), 1), _ROWS_AT_ONCE):
-        columns = (column.to_pylist() for column in found.slice(start, _ROWS_AT_ONCE).columns)
+def _as_pages(objects: pa.Table) -> Iterator[list[StoredObject]]:
+    """Yield the objects in pages; one empty page if there are none."""
+    for start in range(0, max(len(objects), 1), _ROWS_AT_ONCE):
+        columns = (column.to_pylist() for column in objects.slice(start, _ROWS_AT_ONCE).columns)
         yield [StoredObject(*row) for row in zip(*columns, strict=True)]
 
 
-def of_bins(pages: Iterable[Page], wanted: set[str]) -> Iterator[pa.Table]:
-    """What is of these bins, until something of each has been found."""
+def only_of_bins(pages: Iterable[Page], wanted: set[str]) -> Iterator[pa.Table]:
+    """Yield the objects of some bins only, and stop when each of these bins has an object.
+
+    Args:
+        pages: Pages of a listing.
+        wanted: The ids of the bins.
+    """
     missing = set(wanted)
     for page in pages:
-        table = _as_table(page)
+        table = _with_listed_columns(page)
         bins = [bin_id(key) for key in table["key"].to_pylist()]
         yield table.filter(pa.array([name in wanted for name in bins], pa.bool_()))
         missing.difference_update(bins)
@@ -130,22 +135,23 @@ def of_bins(pages: Iterable[Page], wanted: set[str]) -> Iterator[pa.Table]:
             return
 
 
-def _bulk(pages: Iterable[Page]) -> Iterator[pa.Table]:
-    """Put pages together that come faster than they are asked for: DuckDB takes fifty about as fast as one."""
-    gathered: list[pa.Table] = []
-    rows, due = 0, 0.0
+def _merge(pages: Iterable[Page]) -> Iterator[pa.Table]:
+    """Merge pages that arrive quickly, because DuckDB inserts fifty pages about as fast as one."""
+    tables: list[pa.Table] = []
+    rows, deadline = 0, 0.0
     for page in pages:
         if not len(page):
             continue
-        gathered.append(_as_table(page))
+        tables.append(_with_listed_columns(page))
         rows += len(page)
-        if rows >= _ROWS_AT_ONCE or time.monotonic() >= due:
-            yield pa.concat_tables(gathered)
-            gathered, rows, due = [], 0, time.monotonic() + _BULK_SECONDS
-    if gathered:
-        yield pa.concat_tables(gathered)
+        if rows >= _ROWS_AT_ONCE or time.monotonic() >= deadline:
+            yield pa.concat_tables(tables)
+            tables, rows, deadline = [], 0, time.monotonic() + _MERGE_SECONDS
+    if tables:
+        yield pa.concat_tables(tables)
 
 
-def _as_table(page: Page) -> pa.Table:
+def _with_listed_columns(page: Page) -> pa.Table:
+    """Return a page as a table of key, size, etag and modified."""
     table = as_table(page) if isinstance(page, list) else page
     return table.select(["key", "size", "etag", "modified"])

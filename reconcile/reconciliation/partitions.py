@@ -1,4 +1,4 @@
-"""The tables of a night cut into parts by bin, so that each part can be joined in memory, however many there are."""
+"""Split the tables of a large run by a hash of the bin id, so that each part can be joined in memory."""
 
 from __future__ import annotations
 
@@ -13,62 +13,68 @@ if TYPE_CHECKING:
     import duckdb
 
 
-_BIN_OF = {
+_BIN_ID_OF = {
     "listed_images": "bin_id",
     "counts": "bin_of(image_key)",
     "listed_records": "bin_id",
     "record_parts": "bin_id",
     "source_rows": "nullif(trim(bin_id), '')",
 }
-"""The tables that may be cut, and what says which bin a row of them is of."""
-_KEYS_OF = {
+"""The tables that can be split, and the SQL expression for the bin id of their rows."""
+_KEY_TABLES = {
     "counted": ("counts", "SELECT image_key AS key, etag FROM counts"),
     "read_records": ("record_parts", "SELECT record_key AS key, etag FROM record_parts"),
 }
-"""Tables of keys that follow from one that is cut."""
+"""The tables of keys, each with the table from which it follows and the query."""
 _ROW_GROUP = 16_384
-"""Rows. Every part of every table is written at once, and holds as many in memory."""
+"""Rows. All parts of a table are written at the same time, and each keeps a row group in memory."""
 
 
 class Partitions:
-    """Tables of a night, cut. While a part is shown, the tables' names mean that part alone."""
+    """Tables of a run, split into parts. While a part is shown, the names of the tables stand for this part alone."""
 
-    def __init__(self, database: duckdb.DuckDBPyConnection, folder: Path, records: Sequence[str], count: int) -> None:
-        """Nothing is cut yet.
+    def __init__(
+        self, database: duckdb.DuckDBPyConnection, folder: Path, record_tables: Sequence[str], count: int
+    ) -> None:
+        """Choose the tables; `cut` splits them.
 
         Args:
-            database: of the night.
-            folder: for the parts, as Parquet.
-            records: the tables that the records are in, beside those of the images.
-            count: of parts. With 1 nothing is cut, and the tables stay as they are.
+            database: The database of the run.
+            folder: A folder for the parts, which are Parquet files.
+            record_tables: The tables that hold the records. The tables of the images are always split.
+            count: The number of parts. With 1, the tables stay as they are.
         """
         self._database, self._folder, self.count = database, folder, count
-        self._tables = ["listed_images", "counts", *records]
+        self._tables = ["listed_images", "counts", *record_tables]
 
     def cut(self) -> None:
-        """Write the parts of every table. A bin is in the same part of each."""
+        """Write the parts of every table. All rows of a bin are in the parts with the same number."""
         if self.count == 1:
             return
         self._database.execute("SET preserve_insertion_order = false")
         for name in self._tables:
-            there = literal(str(self._folder / name))
+            target = literal(str(self._folder / name))
             self._database.execute(f"""
-                COPY (SELECT *, hash({_BIN_OF[name]}) % {self.count} AS part FROM {name})
-                TO {there} (FORMAT parquet, PARTITION_BY (part), ROW_GROUP_SIZE {_ROW_GROUP})
+                COPY (SELECT *, hash({_BIN_ID_OF[name]}) % {self.count} AS part FROM {name})
+                TO {target} (FORMAT parquet, PARTITION_BY (part), ROW_GROUP_SIZE {_ROW_GROUP})
             """)
         self._database.execute("SET preserve_insertion_order = true")
 
     def show(self, number: int) -> None:
-        """Have the tables' names mean one part of them."""
+        """Make the names of the tables stand for one part.
+
+        Args:
+            number: The part, from 0.
+        """
         if self.count == 1:
             return
         for name in self._tables:
             folder = self._folder / name / f"part={number}"
             files = literal(f"{literal_path(folder)}/*.parquet")
-            there = f"FROM read_parquet({files}, hive_partitioning = false)"
-            text = there if any(folder.glob("*.parquet")) else f"FROM memory.main.{name} LIMIT 0"
-            # A temporary view goes before a table of its name.
-            self._database.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {text}")
-        for name, (of, text) in _KEYS_OF.items():
-            if of in self._tables:
-                self._database.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {text}")
+            part = f"FROM read_parquet({files}, hive_partitioning = false)"
+            sql = part if any(folder.glob("*.parquet")) else f"FROM memory.main.{name} LIMIT 0"
+            # DuckDB finds a temporary view before a table of the same name.
+            self._database.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {sql}")
+        for name, (source, sql) in _KEY_TABLES.items():
+            if source in self._tables:
+                self._database.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {sql}")

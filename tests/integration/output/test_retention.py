@@ -19,6 +19,7 @@ from reconcile.output.retention import apply_removal, plan_removal
 from reconcile.output.run_ids import RUN_FILES
 from reconcile.output.store import Output
 from reconcile.output.summary import Summary
+from reconcile.pipeline.context import open_run
 from reconcile.pipeline.run import run
 from reconcile.storage.base import S3Access
 from reconcile.storage.open import open_bucket
@@ -47,7 +48,7 @@ def write(out, key, day):
 def night(folder, out, version, run_id):
     """A run with one of two models."""
     values = {"bucket": str(folder / "w"), "out": str(out), "model": folder / f"{version}.onnx", "device": "cpu"}
-    run(load_settings(values, flags_only=True), run_id, RunLog("text"))
+    run(open_run(load_settings(values, flags_only=True), run_id, RunLog("text")))
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +158,10 @@ def test_where_nobody_can_be_asked_nothing_is_removed(out):
     before = files(out)
     done = reconcile_from_scratch("prune", "--keep", "2", "--out", out, stdin=subprocess.DEVNULL)
     assert done.returncode == 2
-    assert last_line(done.stderr) == "reconcile: nothing was removed: there is no terminal to ask on; add --yes or --dry-run"
+    assert (
+        last_line(done.stderr)
+        == "reconcile: nothing was removed: there is no terminal to ask on; add --yes or --dry-run"
+    )
     assert files(out) == before
 
 

@@ -33,7 +33,7 @@ def test_ids_that_never_meet_are_a_failure_and_no_quiet_night(warehouse, grey_mo
     reason = "no photo and record have the same bin id (photos such as 00001, records such as 2)"
     assert last_line(done.stderr) == f"reconcile: nothing could be compared: {reason}"
     [report] = (tmp_path / "out").rglob("report.html")
-    assert "Nothing could be compared" in report.read_text()
+    assert "We could not compare anything" in report.read_text()
 
 
 def test_a_table_with_a_row_for_each_product_is_told_what_is_wrong(warehouse, grey_model):
@@ -111,7 +111,7 @@ def test_an_export_that_failed_fails_the_run(warehouse, grey_model, tmp_path, ro
     looked = reconcile("doctor", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "stock.csv")
     assert looked.returncode == 1
     if "N/A" in rows:
-        assert "FAIL  records    stock.csv has 4 rows, and none is a record: the expected quantity" in looked.stdout
+        assert "FAIL  records    stock.csv has 4 rows, but none is a valid record: the expected quantity" in looked.stdout
 
 
 def test_where_no_json_record_can_be_read_the_run_fails(warehouse, grey_model):

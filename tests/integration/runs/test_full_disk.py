@@ -5,6 +5,7 @@ The disks are real and small: tmpfs, mounted where no other process sees it (`un
 
 import errno
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -18,7 +19,7 @@ from reconcile.output.scratch import scratch_folder
 from tests.conftest import SCRIPTS, last_line, write_bucket
 
 PHOTOS = 300
-NUMBERS = "bins               300"
+NUMBERS = re.compile(r"^Bins +300$", re.MULTILINE)
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_an_output_that_is_full_or_read_only(on_small_disks, night, tmp_path):
     assert f"reconcile: cannot write {tmp_path}/disk/out/.probe-" in read_only
     assert read_only.endswith(": Read-only file system")
     assert Path("left.txt").read_text() == "", "no part of a part"
-    assert NUMBERS in Path("numbers.txt").read_text()
+    assert NUMBERS.search(Path("numbers.txt").read_text())
     [part] = (tmp_path / "out" / "counts").rglob("*.parquet")
     assert len(pd.read_parquet(part)) == PHOTOS
 
@@ -94,7 +95,7 @@ def test_no_room_to_work_in(on_small_disks, night, tmp_path):
         f"reconcile: no room left in {tmp_path}/disk, where a run keeps its tables while it works; free some" in failed
     )
     assert Path("left.txt").read_text() == ""
-    assert NUMBERS in Path("numbers.txt").read_text()
+    assert NUMBERS.search(Path("numbers.txt").read_text())
 
 
 def test_a_log_on_a_full_disk_costs_the_log_and_not_the_night(warehouse, grey_model, tmp_path):

@@ -13,7 +13,8 @@ from reconcile.concurrency import cancellation
 from reconcile.concurrency.cancellation import Interrupted
 from reconcile.inference.counter import load_predictor
 from reconcile.output.store import Output
-from reconcile.reconciliation.reconciler import Reconciler
+from reconcile.reconciliation.reconciler import Reconciler, StoredParts
+from reconcile.reconciliation.record_sources import JsonRecords
 from reconcile.storage.base import S3Access
 from reconcile.storage.open import open_bucket
 from reconcile.streaming import count_images as counting
@@ -55,8 +56,8 @@ def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(out, grey_m
     where = str(tmp_path / "out") if out == "folder" else "s3://results/deep"
     output = Output(open_bucket(where, S3Access(s3.endpoint_url), create=True))
     counter = load_predictor(grey_model, "cpu", pytest.fail, 16)
-    night = Reconciler(tmp_path, counter.card.labels, [], [])
-    backlog = night.backlog("images")
+    reconciler = Reconciler(tmp_path, counter.card.labels, JsonRecords(), StoredParts())
+    backlog = reconciler.backlog("images")
     released = threading.Event()
 
     def listing_that_does_not_end():
@@ -81,10 +82,10 @@ def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(out, grey_m
     assert len(kept) == stopped.value.kept >= sum(counted_so_far) >= 100
     assert kept["image_key"].is_unique
 
-    night.use_parts(output.local_parts(f"counts/{counter.model_id}", tmp_path), [])
-    left = [image for page in night.new_images(folder.list_pages("bin-images/"), None) for image in page]
+    reconciler.update_parts(output.local_parts(f"counts/{counter.model_id}", tmp_path), [])
+    left = [image for page in reconciler.new_images(folder.list_pages("bin-images/"), None) for image in page]
     assert len(left) == 300 - len(kept)
-    night.close()
+    reconciler.close()
 
 
 @pytest.fixture
@@ -99,8 +100,8 @@ def test_a_stop_that_a_request_to_s3_hears_first_says_what_is_kept(grey_model, t
     bucket = open_bucket("w", S3Access(s3.endpoint_url))
     output = Output(open_bucket(str(tmp_path / "out"), S3Access(), create=True))
     counter = load_predictor(grey_model, "cpu", pytest.fail, 16)
-    night = Reconciler(tmp_path, counter.card.labels, [], [])
-    backlog = night.backlog("images")
+    reconciler = Reconciler(tmp_path, counter.card.labels, JsonRecords(), StoredParts())
+    backlog = reconciler.backlog("images")
     backlog.fill(bucket.list_pages("bin-images/"))
 
     check, heard = cancellation.raise_if_cancelled, set()
@@ -124,15 +125,15 @@ def test_a_stop_that_a_request_to_s3_hears_first_says_what_is_kept(grey_model, t
     assert 0 < stopped.value.kept < 300
     assert any(name.startswith("fetch") for name in heard)
     backlog.close()
-    night.close()
+    reconciler.close()
 
 
 def test_an_interruption_keeps_batches_that_wait_to_be_written(grey_model, tmp_path, monkeypatch, few_at_once):
     folder = open_bucket(str(write_bucket(tmp_path / "w", {f"{n:05d}": (1, 1) for n in range(300)})), S3Access())
     output = Output(open_bucket(str(tmp_path / "out"), S3Access(), create=True))
     counter = load_predictor(grey_model, "cpu", pytest.fail, 16)
-    night = Reconciler(tmp_path, counter.card.labels, [], [])
-    backlog = night.backlog("images")
+    reconciler = Reconciler(tmp_path, counter.card.labels, JsonRecords(), StoredParts())
+    backlog = reconciler.backlog("images")
     begun, count = threading.Semaphore(0), counter.count
     monkeypatch.setattr(counter, "count", lambda *batch: begun.release() or count(*batch))
 
@@ -146,4 +147,4 @@ def test_an_interruption_keeps_batches_that_wait_to_be_written(grey_model, tmp_p
         count_images(backlog, folder, counter, output, CallbackObserver(interrupt, pytest.fail))
     assert stopped.value.kept >= 3 * 16
     backlog.close()
-    night.close()
+    reconciler.close()

@@ -134,4 +134,5 @@ def test_who_is_asked_to_stop_while_writing_a_part_writes_it_once(run, tmp_path)
     assert last_line(log).endswith(f" --out {tmp_path}/out")
 
     code, log = run("out")
-    assert re.search(rf"^Photos counted +{PHOTOS - len(rows):,} in this run, {len(rows):,} in earlier runs$", log, re.MULTILINE)
+    counted = rf"^Photos counted +{PHOTOS - len(rows):,} in this run, {len(rows):,} in earlier runs$"
+    assert re.search(counted, log, re.MULTILINE)

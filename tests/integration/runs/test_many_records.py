@@ -21,7 +21,8 @@ from reconcile.discrepancy.error_model_fit import fit_error_model
 from reconcile.discrepancy.expected_errors import estimate_wrong_records
 from reconcile.discrepancy.scoring import DiscrepancyScorer
 from reconcile.labels import CountLabels
-from reconcile.reconciliation.reconciler import Reconciler
+from reconcile.reconciliation.reconciler import Reconciler, StoredParts
+from reconcile.reconciliation.record_sources import TableRecords
 from reconcile.reconciliation.results import Results
 
 work, bins = Path(sys.argv[1]), int(sys.argv[2])
@@ -29,11 +30,11 @@ labels = CountLabels(("0", "1", "2", "3", "4", "5", "6+"))
 errors = fit_error_model(ErrorModel(0.03), None, labels)
 noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
 pages = ([StoredObject(f"i/{n:07d}.jpg", 9, "e", noon) for n in range(at, at + 1000)] for at in range(0, bins, 1000))
-night = Reconciler(work, labels, [str(work / "counts.parquet")], [])
-new = sum(map(len, night.new_images(pages, None)))
-night.use_table_records(work / "stock.parquet", "stock.parquet", {}, only_of_images=False)
-night.reconcile(work / "reconciled.parquet", DiscrepancyScorer(labels, (1 / 7,) * 7, errors, 0), "probability")
-night.close()
+source, parts = TableRecords(work / "stock.parquet", "stock.parquet", {}), StoredParts([str(work / "counts.parquet")])
+with Reconciler(work, labels, source, parts) as reconciler:
+    new = sum(map(len, reconciler.new_images(pages, None)))
+    scorer = DiscrepancyScorer(labels, (1 / 7,) * 7, errors, 0)
+    reconciler.reconcile(work / "reconciled.parquet", scorer, "probability")
 with Results(work / "reconciled.parquet", labels, work) as results:
     expected = estimate_wrong_records(results.batches("figures/error_probabilities", tolerance=0), errors, 100)
     for figure in ("status_totals", "run_counts", "accuracy_by_count", "confusion", "reliability", "coverage"):

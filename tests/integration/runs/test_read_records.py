@@ -3,6 +3,7 @@
 import io
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ from reconcile.inputs import backlog
 from reconcile.logs import RunLog
 from reconcile.output.store import Output
 from reconcile.pipeline.context import open_run
-from reconcile.pipeline.run import run_over
+from reconcile.pipeline.run import run
 from reconcile.streaming import read_records, write_parts
 from reconcile.streaming.read_records import RecordReader
 from tests.conftest import write_bucket
@@ -95,11 +96,11 @@ def night(grey_model, tmp_path, told, listed):
     def night(before, endless=False, error=None):
         flags = {"bucket": str(bucket), "model": grey_model, "out": str(tmp_path / "out")}
         settings, messages = load_settings(flags, flags_only=True), Following(told)
-        places = open_run(settings, messages)
-        places = places._replace(engine=Slow(places.engine, lambda: before(messages)))
+        context = open_run(settings, "a", messages)
+        context = replace(context, engine=Slow(context.engine, lambda: before(messages)))
         if endless or error is not None:
-            places = places._replace(bucket=Endless(places.bucket, listed, error))
-        return run_over(places, settings, "a", messages)
+            context = replace(context, bucket=Endless(context.bucket, listed, error))
+        return run(context)
 
     return night
 
@@ -181,7 +182,7 @@ def test_a_stop_while_counting_says_how_many_records_are_kept(night, told, tmp_p
         night(stop, endless=True)
     kept = records_kept(tmp_path / "out")
     assert sorted(kept["bin_id"]) == sorted(BINS)
-    assert f"stopped with {len(BINS)} of at least {len(BINS)} records read and kept" in told.getvalue()
+    assert f"stopped after {len(BINS)} of at least {len(BINS)} records; their results are kept" in told.getvalue()
     assert not reading_goes_on()
 
 
@@ -197,7 +198,7 @@ def test_a_stop_while_only_records_are_left_says_so_too(night, told, tmp_path, m
         with pytest.raises(KeyboardInterrupt):
             night(no_record_waits_for_photos, endless=True)
     assert f"{len(BINS)} images counted" in told.getvalue()
-    assert f"stopped with {len(BINS)} of at least {len(BINS)} records read and kept" in told.getvalue()
+    assert f"stopped after {len(BINS)} of at least {len(BINS)} records; their results are kept" in told.getvalue()
     assert len(records_kept(tmp_path / "out")) == len(BINS)
 
 
@@ -234,4 +235,4 @@ def test_who_asks_to_stop_a_second_time_waits_for_no_record(night, told, monkeyp
     with monkeypatch.context() as told_to_stop, pytest.raises(KeyboardInterrupt):
         night(stop, endless=True)
     let_go.set()
-    assert "stopped with" not in told.getvalue()
+    assert "stopped after" not in told.getvalue()

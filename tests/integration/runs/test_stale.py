@@ -28,7 +28,7 @@ def test_records_that_changed_are_told_apart(warehouse, grey_model, tmp_path):
     arguments = ["run", "--bucket", warehouse, "--model", grey_model, "--out", "out"]
     done = reconcile(*arguments, "--run-id", "a", "--stale-after", 15)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^stale +1$", done.stdout, re.MULTILINE)
+    assert re.search(r"^Stale +1$", done.stdout, re.MULTILINE)
     assert "--stale-after:" not in done.stderr
     summary = json.loads((tmp_path / "out/runs/a/summary.json").read_text())
     assert (summary["totals"]["stale"], summary["totals"]["match"], summary["queued"]) == (1, 2, 2)
@@ -40,8 +40,8 @@ def test_records_that_changed_are_told_apart(warehouse, grey_model, tmp_path):
     every = reconcile(*arguments, "--run-id", "b", "--stale-after", 0)
     assert (every.returncode, last_line(every.stderr)) == (
         1,
-        "reconcile: no readable photo has a record that it can be held against; 3 records changed after the photo "
-        "(--stale-after)",
+        "reconcile: nothing could be compared: no readable photo has a record that can be compared with it; 3 records "
+        "changed after the photo (--stale-after)",
     )
 
     without = reconcile(*arguments, "--run-id", "c")
@@ -72,11 +72,13 @@ def test_a_table_has_to_say_when_its_records_changed(warehouse, grey_model, tmp_
         refused = reconcile(command, *looked)
         told = refused.stdout + refused.stderr
         assert refused.returncode == (2 if command == "run" else 1)
-        assert "stock.csv has no column 'changed_at', but bin_id, expected_quantity, TOUCHED" in told
-        assert "say which with --records-columns changed_at=COLUMN" in told
+        assert "stock.csv has no column 'changed_at' (its columns: bin_id, expected_quantity, TOUCHED)" in told
+        assert "name the right one with --records-columns changed_at=COLUMN" in told
     looked += ["--records-columns", "changed_at=touched"]
     assert reconcile("doctor", *looked).returncode == 0
     done = reconcile("run", *looked)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^stale +1$", done.stdout, re.MULTILINE)
-    assert "--stale-after: of 2 of 2 compared bins it is not known when photo or record changed" in done.stderr
+    assert re.search(r"^Stale +1$", done.stdout, re.MULTILINE)
+    assert (
+        "--stale-after: for 2 of 2 compared bins, the time of the photo or of the record's last change" in done.stderr
+    )

@@ -1,54 +1,62 @@
-"""Nights in DuckDB over rows that a test makes up."""
+"""Reconcilers over rows that a test makes up."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from reconcile.output.schemas import COUNTS_SCHEMA, RECORDS_SCHEMA, VERDICTS_SCHEMA
-from reconcile.reconciliation.reconciler import Reconciler
+from reconcile.reconciliation.reconciler import Reconciler, StoredParts
+from reconcile.reconciliation.record_sources import JsonRecords, RecordSource
 from reconcile.storage.base import StoredObject
 from tests.conftest import LABELS
 from tests.unit.reconciliation.rows import NOW, stored
 
 
 @pytest.fixture
-def night_of(tmp_path):
-    """Builds a night from counts and records as they would lie in <out>."""
+def reconciler_of(tmp_path):
+    """Return a function that opens a Reconciler over counts and records as a run leaves them in <out>."""
     opened = []
 
-    def build(images: list[StoredObject], counts: list[dict], records: list[dict]) -> Reconciler:
+    def build(
+        images: list[StoredObject],
+        counts: list[dict],
+        records: list[dict],
+        source: RecordSource | None = None,
+        verdicts: tuple[str, ...] = (),
+        costs: pa.Table | None = None,
+    ) -> Reconciler:
         counts_part = tmp_path / "counts.parquet"
         pq.write_table(pa.Table.from_pylist(counts, COUNTS_SCHEMA), counts_part)
-        # One after the other in two parts, so that a row's number says nothing without its file's.
+        # Two parts with every other record, so that the number of a row means nothing without its file.
         record_parts = [tmp_path / f"records-{number}.parquet" for number in range(2)]
         for number, part in enumerate(record_parts):
             pq.write_table(pa.Table.from_pylist(records[number::2], RECORDS_SCHEMA), part)
-        night = Reconciler(tmp_path, LABELS, [str(counts_part)], [str(part) for part in record_parts])
-        opened.append(night)
-        for _ in night.new_images([images], None):
+        parts = StoredParts([str(counts_part)], [str(part) for part in record_parts], verdicts)
+        reconciler = Reconciler(tmp_path, LABELS, source or JsonRecords(), parts, costs)
+        opened.append(reconciler)
+        for _ in reconciler.new_images([images], None):
             pass
         listed = [stored(key) for key in dict.fromkeys(row["record_key"] for row in records)]
-        for _ in night.new_records([listed], only_of_images=False):
+        for _ in reconciler.new_records([listed], only_of_images=False):
             pass
-        night.use_json_records()
-        return night
+        return reconciler
 
     yield build
-    for night in opened:
-        night.close()
+    for reconciler in opened:
+        reconciler.close()
 
 
 @pytest.fixture
 def verdicts_part(tmp_path):
-    """Writes verdicts as a Parquet part."""
+    """Return a function that writes verdicts as a Parquet part and returns its path in a tuple."""
 
-    def write(*rows: dict) -> list[str]:
-        usual = {
+    def write(*rows: dict) -> tuple[str, ...]:
+        defaults = {
             "run_id": "before", "image_etag": "e", "p_wrong": 0.5, "labels": list(LABELS.names),
             "probabilities": [1 / 7] * 7, "line": 2, "imported_at": NOW,
         }  # fmt: skip
         path = tmp_path / "verdicts.parquet"
-        pq.write_table(pa.Table.from_pylist([usual | row for row in rows], VERDICTS_SCHEMA), path)
-        return [str(path)]
+        pq.write_table(pa.Table.from_pylist([defaults | row for row in rows], VERDICTS_SCHEMA), path)
+        return (str(path),)
 
     return write

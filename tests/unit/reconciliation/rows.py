@@ -1,4 +1,4 @@
-"""Rows of counts and records as they would lie in <out>, and what is made of them."""
+"""Rows of counts and records as a run leaves them in <out>, and the results of a run over them."""
 
 from datetime import UTC, datetime
 
@@ -21,12 +21,12 @@ def stored(key: str, etag: str = "e", day: int = 1) -> StoredObject:
 
 
 def count_row(key: str, count: int | None, etag: str = "e", doubt: float = 1e-5, **changes) -> dict:
-    """A count that leaves `doubt` to each other label."""
+    """Return a row of counts in which each label but the counted one has the probability `doubt`."""
     row = {"image_key": key, "etag": etag, "try_again": False, "counted_at": NOW}
     if count is not None:
-        shares = [doubt] * 7
-        shares[count] = 1 - 6 * doubt
-        row |= {"predicted_label": LABELS.names[count], "predicted_count": count, "probabilities": shares}
+        probabilities = [doubt] * 7
+        probabilities[count] = 1 - 6 * doubt
+        row |= {"predicted_label": LABELS.names[count], "predicted_count": count, "probabilities": probabilities}
     return row | changes
 
 
@@ -44,17 +44,17 @@ def verdict(bin_id: str, record: int, found: int, **changes) -> dict:
     } | changes
 
 
-def judge_of(labels: CountLabels = LABELS, tolerance: int = 0) -> DiscrepancyScorer:
-    share = 1 / len(labels.names)
+def scorer_of(labels: CountLabels = LABELS, tolerance: int = 0) -> DiscrepancyScorer:
+    fraction = 1 / len(labels.names)
     return DiscrepancyScorer(
-        labels, (share,) * len(labels.names), fit_error_model(ErrorModel(0.03), None, labels), tolerance
+        labels, (fraction,) * len(labels.names), fit_error_model(ErrorModel(0.03), None, labels), tolerance
     )
 
 
 def reconciled(
-    night: Reconciler, tmp_path, rank_by: str = "probability", stale_after: float | None = None
+    reconciler: Reconciler, tmp_path, rank_by: str = "probability", stale_after: float | None = None
 ) -> pd.DataFrame:
-    night.reconcile(tmp_path / "reconciled.parquet", judge_of(), rank_by, stale_after)
+    reconciler.reconcile(tmp_path / "reconciled.parquet", scorer_of(), rank_by, stale_after)
     return pd.read_parquet(tmp_path / "reconciled.parquet").set_index("bin_id", drop=False)
 
 
@@ -65,7 +65,7 @@ def table(tmp_path, name: str, **parameters) -> pd.DataFrame:
 
 def recount_list(tmp_path, capacity: int = 100) -> pd.DataFrame:
     with Results(tmp_path / "reconciled.parquet", LABELS, tmp_path) as results:
-        results.write_recount_list(tmp_path / "recount.csv", "night-1", capacity)
+        results.write_recount_list(tmp_path / "recount.csv", "run-1", capacity)
     return pd.read_csv(tmp_path / "recount.csv", dtype=str, keep_default_na=False)
 
 

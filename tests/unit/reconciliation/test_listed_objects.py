@@ -1,31 +1,31 @@
-"""Which images are new, and how much of a listing is looked at."""
+"""New images and records of a listing, and how much of a listing is read."""
 
 from tests.unit.reconciliation.rows import count_row, stored
 
 
-def test_a_photo_that_changed_is_counted_anew_and_one_that_failed_to_arrive_is_tried_again(night_of):
+def test_changed_and_unfetched_photos_are_new(reconciler_of):
     counts = [
         count_row("i/old.jpg", 1, etag="before"),
         count_row("i/kept.jpg", 1),
         count_row("i/lost.jpg", None, reason="no answer", try_again=True),
         count_row("i/broken.jpg", None, reason="damaged"),
     ]
-    night = night_of([], counts, [])
+    reconciler = reconciler_of([], counts, [])
     page = [stored(f"i/{name}.jpg") for name in ("broken", "kept", "lost", "new", "old")]
-    new = [image.key for images in night.new_images([page], None) for image in images]
+    new = [image.key for images in reconciler.new_images([page], None) for image in images]
     assert new == ["i/lost.jpg", "i/new.jpg", "i/old.jpg"]
 
 
-def test_the_limit_counts_listed_images_whether_new_or_not(night_of):
-    night = night_of([], [count_row("i/1.jpg", 1)], [])
+def test_limit_includes_images_that_are_known(reconciler_of):
+    reconciler = reconciler_of([], [count_row("i/1.jpg", 1)], [])
     pages = [[stored("i/1.jpg"), stored("i/2.jpg")], [stored("i/3.jpg"), stored("i/4.jpg")], [stored("i/5.jpg")]]
-    new = [image.key for images in night.new_images(pages, 3) for image in images]
+    new = [image.key for images in reconciler.new_images(pages, 3) for image in images]
     assert new == ["i/2.jpg", "i/3.jpg"]
-    assert night.image_count == 3
+    assert reconciler.image_count == 3
 
 
-def test_the_limited_listing_of_records_ends_when_all_are_found(night_of):
-    night = night_of([stored("i/1.jpg"), stored("i/2.jpg")], [], [])
+def test_listing_of_wanted_records_stops_when_all_are_listed(reconciler_of):
+    reconciler = reconciler_of([stored("i/1.jpg"), stored("i/2.jpg")], [], [])
     asked = []
 
     def pages():
@@ -33,5 +33,5 @@ def test_the_limited_listing_of_records_ends_when_all_are_found(night_of):
             asked.append(number)
             yield [stored(f"r/{number}.json")]
 
-    wanted = [record.key for page in night.new_records(pages(), only_of_images=True) for record in page]
+    wanted = [record.key for page in reconciler.new_records(pages(), only_of_images=True) for record in page]
     assert (wanted, asked) == (["r/1.json", "r/2.json"], [1, 2])

@@ -1,4 +1,4 @@
-"""A night that is joined part by part comes to the same rows, in the same order, as one that is joined at once."""
+"""Joining part by part gives the same rows, in the same order, as joining everything at once."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -27,8 +27,8 @@ BINS = 300
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """Counts, records, verdicts and a table of stock, with everything in them that a night may bring."""
-    folder, random_ = tmp_path_factory.mktemp("night"), np.random.default_rng(0)
+    """Return a folder with counts, records, verdicts and a table of stock, the listed images, and the record keys."""
+    folder, random_ = tmp_path_factory.mktemp("run"), np.random.default_rng(0)
     bins = [f"{number:05d}" for number in range(BINS)]
     images, counts, records, verdicts = [], [], [], []
     for number, name in enumerate(bins):
@@ -40,22 +40,26 @@ def written(tmp_path_factory):
             record |= {"expected_quantity": None, "items": None, "reason": "not JSON"}
         if kind != 2:
             records.append(record)
-        if kind == 3:  # another one of the same bin, and one that was read twice
+        if kind == 3:  # a second record of the bin, and one that was read twice
             records.append(record | {"record_key": f"r/x/{name}.json", "items": [item] * 2})
             records.append(record | {"read_at": NOW + timedelta(days=1), "expected_quantity": 1})
         if kind == 4:
             continue
         keys = [f"i/{name}.jpg", f"i/older/{name}.jpg"] if kind == 5 else [f"i/{name}.jpg"]
-        for place, key in enumerate(keys):
-            images.append(StoredObject(key, 9, "e", NOW - timedelta(days=place)))
-            # Few different ones, so that many bins are alike and only their ids put them in order.
-            shares = random_.dirichlet(np.full(7, 0.3)) if kind > 9 else np.eye(7)[number % 7] * 0.93 + 0.01
-            best = int(shares.argmax())
+        for age, key in enumerate(keys):
+            images.append(StoredObject(key, 9, "e", NOW - timedelta(days=age)))
+            # Many bins have the same probabilities, so that only their ids decide the order.
+            probabilities = random_.dirichlet(np.full(7, 0.3)) if kind > 9 else np.eye(7)[number % 7] * 0.93 + 0.01
+            best = int(probabilities.argmax())
             count = {"image_key": key, "etag": "e", "try_again": False, "counted_at": NOW}
-            known = {"predicted_label": LABELS.names[best], "predicted_count": best, "probabilities": shares.tolist()}
+            known = {
+                "predicted_label": LABELS.names[best],
+                "predicted_count": best,
+                "probabilities": probabilities.tolist(),
+            }
             if kind == 6:
                 count |= {"reason": "damaged"}
-            if kind == 7:  # counted again, since the first time it could not be fetched
+            if kind == 7:  # counted again, because it could not be fetched the first time
                 counts.append(count | {"reason": "no answer", "try_again": True})
                 count |= {"counted_at": NOW + timedelta(days=1)}
             if kind != 8:
@@ -99,9 +103,9 @@ def reconciled_rows(written, work, bins_at_once: int, form: str, rank_by: str) -
 @pytest.mark.parametrize(
     ("form", "rank_by"), [("json", "probability"), ("json", "value"), ("table", "units"), ("table of images", "value")]
 )
-def test_the_rows_and_their_order_are_the_same(form, rank_by, written, tmp_path):
+def test_split_join_equals_whole_join(form, rank_by, written, tmp_path):
     whole = reconciled_rows(written, tmp_path / "whole", 1000, form, rank_by)
-    parted = reconciled_rows(written, tmp_path / "it's [p]arted*", 90, form, rank_by)  # as a TMPDIR may be called
+    parted = reconciled_rows(written, tmp_path / "it's [p]arted*", 90, form, rank_by)  # a name that TMPDIR may have
     pd.testing.assert_frame_equal(parted, whole)
     ranks = whole["recount_rank"].dropna()
     assert list(ranks) == list(range(1, len(ranks) + 1))
@@ -121,7 +125,7 @@ def test_the_rows_and_their_order_are_the_same(form, rank_by, written, tmp_path)
         assert whole["recounted_count"].notna().any()
 
 
-def test_a_key_that_a_table_names_twice_is_one_row(written, tmp_path):
+def test_duplicate_key_gives_one_row(written, tmp_path):
     folder, images, record_keys = written
     pages = ([*images, images[0]], [record_keys[0], *record_keys])
     again = reconciled_rows((folder, *pages), tmp_path / "again", 1000, "json", "probability")
@@ -129,7 +133,7 @@ def test_a_key_that_a_table_names_twice_is_one_row(written, tmp_path):
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_of_a_record_that_a_table_names_with_two_etags_the_one_counts_that_was_there(order, tmp_path):
+def test_record_with_two_etags_uses_the_readable_one(order, tmp_path):
     tried = {"record_key": "r/1.json", "bin_id": "1", "read_at": NOW}
     gone = tried | {"etag": "old", "try_again": True, "reason": "the object changed after it was listed"}
     read = tried | {"etag": "new", "try_again": False, "expected_quantity": 3, "items": [{"asin": "B1", "quantity": 3}]}
@@ -145,7 +149,7 @@ def test_of_a_record_that_a_table_names_with_two_etags_the_one_counts_that_was_t
     assert (row["status"], row["expected_quantity"], row["items"][0]["asin"]) == ("no_image", 3, "B1")
 
 
-def test_sql_and_python_know_a_bin_by_the_same_name(tmp_path):
+def test_bin_of_in_sql_equals_bin_id_in_python(tmp_path):
     keys = ["a/b.jpg", "b", "a/.jpg", "a/b.", "a.b/c", "a.b/c.d.e", "a/b/", "a/b.x/.", "a//", "/", ".", "./", "a/.."]
     keys += [
         "..",
@@ -164,5 +168,5 @@ def test_sql_and_python_know_a_bin_by_the_same_name(tmp_path):
     keys += ["".join(letters.choices("ab./.", k=letters.randint(1, 8))) for _ in range(2000)]
     with open_database(tmp_path) as database:
         database.register("keys", pa.table({"key": keys}))
-        found = [name for (name,) in database.sql("SELECT bin_of(key) FROM keys").fetchall()]
-    assert [(key, name) for key, name in zip(keys, found, strict=True) if name != bin_id(key)] == []
+        names = [name for (name,) in database.sql("SELECT bin_of(key) FROM keys").fetchall()]
+    assert [(key, name) for key, name in zip(keys, names, strict=True) if name != bin_id(key)] == []

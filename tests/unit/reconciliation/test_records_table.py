@@ -1,9 +1,10 @@
-"""Records from a table, as warehouses and their spreadsheets write it."""
+"""Records from tables, as warehouses and spreadsheets write them."""
 
 import pandas as pd
 import pytest
 
 from reconcile.errors import ReconcileError, UsageError
+from reconcile.reconciliation.record_sources import TableRecords
 from tests.unit.reconciliation.rows import reconciled
 
 TABLE = "bin_id,expected_quantity\n00001,3\n2,\n3,two\n4,-1\n5,2.5\n,7\n6,4.0\n7.jpg,1\n00001,3\n8,1\n8,2\n9,1e30\n"
@@ -33,10 +34,9 @@ def table_file(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "csv.gz", "parquet", "jsonl"])
-def test_records_from_a_table(night_of, tmp_path, kind):
-    night = night_of([], [], [])
-    night.use_table_records(table_file(tmp_path, kind), f"stock.{kind}", {}, only_of_images=False)
-    rows = reconciled(night, tmp_path).reset_index(drop=True)
+def test_table_records_are_checked_in_every_format(reconciler_of, tmp_path, kind):
+    reconciler = reconciler_of([], [], [], TableRecords(table_file(tmp_path, kind), f"stock.{kind}", {}))
+    rows = reconciled(reconciler, tmp_path).reset_index(drop=True)
     broken = rows[rows["bin_id"].isna()]
     assert len(broken) == (3 if kind == "jsonl" else 1)
     assert set(broken["status"]) == {"invalid_record"}
@@ -78,11 +78,10 @@ def test_records_from_a_table(night_of, tmp_path, kind):
         "utf-16",
     ],
 )
-def test_tables_as_spreadsheets_write_them(night_of, tmp_path, data):
+def test_csv_dialects_of_spreadsheets_are_read(reconciler_of, tmp_path, data):
     (tmp_path / "stock.csv").write_bytes(data if isinstance(data, bytes) else data.encode())
-    night = night_of([], [], [])
-    night.use_table_records(tmp_path / "stock.csv", "stock.csv", {}, only_of_images=False)
-    assert reconciled(night, tmp_path).loc["00001", "expected_quantity"] == 2
+    reconciler = reconciler_of([], [], [], TableRecords(tmp_path / "stock.csv", "stock.csv", {}))
+    assert reconciled(reconciler, tmp_path).loc["00001", "expected_quantity"] == 2
 
 
 @pytest.mark.parametrize(
@@ -91,72 +90,67 @@ def test_tables_as_spreadsheets_write_them(night_of, tmp_path, data):
     ids=["last", "6", "6b", "first"],
 )
 @pytest.mark.parametrize("others", [5, 3_000])
-def test_a_quote_that_is_never_closed_costs_no_other_row(night_of, tmp_path, broken, others):
+def test_unclosed_quote_breaks_only_its_row(reconciler_of, tmp_path, broken, others):
     good = [f"b{number},{number % 7},item" for number in range(2 * others)]
     lines = ["bin_id,expected_quantity,name", *good[:others], broken, *good[others:], broken]
     (tmp_path / "stock.csv").write_text("\n".join(lines))
-    night = night_of([], [], [])
-    night.use_table_records(tmp_path / "stock.csv", "stock.csv", {}, only_of_images=False)
-    rows = reconciled(night, tmp_path).reset_index(drop=True)
+    reconciler = reconciler_of([], [], [], TableRecords(tmp_path / "stock.csv", "stock.csv", {}))
+    rows = reconciled(reconciler, tmp_path).reset_index(drop=True)
     assert set(rows["bin_id"].dropna()) - {"X"} == {f"b{number}" for number in range(2 * others)}
-    told = rows[rows["bin_id"].isna()]
+    without_id = rows[rows["bin_id"].isna()]
     if broken.startswith("X"):
         assert (rows["bin_id"] == "X").sum() == 1
-        assert told.empty
+        assert without_id.empty
     else:
-        assert set(told["reason"]) == {"the row cannot be parsed"}
-        assert set(told["record_key"]) == {f"stock.csv row {others + 2}", f"stock.csv row {2 * others + 3}"}
+        assert set(without_id["reason"]) == {"the row cannot be parsed"}
+        assert set(without_id["record_key"]) == {f"stock.csv row {others + 2}", f"stock.csv row {2 * others + 3}"}
 
 
-def test_a_row_is_named_as_a_spreadsheet_numbers_it(night_of, tmp_path):
+def test_row_numbers_match_those_of_a_spreadsheet(reconciler_of, tmp_path):
     (tmp_path / "stock.csv").write_text('bin_id,expected_quantity,name\n\n1,2,"two\nlines"\n\n,,\n2,three,x\n,4,x\n')
-    night = night_of([], [], [])
-    night.use_table_records(tmp_path / "stock.csv", "stock.csv", {}, only_of_images=False)
-    rows = reconciled(night, tmp_path).reset_index(drop=True)
+    reconciler = reconciler_of([], [], [], TableRecords(tmp_path / "stock.csv", "stock.csv", {}))
+    rows = reconciled(reconciler, tmp_path).reset_index(drop=True)
     assert list(rows.loc[rows["bin_id"].isna(), "record_key"]) == ["stock.csv row 7"]
     assert set(rows["record_key"]) == {"stock.csv row 3", "stock.csv row 6", "stock.csv row 7"}
 
 
-def test_ids_in_the_code_page_of_windows_stay_apart(night_of, tmp_path):
+def test_ids_in_windows_code_page_stay_distinct(reconciler_of, tmp_path):
     (tmp_path / "stock.csv").write_bytes("bin_id;St\xfcck\n\xc4-1;1\n\xd6-1;2\n".encode("cp1252"))
-    night = night_of([], [], [])
-    night.use_table_records(
-        tmp_path / "stock.csv", "stock.csv", {"expected_quantity": "St\xfcck"}, only_of_images=False
+    reconciler = reconciler_of(
+        [], [], [], TableRecords(tmp_path / "stock.csv", "stock.csv", {"expected_quantity": "St\xfcck"})
     )
-    rows = reconciled(night, tmp_path)
+    rows = reconciled(reconciler, tmp_path)
     assert dict(rows["expected_quantity"]) == {"\xc4-1": 1, "\xd6-1": 2}
 
 
-def test_a_name_that_looks_like_a_pattern_is_the_name_of_one_file(night_of, tmp_path):
+def test_file_name_with_brackets_is_no_pattern(reconciler_of, tmp_path):
     for name, quantity in (("stock[1].parquet", 2), ("stock1.parquet", 5)):
         pd.DataFrame({"bin_id": ["a"], "expected_quantity": [quantity]}).to_parquet(tmp_path / name)
-    night = night_of([], [], [])
-    night.use_table_records(tmp_path / "stock[1].parquet", "stock[1].parquet", {}, only_of_images=False)
-    assert reconciled(night, tmp_path).loc["a", "expected_quantity"] == 2
+    reconciler = reconciler_of([], [], [], TableRecords(tmp_path / "stock[1].parquet", "stock[1].parquet", {}))
+    assert reconciled(reconciler, tmp_path).loc["a", "expected_quantity"] == 2
 
 
-def test_ids_that_pandas_made_floats_of_are_whole_numbers_again(night_of, tmp_path):
+def test_float_ids_become_whole_numbers(reconciler_of, tmp_path):
     pd.DataFrame({"bin_id": [7.0, None], "expected_quantity": [1, 2]}).to_parquet(tmp_path / "stock.parquet")
-    night = night_of([], [], [])
-    night.use_table_records(tmp_path / "stock.parquet", "stock.parquet", {}, only_of_images=False)
-    assert set(reconciled(night, tmp_path)["bin_id"].dropna()) == {"7"}
+    reconciler = reconciler_of([], [], [], TableRecords(tmp_path / "stock.parquet", "stock.parquet", {}))
+    assert set(reconciled(reconciler, tmp_path)["bin_id"].dropna()) == {"7"}
 
 
-def test_other_column_names_can_be_mapped(night_of, tmp_path):
+def test_columns_can_be_mapped(reconciler_of, tmp_path):
     (tmp_path / "wms.csv").write_text("Location,On Hand\nA-1,2\n")
-    night = night_of([], [], [])
     columns = {"bin_id": "location", "expected_quantity": "On Hand"}
-    night.use_table_records(tmp_path / "wms.csv", "wms.csv", columns, only_of_images=False)
-    assert reconciled(night, tmp_path).loc["A-1", "expected_quantity"] == 2
+    reconciler = reconciler_of([], [], [], TableRecords(tmp_path / "wms.csv", "wms.csv", columns))
+    assert reconciled(reconciler, tmp_path).loc["A-1", "expected_quantity"] == 2
 
 
-def test_a_missing_column_is_wrong_usage_and_says_what_there_is(night_of, tmp_path):
+def test_missing_column_raises_usage_error_with_the_columns(reconciler_of, tmp_path):
     (tmp_path / "wms.csv").write_text("location,qty\nA-1,2\n")
-    with pytest.raises(UsageError, match="no column 'bin_id', but location, qty; say which with --records-columns"):
-        night_of([], [], []).use_table_records(tmp_path / "wms.csv", "wms.csv", {}, only_of_images=False)
+    message = r"no column 'bin_id' \(its columns: location, qty\); name the right one with --records-columns bin_id="
+    with pytest.raises(UsageError, match=message):
+        reconciler_of([], [], [], TableRecords(tmp_path / "wms.csv", "wms.csv", {}))
 
 
-def test_a_table_that_cannot_be_read_is_one_line(night_of, tmp_path):
+def test_unreadable_table_raises_one_line(reconciler_of, tmp_path):
     (tmp_path / "wms.parquet").write_bytes(b"PAR1 is all there is")
     with pytest.raises(ReconcileError, match=r"--records wms.parquet cannot be read: \S"):
-        night_of([], [], []).use_table_records(tmp_path / "wms.parquet", "wms.parquet", {}, only_of_images=False)
+        reconciler_of([], [], [], TableRecords(tmp_path / "wms.parquet", "wms.parquet", {}))

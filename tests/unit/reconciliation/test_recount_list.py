@@ -1,4 +1,4 @@
-"""The list that people take to the shelves."""
+"""recount.csv, the list that people take to the shelves."""
 
 import csv
 import re
@@ -10,7 +10,7 @@ from tests.unit.reconciliation.rows import count_row, reconciled, record_row, re
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_no_cell_of_the_recount_list_is_a_formula_wherever_a_spreadsheet_splits_it(night_of, tmp_path, separator):
+def test_recount_list_has_no_formula_after_any_split(reconciler_of, tmp_path, separator):
     hostile = [
         "=1+1",
         "+1",
@@ -28,18 +28,18 @@ def test_no_cell_of_the_recount_list_is_a_formula_wherever_a_spreadsheet_splits_
         "e\r\n -1",
     ]
     items = [[{"asin": name, "name": name, "quantity": None}] for name in hostile]
-    night = night_of(
+    reconciler = reconciler_of(
         [stored(f"{name}.jpg") for name in hostile],
         [count_row(f"{name}.jpg", 1) for name in hostile],
         [record_row(f"{name}.json", name, 4, items=item) for name, item in zip(hostile, items, strict=True)],
     )
-    reconciled(night, tmp_path)
+    reconciled(reconciler, tmp_path)
     assert len(recount_list(tmp_path)) == len(hostile)
     with (tmp_path / "recount.csv").open(newline="", encoding="utf-8-sig") as file:
         if separator == ",":
             rows = list(csv.reader(file))
             assert {len(row) for row in rows} == {13}
-        else:  # another country's Excel: quotes within a cell mean nothing to it
+        else:  # Excel with another separator ignores the quotes around a cell
             rows = [line.split(separator) for line in re.split("[\r\n]", file.read())]
     cells = [cell.strip(' "') for row in rows for cell in row]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "＝"))]
@@ -49,7 +49,7 @@ def test_no_cell_of_the_recount_list_is_a_formula_wherever_a_spreadsheet_splits_
 
 
 def filled_in(path, count: int):
-    """The list as a person hands it in who found `count` items in every bin."""
+    """Return the list as filled in by a person who found `count` items in every bin."""
     filled = path.with_name("filled.csv")
     with path.open(newline="", encoding="utf-8-sig") as unfilled, filled.open("w", newline="") as file:
         rows = csv.DictReader(unfilled)
@@ -59,25 +59,27 @@ def filled_in(path, count: int):
     return filled
 
 
-def test_the_recount_list_is_as_long_as_people_can_walk(night_of, tmp_path):
+def test_recount_list_ends_at_capacity(reconciler_of, tmp_path):
     seen = {"a": (3, 3), "b": (1, 4), "c": (2, 2), "d": (5, 4), "e": (6, 6)}
-    night = night_of(
+    reconciler = reconciler_of(
         [stored(f"i/{name}.jpg") for name in seen],
         [count_row(f"i/{name}.jpg", count) for name, (count, _) in seen.items()],
         [record_row(f"r/{name}.json", name, quantity) for name, (_, quantity) in seen.items()],
     )
-    reconciled(night, tmp_path)
+    reconciled(reconciler, tmp_path)
     cells = recount_list(tmp_path, capacity=2)
     assert cells["bin_id"].tolist() == ["d", "b"]
     assert cells["recount_rank"].tolist() == ["1", "2"]
     assert cells["likely_if_wrong"].tolist() == ["5", "1"]
-    assert set(cells["run_id"]) == {"night-1"}
+    assert set(cells["run_id"]) == {"run-1"}
     assert set(cells["true_count"]) == set(cells["note"]) == {""}
     assert len(recount_list(tmp_path, capacity=100)) == 5
 
 
-def test_a_very_long_list_of_items_fits_into_a_cell(night_of, tmp_path):
+def test_long_list_of_items_fits_into_a_cell(reconciler_of, tmp_path):
     items = [{"asin": f"B{n}", "name": "n" * 500, "quantity": 1} for n in range(400)]
-    night = night_of([stored("i/1.jpg")], [count_row("i/1.jpg", 1)], [record_row("r/1.json", "1", 4, items=items)])
-    reconciled(night, tmp_path)
+    reconciler = reconciler_of(
+        [stored("i/1.jpg")], [count_row("i/1.jpg", 1)], [record_row("r/1.json", "1", 4, items=items)]
+    )
+    reconciled(reconciler, tmp_path)
     assert len(recount_list(tmp_path)["items"][0]) == 32_000  # Excel takes 32,767

@@ -1,38 +1,42 @@
-"""Records that changed after the photo: they say what the bin holds now, and the photo what it held then."""
+"""Stale records: records that changed after the photo was taken."""
 
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
 
+from reconcile.reconciliation.record_sources import TableRecords
 from reconcile.storage.base import StoredObject
 from tests.unit.reconciliation.rows import NOW, count_row, reconciled, record_row, table, verdict
 
 CHANGED = datetime(2026, 1, 1, tzinfo=UTC)
-"""When the records of `night_of` were stored."""
+"""The time at which the records of `reconciler_of` were stored."""
 
 
 def photo(name: str, minutes_before: float) -> StoredObject:
-    """A photo that was taken so many minutes before the record changed."""
+    """Return a photo that was taken some minutes before its record changed."""
     return StoredObject(f"i/{name}.jpg", 10, "e", CHANGED - timedelta(minutes=minutes_before))
 
 
 @pytest.fixture
-def night(night_of):
-    """Photos of 12 hours and 10 minutes before their records changed, and one of an hour later; all count 1 of 4."""
+def reconciler_of_changes(reconciler_of):
+    """Return a function that opens a Reconciler over photos taken before and after their records changed.
+
+    Each photo shows 1 item, and each record says 4.
+    """
     photos = [photo("long before", 720), photo("just before", 10), photo("after", -60), photo("older/after", 720)]
     broken = photo("broken", 720)
     counts = [count_row(taken.key, 1) for taken in photos] + [count_row(broken.key, None, reason="damaged")]
     records = [record_row(f"r/{name}.json", name, 4) for name in ("long before", "just before", "after", "broken")]
-    return night_of([*photos, broken], counts, records)
+    return lambda verdicts=(): reconciler_of([*photos, broken], counts, records, verdicts=verdicts)
 
 
 @pytest.mark.parametrize(
     ("minutes", "stale"),
     [(None, []), (0, ["just before", "long before"]), (10, ["long before"]), (719.9, ["long before"]), (720, [])],
 )
-def test_a_record_that_changed_later_is_not_compared(night, tmp_path, minutes, stale):
-    rows = reconciled(night, tmp_path, stale_after=minutes).set_index("image_key", drop=False)
+def test_record_changed_after_its_photo_is_stale(reconciler_of_changes, tmp_path, minutes, stale):
+    rows = reconciled(reconciler_of_changes(), tmp_path, stale_after=minutes).set_index("image_key", drop=False)
     assert len(rows) == 5
     assert sorted(rows.loc[rows["status"] == "stale", "bin_id"]) == stale
     compared = {"long before", "just before", "after"} - set(stale)
@@ -49,22 +53,23 @@ def test_a_record_that_changed_later_is_not_compared(night, tmp_path, minutes, s
     assert table(tmp_path, "figures/status_totals").set_index("status").loc["stale", "bins"] == len(stale)
 
 
-def test_what_was_recounted_since_is_compared(night, tmp_path, verdicts_part):
+def test_bin_recounted_since_the_change_is_compared(reconciler_of_changes, tmp_path, verdicts_part):
     earlier = CHANGED - timedelta(minutes=1)
-    night.use_verdicts(verdicts_part(verdict("long before", 4, 2), verdict("just before", 4, 2, imported_at=earlier)))
-    rows = reconciled(night, tmp_path, stale_after=5)
+    verdicts = verdicts_part(verdict("long before", 4, 2), verdict("just before", 4, 2, imported_at=earlier))
+    reconciler = reconciler_of_changes(verdicts)
+    rows = reconciled(reconciler, tmp_path, stale_after=5)
     assert rows.loc["long before", ["status", "recounted_count"]].tolist() == ["short", 2]
     assert rows.loc["just before", ["status", "recounted_count"]].tolist() == ["stale", 2]
     assert table(tmp_path, "figures/error_probabilities", tolerance=0)["is_wrong"].notna().sum() == 1
 
 
-def test_of_several_records_of_a_bin_the_last_change_counts(night_of, tmp_path):
-    night = night_of([photo("A", 10)], [count_row("i/A.jpg", 2)], [])
+def test_last_change_of_several_records_counts(reconciler_of, tmp_path):
     (tmp_path / "stock.csv").write_text(
         "bin_id,expected_quantity,changed_at\nA,2,2025-12-31 22:00:00\nA,2,2026-01-01\nA,2,\n"
     )
-    night.use_table_records(tmp_path / "stock.csv", "stock.csv", {"changed_at": "changed_at"}, only_of_images=False)
-    row = reconciled(night, tmp_path, stale_after=5).loc["A"]
+    source = TableRecords(tmp_path / "stock.csv", "stock.csv", {"changed_at": "changed_at"})
+    reconciler = reconciler_of([photo("A", 10)], [count_row("i/A.jpg", 2)], [], source)
+    row = reconciled(reconciler, tmp_path, stale_after=5).loc["A"]
     assert (row["status"], row["note"]) == ("stale", "3 records for this bin")
 
 
@@ -81,8 +86,7 @@ TIMES = {
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
-def test_a_table_may_say_when_its_records_changed(night_of, tmp_path, kind):
-    night = night_of([photo(name, 10) for name in TIMES], [count_row(f"i/{name}.jpg", 2) for name in TIMES], [])
+def test_table_with_times_of_change_finds_stale_records(reconciler_of, tmp_path, kind):
     times = [time for time, _ in TIMES.values()]
     frame = pd.DataFrame({"touched": times, "expected_quantity": 2, "bin_id": list(TIMES)})
     path = tmp_path / f"stock.{kind}"
@@ -92,8 +96,9 @@ def test_a_table_may_say_when_its_records_changed(night_of, tmp_path, kind):
         frame.to_parquet(path)
     else:
         path.write_text(frame.to_json(orient="records", lines=True))
-    night.use_table_records(path, path.name, {"changed_at": "touched"}, only_of_images=False)
-    rows = reconciled(night, tmp_path, stale_after=5)
+    photos, counts = [photo(name, 10) for name in TIMES], [count_row(f"i/{name}.jpg", 2) for name in TIMES]
+    reconciler = reconciler_of(photos, counts, [], TableRecords(path, path.name, {"changed_at": "touched"}))
+    rows = reconciled(reconciler, tmp_path, stale_after=5)
     assert rows["status"].to_dict() == {name: status for name, (_, status) in TIMES.items()}
     unread = {name: TIMES[name][0] for name in ("nonsense", "for ever", "far")}
     assert rows["note"].dropna().to_dict() == {
@@ -101,13 +106,13 @@ def test_a_table_may_say_when_its_records_changed(night_of, tmp_path, kind):
     }
 
 
-def test_times_of_parquet_are_taken_as_they_are(night_of, tmp_path):
-    night = night_of([photo("A", 10), photo("B", 10)], [count_row(f"i/{name}.jpg", 2) for name in "AB"], [])
+def test_times_in_parquet_keep_their_values(reconciler_of, tmp_path):
     frame = pd.DataFrame({"bin_id": ["A", "B"], "expected_quantity": 2, "changed_at": [CHANGED, pd.NaT]})
     frame.to_parquet(tmp_path / "stock.parquet")
-    wanted = {"changed_at": "changed_at"}
-    night.use_table_records(tmp_path / "stock.parquet", "stock.parquet", wanted, only_of_images=False)
-    rows = reconciled(night, tmp_path, stale_after=5)
+    source = TableRecords(tmp_path / "stock.parquet", "stock.parquet", {"changed_at": "changed_at"})
+    photos, counts = [photo("A", 10), photo("B", 10)], [count_row(f"i/{name}.jpg", 2) for name in "AB"]
+    reconciler = reconciler_of(photos, counts, [], source)
+    rows = reconciled(reconciler, tmp_path, stale_after=5)
     assert rows["status"].to_dict() == {"A": "stale", "B": "match"}
     assert rows.loc["A", "record_changed_at"] == CHANGED < NOW
     assert rows["note"].isna().all()

@@ -1,0 +1,83 @@
+"""The exit code of a finished run, and the reason for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconcile.text import exact_percent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconcile.output.summary import Summary
+
+
+EXIT_FAILED, EXIT_BAD_INPUT, EXIT_ALARM = 1, 3, 4
+_ROUNDING = 1e-9
+"""Floating point must not decide whether 7 of 100 bins reach a limit of 7 %."""
+
+
+@dataclass(frozen=True)
+class ExitLimits:
+    """The limits that decide the exit code, as fractions."""
+
+    max_unreadable: float
+    """The largest fraction of unreadable images."""
+    max_invalid: float
+    """The largest fraction of invalid records, of the bins on record."""
+    alarm: float | None
+    """The fraction of the compared bins that raises the alarm if so many are short or over. None for no alarm."""
+
+
+def apply_exit_rules(summary: Summary, limits: ExitLimits, example_of: Callable[[str], str] = lambda _: "") -> None:
+    """Set the exit code and the reason of a run. They stay as they are if no condition applies.
+
+    If several conditions apply, the reason lists all of them. The exit code is that of the first one in this order: too
+    many unreadable images (3), nothing compared (1), too many invalid records (3), alarm (4).
+
+    Args:
+        summary: The figures of the run, which is changed.
+        limits: The limits of the run.
+        example_of: Called with a status that is part of the reason. Returns why most rows have this status, with an
+            example, or an empty text.
+    """
+    unreadable, invalid = summary.totals["unreadable_image"], summary.counts.invalid_records
+    conditions: list[tuple[int, str]] = []
+    if unreadable > limits.max_unreadable * summary.images + _ROUNDING:
+        limit = exact_percent(limits.max_unreadable)
+        reason = f"{unreadable:,} of {summary.images:,} images are unreadable (limit: {limit})"
+        conditions.append((EXIT_BAD_INPUT, reason + example_of("unreadable_image")))
+    if summary.compared == 0 and any((summary.without_record, invalid, summary.totals["stale"])):
+        conditions.append((EXIT_FAILED, _why_nothing_is_compared(summary, example_of)))
+    elif invalid > limits.max_invalid * summary.counts.records + _ROUNDING:
+        reason = f"{_invalid_records(summary)} (limit: {exact_percent(limits.max_invalid)})"
+        conditions.append((EXIT_BAD_INPUT, reason + example_of("invalid_record")))
+    discrepant, alarm = summary.discrepant, limits.alarm
+    if alarm is not None and discrepant and discrepant >= alarm * summary.compared - _ROUNDING:
+        reason = f"{discrepant:,} of {summary.compared:,} compared bins are short or over"
+        conditions.append((EXIT_ALARM, f"{reason} (alarm: {exact_percent(alarm)})"))
+    if conditions:
+        summary.exit_code = conditions[0][0]
+        summary.exit_reason = "; ".join(reason for _, reason in conditions)
+
+
+def _invalid_records(summary: Summary) -> str:
+    return f"{summary.counts.invalid_records:,} of {summary.counts.records:,} bins on record have invalid records"
+
+
+def _why_nothing_is_compared(summary: Summary, example_of: Callable[[str], str]) -> str:
+    if not summary.counts.records and not summary.is_limited:
+        cause = "there are no records"
+    elif not summary.counts.met:
+        cause = "no photo and record have the same bin id"
+    else:
+        cause = "no readable photo has a record that can be compared with it"
+    reason = f"nothing could be compared: {cause}"
+    if summary.without_record and not summary.counts.met:
+        reason += example_of("no_record")
+    if summary.counts.invalid_records:
+        reason += f"; {_invalid_records(summary)}{example_of('invalid_record')}"
+    if summary.totals["stale"]:
+        reason += f"; {summary.totals['stale']:,} records changed after the photo (--stale-after)"
+    return reason

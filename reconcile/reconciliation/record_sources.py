@@ -1,0 +1,104 @@
+"""Where the records of a run come from: JSON objects of the bucket, or the rows of one table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from reconcile.inputs.records_table import load_table
+from reconcile.resources import query
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import duckdb
+
+
+_ITEMS = "SELECT items_at, items FROM record_parts"
+
+
+class RecordSource(Protocol):
+    """What the join has to know about the records: their tables, and the queries over them."""
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that hold the records; a large run splits them by bin. The first has one row a record or more."""
+
+    @property
+    def duplicate_queries(self) -> tuple[str, ...]:
+        """The names of the queries in sql/join/ that find duplicate records, in the order in which they run."""
+
+    @property
+    def records_sql(self) -> str:
+        """A query for all records: bin_id, record_key, expected_quantity, items_at, note, changed_at, reason."""
+
+    @property
+    def items_sql(self) -> str:
+        """A query for the items of the records: items_at, items."""
+
+    def load(self, database: duckdb.DuckDBPyConnection, folder: Path) -> None:
+        """Make the tables that `Reconciler` does not make itself.
+
+        Args:
+            database: The database of the run.
+            folder: A folder for temporary files.
+
+        Raises:
+            UsageError: A column is missing, or the type of the file is unknown.
+            ReconcileError: The file cannot be read.
+        """
+
+
+@dataclass(frozen=True)
+class JsonRecords:
+    """The JSON objects of the bucket that the run lists, as `RecordReader` wrote them to `<out>/records/`."""
+
+    tables: ClassVar[tuple[str, ...]] = ("listed_records", "record_parts")
+    duplicate_queries: ClassVar[tuple[str, ...]] = ("duplicate_records", "bins_with_several_records")
+    items_sql: ClassVar[str] = _ITEMS
+
+    @property
+    def records_sql(self) -> str:
+        """A query with one row for each listed record."""
+        return query("inputs/records_from_json")
+
+    def load(self, database: duckdb.DuckDBPyConnection, folder: Path) -> None:
+        """Do nothing, because `Reconciler` makes the tables of listed records and record parts."""
+
+
+@dataclass(frozen=True)
+class TableRecords:
+    """The rows of one table: CSV, Parquet or JSON Lines."""
+
+    path: Path
+    """The file on this machine."""
+    name: str
+    """The file as the user named it, for messages and record keys."""
+    columns: Mapping[str, str]
+    """Our column names to those of the table; see `load_table`."""
+    only_of_images: bool = False
+    """Whether to leave out records of bins that have no image in this run."""
+
+    tables: ClassVar[tuple[str, ...]] = ("source_rows",)
+    duplicate_queries: ClassVar[tuple[str, ...]] = ("bins_with_several_records",)
+    items_sql: ClassVar[str] = f"{_ITEMS} LIMIT 0"
+
+    @property
+    def records_sql(self) -> str:
+        """A query with one row for each row of the table."""
+        wanted = "SELECT t.* FROM t SEMI JOIN listed_images USING (bin_id)" if self.only_of_images else "FROM t"
+        return f"WITH t AS ({query('inputs/records_from_table')}) {wanted}"
+
+    def load(self, database: duckdb.DuckDBPyConnection, folder: Path) -> None:
+        """Load the file into the table `source_rows`.
+
+        Args:
+            database: The database of the run.
+            folder: A folder for a copy of the file in UTF-8.
+
+        Raises:
+            UsageError: A column is missing, or the type of the file is unknown.
+            ReconcileError: The file cannot be read.
+        """
+        load_table(database, self.path, self.name, self.columns, folder)

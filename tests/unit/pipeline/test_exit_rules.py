@@ -1,0 +1,48 @@
+"""Exit codes of a finished run: a limit is reached exactly where it says."""
+
+import pytest
+
+from reconcile.output.summary import RunCounts, Summary
+from reconcile.pipeline.exit_rules import ExitLimits, apply_exit_rules
+from tests.unit.output.summaries import summary_of
+
+
+def judged(summary: Summary, max_unreadable: float = 0.05, max_invalid: float = 0.05, alarm: float | None = None):
+    apply_exit_rules(summary, ExitLimits(max_unreadable, max_invalid, alarm))
+    return summary
+
+
+@pytest.mark.parametrize("percent", [1, 7, 14, 28, 29, 55, 57, 58])
+def test_alarm_starts_exactly_at_its_limit(percent):
+    for short, code in ((percent, 4), (percent - 1, 0)):
+        assert judged(summary_of(match=100 - short, short=short), alarm=percent / 100).exit_code == code
+
+
+@pytest.mark.parametrize("percent", [5, 7, 14, 28, 29])
+def test_unreadable_images_up_to_the_limit_are_allowed(percent):
+    for broken, code in ((percent, 0), (percent + 1, 3)):
+        summary = summary_of(match=100 - broken, unreadable_image=broken)
+        assert judged(summary, max_unreadable=percent / 100).exit_code == code
+
+
+@pytest.mark.parametrize("percent", [5, 7, 14, 28, 29])
+def test_invalid_records_up_to_the_limit_are_allowed(percent):
+    for broken, code in ((percent, 0), (percent + 1, 3)):
+        summary = summary_of(match=100 - broken, invalid_record=broken, no_record=1000)
+        summary.counts = RunCounts(records=100, invalid_records=broken)
+        assert judged(summary, max_invalid=percent / 100).exit_code == code
+
+
+def test_run_without_discrepancy_raises_no_alarm():
+    assert judged(summary_of(match=3), alarm=0.0).exit_code == 0
+
+
+def test_several_conditions_are_all_in_the_reason():
+    summary = summary_of(match=6, short=2, over=1, unreadable_image=91)
+    summary.counts = RunCounts(records=10, invalid_records=4)
+    judged(summary, alarm=0.3)
+    assert (summary.exit_code, summary.exit_reason) == (
+        3,
+        "91 of 100 images are unreadable (limit: 5%); 4 of 10 bins on record have invalid records (limit: 5%); "
+        "3 of 9 compared bins are short or over (alarm: 30%)",
+    )
