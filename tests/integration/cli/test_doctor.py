@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.conftest import reconcile, reconcile_from_scratch, write_bucket
-from tests.integration.s3_faults.faulty_proxy import Rule, faulty_proxy, refused
+from tests.integration.s3_faults.faulty_proxy import Rule, faulty_proxy, s3_error
 
 
 def statuses(done):
@@ -128,7 +128,7 @@ def test_doctor_reports_why_the_output_cannot_be_a_folder(grey_model, tmp_path, 
 def test_doctor_with_keys_does_not_list_the_bucket(s3, grey_model, tmp_path):
     write_bucket(s3.root / "w", {"1": (1, 1)})
     (tmp_path / "keys.csv").write_text("key,etag\nbin-images/1.jpg,e\nmetadata/1.json,e\n")
-    with faulty_proxy(s3.endpoint_url, Rule(r"GET /w/?\?", refused(403, "AccessDenied"))) as proxy:
+    with faulty_proxy(s3.endpoint_url, Rule(r"GET /w/?\?", s3_error(403, "AccessDenied"))) as proxy:
         arguments = ["doctor", "--bucket", "w", "--endpoint-url", proxy.url, "--model", grey_model, "--out", "out"]
         assert reconcile(*arguments).returncode == 1
         done = reconcile(*arguments, "--keys", tmp_path / "keys.csv")

@@ -1,8 +1,8 @@
-"""Stands between a client and an S3 server and does to requests what networks and S3 do to them.
+"""An HTTP proxy between a client and an S3 server, which injects faults of networks and of S3.
 
-A rule says which requests it is about and what becomes of each: a function that is given the `Exchange`. The first rule
-that has some of its `times` left is taken; requests without a rule are passed on, with the Host header that the client
-signed, so that signatures hold.
+A `Rule` selects requests by a pattern and has a fault: a function that gets the `Exchange`. The proxy applies the first
+matching rule that is not used up. It forwards all other requests with the Host header that the client signed, because
+the signature covers that header.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Answer = tuple[int, list[tuple[str, str]], bytes]
-"""Status, headers and body."""
+"""Status, headers and body of an answer."""
 
 
 @dataclass
 class Exchange:
-    """One request, and the ways to answer it."""
+    """One request, with methods to answer it."""
 
     handler: BaseHTTPRequestHandler
     proxy: FaultyProxy
     body: bytes
 
-    def upstream(self) -> Answer:
-        """The server's own answer."""
+    def fetch_upstream(self) -> Answer:
+        """Forward the request to the server, and return its answer."""
         if not isinstance(self.proxy.server, str):
             return self.proxy.server(self)
         connection = HTTPConnection(urlsplit(self.proxy.server).netloc, timeout=60)
@@ -52,7 +52,7 @@ class Exchange:
             connection.close()
 
     def send_headers(self, status: int, headers: list[tuple[str, str]], length: int) -> None:
-        """Answer with these, and promise `length` bytes."""
+        """Send the status and headers, and announce a body of `length` bytes."""
         self.handler.send_response_only(status)
         for name, value in headers:
             if name.lower() not in ("content-length", "transfer-encoding", "connection"):
@@ -62,13 +62,13 @@ class Exchange:
         self.handler.wfile.flush()
 
     def send(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-        """Answer."""
+        """Send a whole answer."""
         self.send_headers(status, headers, len(body))
         if self.handler.command != "HEAD":
             self.handler.wfile.write(body)
 
-    def hang_up(self, *, reset: bool = False) -> None:
-        """Close the connection, in order or by a reset."""
+    def close(self, *, reset: bool = False) -> None:
+        """Close the connection, with a TCP reset if `reset` is set."""
         self.handler.wfile.flush()
         self.handler.close_connection = True
         if reset:
@@ -78,119 +78,120 @@ class Exchange:
 
 Fault = Callable[[Exchange], None]
 Server = str | Callable[[Exchange], Answer]
-"""The URL of a server, or a function that stands for one."""
+"""The URL of a server, or a function that answers in its place."""
 
 
-def passed_on(exchange: Exchange) -> None:
-    """What the server says."""
-    exchange.send(*exchange.upstream())
+def forward(exchange: Exchange) -> None:
+    """Send the server's answer."""
+    exchange.send(*exchange.fetch_upstream())
 
 
-def refused(status: int, code: str) -> Fault:
-    """An error as S3 words it; the server hears nothing of the request."""
-    error = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>said by the proxy</Message></Error>".encode()
+def s3_error(status: int, code: str) -> Fault:
+    """Return a fault that answers with an S3 error and does not forward the request."""
+    error = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>sent by the proxy</Message></Error>".encode()
     return lambda exchange: exchange.send(status, [("Content-Type", "application/xml")], error)
 
 
-def reset(exchange: Exchange) -> None:
-    """The connection is reset before anything is answered."""
-    exchange.hang_up(reset=True)
+def reset_connection(exchange: Exchange) -> None:
+    """Reset the connection without an answer."""
+    exchange.close(reset=True)
 
 
-def reset_when_done(exchange: Exchange) -> None:
-    """The server does what was asked, and the connection is reset before it can say so."""
-    exchange.upstream()
-    exchange.hang_up(reset=True)
+def reset_after_request(exchange: Exchange) -> None:
+    """Let the server process the request, and reset the connection before the answer."""
+    exchange.fetch_upstream()
+    exchange.close(reset=True)
 
 
-def _half(exchange: Exchange) -> None:
-    status, headers, body = exchange.upstream()
+def _send_half(exchange: Exchange) -> None:
+    status, headers, body = exchange.fetch_upstream()
     exchange.send_headers(status, headers, len(body))
     exchange.handler.wfile.write(body[: len(body) // 2])
 
 
-def reset_in_the_middle(exchange: Exchange) -> None:
-    """Half of the body, then a reset."""
-    _half(exchange)
-    exchange.hang_up(reset=True)
+def reset_mid_body(exchange: Exchange) -> None:
+    """Send half of the body, then reset the connection."""
+    _send_half(exchange)
+    exchange.close(reset=True)
 
 
-def half_a_body(exchange: Exchange) -> None:
-    """Half of what Content-Length promises, then the end."""
-    _half(exchange)
-    exchange.hang_up()
+def truncate_body(exchange: Exchange) -> None:
+    """Send half of the announced body, then close the connection."""
+    _send_half(exchange)
+    exchange.close()
 
 
-def stalled(exchange: Exchange) -> None:
-    """Headers and half of the body, and then nothing until the proxy ends."""
-    _half(exchange)
+def stall_mid_body(exchange: Exchange) -> None:
+    """Send the headers and half of the body, then nothing until the proxy stops."""
+    _send_half(exchange)
     exchange.handler.wfile.flush()
-    exchange.proxy.ended.wait()
-    exchange.hang_up()
+    exchange.proxy.stopping.wait()
+    exchange.close()
 
 
-def slow(exchange: Exchange) -> None:
-    """Some bytes every tenth of a second, for two seconds."""
-    status, headers, body = exchange.upstream()
+def send_slowly(exchange: Exchange) -> None:
+    """Send a part of the body every tenth of a second, for two seconds."""
+    status, headers, body = exchange.fetch_upstream()
     exchange.send_headers(status, headers, len(body))
-    for place in range(20):
-        exchange.handler.wfile.write(body[place * len(body) // 20 : (place + 1) * len(body) // 20])
+    for part in range(20):
+        exchange.handler.wfile.write(body[part * len(body) // 20 : (part + 1) * len(body) // 20])
         exchange.handler.wfile.flush()
         time.sleep(0.1)
 
 
-def silent(exchange: Exchange) -> None:
-    """No answer at all until the proxy ends."""
-    exchange.proxy.ended.wait()
-    exchange.hang_up()
+def never_answer(exchange: Exchange) -> None:
+    """Send nothing until the proxy stops."""
+    exchange.proxy.stopping.wait()
+    exchange.close()
 
 
 @dataclass
 class Rule:
-    """What becomes of requests such as `GET /bucket/bin-images/00001.jpg` (method, path, query)."""
+    """A fault for requests such as `GET /bucket/bin-images/00001.jpg` (method, path, query)."""
 
-    matching: str
-    """A regular expression that is searched for."""
+    pattern: str
+    """A regular expression that is searched for in the request."""
     fault: Fault
     times: float = float("inf")
+    """The number of requests that still get the fault."""
     after: int = 0
-    """How many such requests are let through first."""
+    """The number of matching requests that the proxy still forwards before the first fault."""
 
 
 @dataclass
 class FaultyProxy:
-    """The proxy of one test."""
+    """A running proxy: its server, its rules and the requests so far."""
 
     server: Server
     rules: list[Rule] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     """Every request so far: method, path and query."""
-    ended: threading.Event = field(default_factory=threading.Event)
+    stopping: threading.Event = field(default_factory=threading.Event)
     url: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def count(self, matching: str) -> int:
-        """How many requests so far were such."""
-        return sum(re.search(matching, request) is not None for request in self.requests)
+    def count(self, pattern: str) -> int:
+        """Return the number of requests so far that match."""
+        return sum(re.search(pattern, request) is not None for request in self.requests)
 
-    def fault_for(self, request: str) -> Fault:
-        """What is to become of it."""
+    def next_fault(self, request: str) -> Fault:
+        """Record a request, and return its fault."""
         with self._lock:
             self.requests.append(request)
             for rule in self.rules:
-                if not re.search(rule.matching, request):
+                if not re.search(rule.pattern, request):
                     continue
                 if rule.after > 0:
                     rule.after -= 1
                 elif rule.times > 0:
                     rule.times -= 1
                     return rule.fault
-        return passed_on
+        return forward
 
 
 @contextmanager
 def faulty_proxy(server: Server, *rules: Rule) -> Iterator[FaultyProxy]:
-    """A proxy in front of `server`; whoever still waits when it ends is let go."""
+    """Run a proxy in front of `server`. At the end, close the connections that still wait."""
     proxy = FaultyProxy(server, list(rules))
 
     class Handler(BaseHTTPRequestHandler):
@@ -199,10 +200,10 @@ def faulty_proxy(server: Server, *rules: Rule) -> Iterator[FaultyProxy]:
 
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            fault = proxy.fault_for(f"{self.command} {unquote(self.path)}")
+            fault = proxy.next_fault(f"{self.command} {unquote(self.path)}")
             try:
                 fault(Exchange(self, proxy, body))
-            except (OSError, HTTPException):  # either side has gone
+            except (OSError, HTTPException):  # the client or the server closed the connection
                 self.close_connection = True
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815
@@ -211,7 +212,7 @@ def faulty_proxy(server: Server, *rules: Rule) -> Iterator[FaultyProxy]:
             pass
 
         def finish(self) -> None:
-            with suppress(OSError, ValueError):  # it was reset
+            with suppress(OSError, ValueError):  # the connection was reset
                 super().finish()
 
     class Listener(ThreadingHTTPServer):
@@ -220,7 +221,7 @@ def faulty_proxy(server: Server, *rules: Rule) -> Iterator[FaultyProxy]:
         request_queue_size = 128
 
         def handle_error(self, request: object, client_address: object) -> None:
-            pass  # a client that went away
+            pass  # the client closed the connection
 
     with Listener(("127.0.0.1", 0), Handler) as listener:
         threading.Thread(target=listener.serve_forever, args=(0.05,), daemon=True).start()
@@ -228,18 +229,18 @@ def faulty_proxy(server: Server, *rules: Rule) -> Iterator[FaultyProxy]:
         try:
             yield proxy
         finally:
-            proxy.ended.set()
+            proxy.stopping.set()
             listener.shutdown()
 
 
-PASSING = {
-    "internal error": refused(500, "InternalError"),
-    "slow down": refused(503, "SlowDown"),
-    "too many": refused(429, "TooManyRequests"),
-    "reset": reset,
-    "reset in the middle": reset_in_the_middle,
-    "half a body": half_a_body,
-    "stalled": stalled,
-    "silent": silent,
+TRANSIENT_FAULTS = {
+    "internal error": s3_error(500, "InternalError"),
+    "slow down": s3_error(503, "SlowDown"),
+    "too many": s3_error(429, "TooManyRequests"),
+    "reset": reset_connection,
+    "reset in the middle": reset_mid_body,
+    "half a body": truncate_body,
+    "stalled": stall_mid_body,
+    "silent": never_answer,
 }
-"""What is worth asking again."""
+"""Faults after which a client retries, by name."""

@@ -1,4 +1,4 @@
-"""Credentials that expire in the middle of a run."""
+"""Renewal of credentials that expire during a run."""
 
 import http.server
 import json
@@ -14,24 +14,24 @@ from reconcile.storage.open import open_bucket
 from tests.integration.s3_faults.faulty_proxy import (
     Rule,
     faulty_proxy,
-    passed_on,
-    refused,
+    forward,
+    s3_error,
 )
-from tests.integration.s3_faults.night import api, listed
+from tests.integration.s3_faults.s3_helpers import boto_client, list_keys
 
 
 @pytest.fixture
 def short_lived_credentials(monkeypatch):
-    """What a container or an instance has: an address that gives out credentials; the tokens given so far."""
-    given = []
+    """Serve credentials over HTTP, as AWS does for containers and instances. Return the list of issued tokens."""
+    tokens = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            given.append(f"token-{len(given) + 1}")
+            tokens.append(f"token-{len(tokens) + 1}")
             body = {
                 "AccessKeyId": "TESTACCESSKEY00",
                 "SecretAccessKey": "a-secret-of-an-hour",
-                "Token": given[-1],
+                "Token": tokens[-1],
                 "Expiration": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
             }
             data = json.dumps(body).encode()
@@ -48,50 +48,50 @@ def short_lived_credentials(monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://127.0.0.1:{server.server_port}/")
-        yield given
+        yield tokens
         server.shutdown()
 
 
-def test_credentials_that_s3_takes_for_expired_are_fetched_anew(moto, short_lived_credentials):
-    """In both of the libraries that read: boto3 gets the keys that obstore has no word for."""
+def test_expired_credentials_are_fetched_again(moto, short_lived_credentials):
+    """Read with both libraries: boto3 reads the keys with `//`, which obstore does not support."""
     keys = [f"p/{n // 2}{'//' if n % 2 else '/'}x.jpg" for n in range(40)]
     with faulty_proxy(moto) as proxy:
         bucket = open_bucket("results", S3Access(proxy.url))
         for key in keys:
             if "//" not in key:
                 bucket.put(key, b"photo")
-        client = api(moto)
+        client = boto_client(moto)
         for key in keys:
             client.put_object(Bucket="results", Key=key, Body=b"photo")
-        seen = []
+        used_tokens = []
 
-        def expiring(exchange):
-            """Each token is good for five requests."""
+        def expire_after_five_requests(exchange):
+            """Accept each token for five requests."""
             token = exchange.handler.headers["X-Amz-Security-Token"]
-            seen.append(token)
-            if seen.count(token) > 5:
-                refused(400, "ExpiredToken")(exchange)
+            used_tokens.append(token)
+            if used_tokens.count(token) > 5:
+                s3_error(400, "ExpiredToken")(exchange)
             else:
-                passed_on(exchange)
+                forward(exchange)
 
-        proxy.rules.append(Rule("", expiring))
-        assert sorted(listed(bucket, "p/")) == sorted(keys)
+        proxy.rules.append(Rule("", expire_after_five_requests))
+        assert sorted(list_keys(bucket, "p/")) == sorted(keys)
         assert all(bucket.get(key) == b"photo" for key in keys)
         bucket.put("p/new", b"part")
-    assert len(set(seen)) > 8
-    # Asked once more with each token that had expired, and no more.
-    assert max(seen.count(token) for token in seen) == 6
+    assert len(set(used_tokens)) > 8
+    # The client uses each expired token in one more request only.
+    assert max(used_tokens.count(token) for token in used_tokens) == 6
 
 
-def test_credentials_are_not_kept_longer_than_they_last(short_lived_credentials):
-    """boto3 renews them ten minutes before they end, so nobody may hold on to them for longer."""
+def test_credentials_are_not_cached_beyond_their_expiry(short_lived_credentials):
+    """boto3 renews credentials ten minutes before their end, so a cache must not keep them longer."""
     provider = s3_client.S3Connection("b", "", S3Access()).reading.credential_provider
-    held_for = provider()["expires_at"] - datetime.now(UTC) - timedelta(minutes=5)  # it asks again that much sooner
-    assert held_for < timedelta(minutes=10)
+    cached_for = provider()["expires_at"] - datetime.now(UTC) - timedelta(minutes=5)  # obstore renews that much earlier
+    assert cached_for < timedelta(minutes=10)
 
 
-def test_credentials_that_have_expired_for_good_say_so(moto):
-    with faulty_proxy(moto, Rule("GET", refused(400, "ExpiredToken"))) as proxy:
+def test_permanently_expired_credentials_raise_an_error(moto):
+    with faulty_proxy(moto, Rule("GET", s3_error(400, "ExpiredToken"))) as proxy:
         bucket = open_bucket("results", S3Access(proxy.url))
         with pytest.raises(FetchError, match=re.escape("the credentials have expired (ExpiredToken); 2 tries")):
             bucket.get("x")

@@ -1,4 +1,4 @@
-"""What they do to a listing."""
+"""Listings of buckets while the network or S3 fails."""
 
 import itertools
 from urllib.parse import parse_qs, urlsplit
@@ -10,75 +10,77 @@ from reconcile.storage import retry, s3_listing
 from reconcile.storage.base import S3Access
 from reconcile.storage.open import open_bucket
 from tests.integration.s3_faults.faulty_proxy import (
-    PASSING,
+    TRANSIENT_FAULTS,
     Rule,
     faulty_proxy,
-    passed_on,
-    refused,
+    forward,
+    s3_error,
 )
-from tests.integration.s3_faults.night import listed
+from tests.integration.s3_faults.s3_helpers import list_keys
 
 
-def listing_of(keys_and_sizes, page_size=1000):
-    """Stands for an S3 server that answers nothing but listings of one bucket."""
+def listing_server(keys_and_sizes, page_size=1000):
+    """Return a function that answers list requests of one bucket as S3 does."""
     keys_and_sizes = sorted(keys_and_sizes, key=lambda entry: entry[0].encode())
 
     def answer(exchange):
         query = {name: values[0] for name, values in parse_qs(urlsplit(exchange.handler.path).query).items()}
-        behind = query.get("continuation-token") or query.get("start-after") or ""
-        rest = [entry for entry in keys_and_sizes if entry[0].encode() > behind.encode()]
-        page = rest[:page_size]
+        start_after = query.get("continuation-token") or query.get("start-after") or ""
+        remaining = [entry for entry in keys_and_sizes if entry[0].encode() > start_after.encode()]
+        page = remaining[:page_size]
         entries = "".join(
             f"<Contents><Key>{key}</Key><LastModified>2026-11-24T00:00:00.000Z</LastModified>"
             f"<ETag>&quot;e&quot;</ETag><Size>{size}</Size></Contents>"
             for key, size in page
         )
-        more = f"<NextContinuationToken>{page[-1][0]}</NextContinuationToken>" if len(rest) > len(page) else ""
+        next_token = (
+            f"<NextContinuationToken>{page[-1][0]}</NextContinuationToken>" if len(remaining) > len(page) else ""
+        )
         body = (
-            f"<?xml version='1.0'?><ListBucketResult><IsTruncated>{'true' if more else 'false'}</IsTruncated>{more}"
-            f"<KeyCount>{len(page)}</KeyCount>{entries}</ListBucketResult>"
+            f"<?xml version='1.0'?><ListBucketResult><IsTruncated>{'true' if next_token else 'false'}</IsTruncated>"
+            f"{next_token}<KeyCount>{len(page)}</KeyCount>{entries}</ListBucketResult>"
         )
         return 200, [("Content-Type", "application/xml")], body.encode()
 
     return answer
 
 
-def test_a_listing_of_fifty_pages_neither_loses_nor_doubles_a_key_whatever_happens_to_it():
+def test_listing_with_faults_returns_each_key_once():
     keys = [f"bin-images/{n:06d}.jpg" for n in range(50_000)]
     rules = [
-        Rule(f"bin-images/0{n:02d}999", fault, times=2)  # a page begins behind this key
-        for n, fault in zip(range(5, 45, 5), PASSING.values(), strict=True)
+        Rule(f"bin-images/0{n:02d}999", fault, times=2)  # a page begins after this key
+        for n, fault in zip(range(5, 45, 5), TRANSIENT_FAULTS.values(), strict=True)
     ]
-    rules.append(Rule("list-type", refused(500, "InternalError"), times=2))
-    with faulty_proxy(listing_of([(key, 9) for key in keys]), *rules) as proxy:
-        assert listed(open_bucket("b", S3Access(proxy.url)), "bin-images/") == keys
+    rules.append(Rule("list-type", s3_error(500, "InternalError"), times=2))
+    with faulty_proxy(listing_server([(key, 9) for key in keys]), *rules) as proxy:
+        assert list_keys(open_bucket("b", S3Access(proxy.url)), "bin-images/") == keys
         assert [rule.times for rule in rules] == [0] * len(rules)
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 3])
-@pytest.mark.parametrize("odd", [[], [("p/5//odd.jpg", 9)]], ids=["obstore", "boto3"])
-def test_empty_objects_and_markers_of_folders_survive_faults_in_a_listing(odd, page_size, monkeypatch):
-    """obstore does not tell whether a key ended in a slash, and so what has to come behind it."""
+@pytest.mark.parametrize("unusual", [[], [("p/5//odd.jpg", 9)]], ids=["obstore", "boto3"])
+def test_empty_objects_are_listed_without_folder_markers_despite_faults(unusual, page_size, monkeypatch):
+    """List keys whose order is ambiguous, because obstore removes the slash at the end of a key."""
     monkeypatch.setattr(s3_listing, "PAGE", page_size)
     markers = ["p/", "p/2/", "p/6/"]
     empty = ["p/0", "p/2-0", "p/2.0", "p/3", "p/4", "p/6!", "p/7", "p/9"]
     full = ["p/1", "p/2-1", "p/2/x.jpg", "p/5", "p/6-1", "p/6.1", "p/6/x.jpg", "p/8"]
-    objects = [(key, 0) for key in markers + empty] + [(key, 9) for key in full] + odd
+    objects = [(key, 0) for key in markers + empty] + [(key, 9) for key in full] + unusual
     monkeypatch.setattr(retry, "BUDGET_SECONDS", 2)
-    turns = itertools.cycle([refused(500, "InternalError"), passed_on])
+    faults = itertools.cycle([s3_error(500, "InternalError"), forward])
     with faulty_proxy(
-        listing_of(objects, page_size), Rule("list-type=2", lambda exchange: next(turns)(exchange))
+        listing_server(objects, page_size), Rule("list-type=2", lambda exchange: next(faults)(exchange))
     ) as proxy:
-        found = listed(open_bucket("b", S3Access(proxy.url)), "p/")
-    assert sorted(found) == sorted(empty + full + [key for key, _ in odd])
+        keys = list_keys(open_bucket("b", S3Access(proxy.url)), "p/")
+    assert sorted(keys) == sorted(empty + full + [key for key, _ in unusual])
 
 
-def test_a_listing_that_stays_broken_ends_the_run_with_a_line(warehouse, night, monkeypatch):
+def test_run_ends_with_an_error_when_listing_keeps_failing(warehouse, run_warehouse, monkeypatch):
     monkeypatch.setattr(retry, "BUDGET_SECONDS", 0.3)
     with (
-        faulty_proxy(warehouse.endpoint_url, Rule("list-type=2.*metadata", refused(500, "InternalError"))) as proxy,
+        faulty_proxy(warehouse.endpoint_url, Rule("list-type=2.*metadata", s3_error(500, "InternalError"))) as proxy,
         pytest.raises(
             ReconcileError, match=r"cannot list .*internal error \(InternalError\); (\d+ tries in \d s|1 try)"
         ),
     ):
-        night(proxy.url, "a")
+        run_warehouse(proxy.url, "a")
