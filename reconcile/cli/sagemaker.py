@@ -43,13 +43,13 @@ def ingest(
     from reconcile.storage.open import open_bucket
 
     result = ingest_responses(open_bucket(as_folder(source), settings.s3_access()), open_output(settings, create=True))
-    for problem in result.bad:
+    for problem in result.invalid_lines:
         print(f"reconcile: {printable(problem)}", file=sys.stderr)
-    if result.more_bad:
-        print(f"reconcile: {result.more_bad:,} more lines are invalid", file=sys.stderr)
+    if result.more_invalid:
+        print(f"reconcile: {result.more_invalid:,} more lines are invalid", file=sys.stderr)
     for model_id, photos in sorted(result.rows.items()):
         print(f"imported counts of {photos:,} photos by model {model_id}")
-    if result.bad:
+    if result.invalid_lines:
         raise typer.Exit(FAILED)
 
 

@@ -1,7 +1,7 @@
-"""Counts on machines of Amazon SageMaker, as one batch transform job.
+"""Count with one SageMaker batch transform job.
 
-The job reads keys and not photos: its containers run `reconcile serve`, which fetches each photo itself. What comes
-back are rows of counts, and from there on a night is like any other.
+The job reads keys, not photos. Its containers run `reconcile serve`, which fetches each photo. Their responses are rows
+of counts, so the rest of the run is the same as with any engine.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from reconcile.concurrency.cancellation import Interrupted
 from reconcile.engines.sagemaker import job_requests
 from reconcile.engines.sagemaker.client import ENDED, ForbiddenError, JobKind, SageMaker
 from reconcile.engines.sagemaker.ingestion import Ingestion
-from reconcile.engines.sagemaker.job_store import TransformFolder, TransformJob, folders_of, new_job_name
+from reconcile.engines.sagemaker.job_store import TransformFolder, TransformJob, list_folders, new_job_name
 from reconcile.engines.sagemaker.model_archive import upload_model
 from reconcile.engines.sagemaker.polling import creating_job, failure_reason, still_running_message, wait_for_job
 from reconcile.engines.sagemaker.shards import images_per_shard, write_shards
@@ -42,188 +42,194 @@ if TYPE_CHECKING:
 _KIND = JobKind.TRANSFORM
 
 
-def open_sagemaker_engine(settings: Settings, messages: RunLog) -> SageMakerEngine:
-    """The engine, as far as it can be seen to be good without a request.
+def open_sagemaker_engine(settings: Settings, log: RunLog) -> SageMakerEngine:
+    """Open the engine, and check all that can be checked without a request.
 
     Raises:
-        UsageError: something that it needs was not said, or lies where SageMaker cannot get at it.
-        ReconcileError: there is no such model or profile.
+        UsageError: a setting is missing, or <out> or the bucket is not on S3.
+        ReconcileError: the model or the AWS profile does not exist.
     """
-    machines = job_requests.job_resources(settings)
+    resources = job_requests.job_resources(settings)
     if not settings.out.startswith("s3://"):
-        raise UsageError(f"--engine sagemaker writes to S3 itself: --out has to be s3://…, and is {settings.out}")
+        raise UsageError(f"--engine sagemaker writes to S3: --out must be s3://…, but is {settings.out}")
     if is_folder(settings.bucket):
-        raise UsageError(f"--engine sagemaker fetches photos from S3, and --bucket is the folder {settings.bucket}")
-    model = read_model(settings.model or default_model("cuda" if machines.have_gpus else "cpu"))
-    return SageMakerEngine(settings, machines, model, SageMaker(settings), messages)
+        raise UsageError(f"--engine sagemaker fetches photos from S3, but --bucket is the folder {settings.bucket}")
+    model = read_model(settings.model or default_model("cuda" if resources.have_gpus else "cpu"))
+    return SageMakerEngine(settings, resources, model, SageMaker(settings), log)
 
 
 class SageMakerEngine:
-    """See `engine.Engine`."""
+    """An engine that counts on machines of SageMaker. `base.Engine` describes the methods."""
 
     def __init__(
-        self, settings: Settings, machines: JobResources, model: CountModel, service: SageMaker, messages: RunLog
+        self, settings: Settings, resources: JobResources, model: CountModel, sagemaker: SageMaker, log: RunLog
     ) -> None:
-        self._settings, self._machines, self._model = settings, machines, model
-        self._service, self._messages = service, messages
+        self._settings, self._resources, self._model = settings, resources, model
+        self._sagemaker, self._log = sagemaker, log
 
     @property
     def model(self) -> CountModel:
-        """The one that is sent there."""
+        """The model that is sent to SageMaker."""
         return self._model
 
     @property
     def device(self) -> str:
-        """The type of instance."""
-        return f"SageMaker {self._machines.instance_type}"
+        """The type of the instances."""
+        return f"SageMaker {self._resources.instance_type}"
 
     @property
     def size(self) -> str:
-        """Instances."""
-        count = self._machines.instance_count
-        return plural(count, "instance")
+        """The number of instances, for people."""
+        return plural(self._resources.instance_count, "instance")
 
     def check(self) -> str:
-        """What it would count with, once SageMaker has answered us; nothing is created there.
+        """Return what the engine would count with. This sends one request and creates nothing.
 
         Raises:
-            ReconcileError: SageMaker cannot be asked.
+            ReconcileError: SageMaker cannot be reached, or refused the request.
         """
-        self._service.describe(_KIND, new_job_name())
-        where = f"{self.size} of {self._machines.instance_type} in {self._service.region}"
-        return f"SageMaker answers; {where} would count with model {self._model.model_id}"
+        self._sagemaker.describe(_KIND, new_job_name())
+        instances = f"{self.size} of {self._resources.instance_type} in {self._sagemaker.region}"
+        return f"SageMaker answers; {instances} would count with model {self._model.model_id}"
 
-    def resume(self, bucket: Bucket, output: Output) -> None:
-        """Bring in what jobs of earlier runs counted, waiting for those that still count with this run's model.
+    def resume(self, source: Bucket, output: Output) -> None:
+        """Import what jobs of earlier runs counted. Wait for those that still count with this run's model.
 
-        What another model counted is brought in, too, once its job has ended: for runs with that model, as `ingest`.
+        A job of another model is imported only after it has ended. Its counts are for later runs with that model.
         """
-        here = (bucket.location, self._service.region)
-        for folder in folders_of(output):
+        for folder in list_folders(output):
             job = folder.read_job()
             if job is None or job.is_ingested:
                 self._clean_up(folder, job)
-            elif (job.bucket, job.region) != here:
-                self._messages.info(
-                    f"{folder.name} counts {job.bucket} with model {job.model_id} in {job.region}: it is left alone"
+            elif (job.bucket, job.region) != (source.location, self._sagemaker.region):
+                self._log.info(
+                    f"transform job {folder.name} counts {job.bucket} with model {job.model_id} in {job.region}; "
+                    "this run ignores it"
                 )
-            elif (described := self._service.describe(_KIND, folder.name)) is None:
-                self._clean_up(folder, job)  # the run ended before it had asked for the job
-            elif job.model_id != self._model.model_id and described["TransformJobStatus"] not in ENDED:
-                self._messages.info(
-                    f"{folder.name} still counts with another model, {job.model_id}: a run that finds it ended brings "
-                    "its counts in"
+            elif (description := self._sagemaker.describe(_KIND, folder.name)) is None:
+                self._clean_up(folder, job)  # the run ended before it created the job
+            elif job.model_id != self._model.model_id and description["TransformJobStatus"] not in ENDED:
+                self._log.info(
+                    f"transform job {folder.name} still counts with another model, {job.model_id}; the first run "
+                    "after its end imports its counts"
                 )
             else:
-                self._messages.info(f"{folder.name} was begun by an earlier run, and is taken up again")
-                with log_stage(self._messages, "counting", FixedWorkload(job.images), "photos", "count") as observer:
-                    ingestion, problem = self._bring_in(folder, job, output, observer)
-                self._messages.info(f"{ingestion.images:,} photos were brought in from {folder.name}", stage="count")
-                if problem is not None:
-                    self._messages.warn(f"{problem}; what is left of it is counted anew")
+                self._resume_job(folder, job, output)
+
+    def _resume_job(self, folder: TransformFolder, job: TransformJob, output: Output) -> None:
+        """Wait for a job of an earlier run, and import its counts."""
+        self._log.info(f"resuming transform job {folder.name}, which an earlier run started")
+        with log_stage(self._log, "counting", FixedWorkload(job.images), "photos", "count") as observer:
+            ingestion, problem = self._wait_and_ingest(folder, job, output, observer)
+        self._log.info(
+            f"imported the counts of {plural(ingestion.images, 'photo')} from transform job {folder.name}",
+            stage="count",
+        )
+        if problem is not None:
+            self._log.warn(f"{problem}; this run counts the remaining photos")
 
     def count(self, images: Backlog, source: Bucket, output: Output, observer: CountObserver) -> StageResult:
-        """Have one transform job count everything, and bring in what it answers."""
+        """Count all images with one transform job, and import its responses."""
         started = time.monotonic()
         try:
             images.wait()
             if not images.total:
                 return StageResult(0, 0, 0.0)
-            folder, job = self._begin(images, source, output)
+            folder, job = self._start_job(images, source, output)
         except KeyboardInterrupt:
             raise Interrupted(0) from None
-        ingestion, problem = self._bring_in(folder, job, output, observer)
+        ingestion, problem = self._wait_and_ingest(folder, job, output, observer)
         if problem is not None:
-            raise ReconcileError(f"{problem}; {ingestion.images:,} of {job.images:,} photos were counted and are kept")
+            raise ReconcileError(f"{problem}; the counts of {ingestion.images:,} of {job.images:,} photos are kept")
         return StageResult(ingestion.images, ingestion.failed, time.monotonic() - started)
 
-    def _begin(self, images: Backlog, source: Bucket, output: Output) -> tuple[TransformFolder, TransformJob]:
-        """Write keys and model, then have the job created. Whatever ends it in between, the next run tidies up."""
+    def _start_job(self, images: Backlog, source: Bucket, output: Output) -> tuple[TransformFolder, TransformJob]:
+        """Write keys and model, then create the job. If this is interrupted, the next run cleans up."""
         model_url = upload_model(self._model, output)
         folder = TransformFolder(output, new_job_name())
-        shards = write_shards(images, images_per_shard(images.total, self._machines.instance_count), folder)
+        shards = write_shards(images, images_per_shard(images.total, self._resources.instance_count), folder)
         job = TransformJob(
-            folder.name, source.location, self._model.model_id, self._service.region, images.total, shards
+            folder.name, source.location, self._model.model_id, self._sagemaker.region, images.total, shards
         )
         folder.write_job(job)
-        environment = job_requests.environment_of_server(self._settings, source, self._service.region)
-        with creating_job(self._service, _KIND, folder.name, self._messages, lambda: self._clean_up(folder, job)):
-            model = job_requests.create_model(folder.name, self._machines, model_url, environment)
-            self._service.create("Model", model)
-            self._service.create("TransformJob", job_requests.create_transform_job(folder, self._machines))
-            self._messages.info(
-                f"transform job {folder.name} is asked for: {images.total:,} photos in {shards:,} files, {self.size} "
-                f"of {self._machines.instance_type}; it takes some minutes to begin",
+        environment = job_requests.server_environment(self._settings, source, self._sagemaker.region)
+        with creating_job(self._sagemaker, _KIND, folder.name, self._log, lambda: self._clean_up(folder, job)):
+            model = job_requests.create_model(folder.name, self._resources, model_url, environment)
+            self._sagemaker.create("Model", model)
+            self._sagemaker.create("TransformJob", job_requests.create_transform_job(folder, self._resources))
+            self._log.info(
+                f"requested transform job {folder.name}: {images.total:,} photos in {shards:,} files, {self.size} "
+                f"of {self._resources.instance_type}; it starts in a few minutes",
                 stage="sagemaker",
                 job=folder.name,
             )
         return folder, job
 
-    def _bring_in(
+    def _wait_and_ingest(
         self, folder: TransformFolder, job: TransformJob, output: Output, observer: CountObserver
     ) -> tuple[Ingestion, str | None]:
-        """Follow a job to its end, and ingest what it answers as soon as it is there.
+        """Wait for the end of a job, and ingest its responses as they arrive.
 
         Returns:
-            what was ingested, and why the job did not complete, if it did not.
+            what was ingested, and the reason why the job did not complete, if it did not.
         """
         labels = self._model.card.labels.names if job.model_id == self._model.model_id else None
         ingestion = Ingestion(folder, job, labels, output, observer)
-        with self._telling_that_it_goes_on(folder, ingestion):
+        with self._warning_that_the_job_continues(folder, ingestion):
             try:
-                ended = wait_for_job(self._service, _KIND, folder.name, self._messages, ingestion.ingest_answered)
-                ingestion.ingest_answered()
+                ended = wait_for_job(self._sagemaker, _KIND, folder.name, self._log, ingestion.ingest_new_responses)
+                ingestion.ingest_new_responses()
             except ReconcileError as error:
-                if ingestion.is_refused:
-                    self._give_up(folder, job, error)
+                if ingestion.is_rejected:
+                    self._stop_job(folder, job, error)
                 raise
-        problem = failure_reason(self._service, _KIND, folder.name, ended)
+        problem = failure_reason(self._sagemaker, _KIND, folder.name, ended)
         if problem is None:
-            ingestion.ingest_unanswered()
+            ingestion.ingest_missing_responses()
         self._clean_up(folder, job)
         return ingestion, problem
 
-    def _give_up(self, folder: TransformFolder, job: TransformJob, refusal: ReconcileError) -> None:
-        """End a job of which nothing is wanted; why is told by who calls, so that no trouble here may hide it.
+    def _stop_job(self, folder: TransformFolder, job: TransformJob, rejection: ReconcileError) -> None:
+        """Stop a job whose counts are rejected. The caller reports the rejection, so an error here must not hide it.
 
-        A job that is being stopped still writes answers, so it is tidied up once it has ended. Where that is not
-        waited for, the next run finds the job, refuses it again and tidies up.
+        A stopping job still writes responses, so its folder is cleaned up after it has ended. If this process ends
+        before, the next run finds the job, rejects it again and cleans up.
         """
-        this_stops_it = f"this stops it: {self._service.command_to_stop(_KIND, folder.name)}"
+        to_stop = f"to stop it: {self._sagemaker.command_to_stop(_KIND, folder.name)}"
         try:
-            self._service.stop(_KIND, folder.name)
-            wait_for_job(self._service, _KIND, folder.name, self._messages)
+            self._sagemaker.stop(_KIND, folder.name)
+            wait_for_job(self._sagemaker, _KIND, folder.name, self._log)
         except ReconcileError as error:
-            self._messages.warn(f"{_KIND.words} {folder.name} was not seen to stop: {error}; {this_stops_it}")
+            self._log.warn(f"cannot confirm that {_KIND.words} {folder.name} stopped: {error}; {to_stop}")
         except KeyboardInterrupt:
-            self._messages.warn(f"{refusal}; whether its job stops was not waited for; {this_stops_it}")
+            self._log.warn(f"{rejection}; this run did not wait until the job stopped; {to_stop}")
             raise
         else:
             self._clean_up(folder, job)
 
     @contextmanager
-    def _telling_that_it_goes_on(self, folder: TransformFolder, ingestion: Ingestion) -> Iterator[None]:
-        """Whoever ends this process ends no job."""
+    def _warning_that_the_job_continues(self, folder: TransformFolder, ingestion: Ingestion) -> Iterator[None]:
+        """Log how to stop the job, if this process ends before it."""
         try:
             yield
         except (KeyboardInterrupt, ReconcileError) as end:
-            if not ingestion.is_refused:
-                self._messages.warn(still_running_message(self._service, _KIND, folder.name))
+            if not ingestion.is_rejected:
+                self._log.warn(still_running_message(self._sagemaker, _KIND, folder.name))
             if isinstance(end, KeyboardInterrupt):
                 raise Interrupted(ingestion.images) from None
             raise
 
     def _clean_up(self, folder: TransformFolder, job: TransformJob | None) -> None:
-        """Remove keys, answers and model; what stays is tried again by the next run.
+        """Remove keys, responses and the model. The next run tries again to remove what is left.
 
-        But for a model that may not be deleted: it costs nothing, and no night would ever tidy it up.
+        A model whose deletion is forbidden stays. It costs nothing, and no later run could delete it either.
         """
         try:
             folder.empty(job)
             try:
-                self._service.delete_model(folder.name)
+                self._sagemaker.delete_model(folder.name)
             except ForbiddenError as error:
-                self._messages.warn(f"the SageMaker model {folder.name} stays, for it may not be deleted: {error}")
+                self._log.warn(f"cannot delete the SageMaker model {folder.name}, so it stays: {error}")
             folder.delete_manifest()
         except ReconcileError as error:
-            self._messages.warn(f"{folder.name} could not be tidied up, which the next run tries again: {error}")
+            self._log.warn(f"cannot clean up after transform job {folder.name}; the next run tries again: {error}")

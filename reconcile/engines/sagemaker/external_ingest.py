@@ -1,4 +1,4 @@
-"""`reconcile ingest`: takes up what a transform job answered that nobody here asked for."""
+"""`reconcile ingest`: import the responses of a job that was started elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from reconcile.concurrency import cancellation
-from reconcile.engines.sagemaker.job_store import ANSWER
+from reconcile.engines.sagemaker.job_store import RESPONSE_SUFFIX
 from reconcile.engines.sagemaker.responses import parse_responses
 from reconcile.errors import ReconcileError
 from reconcile.output.schemas import COUNTS_SCHEMA
@@ -22,70 +22,71 @@ if TYPE_CHECKING:
 
 
 _PART_ROWS = 16_384
-_NAMED = 20
-"""Lines that are named one by one."""
+_MAX_LISTED = 20
+"""The number of invalid lines that are listed."""
 
 
 @dataclass
 class IngestResult:
-    """What came of it."""
+    """What was imported, and which lines are invalid."""
 
     rows: dict[str, int] = field(default_factory=dict)
-    """Model id to its photos."""
-    bad: list[str] = field(default_factory=list)
-    """Lines that are no answers: where they are."""
-    more_bad: int = 0
-    """Those beyond the ones that are named."""
+    """Model id to the number of its photos."""
+    invalid_lines: list[str] = field(default_factory=list)
+    """One sentence for each of the first invalid lines."""
+    more_invalid: int = 0
+    """The number of further invalid lines."""
 
 
 def ingest_responses(source: Bucket, output: Output) -> IngestResult:
-    """Write every answer of every `.out` file to <out>/counts, under the model that it names.
+    """Write every response of every `.out` file to <out>/counts, under the model that the response names.
 
-    Parts are named after the file and its etag, so that a file that is ingested again replaces its own rows. One file
-    at a time is in memory.
+    Parts are named after the file and its ETag. So a file that is ingested again replaces its own rows. One file at a
+    time is in memory.
 
     Raises:
-        ReconcileError: there is no such file, or one cannot be read, or <out> not be written.
-        KeyboardInterrupt: somebody asked to stop; what is written stays.
+        ReconcileError: there is no such file, a file cannot be read, or <out> cannot be written.
+        KeyboardInterrupt: somebody asked this process to stop. Written parts stay.
     """
-    taken, files = IngestResult(), 0
+    result, files = IngestResult(), 0
     for page in source.list_pages():
         for stored in page:
-            if stored.key.endswith(ANSWER):
+            if stored.key.endswith(RESPONSE_SUFFIX):
                 files += 1
-                _ingest(source, stored, output, taken)
+                _ingest_file(source, stored, output, result)
     if not files:
-        raise ReconcileError(f"there are no files that end in {ANSWER} in {source.location}")
-    return taken
+        raise ReconcileError(f"no file in {source.location} ends in {RESPONSE_SUFFIX}")
+    return result
 
 
-def _ingest(source: Bucket, stored: StoredObject, output: Output, taken: IngestResult) -> None:
+def _ingest_file(source: Bucket, stored: StoredObject, output: Output, result: IngestResult) -> None:
+    """Write the responses of one file, and add them to the result."""
     url = source.url(stored.key)
     try:
         lines = source.get(stored.key, stored.etag).splitlines()
     except FetchError as error:
         raise ReconcileError(f"{url}: {error}") from None
     digest = hashlib.sha256(f"{url} {stored.etag}".encode()).hexdigest()[:8]
-    numbers = count()
+    part_numbers = count()
     waiting: dict[str, list[dict[str, Any]]] = {}
 
     def write(model_id: str) -> None:
         rows = waiting.pop(model_id)
-        name = f"{stored.modified:%Y%m%dT%H%M%S%fZ}-{digest}-{next(numbers):05d}"
+        name = f"{stored.modified:%Y%m%dT%H%M%S%fZ}-{digest}-{next(part_numbers):05d}"
         output.write_part(f"counts/{model_id}", pa.Table.from_pylist(rows, schema=COUNTS_SCHEMA), name)
-        taken.rows[model_id] = taken.rows.get(model_id, 0) + len(rows)
+        result.rows[model_id] = result.rows.get(model_id, 0) + len(rows)
         cancellation.raise_if_cancelled()
 
-    for number, answer in parse_responses(lines):
-        if answer is None:
-            if len(taken.bad) < _NAMED:
-                taken.bad.append(f"{url}, line {number}: this is no answer of reconcile serve to a key")
+    for number, response in parse_responses(lines):
+        if response is None:
+            if len(result.invalid_lines) < _MAX_LISTED:
+                result.invalid_lines.append(f"{url}, line {number}: not a response of `reconcile serve` to a key")
             else:
-                taken.more_bad += 1
+                result.more_invalid += 1
             continue
-        rows = waiting.setdefault(answer.model_id, [])
-        rows.append(answer.row)
+        rows = waiting.setdefault(response.model_id, [])
+        rows.append(response.row)
         if len(rows) == _PART_ROWS:
-            write(answer.model_id)
+            write(response.model_id)
     for model_id in list(waiting):
         write(model_id)

@@ -1,4 +1,4 @@
-"""Brings what a transform job answered into <out>/counts, each shard as one part that can be written again."""
+"""Write the responses of a transform job to `<out>/counts`. Each shard becomes one part that can be written again."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
 
 class Ingestion:
-    """One process's share in it. A part is named after its job and shard: who ingests it again replaces it.
+    """The shards of one job that this process has ingested.
+
+    A part is named after its job and shard. So another process that ingests the shard again replaces the part.
 
     Args:
-        folder: where keys and answers are.
-        job: of the folder.
-        labels: of the job's model; None where that model is not at hand.
-        output: where the parts go.
+        folder: the folder of the keys and responses.
+        job: the job of the folder.
+        labels: the labels of the job's model; None if that model is not available.
+        output: where the parts are written.
         observer: hears what is ingested, and which images were not counted.
     """
 
@@ -40,44 +42,44 @@ class Ingestion:
     ) -> None:
         self._folder, self._job, self._labels, self._output = folder, job, labels, output
         self._observer = observer
-        self._taken: set[int] = set()
+        self._ingested: set[int] = set()
         self.images = self.failed = 0
-        """Those that have a row by now, and those of them that were not counted."""
-        self.is_refused = False
-        """Whether another model counted, so that nothing of this job is wanted."""
+        """The number of images with a row, and the number of those that were not counted."""
+        self.is_rejected = False
+        """Whether another model counted, so that all counts of this job are rejected."""
 
-    def ingest_answered(self) -> None:
-        """Ingest the answers that are there and were not before.
+    def ingest_new_responses(self) -> None:
+        """Ingest the responses that have arrived since the last call.
 
         Raises:
-            ReconcileError: another model counted, or S3 fails.
-            KeyboardInterrupt: somebody asked to stop.
+            ReconcileError: another model counted, or S3 failed.
+            KeyboardInterrupt: somebody asked this process to stop.
         """
         for shard, key in sorted(self._folder.responses().items()):
-            if shard not in self._taken and shard < self._job.shards:
-                self._take(shard, self._folder.read_response(key))
+            if shard not in self._ingested and shard < self._job.shards:
+                self._ingest(shard, self._folder.read_response(key))
 
-    def ingest_unanswered(self) -> None:
-        """Of a job that completed: give every image of a shard without an answer a row that says so.
+    def ingest_missing_responses(self) -> None:
+        """Write a row with a reason for each image of a shard without a response. The job must have completed.
 
         Raises:
-            ReconcileError: S3 fails.
-            KeyboardInterrupt: somebody asked to stop.
+            ReconcileError: S3 failed.
+            KeyboardInterrupt: somebody asked this process to stop.
         """
         for shard in range(self._job.shards):
-            if shard not in self._taken:
-                self._take(shard, b"")
+            if shard not in self._ingested:
+                self._ingest(shard, b"")
 
-    def _take(self, shard: int, answer: bytes) -> None:
+    def _ingest(self, shard: int, responses: bytes) -> None:
         keys = self._folder.read_shard(shard)
         try:
-            rows = rows_of_shard(keys, answer, self._job.model_id, self._labels)
+            rows = rows_of_shard(keys, responses, self._job.model_id, self._labels)
         except ReconcileError:
-            self.is_refused = True
+            self.is_rejected = True
             raise
         folder = f"counts/{self._job.model_id}"
-        self._output.write_part(folder, pa.Table.from_pylist(rows, schema=COUNTS_SCHEMA), self._job.part(shard))
-        self._taken.add(shard)
+        self._output.write_part(folder, pa.Table.from_pylist(rows, schema=COUNTS_SCHEMA), self._job.part_name(shard))
+        self._ingested.add(shard)
         self.images += len(rows)
         for row in rows:
             if row["reason"] is not None:

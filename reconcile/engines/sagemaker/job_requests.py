@@ -1,4 +1,4 @@
-"""What SageMaker is asked for, in its own words; --sagemaker-options adds to it."""
+"""Build the requests for models, transform jobs and training jobs. --sagemaker-options adds to them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 RECIPE = "recipe.toml"
-"""Its name in the channel `recipe` of a training job."""
-_GIGABYTES, _SECONDS_OF_A_TRAINING = 50, 24 * 3600
-"""What a training has at most, unless the options say otherwise."""
-_SECONDS_OF_A_REQUEST, _TRIES_MORE = 3600, 3
-"""The most that SageMaker allows."""
-_OURS = {
+"""The name of the recipe in the channel `recipe` of a training job."""
+_TRAINING_GIGABYTES, _TRAINING_SECONDS = 50, 24 * 3600
+"""The disk space and the time limit of a training job, unless the options set others."""
+_REQUEST_SECONDS, _REQUEST_RETRIES = 3600, 3
+"""The largest values that SageMaker allows."""
+_PROTECTED = {
     "CreateModel": [("ModelName",), ("PrimaryContainer", "ModelDataUrl")],
     "CreateTransformJob": [
         ("TransformJobName",),
@@ -36,30 +36,30 @@ _OURS = {
     ],
     "CreateTrainingJob": [("TrainingJobName",), ("OutputDataConfig", "S3OutputPath"), ("CheckpointConfig",)],
 }
-"""What options cannot change, since we would not find our own work again."""
+"""The fields that options cannot change, because a later run finds its job by them."""
 
 
 class JobResources(NamedTuple):
-    """What SageMaker is to run, and on what."""
+    """The container image, the role and the machines of a job."""
 
     image_uri: str
     role: str
     instance_type: str
     instance_count: int
     options: dict[str, dict[str, Any]]
-    """Request, such as CreateModel, to what is added to it."""
+    """The name of a request, such as CreateModel, to the fields that are added to it."""
 
     @property
     def have_gpus(self) -> bool:
-        """Whether the instances are of one of the families with NVIDIA GPUs."""
+        """Whether the instances have NVIDIA GPUs, by the name of their family."""
         return self.instance_type.startswith(("ml.g", "ml.p"))
 
 
 def job_resources(settings: Settings) -> JobResources:
-    """The machines that the settings name.
+    """Return the resources that the settings name.
 
     Raises:
-        UsageError: something that SageMaker needs is missing or malformed.
+        UsageError: a setting that SageMaker needs is missing or malformed.
     """
     missing = [
         flag
@@ -73,7 +73,7 @@ def job_resources(settings: Settings) -> JobResources:
     if missing or not (settings.image_uri and settings.role and settings.instance_type):
         raise UsageError(f"SageMaker needs {', '.join(missing)} (docs/how-to/sagemaker.md)")
     if not settings.role.startswith("arn:"):
-        raise UsageError(f"--role is the ARN of the role that SageMaker takes on: arn:aws:iam::…:role/{settings.role}")
+        raise UsageError(f"--role must be the ARN of an IAM role, such as arn:aws:iam::…:role/{settings.role}")
     return JobResources(
         settings.image_uri,
         settings.role,
@@ -84,48 +84,48 @@ def job_resources(settings: Settings) -> JobResources:
 
 
 def read_options(path: Path) -> dict[str, dict[str, Any]]:
-    """What --sagemaker-options names: JSON, an object for each request that is to be added to.
+    """Read the file of --sagemaker-options: a JSON object with one object for each request to extend.
 
     Raises:
-        UsageError: it is something else, or changes what cannot be changed.
+        UsageError: the file has another form, or changes a protected field.
     """
     try:
-        found = json.loads(path.read_bytes())
+        options = json.loads(path.read_bytes())
     except OSError as error:
         raise UsageError(f"--sagemaker-options: {path}: {error.strerror}") from None
     except ValueError as error:
-        raise UsageError(f"--sagemaker-options: {path} is no JSON: {error}") from None
-    if not isinstance(found, dict) or not all(isinstance(value, dict) for value in found.values()):
-        raise UsageError(f"--sagemaker-options: {path} is no object of objects")
-    for request, added in found.items():
-        if request not in _OURS:
-            raise UsageError(f"--sagemaker-options: {path} has {request!r}; there is {', '.join(_OURS)}")
-        for place in _OURS[request]:
-            if _has(added, place):
-                raise UsageError(f"--sagemaker-options: {request}.{'.'.join(place)} is reconcile's own")
-    return found
+        raise UsageError(f"--sagemaker-options: {path} is not valid JSON: {error}") from None
+    if not isinstance(options, dict) or not all(isinstance(value, dict) for value in options.values()):
+        raise UsageError(f"--sagemaker-options: {path} must be a JSON object of objects")
+    for request, added in options.items():
+        if request not in _PROTECTED:
+            raise UsageError(f"--sagemaker-options: {path} has {request!r}; expected {', '.join(_PROTECTED)}")
+        for names in _PROTECTED[request]:
+            if _contains(added, names):
+                raise UsageError(f"--sagemaker-options: {path} cannot change {request}.{'.'.join(names)}")
+    return options
 
 
 def create_model(name: str, resources: JobResources, model_url: str, environment: dict[str, str]) -> dict[str, Any]:
-    """The request for the model that a job uses: image, weights, and what the container is told."""
+    """Return the request for the model of a job: image, weights, and environment of the container."""
     container = {"Image": resources.image_uri, "ModelDataUrl": model_url, "Environment": environment}
     request = {"ModelName": name, "ExecutionRoleArn": resources.role, "PrimaryContainer": container}
     return _merged(request, resources.options.get("CreateModel", {}))
 
 
 def create_transform_job(folder: TransformFolder, resources: JobResources) -> dict[str, Any]:
-    """The request for the job that counts all shards of a folder.
+    """Return the request for the job that counts all shards of a folder.
 
-    How many requests a container gets at once and how large they are is left to what it says of itself
-    (`/execution-parameters`), as SageMaker has it where both are unset.
+    The request does not set the number and the size of concurrent requests. So SageMaker asks the container for them
+    (`/execution-parameters`).
     """
     request = {
         "TransformJobName": folder.name,
         "ModelName": folder.name,
         "BatchStrategy": "MultiRecord",
         "ModelClientConfig": {
-            "InvocationsTimeoutInSeconds": _SECONDS_OF_A_REQUEST,
-            "InvocationsMaxRetries": _TRIES_MORE,
+            "InvocationsTimeoutInSeconds": _REQUEST_SECONDS,
+            "InvocationsMaxRetries": _REQUEST_RETRIES,
         },
         "TransformInput": {
             "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": folder.keys_url}},
@@ -142,26 +142,26 @@ def create_transform_job(folder: TransformFolder, resources: JobResources) -> di
 
 
 class TrainingUrls(NamedTuple):
-    """Where a training job writes."""
+    """The addresses that a training job writes to."""
 
     output_url: str
     checkpoints_url: str
 
 
 def create_training_job(
-    name: str, resources: JobResources, channels: dict[str, str | None], where: TrainingUrls
+    name: str, resources: JobResources, channels: dict[str, str | None], urls: TrainingUrls
 ) -> dict[str, Any]:
-    """The request for a training job; its container runs `train`, as SageMaker has it.
+    """Return the request for a training job. SageMaker runs the container with the argument `train`.
 
     Args:
-        name: of the job.
-        resources: what to run.
-        channels: each channel's photos or files, s3://…; None for one that is not used.
-        where: it writes.
+        name: the name of the job.
+        resources: the image, role and machines.
+        channels: channel to the s3://… address of its photos or files; None for a channel that is not used.
+        urls: the addresses that the job writes to.
     """
     used = {channel: url for channel, url in channels.items() if url is not None}
-    # The variables that SageMaker's training toolkit would set, which our image has no other use for.
-    told = {f"SM_CHANNEL_{channel.upper()}": f"/opt/ml/input/data/{channel}" for channel in used}
+    # SageMaker's training toolkit would set these variables. The image needs nothing else of the toolkit.
+    variables = {f"SM_CHANNEL_{channel.upper()}": f"/opt/ml/input/data/{channel}" for channel in used}
     request = {
         "TrainingJobName": name,
         "RoleArn": resources.role,
@@ -179,39 +179,39 @@ def create_training_job(
             }
             for channel, url in used.items()
         ],
-        "OutputDataConfig": {"S3OutputPath": where.output_url},
-        "CheckpointConfig": {"S3Uri": where.checkpoints_url},
+        "OutputDataConfig": {"S3OutputPath": urls.output_url},
+        "CheckpointConfig": {"S3Uri": urls.checkpoints_url},
         "ResourceConfig": {
             "InstanceType": resources.instance_type,
             "InstanceCount": 1,
-            "VolumeSizeInGB": _GIGABYTES,
+            "VolumeSizeInGB": _TRAINING_GIGABYTES,
         },
-        "StoppingCondition": {"MaxRuntimeInSeconds": _SECONDS_OF_A_TRAINING},
-        "Environment": {**told, "SM_MODEL_DIR": "/opt/ml/model"},
+        "StoppingCondition": {"MaxRuntimeInSeconds": _TRAINING_SECONDS},
+        "Environment": {**variables, "SM_MODEL_DIR": "/opt/ml/model"},
     }
     return _merged(request, resources.options.get("CreateTrainingJob", {}))
 
 
-def environment_of_server(settings: Settings, bucket: Bucket, region: str) -> dict[str, str]:
-    """What the server has to be told of the run: its bucket and how to reach it, and how to count.
+def server_environment(settings: Settings, source: Bucket, region: str) -> dict[str, str]:
+    """Return the environment of the server: the bucket, how to reach it, and how to count.
 
-    The endpoint is the one that is used here, which the environment of this machine may have named.
-    The region is told in any case: in a container boto3 would not find it. A profile is of this machine, and no concern
-    of a container that has a role.
+    The endpoint is the one in use here, which may come from the environment of this machine. The region is always set,
+    because boto3 does not find it in a container. The profile is not passed on, because the container has a role.
     """
-    told = {
-        "RECONCILE_BUCKET": bucket.location,
-        "RECONCILE_ENDPOINT_URL": bucket.access.endpoint_url,
+    variables = {
+        "RECONCILE_BUCKET": source.location,
+        "RECONCILE_ENDPOINT_URL": source.access.endpoint_url,
         "RECONCILE_REGION": region,
         "RECONCILE_NO_SIGN_REQUEST": "true" if settings.no_sign_request else None,
         "RECONCILE_DEVICE": None if settings.device == "auto" else settings.device,
         "RECONCILE_BATCH_SIZE": None if settings.batch_size is None else str(settings.batch_size),
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in variables.items() if value is not None}
 
 
-def _has(added: dict[str, Any], place: tuple[str, ...]) -> bool:
-    for name in place:
+def _contains(added: dict[str, Any], names: tuple[str, ...]) -> bool:
+    """Return whether nested objects have a value under these names."""
+    for name in names:
         if not isinstance(added, dict) or name not in added:
             return False
         added = added[name]
@@ -219,9 +219,9 @@ def _has(added: dict[str, Any], place: tuple[str, ...]) -> bool:
 
 
 def _merged(request: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:
-    """`request` with what is added: objects are merged, anything else replaces what was there."""
+    """Return `request` with the added fields. Objects are merged; any other value replaces the one of `request`."""
     merged = dict(request)
     for name, value in added.items():
-        ours = merged.get(name)
-        merged[name] = _merged(ours, value) if isinstance(ours, dict) and isinstance(value, dict) else value
+        old = merged.get(name)
+        merged[name] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged

@@ -1,12 +1,12 @@
-"""What lies in <out> while a transform job counts, and by what a later run finds the job again.
+"""The files of a transform job under `<out>/transform/`. A later run finds the job by them.
 
-transform/<job name>/keys/00000.jsonl       shards: the images to count, one a line
-transform/<job name>/job.json               what the job is; there before the job, and gone last of all
-transform/<job name>/out/00000.jsonl.out    SageMaker's answer to a shard
-transform/models/<model id>/model.tar.gz    what counts
+transform/<job name>/keys/00000.jsonl       a shard: images to count, one per line
+transform/<job name>/job.json               the job; written before the job is created, and deleted last
+transform/<job name>/out/00000.jsonl.out    SageMaker's response to the shard
+transform/models/<model id>/model.tar.gz    the model
 
-A folder without job.json was left by a run that ended before it asked for a job. Only the run that has <out> for itself
-writes or removes any of it.
+A folder without job.json is left from a run that ended before it created its job. Only the run that holds the lock of
+<out> writes or removes these files.
 """
 
 from __future__ import annotations
@@ -30,57 +30,57 @@ if TYPE_CHECKING:
 
 FOLDER = "transform"
 MODELS = f"{FOLDER}/models"
-ANSWER = ".out"
-"""What SageMaker puts behind the name of what it answers."""
+RESPONSE_SUFFIX = ".out"
+"""The suffix that SageMaker appends to the name of an input file to name the response."""
 _NAME = "reconcile-"
 _SHARD = re.compile(r"(\d+)\.jsonl(?:\.out)?$")
 
 
 def new_job_name() -> str:
-    """Of a job, and of the model it uses: unlike any other, sorting by time, in small letters as ARNs have them."""
+    """Return a unique name for a job and its model. Names sort by time, and are in lower case like ARNs."""
     return f"{_NAME}{datetime.now(UTC):%Y%m%dt%H%M%S%fz}-{uuid.uuid4().hex[:8]}"
 
 
 @dataclass(frozen=True)
 class TransformJob:
-    """One job, as job.json has it."""
+    """A job, as stored in job.json. The names of the fields are the names in the file."""
 
     name: str
     bucket: str
-    """The location of the one with the images."""
+    """The location of the bucket of the images."""
     model_id: str
     region: str
-    """Of SageMaker."""
+    """The region of SageMaker."""
     images: int
     shards: int
     is_ingested: bool = False
-    """Whether all that is to be had of it is in <out>/counts: what is left waits to be removed."""
+    """Whether all its responses are in <out>/counts, so that the other files only have to be removed."""
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
-        """Read it back.
+        """Parse the content of job.json.
 
         Raises:
-            ReconcileError: another version wrote it.
+            ReconcileError: another version of reconcile wrote the file.
         """
         try:
             return cls(**json.loads(data))
         except (ValueError, TypeError):
             raise ReconcileError(
-                f"{FOLDER}/…/job.json is of a version that is not known here: {data[:200]!r}"
+                f"{FOLDER}/…/job.json was written by another version of reconcile: {data[:200]!r}"
             ) from None
 
     def as_json(self) -> bytes:
-        """What job.json holds."""
+        """Return the content of job.json."""
         return json.dumps(asdict(self), indent=2).encode()
 
-    def part(self, shard: int) -> str:
-        """The name of the Parquet part that a shard becomes, however often it is ingested."""
+    def part_name(self, shard: int) -> str:
+        """Return the name of a shard's Parquet part. It is the same every time the shard is ingested."""
         return f"{self.name.removeprefix(_NAME)}-{shard:05d}"
 
 
 class TransformFolder:
-    """<out>/transform/<job name>/."""
+    """The folder `<out>/transform/<job name>/`."""
 
     def __init__(self, output: Output, name: str) -> None:
         self._bucket, self.name = output.bucket, name
@@ -88,68 +88,71 @@ class TransformFolder:
 
     @property
     def keys_url(self) -> str:
-        """What SageMaker is to read."""
+        """The address that SageMaker reads from."""
         return self._bucket.url(f"{self._base}/keys/")
 
     @property
     def responses_url(self) -> str:
-        """Where SageMaker is to write."""
+        """The address that SageMaker writes to."""
         return self._bucket.url(f"{self._base}/out")
 
     def write_shard(self, number: int, lines: bytes) -> None:
-        """Put the keys of one shard.
+        """Write the keys of one shard.
 
         Raises:
-            ReconcileError: it cannot be written.
+            ReconcileError: the file cannot be written.
         """
         self._bucket.put(f"{self._base}/keys/{number:05d}.jsonl", lines)
 
     def write_job(self, job: TransformJob) -> None:
-        """Put job.json.
+        """Write job.json.
 
         Raises:
-            ReconcileError: it cannot be written.
+            ReconcileError: the file cannot be written.
         """
         self._bucket.put(f"{self._base}/job.json", job.as_json())
 
     def read_job(self) -> TransformJob | None:
-        """The job of this folder; None where none was ever asked for.
+        """Return the job of this folder, or None if no job was created.
 
         Raises:
-            ReconcileError: it cannot be read.
+            ReconcileError: job.json cannot be read.
         """
         try:
-            found = self._bucket.read(f"{self._base}/job.json")
+            stored = self._bucket.read(f"{self._base}/job.json")
         except FetchError as error:
             raise ReconcileError(str(error)) from None
-        return None if found is None else TransformJob.from_json(found[1])
+        return None if stored is None else TransformJob.from_json(stored[1])
 
     def responses(self) -> dict[int, str]:
-        """Shard to the key of its answer, of those that have one.
+        """Return the key of each response, by the number of its shard.
 
-        They are looked for anywhere under out/: SageMaker's documentation can be read as if an answer might lie in a
-        folder there that is named after the input's.
+        Responses may be anywhere under out/: SageMaker's documentation does not exclude a folder there that is named
+        after the input's folder.
         """
-        found = {}
+        responses = {}
         for page in self._bucket.list_pages(f"{self._base}/out/"):
             for stored in page:
-                if stored.key.endswith(ANSWER) and (shard := _SHARD.search(stored.key)):
-                    found[int(shard[1])] = stored.key
-        return found
+                if stored.key.endswith(RESPONSE_SUFFIX) and (shard := _SHARD.search(stored.key)):
+                    responses[int(shard[1])] = stored.key
+        return responses
 
     def read_shard(self, number: int) -> bytes:
-        """The keys of one shard.
+        """Return the content of one shard.
 
         Raises:
-            ReconcileError: they cannot be had.
+            ReconcileError: the file cannot be fetched.
         """
         return self._read(f"{self._base}/keys/{number:05d}.jsonl")
 
     def read_response(self, key: str) -> bytes:
-        """An answer, by a key that `answered` gave.
+        """Return the content of a response.
+
+        Args:
+            key: a key from `responses`.
 
         Raises:
-            ReconcileError: it cannot be had.
+            ReconcileError: the file cannot be fetched.
         """
         return self._read(key)
 
@@ -160,14 +163,14 @@ class TransformFolder:
             raise ReconcileError(f"{self._bucket.url(key)}: {error}") from None
 
     def empty(self, job: TransformJob | None) -> None:
-        """Remove answers, then keys.
+        """Remove the responses, then the keys.
 
         Args:
-            job: of the folder, if there is one; from then on it is known as ingested, so that no later run brings
-                anything in again, nor takes a shard whose answer is removed already for one that was never answered.
+            job: the job of the folder, if there is one. It is marked as ingested first. So no later run ingests it
+                again, or mistakes a removed response for a missing one.
 
         Raises:
-            ReconcileError: something cannot be removed; a later run tries again.
+            ReconcileError: a file cannot be removed. A later run tries again.
         """
         if job is not None and not job.is_ingested:
             self.write_job(replace(job, is_ingested=True))
@@ -176,16 +179,16 @@ class TransformFolder:
             delete_objects(self._bucket, [stored.key for page in pages for stored in page], lambda _: None)
 
     def delete_manifest(self) -> None:
-        """Remove job.json, and with it the folder.
+        """Remove job.json, the last file of the folder.
 
         Raises:
-            ReconcileError: it cannot be removed; a later run tries again.
+            ReconcileError: the file cannot be removed. A later run tries again.
         """
         self._bucket.delete(f"{self._base}/job.json")
 
 
-def folders_of(output: Output) -> Iterator[TransformFolder]:
-    """Those that are in <out>, the oldest first."""
+def list_folders(output: Output) -> Iterator[TransformFolder]:
+    """Yield the folders of all transform jobs in <out>, the oldest first."""
     pages = output.bucket.list_pages(f"{FOLDER}/")
     names = {stored.key.split("/")[1] for page in pages for stored in page}
     yield from (TransformFolder(output, name) for name in sorted(names) if name.startswith(_NAME))

@@ -1,4 +1,4 @@
-"""The archives in which SageMaker takes and gives models."""
+"""Pack and unpack `model.tar.gz`."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ if TYPE_CHECKING:
 
 
 def upload_model(model: CountModel, output: Output) -> str:
-    """Put the model's file where SageMaker takes it from, unless it is there already; returns its address.
+    """Upload a model to `<out>`, unless it is there already, and return the address of the archive.
 
     Raises:
-        ReconcileError: it cannot be written.
+        ReconcileError: the archive cannot be written.
     """
     folder = f"{MODELS}/{model.model_id}"
     key = f"{folder}/model.tar.gz"
     if not any(stored.key == key for page in output.bucket.list_pages(f"{folder}/") for stored in page):
-        with tempfile.TemporaryDirectory(prefix="reconcile-") as work:
-            archive = Path(work, "model.tar.gz")
-            with tarfile.open(archive, "w:gz", compresslevel=1) as tar:  # weights hardly shrink
+        with tempfile.TemporaryDirectory(prefix="reconcile-") as folder_name:
+            archive = Path(folder_name, "model.tar.gz")
+            with tarfile.open(archive, "w:gz", compresslevel=1) as tar:  # better compression hardly shrinks weights
                 tar.add(model.path, model.path.name)
             output.bucket.put(key, archive)
     return output.bucket.url(key)
 
 
 def unpack_models(archive: bytes, folder: Path) -> list[Path]:
-    """Take the ONNX files out of a training's archive.
+    """Unpack the ONNX files of a training job's archive, and return their paths.
 
     Raises:
-        ReconcileError: it is none, or there is no room.
+        ReconcileError: the archive is damaged, or the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
-            found = [member for member in tar.getmembers() if member.isfile() and member.name.endswith(".onnx")]
-            tar.extractall(folder, found, filter="data")
+            members = [member for member in tar.getmembers() if member.isfile() and member.name.endswith(".onnx")]
+            tar.extractall(folder, members, filter="data")
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise ReconcileError(f"the training's model.tar.gz cannot be unpacked: {error}") from None
-    return [folder / member.name for member in found]
+        raise ReconcileError(f"the model.tar.gz of the training job cannot be unpacked: {error}") from None
+    return [folder / member.name for member in members]

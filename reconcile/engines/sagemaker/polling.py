@@ -1,4 +1,4 @@
-"""Waits for a job to end, and tells how it goes."""
+"""Wait for a job and report its state."""
 
 from __future__ import annotations
 
@@ -18,91 +18,91 @@ if TYPE_CHECKING:
 
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 15.0
-"""Between two looks; each pause is half as long again. Jobs take minutes to begin."""
+"""The first and the longest pause between two requests for the state. Each pause is 1.5 times the one before."""
 
 
 def wait_for_job(
-    service: SageMaker, kind: JobKind, name: str, messages: RunLog, look: Callable[[], None] = lambda: None
+    sagemaker: SageMaker, kind: JobKind, name: str, log: RunLog, between: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
-    """Wait until a job has ended; each state that it comes to is told in a line.
+    """Wait until a job has ended, and log each new state.
 
     Args:
-        service: whose job it is.
-        kind: of job.
-        name: of the job.
-        messages: told of its states.
-        look: called between the looks at the job.
+        sagemaker: the SageMaker of the job.
+        kind: the kind of the job.
+        name: the name of the job.
+        log: gets a line for each new state.
+        between: called between two requests for the state.
 
     Returns:
-        the job as described at its end.
+        the description of the job after its end.
 
     Raises:
-        ReconcileError: there is no such job (any more), or SageMaker cannot be asked.
+        ReconcileError: the job does not exist any more, or SageMaker cannot be reached.
         KeyboardInterrupt: somebody asked this process to stop.
     """
-    started, pause, told = time.monotonic(), _FIRST_PAUSE_SECONDS, ""
+    started, pause, logged = time.monotonic(), _FIRST_PAUSE_SECONDS, ""
     while True:
-        job = service.describe(kind, name)
+        job = sagemaker.describe(kind, name)
         if job is None:
-            raise ReconcileError(f"there is no {kind.words} {name} in {service.region} any more")
+            raise ReconcileError(f"{kind.words} {name} does not exist in {sagemaker.region} any more")
         status = job[f"{kind.value}JobStatus"]
         state = status if job.get("SecondaryStatus") in (None, status) else f"{status}, {job['SecondaryStatus']}"
-        if state != told:
+        if state != logged:
             waited = time.monotonic() - started
-            messages.info(f"{kind.words} {name}: {state}, after {waited:.0f} s", stage="sagemaker", state=state)
-            told = state
+            log.info(f"{kind.words} {name}: {state}, after {waited:.0f} s", stage="sagemaker", state=state)
+            logged = state
         if status in ENDED:
             return job
-        look()
+        between()
         cancellation.sleep(pause)
         pause = min(1.5 * pause, _LONGEST_PAUSE_SECONDS)
 
 
-def still_running_message(service: SageMaker, kind: JobKind, name: str) -> str:
-    """What to tell when this process ends before the job: it costs money, and somebody has to know."""
+def still_running_message(sagemaker: SageMaker, kind: JobKind, name: str) -> str:
+    """Return the message for a process that ends before its job. The job costs money until it ends or is stopped."""
     return (
-        f"{kind.words} {name} goes on at SageMaker; the same command takes it up again, and this stops it: "
-        f"{service.command_to_stop(kind, name)}"
+        f"{kind.words} {name} is still running at SageMaker; the same command resumes it; "
+        f"to stop it: {sagemaker.command_to_stop(kind, name)}"
     )
 
 
 @contextmanager
 def creating_job(
-    service: SageMaker, kind: JobKind, name: str, messages: RunLog, never_mind: Callable[[], None] = lambda: None
+    sagemaker: SageMaker, kind: JobKind, name: str, log: RunLog, clean_up: Callable[[], None] = lambda: None
 ) -> Iterator[None]:
-    """Around the request for a job: where it ends early, a job that there may be by then is told of.
+    """Wrap the requests that create a job. If they are interrupted, log how to stop a job that may exist.
 
     Args:
-        service: that is asked.
-        kind: of job.
-        name: of the job.
-        messages: told.
-        never_mind: called after an error that left no job.
+        sagemaker: the SageMaker of the job.
+        kind: the kind of the job.
+        name: the name of the job.
+        log: gets a warning if the job exists or may exist.
+        clean_up: called after an error if the job does not exist.
     """
     try:
         yield
     except KeyboardInterrupt:
-        messages.warn(still_running_message(service, kind, name))
+        log.warn(still_running_message(sagemaker, kind, name))
         raise
     except ReconcileError:
-        told = still_running_message(service, kind, name)
+        message = still_running_message(sagemaker, kind, name)
         try:
-            is_there = service.describe(kind, name) is not None
-        except ReconcileError:  # the first error is the one to tell
-            is_there, told = True, f"it may be that {told}"
-        if is_there:
-            messages.warn(told)
+            may_exist = sagemaker.describe(kind, name) is not None
+        except ReconcileError:  # the first error is the one to report
+            may_exist, message = True, f"it may be that {message}"
+        if may_exist:
+            log.warn(message)
         else:
-            never_mind()
+            clean_up()
         raise
 
 
-def failure_reason(service: SageMaker, kind: JobKind, name: str, job: dict[str, Any]) -> str | None:
-    """In one line, why a job that has ended did not complete; None where it did."""
+def failure_reason(sagemaker: SageMaker, kind: JobKind, name: str, job: dict[str, Any]) -> str | None:
+    """Return in one line why an ended job did not complete, or None if it completed."""
     status = job[f"{kind.value}JobStatus"]
     if status == COMPLETED:
         return None
     if status == "Stopped":
         return f"{kind.words} {name} was stopped"
-    reason = (job.get("FailureReason") or "no reason given").rstrip(". ")
-    return f"{kind.words} {name} failed: {reason}; {service.log_tail(kind, name)}"
+    reason = (job.get("FailureReason") or "SageMaker gave no reason").rstrip(". ")
+    return f"{kind.words} {name} failed: {reason}; {sagemaker.log_tail(kind, name)}"

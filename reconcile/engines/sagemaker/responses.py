@@ -1,4 +1,4 @@
-"""What the server answered, line by line, as rows of counts."""
+"""Parse responses of the server into rows of counts."""
 
 from __future__ import annotations
 
@@ -16,84 +16,85 @@ if TYPE_CHECKING:
 
 
 NO_RESPONSE = "SageMaker gave no answer for this photo; the next run tries it again"
-_Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+"""The reason for an image without a valid response."""
+_Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-class Response(BaseModel):
-    """One line: a row of `store.COUNTS_SCHEMA`, and which model it is from."""
+class ResponseLine(BaseModel):
+    """One line of a response: a row of `schemas.COUNTS_SCHEMA`, and the model that counted."""
 
     image_key: str
     etag: str
     predicted_label: str | None = None
     predicted_count: int | None = None
-    probabilities: list[_Share] | None = None
+    probabilities: list[_Probability] | None = None
     reason: str | None = None
     try_again: bool
     counted_at: AwareDatetime
     model_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-    """It becomes the name of a folder."""
+    """The id of the model. It becomes the name of a folder."""
 
     @model_validator(mode="after")
     def _is_counted_or_has_a_reason(self) -> Self:
-        said = (self.predicted_label, self.predicted_count, self.probabilities)
-        if self.reason is None and None in said:
+        count = (self.predicted_label, self.predicted_count, self.probabilities)
+        if self.reason is None and None in count:
             raise ValueError("neither a count nor a reason")
         return self
 
     @property
     def row(self) -> dict[str, Any]:
-        """What is kept of it."""
+        """The row to store."""
         return self.model_dump(exclude={"model_id"})
 
 
-def parse_responses(lines: Iterable[bytes]) -> Iterator[tuple[int, Response | None]]:
-    """Each line that is not blank, by its number from 1 on; None for one that is no answer."""
+def parse_responses(lines: Iterable[bytes]) -> Iterator[tuple[int, ResponseLine | None]]:
+    """Yield each line that is not blank, with its number from 1. An invalid line is None."""
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                yield number, Response.model_validate_json(line)
+                yield number, ResponseLine.model_validate_json(line)
             except ValidationError:
                 yield number, None
 
 
-def rows_of_shard(keys: bytes, answers: bytes, model_id: str, labels: Sequence[str] | None) -> list[dict[str, Any]]:
-    """A row for each image of a shard: what was answered, or that nothing was.
+def rows_of_shard(keys: bytes, responses: bytes, model_id: str, labels: Sequence[str] | None) -> list[dict[str, Any]]:
+    """Return one row for each image of a shard. An image without a valid response gets a row with a reason.
 
     Args:
-        keys: the shard's lines.
-        answers: SageMaker's; empty where there are none.
-        model_id: of what was to count.
-        labels: of that model; None where it is not at hand, and its answers are taken as they are.
+        keys: the lines of the shard.
+        responses: the lines of the response; empty if there is none.
+        model_id: the model that should have counted.
+        labels: the labels of that model; None if the model is not available, so that labels cannot be checked.
 
     Raises:
         ReconcileError: another model counted.
     """
-    found: dict[tuple[str, str], Response] = {}
-    for _, answer in parse_responses(answers.splitlines()):
-        if answer is None:
+    by_image: dict[tuple[str, str], ResponseLine] = {}
+    for _, response in parse_responses(responses.splitlines()):
+        if response is None:
             continue
-        if answer.model_id != model_id:
+        if response.model_id != model_id:
             raise ReconcileError(
-                f"the container counted with the model {answer.model_id}, and was to count with "
-                f"{model_id}: see that its image sets no RECONCILE_MODEL, and is no older than this reconcile"
+                f"the container counted with model {response.model_id} instead of {model_id}; check that its image "
+                "does not set RECONCILE_MODEL, and that it is not older than this reconcile"
             )
-        found[answer.image_key, answer.etag] = answer
+        by_image[response.image_key, response.etag] = response
     now = datetime.now(UTC)
     rows = []
     for line in keys.splitlines():
         image = json.loads(line)
-        answer = found.get((image["key"], image["etag"]))
-        if answer is not None and _fits(answer, labels):
-            rows.append(answer.row)
+        response = by_image.get((image["key"], image["etag"]))
+        if response is not None and _fits(response, labels):
+            rows.append(response.row)
         else:
             rows.append(uncounted_row(image["key"], image["etag"], NO_RESPONSE, True, now))
     return rows
 
 
-def _fits(answer: Response, labels: Sequence[str] | None) -> bool:
-    """Whether it speaks of the model's labels, as far as they are known."""
+def _fits(response: ResponseLine, labels: Sequence[str] | None) -> bool:
+    """Return whether a response fits the labels of the model, if they are known."""
     return (
-        answer.reason is not None
+        response.reason is not None
         or labels is None
-        or (answer.predicted_label in labels and len(answer.probabilities or ()) == len(labels))
+        or (response.predicted_label in labels and len(response.probabilities or ()) == len(labels))
     )

@@ -1,4 +1,4 @@
-"""The images to count, as the files that SageMaker hands out to its instances."""
+"""Split the keys to count into input files (shards). SageMaker gives each file to one instance."""
 
 from __future__ import annotations
 
@@ -17,28 +17,27 @@ if TYPE_CHECKING:
 
 
 CONTENT_TYPE = "application/jsonlines"
-_SHARDS_OF_AN_INSTANCE = 8
-"""A shard is one instance's from beginning to end: so many that the last one does not count for long alone."""
-_FEWEST, _MOST = 32, 8192
-"""Images of a shard. SageMaker sends as many at once as fit into the megabyte that the server takes, which is about one
-shard: the most take a slow core (25 ms each) 3.4 minutes, of the hour that a request may take. And one shard is one
-Parquet part."""
+_SHARDS_PER_INSTANCE = 8
+"""With this many shards, the last shard does not keep one instance busy alone for long."""
+_MIN_IMAGES, _MAX_IMAGES = 32, 8192
+"""The limits of a shard. The largest is about one request of a megabyte, and one Parquet part. A slow core counts it in
+minutes, and a request may take an hour."""
 
 
 def images_per_shard(images: int, instances: int) -> int:
-    """How many images each shard should have, but the last."""
-    return min(max(ceil(images / (_SHARDS_OF_AN_INSTANCE * instances)), _FEWEST), _MOST)
+    """Return the number of images of each shard except the last."""
+    return min(max(ceil(images / (_SHARDS_PER_INSTANCE * instances)), _MIN_IMAGES), _MAX_IMAGES)
 
 
 def write_shards(images: Iterable[StoredObject], size: int, folder: TransformFolder) -> int:
-    """Put all images into shards of `size`, of which one at a time is held in memory; returns how many there are.
+    """Write all images as shards of `size` images, and return the number of shards. Memory holds one shard at a time.
 
     Raises:
         ReconcileError: a shard cannot be written.
-        KeyboardInterrupt: somebody asked to stop.
+        KeyboardInterrupt: somebody asked this process to stop.
     """
-    waiting, number = iter(images), 0
-    while lines := "".join(map(_line, islice(waiting, size))):
+    remaining, number = iter(images), 0
+    while lines := "".join(map(_line, islice(remaining, size))):
         folder.write_shard(number, lines.encode())
         number += 1
         cancellation.raise_if_cancelled()
@@ -46,7 +45,7 @@ def write_shards(images: Iterable[StoredObject], size: int, folder: TransformFol
 
 
 def _line(image: StoredObject) -> str:
-    known: dict[str, str | int] = {"key": image.key, "etag": image.etag}
-    if image.size >= 0:  # else a file of keys does not tell it (`key_files.UNKNOWN_SIZE`)
-        known["size"] = image.size
-    return json.dumps(known) + "\n"
+    fields: dict[str, str | int] = {"key": image.key, "etag": image.etag}
+    if image.size >= 0:  # a --keys file may not have the size (`key_files.UNKNOWN_SIZE`)
+        fields["size"] = image.size
+    return json.dumps(fields) + "\n"

@@ -1,17 +1,17 @@
-"""An AWS account: moto keeps the books, a stand-in does what batch transform does, server and S3 are real."""
+"""An AWS account for the tests: moto simulates the API, a stand-in runs transform jobs, the server and S3 are real."""
 
 import urllib.request
 
 import pytest
 
 from tests.conftest import write_bucket
-from tests.integration.sagemaker.night import BINS, WITH_SAGEMAKER
+from tests.integration.sagemaker.engine_run import BINS, SAGEMAKER_FLAGS
 from tests.integration.sagemaker.transform_stand_in import REGION, TransformService
 
 
 @pytest.fixture
 def service(s3, moto_server, monkeypatch):
-    """An account with the bucket `warehouse`, and `results` for what comes of it."""
+    """An account with the bucket `warehouse` for the photos and the bucket `results` for `<out>`."""
     urllib.request.urlopen(urllib.request.Request(f"{moto_server}/moto-api/reset", method="POST")).close()
     write_bucket(s3.root / "warehouse", BINS)
     (s3.root / "results").mkdir()
@@ -24,8 +24,8 @@ def service(s3, moto_server, monkeypatch):
 
 @pytest.fixture
 def command(s3, grey_model):
-    """`reconcile run` over it."""
+    """The arguments of `reconcile run` with this account."""
     return (
         "run", "--bucket", "warehouse", "--endpoint-url", s3.endpoint_url, "--region", REGION, "--model", grey_model,
-        "--out", "s3://results/nightly", *WITH_SAGEMAKER,
+        "--out", "s3://results/nightly", *SAGEMAKER_FLAGS,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`reconcile sagemaker train`: moto keeps the books, and its jobs end as the tests say."""
+"""Tests of `reconcile sagemaker train`. moto simulates the API, and the tests set the state of the jobs."""
 
 import io
 import signal
@@ -33,31 +33,31 @@ learning_rate = 1e-3
 
 
 class TrainingService:
-    """One account's training jobs: requests that came, and the state that new jobs are in."""
+    """The training jobs of one account: the requests that arrived, and the state of new jobs."""
 
     def __init__(self, moto_url):
-        self.moto_url, self.asked = moto_url, []
-        self.end = lambda job: None
-        """What becomes of a new job; moto has it completed."""
+        self.moto_url, self.requests = moto_url, []
+        self.on_create = lambda job: None
+        """Called with each new job, which is Completed by default."""
 
     @property
     def jobs(self):
         return list(sagemaker_backends[ACCOUNT][REGION].training_jobs.values())
 
     def install(self, patch):
-        answer, create = SageMakerResponse.create_training_job, SageMakerModelBackend.create_training_job
+        respond, create = SageMakerResponse.create_training_job, SageMakerModelBackend.create_training_job
 
         def create_training_job(response):
-            self.asked.append(dict(response._get_params()))
-            return answer(response)
+            self.requests.append(dict(response._get_params()))
+            return respond(response)
 
-        def begin(backend, **asked):
-            job = create(backend, **asked)
-            self.end(job)
+        def create_job(backend, **request):
+            job = create(backend, **request)
+            self.on_create(job)
             return job
 
         patch.setattr(SageMakerResponse, "create_training_job", create_training_job)
-        patch.setattr(SageMakerModelBackend, "create_training_job", begin)
+        patch.setattr(SageMakerModelBackend, "create_training_job", create_job)
 
 
 @pytest.fixture
@@ -87,40 +87,40 @@ def command(s3, tmp_path):
     )  # fmt: skip
 
 
-def put_artefact(job, s3, tmp_path):
-    """What the container leaves in SM_MODEL_DIR, as SageMaker packs it."""
+def upload_trained_model(job, s3, tmp_path):
+    """Upload the content of SM_MODEL_DIR as SageMaker packs it."""
     write_grey_model(tmp_path / "bin-counter-int8.onnx", version="trained")
     with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as tar:
         tar.add(tmp_path / "bin-counter-int8.onnx", "bin-counter-int8.onnx")
-    place = urlsplit(job.model_artifacts["S3ModelArtifacts"])
-    client("s3", s3.endpoint_url).upload_file(str(tmp_path / "model.tar.gz"), place.netloc, place.path.lstrip("/"))
+    url = urlsplit(job.model_artifacts["S3ModelArtifacts"])
+    client("s3", s3.endpoint_url).upload_file(str(tmp_path / "model.tar.gz"), url.netloc, url.path.lstrip("/"))
 
 
-def test_interrupted_it_finds_its_job_again_and_brings_the_model(service, s3, command, tmp_path):
-    service.end = lambda job: setattr(job, "training_job_status", "InProgress")
+def test_interrupted_command_resumes_and_downloads_the_model(service, s3, command, tmp_path):
+    service.on_create = lambda job: setattr(job, "training_job_status", "InProgress")
     run = subprocess.Popen([SCRIPTS / "reconcile", *map(str, command)], stderr=subprocess.PIPE, text=True)
-    said = []
+    lines = []
     for line in run.stderr:
-        said.append(line)
+        lines.append(line)
         if "InProgress" in line:
             run.send_signal(signal.SIGINT)
     assert run.wait() == 130
-    assert "aws sagemaker stop-training-job --training-job-name reconcile-" in "".join(said)
+    assert "aws sagemaker stop-training-job --training-job-name reconcile-" in "".join(lines)
 
-    [asked], [job] = service.asked, service.jobs
-    channels = {one["ChannelName"]: one["DataSource"]["S3DataSource"]["S3Uri"] for one in asked["InputDataConfig"]}
+    [request], [job] = service.requests, service.jobs
+    channels = {one["ChannelName"]: one["DataSource"]["S3DataSource"]["S3Uri"] for one in request["InputDataConfig"]}
     assert channels.keys() == {"train", "recipe"}
     assert channels["train"] == "s3://photos/labelled/"
     for channel in channels:
-        assert asked["Environment"][f"SM_CHANNEL_{channel.upper()}"] == f"/opt/ml/input/data/{channel}"
-    assert asked["CheckpointConfig"]["S3Uri"].startswith("s3://results/training/checkpoints/")
+        assert request["Environment"][f"SM_CHANNEL_{channel.upper()}"] == f"/opt/ml/input/data/{channel}"
+    assert request["CheckpointConfig"]["S3Uri"].startswith("s3://results/training/checkpoints/")
     sent = s3.root / channels["recipe"].removeprefix("s3://")
     recipe = read_recipe(sent / "recipe.toml")
     assert recipe.version == "ours-1"
     assert read_model(sent / recipe.start_from).card.version == "grey"
 
     job.training_job_status = "Completed"
-    put_artefact(job, s3, tmp_path)
+    upload_trained_model(job, s3, tmp_path)
     done = reconcile(*command, "--bring-to", tmp_path / "models")
     assert done.returncode == 0, done.stderr
     assert "is taken up again" in done.stderr
@@ -130,12 +130,12 @@ def test_interrupted_it_finds_its_job_again_and_brings_the_model(service, s3, co
 
 
 def put_photo(s3, name, content):
-    """In the bucket, as its listing shows at once."""
+    """Upload a photo, so that the next listing has it."""
     client("s3", s3.endpoint_url).put_object(Bucket="photos", Key=f"labelled/{name}", Body=content)
 
 
 def train(s3, recipe, data="s3://photos/labelled", log=None):
-    """The same command in this process."""
+    """Run the command in this process."""
     flags = {
         "out": "s3://results/training",
         "image_uri": "1.dkr.ecr.us-east-1.amazonaws.com/reconcile:1",
@@ -149,23 +149,25 @@ def train(s3, recipe, data="s3://photos/labelled", log=None):
     return train_on_sagemaker(data, None, recipe, settings, None, messages)
 
 
-def test_why_it_failed_is_told_and_the_next_job_goes_on_from_its_checkpoints(service, s3, command, tmp_path):
+def test_failed_job_gives_its_reason_and_checkpoints(service, s3, command, tmp_path):
     def fail(job):
         job.training_job_status, job.failure_reason = "Failed", "AlgorithmError: exit code 1"
         write_log(service.moto_url, "/aws/sagemaker/TrainingJobs", f"{job.training_job_name}/algo-1", "no photos there")
 
-    service.end = fail
+    service.on_create = fail
     recipe = tmp_path / "recipes" / "ours.toml"
     for photo in ("0.jpg", "0.jpg", "1.jpg"):
         put_photo(s3, photo, b"a photo")
-        with pytest.raises(ReconcileError, match=r"AlgorithmError: exit code 1; CloudWatch has .*: no photos there; "):
+        with pytest.raises(
+            ReconcileError, match=r"AlgorithmError: exit code 1; its log in CloudWatch .* ends with: no photos there; "
+        ):
             train(s3, recipe)
-    first, same, with_another_photo = (asked["CheckpointConfig"]["S3Uri"] for asked in service.asked)
+    first, same, with_another_photo = (request["CheckpointConfig"]["S3Uri"] for request in service.requests)
     assert first == same != with_another_photo
-    assert len({asked["TrainingJobName"] for asked in service.asked}) == 3
+    assert len({request["TrainingJobName"] for request in service.requests}) == 3
 
 
-def test_only_the_same_training_takes_up_a_job(service, s3, command, tmp_path, monkeypatch):
+def test_only_the_same_training_resumes_a_job(service, s3, command, tmp_path, monkeypatch):
     recipe = tmp_path / "recipes" / "ours.toml"
     train(s3, recipe)
     train(s3, recipe)
@@ -178,36 +180,36 @@ def test_only_the_same_training_takes_up_a_job(service, s3, command, tmp_path, m
     job.training_job_status = "Completed"
     train(s3, recipe)
     assert len(service.jobs) == 2
-    # Another photo makes it another training, and so do other bytes of one that was there.
+    # A new photo makes it another training, and so does a photo with other bytes.
     for photo in (b"another", b"another one"):
         put_photo(s3, "1.jpg", photo)
         train(s3, recipe)
-    assert len(service.jobs) == len({asked["CheckpointConfig"]["S3Uri"] for asked in service.asked}) == 4
-    # One that is being stopped still writes the checkpoints from which the next goes on.
+    assert len(service.jobs) == len({request["CheckpointConfig"]["S3Uri"] for request in service.requests}) == 4
+    # A stopping job still writes the checkpoints from which the next job continues.
     job = service.jobs[-1]
     job.training_job_status = "Stopping"
     monkeypatch.setattr(cancellation, "sleep", lambda _: setattr(job, "training_job_status", "Stopped"))
     train(s3, recipe)
     assert job.training_job_status == "Stopped"
     assert len(service.jobs) == 5
-    assert service.asked[-1]["CheckpointConfig"] == service.asked[-2]["CheckpointConfig"]
+    assert service.requests[-1]["CheckpointConfig"] == service.requests[-2]["CheckpointConfig"]
 
 
-def test_interrupted_as_the_job_begins_it_tells_how_to_stop_it(service, s3, command, tmp_path, monkeypatch):
+def test_interruption_after_creation_logs_how_to_stop_the_job(service, s3, command, tmp_path, monkeypatch):
     create, log = SageMaker.create, io.StringIO()
 
-    def create_and_die(*asked):
-        create(*asked)
+    def create_and_interrupt(*arguments):
+        create(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(SageMaker, "create", create_and_die)
+    monkeypatch.setattr(SageMaker, "create", create_and_interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(s3, tmp_path / "recipes" / "ours.toml", log=log)
     [job] = service.jobs
     assert f"aws sagemaker stop-training-job --training-job-name {job.training_job_name}" in log.getvalue()
 
 
-def test_photos_that_are_not_there_or_hold_the_output_are_no_job(service, s3, command, tmp_path):
+def test_missing_photos_or_output_among_them_create_no_job(service, s3, command, tmp_path):
     recipe = tmp_path / "recipes" / "ours.toml"
     with pytest.raises(ReconcileError, match="there is nothing in s3://photos/nowhere"):
         train(s3, recipe, data="s3://photos/nowhere")
@@ -216,7 +218,7 @@ def test_photos_that_are_not_there_or_hold_the_output_are_no_job(service, s3, co
     assert service.jobs == []
 
 
-def test_the_container_trains_after_the_recipe_that_was_sent(tmp_path, monkeypatch):
+def test_container_trains_with_the_sent_recipe(tmp_path, monkeypatch):
     (tmp_path / "recipe").mkdir()
     (tmp_path / "recipe" / "recipe.toml").write_text("version = ")
     (tmp_path / "photos").mkdir()

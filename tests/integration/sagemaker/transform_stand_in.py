@@ -1,9 +1,9 @@
-"""A stand-in for SageMaker's batch transform: moto keeps the books, and this does the work of a job.
+"""A stand-in for SageMaker's batch transform. moto simulates the API, and this module does the work of a job.
 
-It does what the service documents. Input objects are split by line, each goes to one instance as a whole, and as many
-lines as fit into the payload limit make one request. A request is made again after a 5xx; a 4xx fails the job. What an
-object was answered is written as `<object>.out` once all of it is there, pieces joined by line. Containers are real
-processes of `reconcile serve`, asked for /ping and /execution-parameters first.
+It follows the documentation of the service. One instance processes all lines of an input object. As many lines as fit
+into the payload limit make one request. A request is repeated after a status 5xx; a status 4xx fails the job. When all
+responses for an object have arrived, they are joined by line and written as `<object>.out`. Containers are real
+processes of `reconcile serve`. They are asked for /ping and /execution-parameters first.
 """
 
 import io
@@ -35,13 +35,13 @@ LOG_GROUP = "/aws/sagemaker/TransformJobs"
 
 
 def client(name, url):
-    """boto3's, of one service."""
+    """Return the boto3 client of one service."""
     keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
     return boto3.client(name, endpoint_url=url, region_name=REGION, **keys)
 
 
 def write_log(url, group, stream, message):
-    """One line in CloudWatch."""
+    """Write one line to a log stream of CloudWatch."""
     logs = client("logs", url)
     if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
         logs.create_log_group(logGroupName=group)
@@ -51,39 +51,39 @@ def write_log(url, group, stream, message):
 
 
 class JobFailed(Exception):
-    """The container, or what it was sent, is to blame; the message is the log's."""
+    """An error of the container or its input. The message goes to the log."""
 
 
 class AccessDenied(SagemakerClientError):
-    """A permission is missing."""
+    """An error for a missing permission."""
 
     code = "AccessDeniedException"
 
 
 @dataclass
 class TransformService:
-    """The jobs of one account, and how they are to go."""
+    """The transform jobs of one account, with switches for what goes wrong."""
 
     s3_url: str
     moto_url: str
     may_work: threading.Event = field(default_factory=threading.Event)
-    """Cleared, jobs are InProgress and nothing happens."""
+    """While cleared, jobs are InProgress and do nothing."""
     may_end: threading.Event = field(default_factory=threading.Event)
-    """Cleared, jobs that have answered everything stay InProgress."""
+    """While cleared, jobs that have written all responses stay InProgress."""
     fails_at: str | None = None
-    """The name of an input object that the container refuses."""
+    """The name of an input object that the container rejects."""
     loses: str | None = None
-    """The name of an input object whose answer is lost."""
+    """The name of an input object whose response is lost."""
     forbids_deleting: bool = False
     """Whether the permission to delete models is missing."""
     container: dict[str, str] = field(default_factory=dict)
-    """What the image itself sets in its environment."""
-    asked: list[str] = field(default_factory=list)
-    """Paths that containers were asked for, in order."""
+    """The environment variables that the image sets."""
+    requests: list[str] = field(default_factory=list)
+    """The paths of all requests to containers, in order."""
     sent: list[str] = field(default_factory=list)
-    """Keys that containers were to count."""
+    """The keys that were sent to containers."""
     objects: dict[str, list[str]] = field(default_factory=dict)
-    """Instance to the input objects that it was given."""
+    """Instance to its input objects."""
 
     def __post_init__(self):
         self.may_work.set()
@@ -105,14 +105,14 @@ class TransformService:
         return client(name, self.s3_url if name == "s3" else self.moto_url)
 
     def install(self, patch):
-        """Make moto's jobs take their time, and be done by this."""
+        """Let moto's transform jobs run in this stand-in."""
         create = SageMakerModelBackend.create_transform_job
 
-        def create_transform_job(backend, **asked):
-            name = asked["transform_job_name"]
+        def create_transform_job(backend, **request):
+            name = request["transform_job_name"]
             if name in backend.transform_jobs:
                 raise ResourceInUseException(f"Job name must be unique: {name}")
-            job = create(backend, **asked)
+            job = create(backend, **request)
             job.transform_job_status = "InProgress"
             threading.Thread(target=self._work, args=(job,), daemon=True).start()
             return job
@@ -143,7 +143,7 @@ class TransformService:
         patch.setattr(SageMakerResponse, "stop_transform_job", stop_transform_job, raising=False)
 
     def wait(self):
-        """Until every job has ended."""
+        """Wait until every job has ended."""
         while any(job.transform_job_status in ("InProgress", "Stopping") for job in self.jobs):
             time.sleep(0.05)
 
@@ -161,13 +161,13 @@ class TransformService:
                 write_log(self.moto_url, LOG_GROUP, stream, str(error))
                 reason = "ClientError: See job logs for more information"
             if job.transform_job_status == "Stopping":
-                self._answer_late(job)
+                self._write_late_response(job)
                 status = "Stopped"
-        finally:  # whatever goes wrong here, nobody waits for this job for ever
+        finally:  # after any error here the job ends, so that no test waits for ever
             job.failure_reason, job.transform_job_status = reason, status
 
-    def _answer_late(self, job):
-        """What was in flight when the job was stopped is still written."""
+    def _write_late_response(self, job):
+        """Write the response to a request that was in flight when the job was stopped."""
         time.sleep(0.2)
         target = urlsplit(job.transform_output["S3OutputPath"])
         key = f"{target.path.strip('/')}/in-flight.jsonl.out"
@@ -197,19 +197,19 @@ class TransformService:
                     instance.result()
 
     def _instance(self, job, environment, model, prefix, keys, number):
-        ours = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
         role = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
         image = {"SAGEMAKER_BIND_TO_PORT": "0", "SM_MODEL_DIR": model, "OMP_NUM_THREADS": "1", **self.container}
         log = Path(model, f"{number}.log")
         with log.open("w") as file:
             server = subprocess.Popen(
-                [SCRIPTS / "reconcile", "serve"], env=ours | role | image | environment, stderr=file, cwd=model
+                [SCRIPTS / "reconcile", "serve"], env=inherited | role | image | environment, stderr=file, cwd=model
             )
         try:
             port = wait_for(r"listening on \S+:(\d+),", log, server)[1]
             url = f"http://127.0.0.1:{port}"
             self._wait_until_up(url)
-            limits = json.loads(self._ask(f"{url}/execution-parameters"))
+            limits = json.loads(self._request(f"{url}/execution-parameters"))
             self.objects[f"{job.transform_job_name}-{number}"] = [Path(key).name for key in keys]
             for key in keys:
                 if job.transform_job_status != "Stopping":
@@ -221,7 +221,7 @@ class TransformService:
     def _wait_until_up(self, url):
         for _ in range(1200):
             try:
-                self._ask(f"{url}/ping")
+                self._request(f"{url}/ping")
             except (urllib.error.URLError, OSError):
                 time.sleep(0.05)
             else:
@@ -251,21 +251,21 @@ class TransformService:
         limits = job.model_client_config
         for tries_left in reversed(range(limits["InvocationsMaxRetries"] + 1)):
             try:
-                return self._ask(f"{url}/invocations", body, headers, limits["InvocationsTimeoutInSeconds"])
+                return self._request(f"{url}/invocations", body, headers, limits["InvocationsTimeoutInSeconds"])
             except urllib.error.HTTPError as error:
-                said = f"Bad HTTP status received from algorithm: {error.code} {error.read().decode()}"
+                message = f"Bad HTTP status received from algorithm: {error.code} {error.read().decode()}"
                 if error.code < 500 or not tries_left:
-                    raise JobFailed(said) from None
+                    raise JobFailed(message) from None
         raise AssertionError
 
-    def _ask(self, url, body=None, headers=None, timeout=10):
-        with urllib.request.urlopen(urllib.request.Request(url, body, headers or {}), timeout=timeout) as answer:
-            self.asked.append(urlsplit(url).path)
-            return answer.read()
+    def _request(self, url, body=None, headers=None, timeout=10):
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers or {}), timeout=timeout) as response:
+            self.requests.append(urlsplit(url).path)
+            return response.read()
 
 
 def mini_batches(lines, payload):
-    """As many lines at a time as fit into the payload."""
+    """Yield groups of lines, each as large as fits into the payload."""
     batch = b""
     for line in lines:
         if batch and len(batch) + len(line) > payload:

@@ -1,4 +1,4 @@
-"""What the tests of SageMaker count, and what they look at afterwards."""
+"""Helpers of the SageMaker tests: run the engine alone, and look at what it left in `<out>`."""
 
 import io
 import json
@@ -16,13 +16,13 @@ from reconcile.streaming.observers import CallbackObserver
 from tests.integration.sagemaker.transform_stand_in import REGION
 
 IMAGE, ROLE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/reconcile:1", "arn:aws:iam::123456789012:role/reconcile"
-WITH_SAGEMAKER = ("--engine", "sagemaker", "--image-uri", IMAGE, "--role", ROLE, "--instance-type", "ml.c5.xlarge")
+SAGEMAKER_FLAGS = ("--engine", "sagemaker", "--image-uri", IMAGE, "--role", ROLE, "--instance-type", "ml.c5.xlarge")
 BINS = {f"{number:05d}": (number % 7, number % 7) for number in range(100)}
-"""In 4 shards, where there is one instance: 32, 32, 32 and 4."""
+"""Bin id to (items in the photo, items on record). One instance gets 4 shards, of 32, 32, 32 and 4 photos."""
 
 
-class Night:
-    """What a run does with its engine, without all the rest of a run."""
+class EngineRun:
+    """The calls that a run makes to its engine, without the rest of a run."""
 
     def __init__(self, s3, model, **flags):
         common = {
@@ -33,7 +33,7 @@ class Night:
         }
         machine = {"engine": "sagemaker", "image_uri": IMAGE, "role": ROLE, "instance_type": "ml.c5.xlarge"}
         self.settings = settings = load_settings(common | machine | {"model": model} | flags, flags_only=True)
-        self.log, self.complaints, self.done = io.StringIO(), {}, 0
+        self.log, self.failures, self.done = io.StringIO(), {}, 0
         self.engine = open_engine(settings, RunLog("text", None, self.log))
         self.bucket = open_bucket(settings.bucket, settings.s3_access())
         self.output = open_output(settings, create=True)
@@ -41,34 +41,35 @@ class Night:
     def resume(self):
         self.engine.resume(self.bucket, self.output)
 
-    def count(self, keys=None, progress=None):
+    def count(self, keys=None, advance=None):
         images = Backlog(duckdb.connect(), "images")
         pages = self.bucket.list_pages("bin-images/")
         images.fill([stored for stored in page if keys is None or stored.key in keys] for page in pages)
-        observer = CallbackObserver(progress or self._progress, self.complaints.__setitem__)
+        observer = CallbackObserver(advance or self._advance, self.failures.__setitem__)
         return self.engine.count(images, self.bucket, self.output, observer)
 
-    def _progress(self, done):
+    def _advance(self, done):
         self.done += done
 
 
 def counts_in(s3):
-    """Every row of every part."""
+    """Return the rows of all parts, sorted by key."""
     parts = sorted((s3.root / "results" / "nightly" / "counts").rglob("*.parquet"))
     return pd.concat(map(pd.read_parquet, parts)).sort_values("image_key").reset_index(drop=True)
 
 
-def is_right(rows):
+def are_correct(rows):
+    """Return whether the rows are the counts of all bins."""
     return list(rows["image_key"]) == sorted(f"bin-images/{name}.jpg" for name in BINS) and list(
         rows["predicted_count"]
-    ) == [seen for seen, _ in BINS.values()]
+    ) == [count for count, _ in BINS.values()]
 
 
-def summary_of(s3, run_id):
+def read_summary(s3, run_id):
     return json.loads((s3.root / "results" / "nightly" / "runs" / run_id / "summary.json").read_text())
 
 
-def left_in(s3):
-    """What lies in <out>/transform but for the model."""
+def job_files(s3):
+    """Return the files in <out>/transform, except the model."""
     folder = s3.root / "results" / "nightly" / "transform"
     return [path for path in folder.rglob("*") if path.is_file() and path.name != "model.tar.gz"]
