@@ -42,11 +42,11 @@ def evaluate(
 
     settings = load_settings(flags, need_bucket=False)
     rate = None if plant is None else parse_rate(plant)
-    from reconcile.evaluation.run import run_evaluation
+    from reconcile.evaluation.run import EvaluationRequest, run_evaluation
 
     log = RunLog(settings.log_format)
     try:
-        print(run_evaluation(data, fold, out, seed, settings, log, rate))
+        print(run_evaluation(EvaluationRequest(data, fold, out, seed, rate), settings, log))
     except KeyboardInterrupt:
         log.error("interrupted; an evaluation keeps no partial results")
         raise typer.Exit(INTERRUPTED) from None

@@ -1,11 +1,17 @@
-"""An evaluation in words and tables: plain text for terminals and e-mails, and one HTML file with charts."""
+"""The evaluation as text and HTML."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from reconcile.evaluation.planted.chart import planted_chart
 from reconcile.evaluation.planted.report import planted_sections, planted_sentence, planted_tiles
 from reconcile.evaluation.sections import evaluation_sections
+from reconcile.reporting.charts import accuracy_chart, coverage_chart, reliability_chart
+from reconcile.reporting.html import render_page
+from reconcile.reporting.svg import themed
 from reconcile.reporting.text_tables import definitions, section_lines, wrap
 from reconcile.text import percent, plural
 
@@ -17,11 +23,12 @@ if TYPE_CHECKING:
     from reconcile.reporting.text_tables import Section
 
 
-_MOST_LEFT_OUT = 20
+_MAX_LEFT_OUT = 20
+"""The number of left-out photos that the page lists."""
 
 
 def evaluation_text(run: EvaluationRun) -> str:
-    """The report for a terminal or an e-mail; only a table of many labels is wider than 78 characters."""
+    """Return the report for a terminal or an e-mail. Only a table of many labels is wider than 78 characters."""
     lines = ["Evaluation of a count model", "=" * 27, "", *wrap(" ".join([*_leads(run), *_notes(run.evaluation)]))]
     for section in _sections(run):
         lines += ["", *section_lines(section)]
@@ -30,16 +37,14 @@ def evaluation_text(run: EvaluationRun) -> str:
 
 
 def evaluation_page(run: EvaluationRun) -> str:
-    """The report as one HTML file: no script, no network, light and dark."""
-    from reconcile.reporting.html import render_page
-
+    """Return the report as one HTML file without scripts and network access, for light and dark themes."""
     evaluation = run.evaluation
     whole = evaluation.protocols[0]
     tiles = {
         "photos": f"{evaluation.photos:,}",
-        "counted the same": percent(whole.accuracy.value),
+        "photo agrees with record": percent(whole.accuracy.value),
         "at most one item off": percent(whole.within_one),
-        "typical miss, in items (RMSE)": f"{whole.rmse.value:.2f}",
+        "RMSE, in items": f"{whole.rmse.value:.2f}",
     }
     return render_page(
         "evaluation.html.j2",
@@ -51,81 +56,79 @@ def evaluation_page(run: EvaluationRun) -> str:
         sections=_sections(run),
         charts=_charts(run),
         facts=_facts(run),
-        left_out=run.left_out[:_MOST_LEFT_OUT],
-        more_left_out=max(0, len(run.left_out) - _MOST_LEFT_OUT),
+        left_out=run.left_out[:_MAX_LEFT_OUT],
+        more_left_out=max(0, len(run.left_out) - _MAX_LEFT_OUT),
     )
 
 
 def _charts(run: EvaluationRun) -> dict[str, tuple[str, dict[str, Markup]]]:
-    """By section: what the chart shows, in a line, and its SVG for each theme."""
-    import pandas as pd
-
-    from reconcile.evaluation.planted.chart import planted_chart
-    from reconcile.reporting.charts import accuracy_chart, coverage_chart, reliability_chart
-    from reconcile.reporting.svg import themed
-
+    """Return the caption and the SVG for each theme, by section."""
     evaluation = run.evaluation
     whole = evaluation.protocols[0]
-    shown = [(found.label, found.accuracy) for found in whole.classes] + [("all", whole.accuracy)]
+    bars = [(result.label, result.accuracy) for result in whole.classes] + [("all", whole.accuracy)]
     accuracy = pd.DataFrame(
         [
             {
                 "count_class": label,
-                "accuracy": found.value,
-                "accuracy_low": found.low,
-                "accuracy_high": found.high,
+                "accuracy": estimate.value,
+                "accuracy_low": estimate.low,
+                "accuracy_high": estimate.high,
             }
-            for label, found in shown
-            if found is not None
+            for label, estimate in bars
+            if estimate is not None
         ]
     )
     charts = {
         "classes": (
-            "All labels: a bar is the share counted the same, the line on it the 95% interval.",
+            "With all labels to choose from: a bar is the fraction of photos that agree with the record. The line on "
+            "the bar is its 95% interval.",
             themed(accuracy_chart(accuracy)),
         ),
         "calibration": (
-            "A point is a range of probabilities, larger for more photos, with its 95% interval. On the dashed line "
-            "the probabilities are honest; above it the model is better than it says, below it worse.",
+            "A point is a range of probabilities, with its 95% interval. A larger point has more photos. On the dashed "
+            "line, probability and agreement are equal. Above it the model is underconfident, below it overconfident.",
             themed(reliability_chart(evaluation.calibration.bins)),
         ),
         "coverage": (
-            "The line is the share counted the same, the band its 95% interval.",
+            "The line is the fraction of kept photos that agree with the record. The band is its 95% interval.",
             themed(coverage_chart(evaluation.coverage)),
         ),
     }
     if run.planted is not None:
         charts["planted-numbers"] = (
-            "A point is a range of p_wrong, with the 95% interval of the share that is wrong; both axes are stretched "
-            "towards 0. On the dashed line p_wrong is honest; above it more records are wrong than it says.",
+            "A point is a range of p_wrong, with the 95% interval of the fraction of wrong records. Both axes are "
+            "stretched near 0. On the dashed line, p_wrong equals that fraction. Above it, more records are wrong than "
+            "p_wrong predicts.",
             themed(planted_chart(run.planted.errors)),
         )
     return charts
 
 
 def _leads(run: EvaluationRun) -> list[str]:
-    """What somebody who reads no further should know; a sentence each."""
+    """Return the main results as paragraphs."""
     whole = run.evaluation.protocols[0]
-    right = round(whole.accuracy.value * whole.photos)
+    agreeing = round(whole.accuracy.value * whole.photos)
     near = round(whole.within_one * whole.photos)
-    sentence = (
-        f"Of {plural(whole.photos, 'photo')} with a count on record, the model counted {right:,} the same "
-        f"({percent(whole.accuracy.value)}), and {near:,} the same or one item off ({percent(whole.within_one)})."
+    lead = (
+        f"We compared the counts of {plural(whole.photos, 'photo')} with their records. The model agreed with "
+        f"{plural(agreeing, 'record')} ({percent(whole.accuracy.value)}). In {plural(near, 'photo')} "
+        f"({percent(whole.within_one)}) it was at most one item off."
     )
-    return [sentence] if run.planted is None else [planted_sentence(run.planted), sentence]
+    return [lead] if run.planted is None else [planted_sentence(run.planted), lead]
 
 
 def _notes(evaluation: Evaluation) -> list[str]:
     whole = evaluation.protocols[0]
-    commonest = max(whole.classes, key=lambda found: found.photos)
+    most_frequent = max(whole.classes, key=lambda result: result.photos)
     sentences = [
-        f"Without looking, always saying {commonest.label} would be the same in {percent(whole.commonest)}.",
-        "The count on record is taken as the truth, which in a few photos it is not.",
+        f"A model that always answers {most_frequent.label} would agree with {percent(whole.commonest)} of the "
+        "records.",
+        "This evaluation takes every record as the truth, although a few records are wrong.",
     ]
     if evaluation.not_covered:
-        sentences.append(
-            f"{plural(evaluation.not_covered, 'further photo')} left out: the model has no label for such a count."
-        )
+        photos = plural(evaluation.not_covered, "more photo", "more photos")
+        verb = "was" if evaluation.not_covered == 1 else "were"
+        sentences.append(f"{photos} {verb} left out, because the model has no label for such a count.")
     return sentences
 
 
@@ -143,6 +146,6 @@ def _facts(run: EvaluationRun) -> dict[str, str]:
         "photos": f"{run.data}, {fold}, fingerprint {run.data_fingerprint}",
         "left out": f"{run.unreadable:,} unreadable, {evaluation.not_covered:,} with a count that no label covers, "
         f"{len(run.left_out) - run.unreadable:,} without a usable label",
-        "intervals": f"95%; {evaluation.resamples:,} resamples, seed {evaluation.seed}; photos taken as independent",
+        "intervals": f"95%; {evaluation.resamples:,} resamples, seed {evaluation.seed}; photos count as independent",
         "made by": f"reconcile {run.reconcile_version}",
     }

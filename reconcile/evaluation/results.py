@@ -1,4 +1,4 @@
-"""What one evaluation run produced."""
+"""The result of one evaluation run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluationRun:
-    """What was evaluated, and what came of it."""
+    """The evaluated model and photos, and all figures. The fields are those of evaluation.json."""
 
     reconcile_version: str
     model_file: str
@@ -20,15 +20,17 @@ class EvaluationRun:
     provider: str
     data: str
     fold: int | None
+    """The fold that was counted; None for all photos."""
     data_fingerprint: str
-    """Of the photos that were to be counted, unreadable ones included."""
+    """The fingerprint of all photos with a label, unreadable ones included; see `labelled.fingerprint`."""
     unreadable: int
+    """The number of unreadable photos."""
     left_out: tuple[str, ...]
-    """One line for each photo without a usable label and each unreadable one."""
+    """One line for each photo that is unreadable or has no usable label."""
     evaluation: Evaluation
     planted: PlantedEvaluation | None
-    """What came of altered records; None where nobody asked for them."""
+    """The benchmark of the recount queue; None if it was not requested."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return all fields for evaluation.json."""
         return asdict(self)

@@ -1,8 +1,9 @@
-"""One evaluation from a folder of labelled photos to its figures: read, count, hold against the record."""
+"""Count labelled photos and evaluate the counts."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,74 +28,75 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reconcile.config import Settings
+    from reconcile.evaluation.planted.results import PlantedEvaluation
     from reconcile.inference.counter import CountPredictor
     from reconcile.logs import RunLog
+    from reconcile.metrics.classification import Evaluation
 
 
-def run_evaluation(
-    data: Path,
-    fold: int | None,
-    out: Path | None,
-    seed: int,
-    settings: Settings,
-    messages: RunLog,
-    plant: float | None = None,
-) -> str:
-    """Count the labelled photos of a folder and say how good the counts are.
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What to evaluate, and where to write the result."""
+
+    data: Path
+    """A folder of labelled photos, in any layout of `labelled.read_labelled`."""
+    fold: int | None = None
+    """The fold to count; None for all photos."""
+    out: Path | None = None
+    """The folder for evaluation.txt, evaluation.json and evaluation.html. None writes no file."""
+    seed: int = 1
+    """The seed of the bootstrap, and of the first repetition of the benchmark."""
+    error_rate: float | None = None
+    """The fraction of records to alter for the benchmark of the recount queue. None skips the benchmark."""
+
+
+def run_evaluation(request: EvaluationRequest, settings: Settings, log: RunLog) -> str:
+    """Count the labelled photos of a folder and evaluate the counts.
 
     Args:
-        data: in any layout that `labelled.read_labelled` knows.
-        fold: only the photos of this one; None for all.
-        out: evaluation.txt, evaluation.json and evaluation.html go here; None writes nothing.
-        seed: of the bootstrap, and of the first planting.
-        settings: model, device and batch size.
-        messages: told what is left out, and how far it has come.
-        plant: also alter this share of the records, and see how well they are found.
+        request: The photos, the benchmark and the output folder.
+        settings: Model, device and batch size.
+        log: Receives a warning for each photo left out, and the progress.
 
     Returns:
-        the plain text report.
+        The report as plain text.
 
     Raises:
-        ReconcileError: no such photos, none that can be read and has a label, no model, an output that cannot be
-            written, or too few photos to alter one record.
+        UsageError: The folder does not exist, or has no photo in the fold.
+        ReconcileError: No photo has a label or can be read, the model cannot be loaded, the output cannot be written,
+            or there are too few photos to alter one record.
     """
-    if not data.is_dir():
-        raise UsageError(f"--data: there is no folder {data}")
-    if out is not None:
-        _make_folder(out)
-    counter = load_predictor(settings.model, settings.device, messages.warn, settings.batch_size)
-    labels = counter.card.labels
+    if not request.data.is_dir():
+        raise UsageError(f"--data: there is no folder {request.data}")
+    if request.out is not None:
+        _make_folder(request.out)
+    predictor = load_predictor(settings.model, settings.device, log.warn, settings.batch_size)
     left_out: list[str] = []
 
     def leave_out(line: str) -> None:
         left_out.append(line)
-        messages.warn(line)
+        log.warn(line)
 
-    images = _of_fold(read_labelled(data, leave_out), fold, data)
-    if plant is not None:
-        # Before the long part. Photos that cannot be read may still make it too few.
-        number_to_inject(plant, int((labels.indices_of(image.count for image in images) >= 0).sum()))
-    with messages.progress("counting", FixedWorkload(len(images))) as advance:
-        probabilities, unreadable = count_labelled(images, counter, advance)
-    for place, reason in unreadable.items():
-        leave_out(f"left out {images[place].path}: {reason}")
+    images = _of_fold(read_labelled(request.data, leave_out), request.fold, request.data)
+    if request.error_rate is not None:
+        # Checked before the photos are counted, which takes long. Unreadable photos may still leave too few.
+        covered = predictor.card.labels.indices_of(image.count for image in images) >= 0
+        number_to_inject(request.error_rate, int(covered.sum()))
+    with log.progress("counting", FixedWorkload(len(images))) as advance:
+        probabilities, unreadable = count_labelled(images, predictor, advance)
+    for index, reason in unreadable.items():
+        leave_out(f"left out {images[index].path}: {reason}")
     if len(unreadable) == len(images):
-        raise ReconcileError(f"none of the {len(images):,} photos of {data} can be read")
-    readable = [place for place in range(len(images)) if place not in unreadable]
-    shares, counts = probabilities[readable], [images[place].count for place in readable]
-    evaluation = evaluate(shares, counts, labels, [images[place].squashed for place in readable], seed)
-    planted = None
-    if plant is not None:
-        truth = labels.indices_of(counts)
-        covered = truth >= 0
-        planted = evaluate_planted(shares[covered], truth[covered], labels, counter.card.class_prior, plant, seed)
+        raise ReconcileError(f"none of the {len(images):,} photos of {request.data} can be read")
+    readable = [index for index in range(len(images)) if index not in unreadable]
+    evaluation, planted = _evaluate([images[index] for index in readable], probabilities[readable], predictor, request)
     run = EvaluationRun(
         reconcile_version=__version__,
-        model_file=counter.path.name,
-        model_id=counter.model_id,
-        provider=counter.device,
-        data=str(data),
-        fold=fold,
+        model_file=predictor.path.name,
+        model_id=predictor.model_id,
+        provider=predictor.device,
+        data=str(request.data),
+        fold=request.fold,
         data_fingerprint=fingerprint(images),
         unreadable=len(unreadable),
         left_out=tuple(left_out),
@@ -102,53 +104,53 @@ def run_evaluation(
         planted=planted,
     )
     text = evaluation_text(run)
-    if out is not None:
-        _write(out, run, text)
-        messages.info(f"written: evaluation.txt, evaluation.json and evaluation.html in {out}")
+    if request.out is not None:
+        _write_files(request.out, run, text)
+        log.info(f"wrote evaluation.txt, evaluation.json and evaluation.html to {request.out}")
     return text
 
 
 def count_labelled(
-    images: Sequence[LabelledImage], counter: CountPredictor, progress: Callable[[int], None]
+    images: Sequence[LabelledImage], predictor: CountPredictor, advance: Callable[[int], None]
 ) -> tuple[NDArray[np.float32], dict[int, str]]:
-    """Count photos with as many threads as the model takes; each decodes and counts batches of its own.
+    """Count photos with one thread per worker of the model. Each thread decodes and counts its own batches.
 
-    Memory holds one batch a thread, and the probabilities.
+    Memory holds one batch per thread, and the probabilities.
 
     Args:
-        images: what to count.
-        counter: the model.
-        progress: called with the number of photos just counted.
+        images: The photos to count.
+        predictor: The model.
+        advance: Called with the number of photos that were just counted.
 
     Returns:
-        probabilities, float32 [photos, labels], in the order of `images`, and by place why a photo cannot be read; its
-        row is not a number.
+        The probabilities in the order of `images`, float32 [photos, labels], with NaN for unreadable photos. Then the
+        reason for each unreadable photo, by index.
     """
-    probabilities = np.full((len(images), len(counter.card.labels.names)), np.nan, dtype=np.float32)
+    probabilities = np.full((len(images), len(predictor.card.labels.names)), np.nan, dtype=np.float32)
     reasons: dict[int, str] = {}
-    starts = range(0, len(images), counter.batch_size)
+    starts = range(0, len(images), predictor.batch_size)
 
     with StageGroup() as stages:
-        done: Channel[int] = Channel(stages, 4 * counter.workers, counter.workers)
+        done: Channel[int] = Channel(stages, 4 * predictor.workers, predictor.workers)
 
-        def work(worker: int) -> None:
-            pixels = counter.new_batch()
-            for start in starts[worker :: counter.workers]:
-                batch = range(start, min(start + counter.batch_size, len(images)))
+        def count_batches(worker: int) -> None:
+            pixels = predictor.new_batch()
+            for start in starts[worker :: predictor.workers]:
+                batch = range(start, min(start + predictor.batch_size, len(images)))
                 readable: list[int] = []
-                for place in batch:
+                for index in batch:
                     try:
-                        _load(images[place].path, pixels[len(readable)])
-                        readable.append(place)
+                        _load(images[index].path, pixels[len(readable)])
+                        readable.append(index)
                     except UnreadableImage as reason:
-                        reasons[place] = str(reason)
+                        reasons[index] = str(reason)
                 if readable:
-                    probabilities[readable] = counter.count(pixels[: len(readable)], worker)
+                    probabilities[readable] = predictor.count(pixels[: len(readable)], worker)
                 done.put(len(batch))
 
-        stages.start("count", counter.workers, work, done)
+        stages.start("count", predictor.workers, count_batches, done)
         for photos in done:
-            progress(photos)
+            advance(photos)
     return probabilities, dict(sorted(reasons.items()))
 
 
@@ -164,22 +166,46 @@ def _load(path: Path, out: NDArray[np.uint8]) -> None:
 def _of_fold(images: list[LabelledImage], fold: int | None, data: Path) -> list[LabelledImage]:
     if fold is None:
         return images
-    found = [image for image in images if image.fold == fold]
-    if not found:
+    of_fold = [image for image in images if image.fold == fold]
+    if not of_fold:
         folds = ", ".join(str(number) for number in sorted({image.fold for image in images}))
-        raise UsageError(f"--fold {fold}: {data} has no photo of that fold; it has {folds}")
-    return found
+        raise UsageError(f"--fold {fold}: {data} has no photo in this fold; its folds are {folds}")
+    return of_fold
+
+
+def _evaluate(
+    images: Sequence[LabelledImage],
+    probabilities: NDArray[np.float32],
+    predictor: CountPredictor,
+    request: EvaluationRequest,
+) -> tuple[Evaluation, PlantedEvaluation | None]:
+    """Evaluate the counts, and the recount queue if that was requested.
+
+    Args:
+        images: The readable photos.
+        probabilities: Their probabilities, float32 [photos, labels].
+        predictor: The model.
+        request: The seed and the rate of altered records.
+    """
+    labels, counts = predictor.card.labels, [image.count for image in images]
+    evaluation = evaluate(probabilities, counts, labels, [image.squashed for image in images], request.seed)
+    if request.error_rate is None:
+        return evaluation, None
+    truth = labels.indices_of(counts)
+    covered = truth >= 0
+    prior, rate = predictor.card.class_prior, request.error_rate
+    return evaluation, evaluate_planted(probabilities[covered], truth[covered], labels, prior, rate, request.seed)
 
 
 def _make_folder(out: Path) -> None:
-    """Before any work starts: an evaluation that cannot be kept is not made."""
+    """Create the output folder before the photos are counted, because the result must be kept."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ReconcileError(f"--out {out} is no folder that can be written: {error.strerror}") from None
+        raise ReconcileError(f"--out {out} is not a folder that can be written to: {error.strerror}") from None
 
 
-def _write(out: Path, run: EvaluationRun, text: str) -> None:
+def _write_files(out: Path, run: EvaluationRun, text: str) -> None:
     files = {
         "evaluation.txt": text + "\n",
         "evaluation.json": json.dumps(run.as_dict(), indent=1, allow_nan=False) + "\n",
@@ -189,4 +215,4 @@ def _write(out: Path, run: EvaluationRun, text: str) -> None:
         for name, content in files.items():
             (out / name).write_text(content, encoding="utf-8")
     except OSError as error:
-        raise ReconcileError(f"--out {out} cannot be written: {error.strerror}") from None
+        raise ReconcileError(f"--out {out} cannot be written to: {error.strerror}") from None

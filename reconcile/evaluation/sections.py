@@ -1,4 +1,4 @@
-"""The questions that an evaluation answers, each with its tables and what their terms mean."""
+"""The sections of the evaluation report."""
 
 from __future__ import annotations
 
@@ -12,22 +12,28 @@ from reconcile.text import percent
 if TYPE_CHECKING:
     from reconcile.metrics.calibration import Calibration
     from reconcile.metrics.classification import Evaluation, ProtocolResult
+    from reconcile.metrics.intervals import Estimate
 
 
 _PROTOCOL_WORDS = {
-    "all labels": "every photo, and every answer the model has",
-    "counts 0 to 5": "only photos with 0 to 5 items on record, and only these answers: the public baseline's figures",
-    "counts 1 to 5": "only photos with 1 to 5 items on record, and only these answers: those of most tutorials",
+    "all labels": "all photos; the model may choose any label",
+    "counts 0 to 5": "only photos with 0 to 5 items on record, and only these labels to choose from; the public "
+    "baseline reports these figures",
+    "counts 1 to 5": "only photos with 1 to 5 items on record, and only these labels to choose from; most tutorials "
+    "report these figures",
 }
 
 
 def evaluation_sections(evaluation: Evaluation) -> list[Section]:
-    """In the order of the report; that of original and squashed photos only where somebody says which are."""
+    """Return the sections in the order of the report.
+
+    The section about original and resized photos is missing if it is unknown which photos were resized.
+    """
     sections = [
         _protocols(evaluation),
         _classes(evaluation),
         _confusion(evaluation),
-        _said(evaluation),
+        _by_prediction(evaluation),
         _calibration(evaluation),
         _coverage(evaluation),
     ]
@@ -35,64 +41,68 @@ def evaluation_sections(evaluation: Evaluation) -> list[Section]:
 
 
 def _protocols(evaluation: Evaluation) -> Section:
-    rows = tuple((found.name, *_figures(found)) for found in evaluation.protocols)
-    words = [(found.name, _PROTOCOL_WORDS[found.name]) for found in evaluation.protocols]
-    words += [(found.name, f"left out: {found.reason}") for found in evaluation.left_out_protocols]
+    rows = tuple((result.name, *_figures(result)) for result in evaluation.protocols)
+    words = [(result.name, _PROTOCOL_WORDS[result.name]) for result in evaluation.protocols]
+    words += [(protocol.name, f"no result: {protocol.reason}") for protocol in evaluation.left_out_protocols]
     words += [
-        ("the same", "share of photos counted as on record"),
-        ("RMSE", f"the typical miss, in items: the root of the mean squared error; {_open_words(evaluation)}"),
-        ("≤ 1 off", "share of photos counted as on record or one item off"),
-        ("95%", f"how far another choice of photos could move the figure ({evaluation.resamples:,} resamples)"),
+        ("agree", "fraction of photos whose count agrees with the record"),
+        ("RMSE", f"root mean squared error, in items; {_open_label_words(evaluation)}"),
+        ("≤ 1 off", "fraction of photos that are at most one item off"),
+        ("95%", f"interval of the figure over other choices of photos ({evaluation.resamples:,} resamples)"),
     ]
     return Section(
         "protocols",
-        "How often is the count right",
-        "In a row for each way to ask, so that the figures can be held against those of others.",
-        (Table("protocols-table", ("", "photos", "the same", "95%", "RMSE", "95%", "≤ 1 off"), rows),),
+        "Agreement with the record",
+        "Each row is one protocol, so that you can compare the figures with those of other projects.",
+        (Table("protocols-table", ("", "photos", "agree", "95%", "RMSE", "95%", "≤ 1 off"), rows),),
         tuple(words),
     )
 
 
-def _open_words(evaluation: Evaluation) -> str:
+def _open_label_words(evaluation: Evaluation) -> str:
     last = evaluation.labels[-1]
-    return f"{last} counts as {last[:-1]}" if last.endswith("+") else "every label is its number"
+    return f"{last} counts as {last[:-1]}" if last.endswith("+") else "every label counts as its number"
 
 
-def _figures(found: ProtocolResult) -> tuple[str, ...]:
+def _figures(result: ProtocolResult) -> tuple[str, ...]:
     return (
-        f"{found.photos:,}",
-        percent(found.accuracy.value),
-        percents(found.accuracy),
-        f"{found.rmse.value:.2f}",
-        f"{found.rmse.low:.2f} – {found.rmse.high:.2f}",
-        percent(found.within_one),
+        f"{result.photos:,}",
+        percent(result.accuracy.value),
+        percents(result.accuracy),
+        f"{result.rmse.value:.2f}",
+        _range(result.rmse),
+        percent(result.within_one),
     )
+
+
+def _range(estimate: Estimate) -> str:
+    return f"{estimate.low:.2f} – {estimate.high:.2f}"
 
 
 def _classes(evaluation: Evaluation) -> Section:
     tables = []
-    for place, protocol in enumerate(evaluation.protocols):
+    for number, protocol in enumerate(evaluation.protocols):
         rows = [
             (
-                found.label,
-                f"{found.photos:,}",
-                percent(found.accuracy.value) if found.accuracy else "–",
-                percents(found.accuracy),
-                "–" if found.rmse is None else f"{found.rmse:.2f}",
-                "–" if found.within_one is None else percent(found.within_one),
+                result.label,
+                f"{result.photos:,}",
+                percent(result.accuracy.value if result.accuracy else None),
+                percents(result.accuracy),
+                "–" if result.rmse is None else f"{result.rmse:.2f}",
+                percent(result.within_one),
             )
-            for found in protocol.classes
+            for result in protocol.classes
         ]
-        photos, same, interval, rmse, _, near = _figures(protocol)
-        rows.append(("all", photos, same, interval, rmse, near))
-        headings = ("on record", "photos", "the same", "95%", "RMSE", "≤ 1 off")
+        photos, agree, interval, rmse, _, near = _figures(protocol)
+        rows.append(("all", photos, agree, interval, rmse, near))
+        headings = ("on record", "photos", "agree", "95%", "RMSE", "≤ 1 off")
         caption = protocol.name[0].upper() + protocol.name[1:]
-        tables.append(Table(f"classes-table-{place}", headings, tuple(rows), caption, total=True))
+        tables.append(Table(f"classes-table-{number}", headings, tuple(rows), caption, total=True))
     return Section(
         "classes",
-        "How good is it at each count",
-        "By the count on record; columns as above. The fewer the photos, the wider the interval (Wilson's; in the last "
-        "row the one from above).",
+        "Agreement by count on record",
+        "A row holds the photos with one count on record. The columns are the same as above. Intervals of single "
+        "counts are Wilson's; they are wider if there are fewer photos. The last row repeats the interval from above.",
         tuple(tables),
     )
 
@@ -108,87 +118,88 @@ def _confusion(evaluation: Evaluation) -> Section:
     headings = ("on record", *evaluation.labels, "photos")
     return Section(
         "confusion",
-        "What was counted instead",
-        "A row: the photos with that count on record. A column: what the model counted. From top left to bottom right "
-        "lie the photos counted the same.",
+        "What the model counted instead",
+        "A row holds the photos with one count on record. A column holds the photos with one count by the model. On "
+        "the diagonal, photo and record agree.",
         (Table("confusion-table", headings, rows, heat=heat),),
     )
 
 
-def _said(evaluation: Evaluation) -> Section:
+def _by_prediction(evaluation: Evaluation) -> Section:
     rows = tuple(
         (
-            found.label,
-            f"{found.photos:,}",
-            percent(found.precision.value) if found.precision else "–",
-            percents(found.precision),
+            result.label,
+            f"{result.photos:,}",
+            percent(result.precision.value if result.precision else None),
+            percents(result.precision),
         )
-        for found in evaluation.said
+        for result in evaluation.said
     )
     return Section(
         "said",
-        "How far to trust a count",
-        "When the model counts so many: in how many photos it does, and how often the record says the same then.",
-        (Table("said-table", ("counted", "photos", "right then", "95%"), rows),),
+        "Agreement by count of the model",
+        "A row holds the photos with one count by the model. It shows how often the record agrees.",
+        (Table("said-table", ("counted", "photos", "agree", "95%"), rows),),
     )
 
 
 def _calibration(evaluation: Evaluation) -> Section:
-    found = evaluation.calibration
+    calibration = evaluation.calibration
     labels = len(evaluation.labels)
     errors = [(protocol.name, percent(protocol.calibration_error)) for protocol in evaluation.protocols]
     rows = tuple(
         (
-            f"{100 * row.low:.0f} – {100 * row.high:.0f}%",
-            f"{row.photos:,}",
-            percent(row.probability),
-            percent(row.accuracy.value),
-            percents(row.accuracy),
+            f"{100 * bin_.low:.0f} – {100 * bin_.high:.0f}%",
+            f"{bin_.photos:,}",
+            percent(bin_.probability),
+            percent(bin_.accuracy.value),
+            percents(bin_.accuracy),
         )
-        for row in found.bins
-        if row.accuracy is not None and row.probability is not None
+        for bin_ in calibration.bins
+        if bin_.accuracy is not None and bin_.probability is not None
     )
     return Section(
         "calibration",
-        "Do the probabilities mean what they say",
-        "The model gives each count a probability. If that is honest, of the photos counted with 70% about 70 in 100 "
-        "are right.",
+        "Calibration of the probabilities",
+        "The model gives each count a probability. If the probabilities are true, about 70 of 100 photos counted with "
+        "70% agree with the record.",
         (
             Table("calibration-table", ("", "calibration error"), tuple(errors)),
-            Table("reliability-table", ("probability", "photos", "mean", "the same", "95%"), rows),
+            Table("reliability-table", ("probability", "photos", "mean", "agree", "95%"), rows),
         ),
         (
             (
                 "calibration error",
-                f"how far probability and share of right counts are apart on average, over {len(found.bins)} ranges of "
-                f"equal width (Guo et al. 2017); 0% is best, but with so few photos even true probabilities would be "
-                f"{percent(found.by_chance)} apart on average (all labels), and in 95 of 100 cases at most "
-                f"{percent(found.by_chance_at_most)} (Bröcker and Smith 2007)",
+                f"average difference between probability and agreement, over {len(calibration.bins)} ranges of equal "
+                "width (Guo et al. 2017). 0% is best. With so few photos, true probabilities (all labels) would have "
+                f"{percent(calibration.by_chance)} on average, and at most {percent(calibration.by_chance_at_most)} in "
+                "95 of 100 cases (Bröcker and Smith 2007)",
             ),
-            *_without_chance(found),
+            *_unbiased_error(calibration),
             (
-                "mean of −ln P",
-                f"{found.negative_log_likelihood:.3f}, P being the probability given to the count on record; 0 is "
-                f"best, equal probabilities give {np.log(labels):.3f}",
+                "mean −ln P",
+                f"{calibration.negative_log_likelihood:.3f}, where P is the probability of the count on record. 0 is "
+                f"best; equal probabilities have {np.log(labels):.3f}",
             ),
             (
                 "Brier score",
-                f"{found.brier:.3f}, the mean squared error of all probabilities of a photo, summed over the labels; "
-                f"0 is best, equal probabilities give {1 - 1 / labels:.3f}",
+                f"{calibration.brier:.3f}, the squared error of the probabilities of a photo, summed over the labels. "
+                f"0 is best; equal probabilities have {1 - 1 / labels:.3f}",
             ),
         ),
     )
 
 
-def _without_chance(found: Calibration) -> tuple[tuple[str, str], ...]:
-    error = found.without_chance
+def _unbiased_error(calibration: Calibration) -> tuple[tuple[str, str], ...]:
+    error = calibration.without_chance
     if error is None:
         return ()
     meaning = (
-        f"{percent(error.value)} ({percents(error)}), root mean square over the same ranges after what chance adds is "
-        "taken off (Kumar et al. 2019): its square is 0 on average where probabilities are true, however few the photos"
+        f"{percent(error.value)} ({percents(error)}), the root mean square of the difference over the same ranges, "
+        "without the part that chance adds (Kumar et al. 2019). If the probabilities are true, its square is 0 on "
+        "average, for any number of photos"
     )
-    return (("without chance", meaning),)
+    return (("unbiased error", meaning),)
 
 
 def _coverage(evaluation: Evaluation) -> Section:
@@ -204,29 +215,32 @@ def _coverage(evaluation: Evaluation) -> Section:
     )
     return Section(
         "coverage",
-        "What if only certain counts are used",
-        "The photos are sorted by the probability of their count, and only the most certain ones are kept.",
-        (Table("coverage-table", ("kept", "photos", "from", "the same", "95%"), rows),),
-        (("from", "the probability that a count needs to be kept"), ("the same", "share of the kept photos")),
+        "Agreement of the most certain photos",
+        "The photos are sorted by the probability of their count. Each row keeps only the most certain ones.",
+        (Table("coverage-table", ("kept", "photos", "from", "agree", "95%"), rows),),
+        (
+            ("from", "lowest probability of a kept photo"),
+            ("agree", "fraction of the kept photos that agree with the record"),
+        ),
     )
 
 
 def _origins(evaluation: Evaluation) -> Section:
     rows = tuple(
         (
-            "squashed to 224 x 224" if found.squashed else "in its own proportions",
-            f"{found.photos:,}",
-            percent(found.accuracy.value),
-            percents(found.accuracy),
-            f"{found.rmse.value:.2f}",
-            f"{found.rmse.low:.2f} – {found.rmse.high:.2f}",
+            "resized to 224 x 224" if result.squashed else "original proportions",
+            f"{result.photos:,}",
+            percent(result.accuracy.value),
+            percents(result.accuracy),
+            f"{result.rmse.value:.2f}",
+            _range(result.rmse),
         )
-        for found in evaluation.origins
+        for result in evaluation.origins
     )
     return Section(
         "origins",
-        "Original and squashed photos",
-        "Some photos were squashed to a small square before they got here. Where a warehouse's own photos are not, the "
-        "first row says more about them.",
-        (Table("origins-table", ("photo", "photos", "the same", "95%", "RMSE", "95%"), rows),),
+        "Original and resized photos",
+        "Some photos were resized to a small square before we got them, which changes their proportions. If your "
+        "photos have their original proportions, the first row says more about them.",
+        (Table("origins-table", ("photo", "photos", "agree", "95%", "RMSE", "95%"), rows),),
     )

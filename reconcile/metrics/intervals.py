@@ -77,6 +77,27 @@ def bootstrap(errors: NDArray[np.int64], rng: np.random.Generator) -> tuple[Esti
     return Estimate(accuracy, *_percentile_limits(accuracies)), Estimate(rmse, *_percentile_limits(rmses))
 
 
+def resampled_mean(values: NDArray[np.float64], lower: float, upper: float) -> Estimate:
+    """Return the mean over repetitions with its 95 % interval, mean ± 1.96 standard errors.
+
+    The standard error is the standard deviation of the mean over the resamples of a bootstrap (Efron and Tibshirani
+    1993, An Introduction to the Bootstrap, chapter 6).
+
+    Args:
+        values: A figure by repetition and resample, float64 [repetitions, 1 + resamples]. The first column comes from
+            the original sample. Values that are not finite are left out.
+        lower: The smallest possible limit of the interval.
+        upper: The largest possible limit of the interval.
+    """
+    finite = np.isfinite(values)
+    numbers = finite.sum(axis=0)
+    means = np.divide(np.where(finite, values, 0.0).sum(axis=0), numbers, where=numbers > 0, out=np.zeros(len(numbers)))
+    resampled = means[1:][numbers[1:] > 0]
+    half_width = Z_95 * float(resampled.std(ddof=1)) if len(resampled) > 1 else 0.0
+    mean = float(means[0])
+    return Estimate(mean, max(lower, mean - half_width), min(upper, mean + half_width))
+
+
 def _percentile_limits(values: NDArray[np.float64]) -> tuple[float, float]:
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)

@@ -1,4 +1,4 @@
-"""The page of an evaluation in a real Chromium: it reads well, adds up, and nothing leaves it."""
+"""The page of an evaluation in Chromium: its text, its totals, and that it makes no request."""
 
 from contextlib import contextmanager
 
@@ -11,7 +11,7 @@ HOSTILE = "<img src=x onerror=document.title='owned'>.jpg"
 
 
 def evaluated(model, folder, *arguments):
-    """The page over twenty photos, of which four are counted wrong and one, with a hostile name, cannot be read."""
+    """Evaluate twenty photos, four of them counted wrong, and one unreadable file with a hostile name."""
     (folder / "bin-images").mkdir()
     lines = ["image,count,squashed_224"]
     for number in range(20):
@@ -28,16 +28,16 @@ def evaluated(model, folder, *arguments):
 
 @contextmanager
 def opened(browser, report, theme):
-    """The page; it must not have asked for anything or complained by the end."""
+    """Open the page, and check at the end that it made no request and logged no message."""
     page = browser.new_page(color_scheme=theme)
-    requests, complaints = [], []
-    page.on("request", lambda asked: requests.append(asked.url))
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    requests, console_lines = [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: console_lines.append(message.text))
+    page.on("pageerror", lambda error: console_lines.append(str(error)))
     page.goto(f"file://{report}")
     yield page
     assert requests == [f"file://{report}"]
-    assert complaints == []
+    assert console_lines == []
     page.close()
 
 
@@ -48,7 +48,7 @@ def report(grey_model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def planted_report(grey_model, tmp_path_factory):
-    """The same, with two of the twenty records altered, twenty times over."""
+    """Return the page of an evaluation with two of the twenty records altered, twenty times."""
     return evaluated(grey_model, tmp_path_factory.mktemp("planted"), "--plant", "10%")
 
 
@@ -64,10 +64,10 @@ def planted(request, browser, planted_report):
         yield page
 
 
-def test_opens_with_one_plain_sentence(page):
+def test_page_opens_with_the_main_result(page):
     assert page.locator("p.lead").inner_text() == (
-        "Of 20 photos with a count on record, the model counted 16 the same (80.0%), "
-        "and 20 the same or one item off (100.0%)."
+        "We compared the counts of 20 photos with their records. The model agreed with 16 records (80.0%). "
+        "In 20 photos (100.0%) it was at most one item off."
     )
 
 
@@ -79,7 +79,7 @@ def test_each_chart_is_shown_once(page):
     assert page.locator("figure.chart:visible").count() == 3
 
 
-def test_the_tables_add_up(page):
+def test_totals_of_the_tables_agree(page):
     def numbers(table, column):
         rows = page.locator(f"#{table} tbody tr").all()
         return [int(row.locator("td").nth(column).inner_text()) for row in rows]
@@ -94,32 +94,32 @@ def test_the_tables_add_up(page):
     assert sum(agreeing) == 16
 
 
-def test_links_lead_to_their_sections(page):
+def test_links_lead_to_sections(page):
     for link in page.locator("nav a").all():
         assert page.locator(link.get_attribute("href")).count() == 1
 
 
-def test_names_are_text_never_markup(page):
+def test_file_names_are_never_markup(page):
     assert page.get_by_text(HOSTILE).count() == 1
     assert page.locator("img").count() == 0
     assert page.title() != "owned"
 
 
-def test_fits_a_phone(page):
+def test_page_fits_a_phone(page):
     page.set_viewport_size({"width": 375, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
 
 
-def test_altered_records_come_first_with_a_sentence_a_tile_and_a_chart(planted):
+def test_benchmark_comes_first_with_sentence_tile_and_chart(planted):
     sentence, counts = planted.locator("p.lead").all_inner_texts()
-    assert sentence.startswith("With 10% of the records altered by a slip, of the first 5% of the queue (1 bin) ")
-    assert counts.startswith("Of 20 photos with a count on record")
-    assert planted.locator(".tile").filter(has_text="wrong of the first 1 bin of the queue").count() == 1
+    assert sentence.startswith("We altered 10% of the records by slips. Among the first 5% of the queue (1 bin), ")
+    assert counts.startswith("We compared the counts of 20 photos")
+    assert planted.locator(".tile").filter(has_text="wrong records in the first 1 bin of the queue").count() == 1
     assert planted.locator("main section").first.get_attribute("id") == "planted"
     assert planted.locator("#planted-numbers figure.chart:visible svg").bounding_box()["height"] > 100
 
 
-def test_altered_records_add_up_in_the_page(planted):
+def test_totals_of_the_benchmark_agree(planted):
     for errors in ("slips", "uniform"):
         rows = planted.locator(f"#planted-{errors}-ranges tbody tr").all()
         bins = [float(row.locator("td").first.inner_text()) for row in rows]
@@ -130,7 +130,7 @@ def test_altered_records_add_up_in_the_page(planted):
 
 
 @pytest.mark.parametrize("width", [375, 1200])
-def test_altered_records_are_for_every_reader(planted, width):
+def test_benchmark_is_accessible_and_fits_the_screen(planted, width):
     planted.set_viewport_size({"width": width, "height": 800})
     assert planted.evaluate("document.documentElement.scrollWidth") <= width
     assert Axe().run(planted).response["violations"] == []

@@ -1,4 +1,4 @@
-"""What others than p_wrong take for suspicious; higher is more so, and only the order counts."""
+"""Baseline scores to compare `p_wrong` with. A higher score means more suspicious; only the order matters."""
 
 from __future__ import annotations
 
@@ -11,31 +11,50 @@ if TYPE_CHECKING:
 
 
 def self_confidence(probabilities: NDArray[np.floating], expected: NDArray[np.integer]) -> NDArray[np.float64]:
-    """−P(e|x), float64 [N]: orders as 1 − P(e|x) does, without what that loses to rounding.
+    """Return −P(e|x), the negative probability of the label on record.
 
-    cleanlab's `self_confidence` is P(e|x) (Northcutt et al. 2021, Confident Learning, JAIR 70:1373-1411).
+    cleanlab's `self_confidence` is P(e|x) (Northcutt et al. 2021, Confident Learning, JAIR 70:1373-1411). −P(e|x) gives
+    the same order as 1 − P(e|x), without the rounding of the subtraction.
 
     Args:
         probabilities: P(c|x), float [N, labels].
-        expected: int [N], the place of each record's label.
+        expected: The index of the label of each record, int [N].
+
+    Returns:
+        float64 [N], −1 to 0.
     """
     result: NDArray[np.float64] = -probabilities[np.arange(len(expected)), expected].astype(np.float64)
     return result
 
 
 def margin(probabilities: NDArray[np.floating], expected: NDArray[np.integer]) -> NDArray[np.float64]:
-    """max_{c≠e} P(c|x) − P(e|x), float64 [N], −1 to 1.
+    """Return max_{c≠e} P(c|x) − P(e|x), the margin of the best other label.
 
-    cleanlab's `normalized_margin` is (1 − this) / 2. Arguments as in `self_confidence`.
+    cleanlab's `normalized_margin` is (1 − margin) / 2 (Northcutt et al. 2021).
+
+    Args:
+        probabilities: P(c|x), float [N, labels].
+        expected: The index of the label of each record, int [N].
+
+    Returns:
+        float64 [N], −1 to 1.
     """
     others = probabilities.astype(np.float64)
-    own = others[np.arange(len(expected)), expected]
+    of_record = others[np.arange(len(expected)), expected]
     others[np.arange(len(expected)), expected] = -np.inf
-    result: NDArray[np.float64] = others.max(axis=1) - own
+    result: NDArray[np.float64] = others.max(axis=1) - of_record
     return result
 
 
 def disagreement(probabilities: NDArray[np.floating], expected: NDArray[np.integer]) -> NDArray[np.float64]:
-    """1 where the most probable count is not the record's, else 0: float64 [N]. Arguments as in `self_confidence`."""
+    """Return 1 if the most likely label is not the label on record, else 0.
+
+    Args:
+        probabilities: P(c|x), float [N, labels].
+        expected: The index of the label of each record, int [N].
+
+    Returns:
+        float64 [N].
+    """
     result: NDArray[np.float64] = (probabilities.argmax(axis=1) != expected).astype(np.float64)
     return result

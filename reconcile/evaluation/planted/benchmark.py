@@ -1,4 +1,4 @@
-"""How well p_wrong and its rivals find planted discrepancies, and whether its numbers come true."""
+"""Benchmark the recount queue on injected record errors: its order, and whether its numbers come true."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from reconcile.evaluation.planted.results import (
     ProbabilityBin,
     TopKResult,
 )
-from reconcile.metrics.intervals import Estimate
+from reconcile.metrics.intervals import Z_95, resampled_mean
 from reconcile.metrics.ranking import Ranking, rank
 
 if TYPE_CHECKING:
@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from reconcile.labels import CountLabels
 
 
-PLANTINGS = 20
+REPETITIONS = 20
+"""How often records are altered anew."""
 CAPACITIES = (0.01, 0.02, 0.05, 0.10)
-"""Shares of the bins that one night's people might recount."""
+"""Fractions of the bins that people might recount in one run."""
 P_WRONG = "p_wrong"
 _BASELINES: dict[str, Callable[[NDArray[np.floating], NDArray[np.integer]], NDArray[np.float64]]] = {
     "self-confidence": self_confidence,
@@ -42,13 +43,36 @@ _BASELINES: dict[str, Callable[[NDArray[np.floating], NDArray[np.integer]], NDAr
     "disagreement": disagreement,
 }
 _DECAYS = {"slips": ErrorModel.decay, "uniform": 1.0}
-"""What is planted: errors as p_wrong takes them to be, and errors that it does not expect."""
+"""The decay of each kind of errors: small ones, which p_wrong assumes, and errors of any size, which it does not."""
 _RESAMPLES = 400
-"""Of the bootstrap; a standard error is then good to 4 %, as only its size is needed and no tail."""
-_RANGES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 1.0)
-"""Edges; most bins have a small p_wrong, so that ranges of equal width would put nearly all into the first."""
-_Z = 1.959964
-"""The 97.5 % point of the normal distribution."""
+"""Resamples of the bootstrap. A standard error is then exact to 4 %. Only its size is needed, not a tail."""
+_RANGE_EDGES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 1.0)
+"""Edges of the ranges of p_wrong. With ranges of equal width, nearly all bins would be in the first."""
+
+
+@dataclass(frozen=True)
+class _LabelledBins:
+    """The bins whose records are altered."""
+
+    probabilities: NDArray[np.floating]
+    """P(c|x) under the training distribution, float [N, labels]."""
+    truth: NDArray[np.int64]
+    """The index of the label of each bin, int64 [N]."""
+    labels: CountLabels
+    prior: Sequence[float]
+    """The fraction of each label in the training photos, [labels]."""
+
+
+@dataclass(frozen=True)
+class _InjectedRun:
+    """One repetition: the altered records, and the scores of each method."""
+
+    wrong: NDArray[np.bool_]
+    """Whether each record was altered, bool [N]."""
+    scores: dict[str, NDArray[np.float64]]
+    """The scores by method, float64 [N]."""
+    is_corrected: bool
+    """Whether the probabilities were corrected for label shift."""
 
 
 def evaluate_planted(
@@ -59,209 +83,193 @@ def evaluate_planted(
     rate: float,
     seed: int,
 ) -> PlantedEvaluation:
-    """Alter records, rank the bins, and look how many of the first ones are the altered ones; many times over.
+    """Alter records, rank the bins, and count the altered records among the first bins, many times.
 
-    **Intervals.** The plantings share their bins. The spread between plantings alone says how far other altered records
-    could move a mean, and nothing of other bins, so an interval from it would be too narrow by far. Here bins are drawn
-    with replacement, each with all that happened to it in every planting, and all means are taken again (bootstrap of
-    clusters; Field and Welsh 2007, J. R. Statist. Soc. B 69:369-390). That holds both the choice of the bins and the
-    choice of the altered records. The interval is the mean ± 1.96 standard errors: average precision of a resample is
-    biased upwards, as copies of a bin stand beside each other, and percentiles would take that over.
+    All repetitions share their bins. The spread between repetitions shows only the effect of altering other records, so
+    an interval from it would be far too narrow. Therefore bins are resampled, each with its results of all repetitions,
+    and all means are computed again (bootstrap of clusters; Field and Welsh 2007, Bootstrapping Clustered Data, J. R.
+    Statist. Soc. B 69:369-390). This includes the choice of the bins and of the altered records. The interval is the
+    mean ± 1.96 standard errors. Percentiles would be biased, because copies of a bin in a resample are tied and raise
+    its average precision.
 
     Args:
-        probabilities: P(c|x) under the training mix, float [N, labels].
-        truth: int64 [N], the place of each bin's label, which is taken for the truth.
-        labels: the model's.
-        prior: share of each label in training, [labels].
-        rate: share of the records to alter.
-        seed: of the first planting.
+        probabilities: P(c|x) under the training distribution, float [N, labels].
+        truth: The index of the label of each bin, which is taken as the truth, int64 [N].
+        labels: The labels of the model.
+        prior: The fraction of each label in the training photos, [labels].
+        rate: The fraction of records to alter.
+        seed: The seed of the first repetition.
 
     Raises:
-        ReconcileError: too few bins to alter one record.
+        ReconcileError: There are too few bins to alter one record.
     """
-    bins, number = len(truth), number_to_inject(rate, len(truth))
-    # Two numbers, so that no resample is drawn from the same stream as a planting.
-    rng = np.random.default_rng((seed, PLANTINGS))
-    weights = np.ones((1 + _RESAMPLES, bins), dtype=np.uint16)  # the first row: the bins as they are
+    bins = _LabelledBins(probabilities, truth, labels, prior)
+    number = number_to_inject(rate, len(truth))
+    # A seed of two numbers, so that no resample uses the random stream of a repetition.
+    rng = np.random.default_rng((seed, REPETITIONS))
+    weights = np.ones((1 + _RESAMPLES, len(truth)), dtype=np.uint16)  # the first row stands for the original bins
     for row in weights[1:]:
-        row[:] = np.bincount(rng.integers(0, bins, size=bins), minlength=bins)
+        row[:] = np.bincount(rng.integers(0, len(truth), size=len(truth)), minlength=len(truth))
     errors = []
     for name, decay in _DECAYS.items():
-        rngs = [np.random.default_rng(seed + planting) for planting in range(PLANTINGS)]
-        nights = [_injected_run(probabilities, truth, labels, prior, rate, decay, rng) for rng in rngs]
-        errors.append(_errors(name, decay, rate, nights, weights))
-    return PlantedEvaluation(rate, bins, number, PLANTINGS, seed, _RESAMPLES, tuple(errors))
+        rngs = [np.random.default_rng(seed + repetition) for repetition in range(REPETITIONS)]
+        runs = [_injected_run(bins, ErrorModel(rate, decay), rng) for rng in rngs]
+        errors.append(_errors(name, decay, rate, runs, weights))
+    return PlantedEvaluation(rate, len(truth), number, REPETITIONS, seed, _RESAMPLES, tuple(errors))
 
 
-@dataclass(frozen=True)
-class _InjectedRun:
-    """One planting as the methods see it."""
-
-    wrong: NDArray[np.bool_]
-    scores: dict[str, NDArray[np.float64]]
-    """By method, float64 [N]."""
-    is_corrected: bool
-
-
-def _injected_run(
-    probabilities: NDArray[np.floating],
-    truth: NDArray[np.int64],
-    labels: CountLabels,
-    prior: Sequence[float],
-    rate: float,
-    decay: float,
-    rng: np.random.Generator,
-) -> _InjectedRun:
-    """Plant, then judge as a night does; all methods are given the same probabilities."""
-    planting = inject_errors(truth, labels, ErrorModel(rate, decay), rng)
-    assumed, expected = ErrorModel(rate), planting.expected
-    mix = estimate_class_prior(probabilities, expected, labels, prior, assumed)
-    shares = probabilities if mix is None else adjust_for_prior(probabilities, prior, mix)
-    p = p_wrong(posterior(shares, expected, labels, assumed), expected)
-    scores = {P_WRONG: p} | {name: score(shares, expected) for name, score in _BASELINES.items()}
-    return _InjectedRun(planting.wrong, scores, mix is not None)
+def _injected_run(bins: _LabelledBins, injected: ErrorModel, rng: np.random.Generator) -> _InjectedRun:
+    """Alter records and score the bins as a run does. All methods get the same probabilities."""
+    injection = inject_errors(bins.truth, bins.labels, injected, rng)
+    assumed, expected = ErrorModel(injected.rate), injection.expected
+    class_prior = estimate_class_prior(bins.probabilities, expected, bins.labels, bins.prior, assumed)
+    is_corrected = class_prior is not None
+    probs = bins.probabilities if class_prior is None else adjust_for_prior(bins.probabilities, bins.prior, class_prior)
+    p = p_wrong(posterior(probs, expected, bins.labels, assumed), expected)
+    scores = {P_WRONG: p} | {name: score(probs, expected) for name, score in _BASELINES.items()}
+    return _InjectedRun(injection.wrong, scores, is_corrected)
 
 
 def _errors(
-    name: str, decay: float, rate: float, nights: Sequence[_InjectedRun], weights: NDArray[np.uint16]
+    name: str, decay: float, rate: float, runs: Sequence[_InjectedRun], weights: NDArray[np.uint16]
 ) -> PlantedErrors:
-    capacities = {share: max(1, round(share * weights.shape[1])) for share in CAPACITIES}
-    wrong = np.array([weights[:, night.wrong].sum(axis=1, dtype=np.int64) for night in nights], dtype=np.float64)
+    """Return the results for one kind of errors.
+
+    Args:
+        name: The name of the kind.
+        decay: The decay of the injected errors.
+        rate: The fraction of altered records.
+        runs: One for each repetition.
+        weights: How often each bin is in each resample, [1 + resamples, N].
+    """
+    capacities = {fraction: max(1, round(fraction * weights.shape[1])) for fraction in CAPACITIES}
+    wrong = np.array([weights[:, run.wrong].sum(axis=1, dtype=np.int64) for run in runs], dtype=np.float64)
     rankings = {
-        method: [rank(night.scores[method], night.wrong, list(capacities.values()), weights) for night in nights]
+        method: [rank(run.scores[method], run.wrong, list(capacities.values()), weights) for run in runs]
         for method in (P_WRONG, *_BASELINES)
     }
-    ranges = _ranges(nights, weights)
+    ranges = _ranges(runs, weights)
     return PlantedErrors(
         name=name,
         decay=decay,
         methods=tuple(
             _method(
-                method, found, None if method == P_WRONG else rankings[P_WRONG], capacities, wrong, weights.shape[1]
+                method, of_method, None if method == P_WRONG else rankings[P_WRONG], capacities, wrong, weights.shape[1]
             )
-            for method, found in rankings.items()
+            for method, of_method in rankings.items()
         ),
-        numbers=_numbers(nights, rankings[P_WRONG], capacities, rate),
+        numbers=_expected_vs_found(runs, rankings[P_WRONG], capacities, rate),
         ranges=ranges,
         calibration_error=_calibration_error(ranges),
-        corrected=sum(night.is_corrected for night in nights),
+        corrected=sum(run.is_corrected for run in runs),
     )
 
 
 def _method(
     name: str,
-    found: Sequence[Ranking],
-    ours: Sequence[Ranking] | None,
+    rankings: Sequence[Ranking],
+    of_p_wrong: Sequence[Ranking] | None,
     capacities: dict[float, int],
     wrong: NDArray[np.float64],
     bins: int,
 ) -> MethodResult:
-    """The figures of one method; `wrong` are the wrong records in each planting, float64 [plantings, B]."""
-    precisions = np.array([ranking.average_precision for ranking in found])
+    """Return the results of one method.
+
+    Args:
+        name: The name of the method.
+        rankings: One for each repetition.
+        of_p_wrong: The rankings of p_wrong; None for p_wrong itself.
+        capacities: The number of first bins by fraction of all bins.
+        wrong: The number of wrong records, float64 [repetitions, 1 + resamples].
+        bins: The number of bins.
+    """
+    precisions = np.array([ranking.average_precision for ranking in rankings])
     first = []
-    for column, (share, capacity) in enumerate(capacities.items()):
-        hits = np.array([ranking.hits[:, column] for ranking in found])
-        # Without a wrong record there is nothing to find.
+    for column, (fraction, capacity) in enumerate(capacities.items()):
+        hits = np.array([ranking.hits[:, column] for ranking in rankings])
+        # A resample without a wrong record has no recall.
         recall = np.divide(hits, wrong, out=np.full_like(hits, np.nan), where=wrong > 0)
         first.append(
             TopKResult(
-                share=share,
+                share=fraction,
                 bins=capacity,
-                wrong=_estimate(hits, 0, capacity),
-                precision=_estimate(hits / capacity, 0, 1),
-                recall=_estimate(recall, 0, 1),
-                lift=_estimate(recall * bins / capacity, 0, np.inf),
+                wrong=resampled_mean(hits, 0, capacity),
+                precision=resampled_mean(hits / capacity, 0, 1),
+                recall=resampled_mean(recall, 0, 1),
+                lift=resampled_mean(recall * bins / capacity, 0, np.inf),
             )
         )
     return MethodResult(
         name=name,
-        auroc=_estimate(np.array([ranking.auroc for ranking in found]), 0, 1),
-        average_precision=_estimate(precisions, 0, 1),
+        auroc=resampled_mean(np.array([ranking.auroc for ranking in rankings]), 0, 1),
+        average_precision=resampled_mean(precisions, 0, 1),
         lead=None
-        if ours is None
-        else _estimate(np.array([ranking.average_precision for ranking in ours]) - precisions, -1, 1),
+        if of_p_wrong is None
+        else resampled_mean(np.array([ranking.average_precision for ranking in of_p_wrong]) - precisions, -1, 1),
         first=tuple(first),
     )
 
 
-def _numbers(
-    nights: Sequence[_InjectedRun], found: Sequence[Ranking], capacities: dict[float, int], rate: float
+def _expected_vs_found(
+    runs: Sequence[_InjectedRun], rankings: Sequence[Ranking], capacities: dict[float, int], rate: float
 ) -> tuple[ExpectedVsFound, ...]:
-    numbers = []
-    for column, (share, capacity) in enumerate(capacities.items()):
-        # As a report says it; of the rate nothing is left to learn here.
-        queues = [np.sort(night.scores[P_WRONG])[::-1][:capacity] for night in nights]
-        said = [expected_count(queue, rate, np.array([rate])) for queue in queues]
-        hits = np.array([ranking.hits[:, column] for ranking in found])
+    results = []
+    for column, (fraction, capacity) in enumerate(capacities.items()):
+        # As in a report, but the rate is known here.
+        queues = [np.sort(run.scores[P_WRONG])[::-1][:capacity] for run in runs]
+        expected = [expected_count(queue, rate, np.array([rate])) for queue in queues]
+        hits = np.array([ranking.hits[:, column] for ranking in rankings])
         mean = float(hits[:, 0].mean())
-        # A resample of one planting differs by its bins and, as each brings its record along, by which are altered.
-        reach = _Z * float(np.sqrt(hits[:, 1:].var(axis=1, ddof=1).mean()))
-        numbers.append(
+        # A resample of one repetition has other bins. Each brings its record, so other records are altered, too.
+        half_width = Z_95 * float(np.sqrt(hits[:, 1:].var(axis=1, ddof=1).mean()))
+        results.append(
             ExpectedVsFound(
-                share=share,
+                share=fraction,
                 bins=capacity,
-                predicted=float(np.mean([number.value for number in said])),
+                predicted=float(np.mean([number.value for number in expected])),
                 predicted_range=(
-                    float(np.mean([number.low for number in said])),
-                    float(np.mean([number.high for number in said])),
+                    float(np.mean([number.low for number in expected])),
+                    float(np.mean([number.high for number in expected])),
                 ),
-                found=_estimate(hits, 0, capacity),
-                one_night=(max(0.0, mean - reach), min(float(capacity), mean + reach)),
+                found=resampled_mean(hits, 0, capacity),
+                one_night=(max(0.0, mean - half_width), min(float(capacity), mean + half_width)),
                 inside=sum(
-                    bool(number.low <= night[0] <= number.high) for number, night in zip(said, hits, strict=True)
+                    bool(number.low <= found <= number.high) for number, found in zip(expected, hits[:, 0], strict=True)
                 ),
             )
         )
-    return tuple(numbers)
+    return tuple(results)
 
 
-def _ranges(nights: Sequence[_InjectedRun], weights: NDArray[np.uint16]) -> tuple[ProbabilityBin, ...]:
-    """All plantings together: a bin counts once for each."""
-    bins, sums, wrong = np.zeros((3, weights.shape[1], len(_RANGES) - 1))
+def _ranges(runs: Sequence[_InjectedRun], weights: NDArray[np.uint16]) -> tuple[ProbabilityBin, ...]:
+    """Return the results by range of p_wrong. A bin counts once for each repetition."""
+    bins, sums, wrong = np.zeros((3, weights.shape[1], len(_RANGE_EDGES) - 1))
     row = np.arange(weights.shape[1])
-    for night in nights:
-        p = night.scores[P_WRONG]
-        place = np.digitize(p, _RANGES[1:-1])
-        bins[row, place] += 1
-        sums[row, place] += p
-        wrong[row, place] += night.wrong
-    # Row by row: all weights as floats would fill the memory.
-    number, of_wrong = (np.array([drawn @ each for drawn in weights]) for each in (bins, wrong))  # [B, ranges]
-    share = np.divide(of_wrong, number, out=np.full_like(number, np.nan), where=number > 0)
+    for run in runs:
+        p = run.scores[P_WRONG]
+        index = np.digitize(p, _RANGE_EDGES[1:-1])
+        bins[row, index] += 1
+        sums[row, index] += p
+        wrong[row, index] += run.wrong
+    # One resample at a time, because all weights as floats would fill the memory.
+    number, number_wrong = (np.array([drawn @ each for drawn in weights]) for each in (bins, wrong))  # [B, ranges]
+    fraction = np.divide(number_wrong, number, out=np.full_like(number, np.nan), where=number > 0)
     return tuple(
         ProbabilityBin(
-            low=_RANGES[place],
-            high=_RANGES[place + 1],
-            bins=float(number[0, place] / len(nights)),
-            p_wrong=float(sums[:, place].sum() / number[0, place]) if number[0, place] else None,
-            wrong=_estimate(share[None, :, place], 0, 1) if number[0, place] else None,
+            low=_RANGE_EDGES[index],
+            high=_RANGE_EDGES[index + 1],
+            bins=float(number[0, index] / len(runs)),
+            p_wrong=float(sums[:, index].sum() / number[0, index]) if number[0, index] else None,
+            wrong=resampled_mean(fraction[None, :, index], 0, 1) if number[0, index] else None,
         )
-        for place in range(len(_RANGES) - 1)
+        for index in range(len(_RANGE_EDGES) - 1)
     )
 
 
 def _calibration_error(ranges: Sequence[ProbabilityBin]) -> float:
     gaps = [
-        found.bins * abs(found.wrong.value - found.p_wrong)
-        for found in ranges
-        if found.wrong is not None and found.p_wrong is not None
+        bin_.bins * abs(bin_.wrong.value - bin_.p_wrong)
+        for bin_ in ranges
+        if bin_.wrong is not None and bin_.p_wrong is not None
     ]
-    return sum(gaps) / sum(found.bins for found in ranges)
-
-
-def _estimate(values: NDArray[np.float64], least: float, most: float) -> Estimate:
-    """The mean over plantings with its interval.
-
-    Args:
-        values: float64 [plantings, 1 + resamples], the first column from the bins as they are. What is not a number (a
-            resample without a wrong record) is left out.
-        least: the interval ends here.
-        most: and here.
-    """
-    given = np.isfinite(values)
-    numbers = given.sum(axis=0)
-    means = np.divide(np.where(given, values, 0.0).sum(axis=0), numbers, where=numbers > 0, out=np.zeros(len(numbers)))
-    resampled = means[1:][numbers[1:] > 0]
-    reach = _Z * float(resampled.std(ddof=1)) if len(resampled) > 1 else 0.0
-    value = float(means[0])
-    return Estimate(value, max(least, value - reach), min(most, value + reach))
+    return sum(gaps) / sum(bin_.bins for bin_ in ranges)

@@ -15,44 +15,44 @@ if TYPE_CHECKING:
     from reconcile.evaluation.planted.results import PlantedErrors
 
 
-_STRETCHED = alt.Scale(domain=[0, 1], type="sqrt")
-"""Small shares apart from each other; the line of equal shares stays straight."""
-_SECOND = "#d98032"
+_SQRT_SCALE = alt.Scale(domain=[0, 1], type="sqrt")
+"""A scale that separates small fractions. The line of equal fractions stays straight."""
+_SECOND_COLOUR = "#d98032"
 
 
 def planted_chart(errors: Sequence[PlantedErrors]) -> str:
-    """How many records are wrong against p_wrong, for each kind of planted errors: a point a range.
+    """Draw the fraction of wrong records against p_wrong, with one point per range, for each kind of errors.
 
     Args:
-        errors: ranges without bins are not drawn.
+        errors: The results by kind of errors. Ranges without bins are not drawn.
 
     Returns:
-        an SVG element.
+        An SVG element.
     """
     names = {"slips": "slips", "uniform": "uniform errors"}
     table = pd.DataFrame(
         [
             {
                 "errors": names[kind.name],
-                "p_wrong": found.p_wrong,
-                "wrong": found.wrong.value,
-                "low": found.wrong.low,
-                "high": found.wrong.high,
+                "p_wrong": bin_.p_wrong,
+                "wrong": bin_.wrong.value,
+                "low": bin_.wrong.low,
+                "high": bin_.wrong.high,
             }
             for kind in errors
-            for found in kind.ranges
-            if found.wrong is not None
+            for bin_ in kind.ranges
+            if bin_.wrong is not None
         ]
     )
     axis = alt.Axis(format="%", values=[0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1])
-    honest = alt.Chart(pd.DataFrame({"p_wrong": [0, 1], "wrong": [0, 1]})).mark_line(
+    diagonal = alt.Chart(pd.DataFrame({"p_wrong": [0, 1], "wrong": [0, 1]})).mark_line(
         color=INK, strokeDash=[4, 4], strokeWidth=1, opacity=0.6
     )
     kinds = {
         "color": alt.Color(
             "errors:N",
             sort=list(names.values()),
-            scale=alt.Scale(domain=list(names.values()), range=[BAR, _SECOND]),
+            scale=alt.Scale(domain=list(names.values()), range=[BAR, _SECOND_COLOUR]),
             legend=alt.Legend(title=None, orient="bottom", symbolOpacity=1),
         ),
         "shape": alt.Shape("errors:N", sort=list(names.values()), scale=alt.Scale(domain=list(names.values()))),
@@ -61,10 +61,10 @@ def planted_chart(errors: Sequence[PlantedErrors]) -> str:
     intervals = base.mark_rule(strokeWidth=2, opacity=0.55).encode(y="low:Q", y2="high:Q", color=kinds["color"])
     points = base.mark_point(filled=True, size=90, opacity=1).encode(y="wrong:Q", **kinds)
     chart = (
-        alt.layer(honest.encode(y="wrong:Q"), intervals, points)
+        alt.layer(diagonal.encode(y="wrong:Q"), intervals, points)
         .encode(
-            x=alt.X("p_wrong:Q", title="p_wrong, mean of a range", axis=axis, scale=_STRETCHED),
-            y=alt.Y(title="records that are wrong", axis=axis, scale=_STRETCHED),
+            x=alt.X("p_wrong:Q", title="mean p_wrong of a range", axis=axis, scale=_SQRT_SCALE),
+            y=alt.Y(title="fraction of wrong records", axis=axis, scale=_SQRT_SCALE),
         )
         .properties(width=420, height=320, background="transparent")
     )

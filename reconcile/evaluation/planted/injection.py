@@ -1,4 +1,4 @@
-"""Planted discrepancies: records of labelled bins, altered on purpose, so that it is known which are wrong."""
+"""Inject errors into records of labelled bins, so that it is known which records are wrong."""
 
 from __future__ import annotations
 
@@ -18,51 +18,55 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Injection:
-    """The records of one made-up night."""
+    """Records of which some were altered."""
 
     expected: NDArray[np.int64]
-    """int64 [N]: the place of each record's label."""
+    """The index of the label of each record, int64 [N]."""
     wrong: NDArray[np.bool_]
-    """bool [N]: which were altered."""
+    """Whether each record was altered, bool [N]."""
 
 
 def number_to_inject(rate: float, bins: int) -> int:
-    """How many of so many records to alter.
+    """Return the number of records to alter, round(rate · bins).
+
+    Args:
+        rate: The fraction of records to alter, above 0 and below 1.
+        bins: The number of labelled bins.
 
     Raises:
-        ReconcileError: that rounds to none or to all of them, and nothing could be ranked.
+        ReconcileError: The number is 0 or that of all bins, so nothing could be ranked.
     """
     number = round(rate * bins)
     if not 0 < number < bins:
-        what = "not one record" if number <= 0 else "every record"
-        raise ReconcileError(f"--plant {rate:.3%} of {bins:,} labelled bins is {what}; it takes more bins")
+        what = "no record" if number <= 0 else "every record"
+        raise ReconcileError(f"--plant {rate:.3%} of {bins:,} labelled bins alters {what}; use more bins")
     return number
 
 
 def inject_errors(
     truth: NDArray[np.int64], labels: CountLabels, errors: ErrorModel, rng: np.random.Generator
 ) -> Injection:
-    """Take the labels for the truth and alter the records of `errors.rate` of the bins, to another label each.
+    """Copy the true labels as records, and alter a fraction `errors.rate` of them to other labels.
 
-    Which bins does not depend on their counts; what a record becomes follows q(e|c) of the error model. The number is
-    round(rate · N) and not left to chance, so that nights can be compared.
+    Which bins are altered does not depend on their counts. The new label follows q(e|c) of the error model. The number
+    of altered records is fixed at round(rate · N), so that repetitions can be compared.
 
     Args:
-        truth: int64 [N], the place of each bin's label.
-        labels: the model's; a label that lumps (6+) slips as one count.
-        errors: how often and by how much. A decay of 1 makes all other labels alike.
-        rng: chooses bins and sizes; the same bins for any decay.
+        truth: The index of the label of each bin, int64 [N].
+        labels: The labels of the model. An open-ended label such as `6+` is one count.
+        errors: How often records are wrong, and by how much. With a decay of 1, all other labels are equally likely.
+        rng: Draws bins and labels. For the same state, the same bins are drawn with any decay.
 
     Raises:
-        ReconcileError: too few bins to alter one record.
+        ReconcileError: There are too few bins to alter one record.
     """
     altered = rng.choice(len(truth), size=number_to_inject(errors.rate, len(truth)), replace=False)
-    slips = errors.record_given_truth(labels)
-    np.fill_diagonal(slips, 0.0)
-    below = np.cumsum(slips, axis=1)[truth[altered]]  # [altered, labels]
-    # As a share of the last sum, which rounding may leave a little off `rate`. A draw lies under 1.
-    drawn = rng.random(len(altered))[:, None] * below[:, -1:]
+    probabilities = errors.record_given_truth(labels)
+    np.fill_diagonal(probabilities, 0.0)
+    cumulative = np.cumsum(probabilities, axis=1)[truth[altered]]  # [altered, labels]
+    # The draw is a fraction of the last sum, because rounding may leave that sum slightly different from `rate`.
+    drawn = rng.random(len(altered))[:, None] * cumulative[:, -1:]
     expected, wrong = truth.copy(), np.zeros(len(truth), dtype=bool)
-    expected[altered] = (below <= drawn).sum(axis=1)
+    expected[altered] = (cumulative <= drawn).sum(axis=1)
     wrong[altered] = True
     return Injection(expected, wrong)

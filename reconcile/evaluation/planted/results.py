@@ -1,4 +1,7 @@
-"""What came of planted discrepancies: how well p_wrong and its rivals found them, and whether its numbers were true."""
+"""Result types of the benchmark. Their fields are those of evaluation.json.
+
+The benchmark alters records several times. Unless stated otherwise, a figure is the mean over these repetitions.
+"""
 
 from __future__ import annotations
 
@@ -11,94 +14,103 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TopKResult:
-    """The first bins of the order that a method gives; all are means over the plantings."""
+    """The first bins in the order of one method."""
 
     share: float
-    """Of all bins."""
+    """Their fraction of all bins."""
     bins: int
+    """Their number, k."""
     wrong: Estimate
-    """Truly wrong ones among them; not whole where ties are broken at random."""
+    """The number of wrong records among them. It is an expectation if ties are broken at random."""
     precision: Estimate
-    """Share of them that is wrong."""
+    """The fraction of them that is wrong."""
     recall: Estimate
-    """Share of all wrong ones that is among them."""
+    """The fraction of all wrong records that is among them."""
     lift: Estimate
-    """So many times as many wrong ones as in random order."""
+    """The number of wrong records divided by the expected number in random order."""
 
 
 @dataclass(frozen=True)
 class MethodResult:
-    """How well one method puts the wrong records first; all are means over the plantings."""
+    """How well one method ranks wrong records first."""
 
     name: str
     auroc: Estimate
     average_precision: Estimate
     lead: Estimate | None
-    """Average precision of p_wrong minus that of this one, on the same bins and plantings; None for p_wrong itself."""
+    """The average precision of p_wrong minus that of this method, on the same bins and altered records.
+
+    None for p_wrong itself.
+    """
     first: tuple[TopKResult, ...]
+    """One result for each capacity."""
 
 
 @dataclass(frozen=True)
 class ExpectedVsFound:
-    """How many of the first bins p_wrong says are wrong, and how many are."""
+    """The number of wrong records among the first bins: expected from p_wrong, and found."""
 
     share: float
-    """Of all bins."""
+    """The fraction of the first bins of all bins."""
     bins: int
+    """The number of the first bins."""
     predicted: float
-    """Σ p_wrong of the first bins, mean over the plantings."""
+    """The sum of p_wrong of the first bins."""
     predicted_range: tuple[float, float]
-    """Between what numbers the report of one night says that it lies, at 95 %; mean over the plantings."""
+    """The limits of the 95 % interval that the report of a run states."""
     found: Estimate
-    """Mean over the plantings."""
+    """The number of wrong records."""
     one_night: tuple[float, float]
-    """Between what numbers it lies in one night of other bins and other altered records, at 95 %."""
+    """The range of that number in 95 % of runs, with other bins and other altered records."""
     inside: int
-    """In how many of the plantings it lay between the predicted ones."""
+    """The number of repetitions in which the number lies within the predicted interval."""
 
 
 @dataclass(frozen=True)
 class ProbabilityBin:
-    """The bins whose p_wrong is at least `low` and under `high`; the figures are None where there are none."""
+    """The bins whose p_wrong is at least `low` and below `high`."""
 
     low: float
     high: float
     bins: float
-    """Mean over the plantings."""
+    """Their number."""
     p_wrong: float | None
-    """Their mean."""
+    """The mean of their p_wrong; None if there are none."""
     wrong: Estimate | None
-    """The share that is wrong."""
+    """The fraction of them that is wrong; None if there are none."""
 
 
 @dataclass(frozen=True)
 class PlantedErrors:
-    """What came of one kind of errors."""
+    """The results for one kind of errors."""
 
     name: str
     decay: float
-    """How much rarer an error gets with each further item; see `ErrorModel`."""
+    """How much less likely an error gets with each further item; see `ErrorModel`."""
     methods: tuple[MethodResult, ...]
-    """The first is p_wrong."""
+    """The first method is p_wrong."""
     numbers: tuple[ExpectedVsFound, ...]
+    """One result for each capacity."""
     ranges: tuple[ProbabilityBin, ...]
     calibration_error: float
-    """Σ (bins in the range / N) · |share wrong − mean p_wrong| over the ranges, 0 to 1."""
+    """Σ (bins in the range / N) · |fraction wrong − mean p_wrong| over the ranges, 0 to 1."""
     corrected: int
-    """In how many of the plantings the probabilities were corrected for another mix of counts than training's."""
+    """The number of repetitions in which the probabilities were corrected for label shift."""
 
 
 @dataclass(frozen=True)
 class PlantedEvaluation:
-    """All that is told of planted discrepancies."""
+    """All results of the benchmark."""
 
     rate: float
-    """As it was asked for, and as p_wrong is told."""
+    """The requested fraction of altered records, which p_wrong uses as its error rate."""
     bins: int
     wrong: int
-    """In each planting."""
+    """The number of altered records in each repetition."""
     plantings: int
+    """The number of repetitions."""
     seed: int
-    """Of the first planting; the next ones are those that follow."""
+    """The seed of the first repetition. The next repetitions use the following numbers."""
     resamples: int
+    """The number of bootstrap resamples."""
     errors: tuple[PlantedErrors, ...]

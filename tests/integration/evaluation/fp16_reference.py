@@ -1,6 +1,6 @@
-"""What the shipped fp16 file says of each photo of the night, kept in a file: a CPU takes minutes for all of them.
+"""Recorded probabilities of the shipped fp16 file for each photo of `night`. A CPU takes minutes to count them all.
 
-After a new model: python -m tests.integration.evaluation.fp16_reference
+Record them again after a new model: python -m tests.integration.evaluation.fp16_reference
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ FILE = Path(__file__).with_name("fp16_reference.npz")
 
 
 class Recorded(NamedTuple):
-    """What was counted, by which model, and its probabilities: float32 [photos, labels]."""
+    """The model, the fingerprint of the photos, and the probabilities, float32 [photos, labels]."""
 
     model_id: str
     data_fingerprint: str
@@ -27,29 +27,29 @@ class Recorded(NamedTuple):
 
 
 def recorded() -> Recorded:
-    """What the file holds."""
+    """Read the recording."""
     with np.load(FILE) as kept:
         return Recorded(str(kept["model_id"]), str(kept["photos"]), kept["probabilities"].astype(np.float32))
 
 
 def night_photos() -> list[LabelledImage]:
-    """The photos of the night, in their order in the file."""
+    """Return the photos of `night` in the order of the recording."""
     return read_labelled(SHARED / "night", print)
 
 
-def fp16_counter() -> CountPredictor:
-    """The shipped file."""
+def fp16_predictor() -> CountPredictor:
+    """Load the shipped fp16 file."""
     return load_predictor(resource("models", "bin-counter-fp16.onnx"), "cpu", print)
 
 
-def says(counter: CountPredictor, photos: list[LabelledImage]) -> NDArray[np.float32]:
-    """Probabilities of photos, counted now."""
-    probabilities, unreadable = count_labelled(photos, counter, lambda _: None)
+def count_all(predictor: CountPredictor, photos: list[LabelledImage]) -> NDArray[np.float32]:
+    """Return the probabilities of photos, counted now."""
+    probabilities, unreadable = count_labelled(photos, predictor, lambda _: None)
     assert not unreadable
     return probabilities
 
 
 if __name__ == "__main__":
-    photos, counter = night_photos(), fp16_counter()
-    found = says(counter, photos).astype(np.float16)
-    np.savez_compressed(FILE, model_id=counter.model_id, photos=fingerprint(photos), probabilities=found)
+    photos, predictor = night_photos(), fp16_predictor()
+    counted = count_all(predictor, photos).astype(np.float16)
+    np.savez_compressed(FILE, model_id=predictor.model_id, photos=fingerprint(photos), probabilities=counted)
