@@ -41,14 +41,14 @@ def prune(
             print(f"nothing to remove in {output.location}")
             return
         if dry_run:
-            print(f"{removal.in_words} would be removed from {output.location}")
+            print(f"{removal.size_text} would be removed from {output.location}")
             return
         if not yes:
             if not sys.stdin.isatty():
                 raise UsageError("nothing was removed: there is no terminal to ask on; add --yes or --dry-run")
-            if not _confirm(f"Remove {removal.in_words} from {output.location}?"):
+            if not _confirm(f"Remove {removal.size_text} from {output.location}?"):
                 raise ReconcileError("nothing was removed")
-        print(f"{apply_removal(output, keep, removal, log).in_words} removed from {output.location}")
+        print(f"{apply_removal(output, keep, removal, log).size_text} removed from {output.location}")
 
 
 def _confirm(question: str) -> bool:

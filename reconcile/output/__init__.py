@@ -1,1 +1,1 @@
-"""The layout of `<out>`: parts, lock, retention, summaries and history."""
+"""The layout of `<out>`: Parquet parts, run lock, retention, summaries and history."""

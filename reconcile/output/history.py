@@ -1,4 +1,4 @@
-"""Earlier runs over the same bucket, from the summaries they left."""
+"""Figures of earlier runs over the same bucket, from their summaries."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from reconcile.output.summary import Summary
 
 
-_MOST = 30
+_MAX_RUNS = 30
 
 
 @dataclass(frozen=True)
 class RunFigures:
-    """What one run came to, as far as runs are compared. None: that run did not say."""
+    """The figures by which runs are compared. A figure is None if the summary of the run lacks it."""
 
     run_id: str
     started_at: str
@@ -29,27 +29,33 @@ class RunFigures:
     counted: int
     """Photos with a count."""
     agreement: float | None
-    """Share of the compared bins of which photo and record give the same label."""
+    """Fraction of the compared bins in which photo and record have the same label."""
     expected_wrong: float | None
+    """Expected number of wrong records among the compared bins."""
     record_accuracy: float | None
+    """Estimated fraction of the compared records that are correct within the tolerance."""
     tolerance: int
+    """Items by which a record may be off and still count as correct."""
     short: int
     over: int
     no_record: int
-    """But for older photos of bins that have a newer one."""
+    """Without older photos of bins that have a newer one."""
     no_image: int
     unreadable: int
     invalid: int
     stale: int | None
-    """None also where that was not looked at."""
+    """None also if the run had no `--stale-after`."""
     images_per_second: float | None
 
 
 def figures_of_run(summary: dict[str, Any]) -> RunFigures:
-    """The comparable part of a summary, as `Summary.as_dict` or summary.json has it.
+    """Return the figures in a summary.
+
+    Args:
+        summary: the result of `Summary.as_dict`, or the content of a summary.json.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError: it is none, or of another version.
+        KeyError, TypeError, ValueError, AttributeError: this is not a summary, or another version wrote it.
     """
     totals = {str(status): int(bins) for status, bins in summary["totals"].items()}
     compared = sum(totals[status] for status in ("match", "short", "over"))
@@ -79,36 +85,36 @@ def _number(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-def earlier_runs(output: Output, summary: Summary, work: Path) -> list[RunFigures]:
-    """The last thirty finished runs over the same photos that started before this one, the oldest first.
+def earlier_runs(output: Output, summary: Summary, scratch: Path) -> list[RunFigures]:
+    """Return the figures of the last thirty finished runs that started before this one, the oldest first.
 
-    A trial on part of the bucket (`--limit`, another prefix) is no earlier night. A summary that cannot be read or
-    understood (of another version, or not ours) is passed over: history is a courtesy, and no reason to lose tonight's
-    report.
+    Only runs over the same photos count: a run with another `--limit` or another prefix of photos is left out. A
+    summary that cannot be read, or that another version wrote, is skipped. The report must not fail because of history.
 
     Args:
-        output: where the runs are.
-        summary: this run's.
-        work: a folder for copies of what lies on S3.
+        output: holds the runs.
+        summary: the summary of this run.
+        scratch: the folder for downloads from S3.
     """
-    found = []
+    runs: list[RunFigures] = []
     for run_id in output.finished_runs():
         if run_id == summary.run_id:
             continue
         try:
-            path = output.local_run_file(run_id, "summary.json", work)
+            path = output.local_run_file(run_id, "summary.json", scratch)
             other = json.loads(path.read_bytes()) if path else {}
             is_earlier = (other["started_at"], run_id) < (summary.started_at, summary.run_id)
             if is_earlier and _same_photos(other, summary.as_dict()):
-                found.append(figures_of_run(other))
+                runs.append(figures_of_run(other))
         except (ReconcileError, OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
-        if len(found) == _MOST:
+        if len(runs) == _MAX_RUNS:
             break
-    return sorted(found, key=lambda night: (night.started_at, night.run_id))
+    return sorted(runs, key=lambda run: (run.started_at, run.run_id))
 
 
 def _same_photos(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Tell whether two summaries are about the same part of the same bucket."""
     return one["bucket"] == other["bucket"] and all(
         one["parameters"].get(name) == other["parameters"].get(name) for name in ("limit", "images_prefix")
     )

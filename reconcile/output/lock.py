@@ -1,13 +1,14 @@
-"""One run at a time in <out>: a lock that says whose it is, and that outlives no owner for long.
+"""The run lock: one writer per `<out>`.
 
-`run.lock` names its owner and is written again every 15 seconds. Nobody's clock is held against another's: how long an
-owner has been silent is the time of a probe that was just written minus the time of the lock, and both times are the
-store's own (S3's, or the file system's). Owners of this very machine are asked for by their process instead.
+The file `run.lock` names its owner, who rewrites it every 15 seconds (the heartbeat). The age of a heartbeat is the
+time of a new probe object minus the time of the lock. Both times come from the clock of the store (S3 or the file
+system), so clock skew between machines does not matter. If the owner is on this machine, its process is looked up
+instead.
 
-The lock is made and changed by conditional writes alone, and is held by whoever reads its own token back. So of two who
-take over at once one succeeds, and an owner who was taken for dead and was not (a machine that slept) finds another's
-token there and stops. On an S3 server that ignores conditions two runs that start in the same moment may both begin;
-the one that wrote first finds out by its next heartbeat.
+The lock is created and changed with conditional writes only. A run owns the lock if it reads back the token that it
+wrote. So if two runs take over at once, one of them succeeds. If an owner counted as dead but was alive, for example
+because its machine slept, it finds another token and stops. On an S3 server that ignores conditions, two runs that
+start in the same moment may both begin. The run that wrote first then stops at its next heartbeat.
 """
 
 from __future__ import annotations
@@ -36,50 +37,53 @@ if TYPE_CHECKING:
 
 HEARTBEAT_SECONDS = 15.0
 STALE_AFTER = timedelta(minutes=10)
-"""An owner that was silent for so long is dead. A heartbeat is two requests, each repeated for two minutes."""
+"""An owner without a heartbeat for this long counts as dead. A heartbeat is two requests of up to two minutes each."""
 _PATIENCE_SECONDS = 10.0
-"""What a run waits at its end for S3 to take the lock away."""
+"""How long a run waits at its end for S3 to delete the lock."""
 _TRIES = 5
 
 
 @contextmanager
 def run_lock(output: Output, run_id: str | None, warn: Callable[[str], None]) -> Iterator[None]:
-    """Work in <out> as the only one.
+    """Hold the lock of `<out>` inside this context.
+
+    If another owner takes the lock over, the main thread is interrupted.
 
     Args:
-        output: <out>.
-        run_id: of the run; None for another command.
-        warn: told whose lock was taken over, and when the lock cannot be kept up for now.
+        output: `<out>`.
+        run_id: the id of the run, or None for `reconcile prune`.
+        warn: called with a message when the lock of a dead owner was taken over, and when the lock cannot be renewed or
+            removed.
 
     Raises:
-        ReconcileError: another is at work, or took this lock over since nothing was heard of us.
+        ReconcileError: another owner holds the lock, or took it over because it saw no heartbeat of this one.
     """
-    keeper = _LockHolder(output, _Owner.of_this_process(run_id), warn)
+    lock = _LockHolder(output, _Owner.of_this_process(run_id), warn)
     try:
         try:
-            keeper.take()
+            lock.acquire()
             yield
-            keeper.disarm()
+            lock.disarm()
         finally:
-            keeper.end()
-    except BaseException:  # also what the signal raises that comes while the work ends for another reason
-        if keeper.lost is None:
+            lock.release()
+    except BaseException:  # also the KeyboardInterrupt of `request`, which may come while another error is raised
+        if lock.lost is None:
             raise
-    if keeper.lost is not None:  # which is what the main thread was interrupted for, whether or not it heard
+    if lock.lost is not None:  # the reason for the interruption, even if the main thread never noticed it
         cancellation.reset()
-        raise ReconcileError(keeper.lost)
+        raise ReconcileError(lock.lost)
 
 
 @dataclass(frozen=True)
 class _Owner:
-    """Who holds the lock, as JSON in `run.lock`."""
+    """The owner of a lock. Its fields are the keys of the JSON in `run.lock`."""
 
     host: str
     machine: str
-    """What a process id is unique in; see `_this_machine`."""
+    """The scope in which process ids are unique; see `_this_machine`."""
     pid: int
     process_started: str | None
-    """By the kernel's own count, where it tells: process ids are used again."""
+    """When the process started, by the kernel's clock, because process ids are reused. None if it is unknown."""
     run_id: str | None
     started: str
     heartbeat: str
@@ -92,7 +96,7 @@ class _Owner:
 
     @classmethod
     def from_json(cls, data: bytes) -> Self | None:
-        """None where this is no owner: a lock that was just being written, or is of another version."""
+        """Return the owner, or None if the lock is just being written or another version wrote it."""
         try:
             return cls(**json.loads(data))
         except (ValueError, TypeError):
@@ -102,28 +106,29 @@ class _Owner:
         return json.dumps(asdict(self), indent=2).encode()
 
     @property
-    def is_of_this_machine(self) -> bool:
+    def is_on_this_machine(self) -> bool:
         return self.machine == _this_machine()
 
     @property
-    def is_alive_here(self) -> bool:
-        """Whether its process is one of this machine."""
+    def is_running(self) -> bool:
+        """Tell whether the owner's process still runs on this machine."""
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
             return False
-        except PermissionError:  # it is somebody else's
+        except PermissionError:  # the process belongs to another user
             pass
         started = _process_started(self.pid)
         return started is None or self.process_started in (None, started)
 
-    def described(self, heard: str) -> str:
-        what = f"run {self.run_id}" if self.run_id else "reconcile prune"
-        return f"{what} (host {self.host}, pid {self.pid}, since {self.started.replace('T', ' ')}, {heard})"
+    def describe(self, detail: str) -> str:
+        """Return the owner's run, host, process and start, and a detail, as text."""
+        work = f"run {self.run_id}" if self.run_id else "reconcile prune"
+        return f"{work} (host {self.host}, pid {self.pid}, since {self.started.replace('T', ' ')}, {detail})"
 
 
 class _LockHolder:
-    """Takes the lock, keeps it up in a thread of its own, and gives it back there."""
+    """Acquires the lock. A thread of its own renews the lock and removes it at the end."""
 
     def __init__(self, output: Output, owner: _Owner, warn: Callable[[str], None]) -> None:
         self._output = output
@@ -131,128 +136,135 @@ class _LockHolder:
         self._warn = warn
         self._may_be_ours = False
         self._ended = threading.Event()
-        self._telling = threading.Lock()
-        self._thread = threading.Thread(target=self._keep, name="lock", daemon=True)
+        self._loss_guard = threading.Lock()
+        self._thread = threading.Thread(target=self._renew_until_ended, name="lock", daemon=True)
         self.lost: str | None = None
-        """The one line that the work ends with."""
+        """The error message if another owner took over, else None."""
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         try:
-            taken_from = self._take()
+            notice = self._acquire()
         except FetchError as error:
             raise ReconcileError(str(error)) from None
         self._thread.start()
-        if taken_from:
-            self._warn(taken_from)
+        if notice:
+            self._warn(notice)
 
-    def _take(self) -> str | None:
-        """Make the lock ours; returns a line about its last owner, where there was one."""
+    def _acquire(self) -> str | None:
+        """Write the lock until it reads back as ours. Return a message about a dead owner, or None.
+
+        Raises:
+            ReconcileError: another owner is alive.
+        """
         bucket = self._output.bucket
-        taken_from = None
+        notice = None
         for _ in range(_TRIES):
-            found = bucket.read(LOCK)
-            if found is None:
+            current = bucket.read(LOCK)
+            if current is None:
                 self._may_be_ours = True
                 bucket.create(LOCK, self._owner.as_json())
                 continue
-            stored, data = found
-            holder = _Owner.from_json(data)
-            if holder is not None and holder.token == self._owner.token:
-                return taken_from
-            taken_from = self._takeover_notice(holder, self._output.server_time() - stored.modified)
+            stored, data = current
+            owner = _Owner.from_json(data)
+            if owner is not None and owner.token == self._owner.token:
+                return notice
+            notice = self._takeover_notice(owner, self._output.server_time() - stored.modified)
             self._may_be_ours = True
             bucket.replace(LOCK, self._owner.as_json(), stored.etag)
-        raise ReconcileError(f"{bucket.url(LOCK)} changes hands all the time; try again")
+        raise ReconcileError(f"other runs changed {bucket.url(LOCK)} {_TRIES} times in a row; try again later")
 
-    def _takeover_notice(self, holder: _Owner | None, silent: timedelta) -> str:
-        """One line about an owner who is dead.
+    def _takeover_notice(self, owner: _Owner | None, silent: timedelta) -> str:
+        """Return a message about an owner that is dead.
+
+        Args:
+            owner: the owner, or None if the lock cannot be parsed.
+            silent: the age of the last heartbeat.
 
         Raises:
-            ReconcileError: they are not.
+            ReconcileError: the owner is alive, or may be.
         """
-        heard = f"last heartbeat {max(silent.total_seconds(), 0):,.0f} s ago"
-        who = f"somebody ({heard})" if holder is None else holder.described(heard)
-        if holder is not None and holder.is_of_this_machine:
-            if not holder.is_alive_here:
-                return f"took over the lock of {who}: that process is gone"
-            wait = ""
+        heartbeat = f"last heartbeat {max(silent.total_seconds(), 0):,.0f} s ago"
+        who = f"an unknown run ({heartbeat})" if owner is None else owner.describe(heartbeat)
+        limit = f"{STALE_AFTER.seconds // 60} minutes"
+        if owner is not None and owner.is_on_this_machine:
+            if not owner.is_running:
+                return f"took over the lock of {who}, because its process has ended"
+            advice = "try again when it has ended"
         else:
             if silent > STALE_AFTER:
-                return f"took over the lock of {who}: so long a silence is taken for death"
-            wait = f", or has been silent for {STALE_AFTER.seconds // 60} minutes"
-        raise ReconcileError(f"{self._output.location} is in use by {who}; try again when that has ended{wait}")
+                return f"took over the lock of {who}, because it sent no heartbeat for {limit}"
+            advice = f"try again when it has ended, or has sent no heartbeat for {limit}"
+        raise ReconcileError(f"{self._output.location} is in use by {who}; {advice}")
 
-    def _keep(self) -> None:
-        """The thread: a heartbeat now and then; at the end the lock goes."""
+    def _renew_until_ended(self) -> None:
+        """Renew the lock at intervals, and remove it at the end. This runs in the thread."""
         failed = False
         while not self._ended.wait(HEARTBEAT_SECONDS) and self.lost is None:
             try:
-                self._beat()
+                self._renew()
                 failed = False
-            except Exception as error:  # whatever it is, the work goes on: nobody takes the lock for ten minutes
+            except Exception as error:  # the run goes on, because nobody takes the lock over for ten minutes
                 if not failed:
-                    self._warn(f"the lock could not be kept up, which is tried again: {error}")
+                    self._warn(f"the lock could not be renewed; reconcile keeps trying: {error}")
                 failed = True
         if self.lost is None:
-            self._give_back()
+            self._remove()
 
-    def _beat(self) -> bool:
-        """Write the lock again; whether it could be."""
+    def _renew(self) -> bool:
+        """Write the lock again, and return whether that succeeded."""
         bucket = self._output.bucket
         for _ in range(_TRIES):
-            found = bucket.read(LOCK)
+            current = bucket.read(LOCK)
             data = replace(self._owner, heartbeat=_now()).as_json()
-            if found is None:  # somebody removed it by hand
-                done = bucket.create(LOCK, data)
+            if current is None:  # somebody deleted it by hand
+                is_written = bucket.create(LOCK, data)
             else:
-                stored, before = found
-                holder = _Owner.from_json(before)
-                if holder is not None and holder.token != self._owner.token:
-                    self._tell_loss(holder)
+                stored, before = current
+                owner = _Owner.from_json(before)
+                if owner is not None and owner.token != self._owner.token:
+                    self._report_loss(owner)
                     return False
-                done = bucket.replace(LOCK, data, stored.etag)
-            if done:
+                is_written = bucket.replace(LOCK, data, stored.etag)
+            if is_written:
                 return True
         return False
 
-    def _tell_loss(self, holder: _Owner) -> None:
-        with self._telling:
+    def _report_loss(self, owner: _Owner) -> None:
+        with self._loss_guard:
             if not self._ended.is_set():
-                self.lost = (
-                    f"lost {self._output.location} to {holder.described('which had not heard of this one for long')}; "
-                    "what was done is kept"
-                )
+                detail = "which saw no heartbeat of this process for too long"
+                self.lost = f"lost {self._output.location} to {owner.describe(detail)}; finished work is kept"
                 cancellation.request()
 
     def disarm(self) -> None:
-        """The work is done: a loss is of no consequence any more, and nobody is interrupted for it."""
-        with self._telling:
+        """Ignore a lost lock from now on: all results have been written."""
+        with self._loss_guard:
             self._ended.set()
 
-    def _give_back(self) -> None:
-        """Remove the lock if it is still ours: a heartbeat just before keeps others from it for the moment it takes."""
+    def _remove(self) -> None:
+        """Remove the lock if it is still ours. A heartbeat right before keeps others from taking it over meanwhile."""
         try:
-            found = self._output.bucket.read(LOCK)
-            holder = None if found is None else _Owner.from_json(found[1])
-            if holder is None or holder.token != self._owner.token:
+            current = self._output.bucket.read(LOCK)
+            owner = None if current is None else _Owner.from_json(current[1])
+            if owner is None or owner.token != self._owner.token:
                 return
-            with suppress(ReconcileError):  # the disk is full, which is no reason to leave the lock behind
-                self._beat()
+            with suppress(ReconcileError):  # on a full disk, the lock must be removed all the same
+                self._renew()
             if self.lost is None:
                 self._output.bucket.delete(LOCK)
         except Exception as error:
-            self._warn(f"the lock could not be removed; the next run takes it over: {error}")
+            self._warn(f"the lock could not be removed; the next run will take it over: {error}")
 
-    def end(self) -> None:
-        """Give the lock back, in the keeper's thread: nobody waits for long for an S3 that does not answer."""
+    def release(self) -> None:
+        """Let the thread remove the lock, and wait for it, but not for long: S3 may not answer."""
         self.disarm()
         if not self._may_be_ours:
             return
-        if self._thread.ident is None:  # interrupted while it was being taken
+        if self._thread.ident is None:  # `acquire` was interrupted
             self._thread.start()
         self._thread.join(_PATIENCE_SECONDS)
         if self._thread.is_alive():
-            self._warn("the lock could not be removed in time; the next run takes it over")
+            self._warn("the lock could not be removed in time; the next run will take it over")
 
 
 def _now() -> str:
@@ -260,7 +272,10 @@ def _now() -> str:
 
 
 def _this_machine() -> str:
-    """The host's name, and what tells it from others of that name: its boot; in containers, whose processes it sees."""
+    """Return a text that identifies this machine: the host's name, its boot, and the namespace of its process ids.
+
+    Containers may share the host's name, but they do not see each other's processes.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{platform.node()} {boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -269,9 +284,10 @@ def _this_machine() -> str:
 
 
 def _process_started(pid: int) -> str | None:
-    """When a process began, in ticks since boot (proc(5), field 22 of stat); "ended" of one that nobody waited for yet.
+    """Return the start of a process in ticks since boot, from field 22 of /proc/PID/stat; see proc(5).
 
-    None where there is no /proc, or it hides that process.
+    Returns:
+        "ended" for a process that has ended but was not waited for. None if there is no /proc, or it hides the process.
     """
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,8 +1,8 @@
-"""`reconcile prune`: which runs and counts in <out> have grown old, and their removal.
+"""`reconcile prune`: plan and apply the removal of old runs and of their counts.
 
-A run goes summary first, so that what an interrupted prune leaves of it is a run that never finished: no report and no
-history takes it for more, and the next prune removes it. Verdicts and records are never removed: verdicts are what
-people found, and records (a few MB a year) are read again only where their objects change.
+The summary of a run is removed first. If a prune is interrupted, the rest looks like a run that never finished. Reports
+and history ignore such a run, and the next prune removes it. Verdicts and records are never removed. Verdicts are what
+people found. Records take a few megabytes a year, and they are read again only if their objects change.
 """
 
 from __future__ import annotations
@@ -28,136 +28,143 @@ if TYPE_CHECKING:
     from reconcile.storage.base import StoredObject
 
 
-_AT_ONCE = 16
-_LEFT_OVER_AFTER = timedelta(days=1)
-"""Of what an interrupted write left behind: no write takes so long, and no clock is so far off."""
+_THREADS = 16
+_LEFTOVER_AFTER = timedelta(days=1)
+"""A partial file of this age is a leftover. No write takes so long, and no clock is wrong by so much."""
 _COUNTS_FORM = re.compile(r"(?:counts|transform/models)/([^/]+)/(?:part-[^/]+\.parquet|model\.tar\.gz)")
-"""What is a model's own: its counts, and the archive in which it went to SageMaker."""
+"""Keys of files that belong to one model: its counts, and its archive for SageMaker. Group 1 is the model id."""
 
 
 @dataclass(frozen=True)
-class Removal:
-    """What a prune removes."""
+class RemovalPlan:
+    """The objects that a prune removes."""
 
     lines: list[str]
-    """What it is, for a person who is asked."""
+    """A description for the person who confirms the removal."""
     batches: list[list[StoredObject]]
-    """What goes first, and what only when that is gone."""
+    """The objects in batches. A batch is removed only after the previous one is gone."""
 
     @property
     def objects(self) -> list[StoredObject]:
-        """All of it."""
+        """Return the objects of all batches."""
         return [stored for batch in self.batches for stored in batch]
 
     @property
-    def in_words(self) -> str:
-        """How much it is, such as 1,204 files, 1.2 GB."""
-        return f"{plural(len(self.objects), 'file')}, {_size(self.objects)}"
+    def size_text(self) -> str:
+        """Return the number of files and their size, such as `1,204 files, 1.2 GB`."""
+        return f"{plural(len(self.objects), 'file')}, {_size_text(self.objects)}"
 
 
 class _Run(NamedTuple):
-    """A folder under <out>/runs/, and what its summary says, where there is one that can be read."""
+    """A run's folder under `<out>/runs/`."""
 
     run_id: str
     objects: list[StoredObject]
     started: datetime | None
+    """From the summary, or None if there is no readable summary."""
     model_id: str | None
+    """From the summary, or None if there is no readable summary."""
 
     @property
     def summary(self) -> StoredObject | None:
-        """Only a finished run has one."""
+        """Return the summary, or None if the run never finished."""
         return next((stored for stored in self.objects if _name(stored) == SUMMARY), None)
 
     @property
     def ended(self) -> datetime:
-        """When the last of it was written, by the store's clock; of a finished run, the summary."""
+        """Return when the summary was written or, in an unfinished run, the newest file. By the store's clock."""
         return (self.summary or max(self.objects, key=lambda stored: stored.modified)).modified
 
     @property
-    def age(self) -> tuple[datetime, str]:
-        """What finished runs sort by; in a copy of <out> all files are new."""
+    def sort_key(self) -> tuple[datetime, str]:
+        """Return the key that sorts finished runs by age. File times do not serve, because a copy of `<out>` is new."""
         return self.started or self.ended, self.run_id
 
 
-def plan_removal(output: Output, keep: int) -> Removal:
-    """What is old in <out>; nothing is removed.
+def plan_removal(output: Output, keep: int) -> RemovalPlan:
+    """Return what is old in `<out>`. Nothing is removed yet.
 
     Args:
-        output: <out>.
-        keep: how many of the finished runs stay, the newest ones.
+        output: `<out>`.
+        keep: the number of finished runs to keep, the newest ones.
 
     Raises:
-        ReconcileError: it cannot be listed.
+        ReconcileError: `<out>` cannot be listed.
     """
-    found = [stored for page in output.bucket.list_pages() for stored in page]
-    runs = _runs(output, found)
-    finished = sorted((run for run in runs if run.summary), key=lambda run: run.age)
+    listed = [stored for page in output.bucket.list_pages() for stored in page]
+    runs = _find_runs(output, listed)
+    finished = sorted((run for run in runs if run.summary), key=lambda run: run.sort_key)
     kept, old = finished[-keep:], finished[:-keep]
-    # What was written after the last run that finished belongs to one that will be gone on with.
+    # Everything newer than the last finished run stays, because a stopped run may continue with it.
     last = max((run.ended for run in finished), default=datetime.min.replace(tzinfo=UTC))
     unfinished = [run for run in runs if not run.summary and run.ended < last]
-    counts = _unused_counts(found, kept, last)
-    probes = [stored for stored in found if stored.key.startswith(PROBE)]
-    left = [stored for stored in (*probes, *output.bucket.incomplete_writes()) if _is_left_over(stored)]
+    counts = _unused_counts(listed, kept, last)
+    probes = [stored for stored in listed if stored.key.startswith(PROBE)]
+    leftovers = [stored for stored in (*probes, *output.bucket.incomplete_writes()) if _is_leftover(stored)]
 
     lines = []
     if old:
-        times = " to ".join(f"{run.age[0]:%Y-%m-%d %H:%M}" for run in (old[0], old[-1]))
-        lines.append(f"{len(old):,} of {plural(len(finished), 'finished run')}, {times}: {_size(_all(old))}")
+        times = " to ".join(f"{run.sort_key[0]:%Y-%m-%d %H:%M}" for run in (old[0], old[-1]))
+        lines.append(
+            f"{len(old):,} of {plural(len(finished), 'finished run')}, {times}: {_size_text(_objects_of(old))}"
+        )
     if unfinished:
-        lines.append(f"{plural(len(unfinished), 'run')} that never finished: {_size(_all(unfinished))}")
-    lines += [f"counts of model {model}, which no kept run used: {_size(parts)}" for model, parts in counts.items()]
-    if left:
-        lines.append(f"{plural(len(left), 'leftover')} of interrupted writes: {_size(left)}")
-    of_runs = [[stored for stored in _all(old + unfinished) if _phase(stored) == turn] for turn in range(3)]
-    return Removal(lines, [*of_runs, [part for parts in counts.values() for part in parts], left])
+        lines.append(f"{plural(len(unfinished), 'run')} that never finished: {_size_text(_objects_of(unfinished))}")
+    lines += [
+        f"counts of model {model}, which no kept run used: {_size_text(parts)}" for model, parts in counts.items()
+    ]
+    if leftovers:
+        lines.append(f"{plural(len(leftovers), 'leftover')} of interrupted writes: {_size_text(leftovers)}")
+    phases = [[stored for stored in _objects_of(old + unfinished) if _phase(stored) == phase] for phase in range(3)]
+    return RemovalPlan(lines, [*phases, [part for parts in counts.values() for part in parts], leftovers])
 
 
-def apply_removal(output: Output, keep: int, told: Removal, messages: RunLog) -> Removal:
-    """Remove what a person was told of, as far as it is still old now that nobody else is at work in <out>.
+def apply_removal(output: Output, keep: int, approved: RemovalPlan, log: RunLog) -> RemovalPlan:
+    """Remove the objects of a plan that are still old while this process holds the lock of `<out>`.
 
     Args:
-        output: <out>.
-        keep: as `find_old` was given it.
-        told: what it found.
-        messages: where progress and warnings go.
+        output: `<out>`.
+        keep: the number of finished runs to keep, as for `plan_removal`.
+        approved: the plan that a person approved. Nothing else is removed.
+        log: shows progress and warnings.
 
     Returns:
-        what was removed.
+        the objects that were removed.
 
     Raises:
-        ReconcileError: a run is at work in <out>, or something cannot be removed; the next prune goes on.
+        ReconcileError: a run is working in `<out>`, or an object cannot be removed. The next prune continues.
     """
-    with run_lock(output, None, messages.warn):
-        keys = {stored.key for stored in told.objects}
-        now = plan_removal(output, keep)
-        removal = Removal(now.lines, [[stored for stored in batch if stored.key in keys] for batch in now.batches])
-        with messages.progress("removing", FixedWorkload(len(removal.objects))) as advance:
+    with run_lock(output, None, log.warn):
+        keys = {stored.key for stored in approved.objects}
+        current = plan_removal(output, keep)
+        batches = [[stored for stored in batch if stored.key in keys] for batch in current.batches]
+        removal = RemovalPlan(current.lines, batches)
+        with log.progress("removing", FixedWorkload(len(removal.objects))) as advance:
             for batch in removal.batches:
                 delete_objects(output.bucket, [stored.key for stored in batch], advance)
     return removal
 
 
-def _runs(output: Output, found: list[StoredObject]) -> list[_Run]:
-    """The folders under runs/ that a run wrote: they hold, besides what anybody else put there, one of its files."""
+def _find_runs(output: Output, listed: list[StoredObject]) -> list[_Run]:
+    """Return the folders under runs/ that hold at least one file of a run. Other folders belong to somebody else."""
     folders: dict[str, list[StoredObject]] = {}
-    for stored in found:
+    for stored in listed:
         top, _, rest = stored.key.partition("/")
         run_id, _, name = rest.partition("/")
         if top == "runs" and name and RUN_ID_FORM.fullmatch(run_id):
             folders.setdefault(run_id, []).append(stored)
-    ours = {run_id: objects for run_id, objects in folders.items() if any(_is_ours(stored) for stored in objects)}
+    ours = {run_id: objects for run_id, objects in folders.items() if any(_is_run_file(stored) for stored in objects)}
 
-    def look(run_id: str) -> _Run:
+    def read_run(run_id: str) -> _Run:
         is_finished = any(_name(stored) == SUMMARY for stored in ours[run_id])
         return _Run(run_id, ours[run_id], *(_read_summary(output, run_id) if is_finished else (None, None)))
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(look, ours))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(read_run, ours))
 
 
 def _read_summary(output: Output, run_id: str) -> tuple[datetime | None, str | None]:
-    """When a run started and the model that it used; None of what it does not say."""
+    """Return the start of a run and the id of its model, or None for both if the summary cannot be read."""
     try:
         summary = json.loads(output.bucket.get(f"runs/{run_id}/{SUMMARY}"))
         started = datetime.fromisoformat(summary["started_at"])
@@ -166,43 +173,49 @@ def _read_summary(output: Output, run_id: str) -> tuple[datetime | None, str | N
         return None, None
 
 
-def _unused_counts(found: list[StoredObject], kept: list[_Run], last: datetime) -> dict[str, list[StoredObject]]:
-    """Model id to its parts, of the models that no kept run used; none where one does not say which it used."""
+def _unused_counts(listed: list[StoredObject], kept: list[_Run], last: datetime) -> dict[str, list[StoredObject]]:
+    """Return the parts of each model that no kept run used, by model id.
+
+    Counts that are newer than `last` stay. If a kept run does not say which model it used, all counts stay.
+    """
     used = {run.model_id for run in kept}
     if None in used or not kept:
         return {}
     parts: dict[str, list[StoredObject]] = {}
-    for stored in found:
+    for stored in listed:
         if (part := _COUNTS_FORM.fullmatch(stored.key)) and part[1] not in used:
             parts.setdefault(part[1], []).append(stored)
-    return {model: of_model for model, of_model in parts.items() if max(one.modified for one in of_model) < last}
+    return {model: objects for model, objects in parts.items() if max(stored.modified for stored in objects) < last}
 
 
-def _is_left_over(stored: StoredObject) -> bool:
-    return datetime.now(UTC) - stored.modified > _LEFT_OVER_AFTER
+def _is_leftover(stored: StoredObject) -> bool:
+    return datetime.now(UTC) - stored.modified > _LEFTOVER_AFTER
 
 
 def _name(stored: StoredObject) -> str:
-    """Of an object in a run's folder."""
+    """Return the name of an object in a run's folder."""
     return stored.key.split("/", 2)[2]
 
 
-def _is_ours(stored: StoredObject) -> bool:
+def _is_run_file(stored: StoredObject) -> bool:
     return _name(stored) in RUN_FILES
 
 
 def _phase(stored: StoredObject) -> int:
-    """The summary makes a run finished, and any other file of ours makes it a run: one goes first, the others last."""
+    """Return when to remove an object of a run: 0 first, 2 last.
+
+    Without its summary, a run counts as unfinished. As long as it has another file of a run, the next prune finds it.
+    """
     if _name(stored) == SUMMARY:
         return 0
-    return 2 if _is_ours(stored) else 1
+    return 2 if _is_run_file(stored) else 1
 
 
-def _all(runs: list[_Run]) -> list[StoredObject]:
+def _objects_of(runs: list[_Run]) -> list[StoredObject]:
     return [stored for run in runs for stored in run.objects]
 
 
-def _size(objects: list[StoredObject]) -> str:
+def _size_text(objects: list[StoredObject]) -> str:
     size = sum(stored.size for stored in objects) / 1e3
     for unit in ("kB", "MB"):
         if size < 1000:

@@ -1,4 +1,4 @@
-"""Arrow schemas of the Parquet parts in <out>."""
+"""Arrow schemas of the Parquet parts in `<out>`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ COUNTS_SCHEMA = pa.schema(
     [
         ("image_key", pa.string()),
         ("etag", pa.string()),
-        ("predicted_label", pa.string()),  # as the model names it, such as 6+
-        ("predicted_count", pa.int32()),  # of an open-ended label, the smallest count
-        ("probabilities", pa.list_(pa.float32())),  # over the model's labels, in their order
-        ("reason", pa.string()),  # why the image could not be counted; null where it was
-        ("try_again", pa.bool_()),  # the reason lay in fetching, not in the image
+        ("predicted_label", pa.string()),  # a label of the model, such as 6+
+        ("predicted_count", pa.int32()),  # for an open-ended label, its smallest count
+        ("probabilities", pa.list_(pa.float32())),  # one per label of the model, in the model's order
+        ("reason", pa.string()),  # why the image could not be counted; null if it was counted
+        ("try_again", pa.bool_()),  # whether fetching failed, and not the image
         ("counted_at", pa.timestamp("us", tz="UTC")),
     ]
 )
+"""One row per image that was counted or found unreadable."""
 
 _DIMENSION = pa.struct([("value", pa.float64()), ("unit", pa.string())])
 ITEM_TYPE = pa.struct(
@@ -29,6 +30,7 @@ ITEM_TYPE = pa.struct(
         ("weight", _DIMENSION),
     ]
 )
+"""One item of a record."""
 RECORDS_SCHEMA = pa.schema(
     [
         ("record_key", pa.string()),
@@ -36,16 +38,17 @@ RECORDS_SCHEMA = pa.schema(
         ("bin_id", pa.string()),
         ("expected_quantity", pa.int64()),
         ("items", pa.list_(ITEM_TYPE)),
-        ("note", pa.string()),  # worth knowing, but the record holds
-        ("reason", pa.string()),  # why the record is invalid; null where it is not
-        ("try_again", pa.bool_()),
+        ("note", pa.string()),  # an oddity; the record is valid
+        ("reason", pa.string()),  # why the record is invalid; null if it is valid
+        ("try_again", pa.bool_()),  # whether fetching failed, and not the record
         ("read_at", pa.timestamp("us", tz="UTC")),
     ]
 )
+"""One row per JSON record that was read or found invalid."""
 VERDICTS_SCHEMA = pa.schema(
     [
         ("bin_id", pa.string()),
-        ("run_id", pa.string()),  # whose queue it stood in; what follows is from that run
+        ("run_id", pa.string()),  # the run whose queue had the bin; the other columns describe that run
         ("run_started_at", pa.string()),
         ("bucket", pa.string()),
         ("true_count", pa.int64()),
@@ -54,9 +57,10 @@ VERDICTS_SCHEMA = pa.schema(
         ("image_etag", pa.string()),
         ("expected_quantity", pa.int64()),
         ("p_wrong", pa.float64()),
-        ("probabilities", pa.list_(pa.float32())),  # those that p_wrong was computed from, after any correction
+        ("probabilities", pa.list_(pa.float32())),  # behind p_wrong, after all corrections
         ("labels", pa.list_(pa.string())),
-        ("line", pa.int64()),  # of the file it was imported from
+        ("line", pa.int64()),  # line number in the imported file
         ("imported_at", pa.timestamp("us", tz="UTC")),
     ]
 )
+"""One row per recount of a bin."""

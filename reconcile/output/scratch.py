@@ -1,4 +1,4 @@
-"""Folders in which one run works: thrown away at its end, and by the next run where it was killed."""
+"""Scratch folders that are removed even after a crash, by the next run."""
 
 from __future__ import annotations
 
@@ -19,95 +19,100 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-_PREFIX = "reconcile-run-"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_FULL_WORDS = ("No space left on device", "Disk quota exceeded", "max_temp_directory_size")
-"""What DuckDB says of a full disk; it gives no number."""
+_RUN_PREFIX = "reconcile-run-"
+_DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+_DISK_FULL_TEXTS = ("No space left on device", "Disk quota exceeded", "max_temp_directory_size")
+"""Texts by which DuckDB reports a full disk. Its errors have no number."""
 
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A `held_folder` in the system's place for temporary files (TMPDIR), for DuckDB's tables and what it spills.
+    """Provide a scratch folder in the system's temporary folder (TMPDIR), for DuckDB's tables and spilled data.
 
     Raises:
-        ReconcileError: it cannot be made, or there is no room left in it; what DuckDB raises within is one, too.
+        ReconcileError: the folder cannot be created, its disk is full, or DuckDB failed inside this context.
     """
-    with ExitStack() as ended:
+    with ExitStack() as stack:
         try:
-            folder = ended.enter_context(locked_folder(Path(tempfile.gettempdir()), _PREFIX))
+            folder = stack.enter_context(locked_folder(Path(tempfile.gettempdir()), _RUN_PREFIX))
         except OSError as error:
-            raise ReconcileError(f"no folder to work in: {error.strerror or error}; set TMPDIR to one") from None
-        with _explaining(folder):
+            reason = error.strerror or error
+            raise ReconcileError(f"cannot create a temporary folder: {reason}; set TMPDIR to another folder") from None
+        with _readable_errors(folder):
             yield folder
 
 
 @contextmanager
 def locked_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """A new folder that goes at the end, and with it those of this prefix that killed runs left.
+    """Provide a new, locked folder and remove it at the end. Before that, remove the folders of killed processes.
 
-    The operating system lets go of a lock when its holder dies, however it dies: that is how a folder that a killed run
-    left is told from one that is in use, on this machine or in another container of it.
+    The operating system releases a lock when its process ends, in any way. So an unlocked folder with this prefix is
+    the folder of a killed process. This also holds between containers of one machine.
+
+    Args:
+        parent: where to create the folder.
+        prefix: the start of the folder's name.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the folder cannot be created.
     """
-    for left in parent.glob(f"{prefix}*"):
-        _remove_if_left(left)
-    made = Path(tempfile.mkdtemp(prefix="reconcile-new-", dir=parent))
-    held = _lock(made)
-    folder = made.rename(made.with_name(made.name.replace("reconcile-new-", prefix)))
+    for existing in parent.glob(f"{prefix}*"):
+        _remove_if_unlocked(existing)
+    # The folder gets its prefix only after it is locked. So no other process ever sees it unlocked and removes it.
+    created = Path(tempfile.mkdtemp(prefix="reconcile-new-", dir=parent))
+    descriptor = _lock(created)
+    folder = created.rename(created.with_name(created.name.replace("reconcile-new-", prefix)))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        os.close(held)
+        os.close(descriptor)
 
 
 @contextmanager
-def _explaining(folder: Path) -> Iterator[None]:
-    """What DuckDB and the disk raise within is one line."""
+def _readable_errors(folder: Path) -> Iterator[None]:
+    """Turn errors of DuckDB, and of a full disk, into ReconcileError."""
     try:
         yield
     except (duckdb.Error, OSError, ReconcileError) as error:
-        # A library that reads and writes may have been taken to fail at reading.
+        # A full disk may already be reported as a file that cannot be read, if a library reads and writes at once.
         cause = error.__context__ if isinstance(error, ReconcileError) else error
         if isinstance(error, ReconcileError) and not isinstance(cause, duckdb.Error):
             raise
-        if cause is not None and _is_full(cause):
+        if cause is not None and _is_disk_full(cause):
             raise ReconcileError(
-                f"no room left in {folder.parent}, where a run keeps its tables while it works; "
-                "free some, or set TMPDIR to a folder on a larger disk"
+                f"no space left in {folder.parent}, which holds the temporary files of a run; "
+                "free some space, or set TMPDIR to a folder on a larger disk"
             ) from None
         if isinstance(error, duckdb.Error):
-            detail = first_line(error)
-            raise ReconcileError(f"DuckDB: {detail} (it works in {folder.parent})") from None
+            raise ReconcileError(f"DuckDB failed: {first_line(error)} (temporary files: {folder.parent})") from None
         raise
 
 
-def _is_full(error: BaseException) -> bool:
-    return getattr(error, "errno", None) in _FULL or any(words in str(error) for words in _FULL_WORDS)
+def _is_disk_full(error: BaseException) -> bool:
+    return getattr(error, "errno", None) in _DISK_FULL_ERRNOS or any(text in str(error) for text in _DISK_FULL_TEXTS)
 
 
 def _lock(folder: Path) -> int:
-    """The file descriptor that holds the lock.
+    """Lock a folder and return the file descriptor that holds the lock.
 
     Raises:
-        OSError: another process holds it, or the folder is none, or another user's.
+        OSError: another process holds the lock, this is not a folder, or it belongs to another user.
     """
-    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        os.close(held)
+        os.close(descriptor)
         raise
-    return held
+    return descriptor
 
 
-def _remove_if_left(folder: Path) -> None:
+def _remove_if_unlocked(folder: Path) -> None:
     with suppress(OSError):
-        held = _lock(folder)
+        descriptor = _lock(folder)
         try:
-            if os.fstat(held).st_uid == os.getuid():
+            if os.fstat(descriptor).st_uid == os.getuid():
                 shutil.rmtree(folder, ignore_errors=True)
         finally:
-            os.close(held)
+            os.close(descriptor)

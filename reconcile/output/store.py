@@ -1,11 +1,11 @@
-"""The layout of <out>, and writes that are whole or absent.
+"""The layout of `<out>`, and atomic writes to it.
 
-counts/<model id>/*.parquet    one row an image that was counted or found unreadable
-records/*.parquet              one row an inventory record that was read
-verdicts/*.parquet             one row a recount: what a person found in a bin
-transform/                     work under way at SageMaker; see sagemaker/transform_folder.py
-runs/<run id>/                 what one night found: summary.json, reconciled.parquet, recount.csv, report.html
-run.lock                       whose run is at work; see lock.py
+counts/<model id>/*.parquet    one row per image that was counted or found unreadable
+records/*.parquet              one row per JSON record that was read
+verdicts/*.parquet             one row per recount: what a person found in a bin
+transform/                     files of SageMaker jobs; see engines/sagemaker/job_store.py
+runs/<run id>/                 results of one run: summary.json, reconciled.parquet, recount.csv, report.html
+run.lock                       the owner of the run lock; see lock.py
 """
 
 from __future__ import annotations
@@ -32,83 +32,89 @@ if TYPE_CHECKING:
 
 
 LOCK, PROBE = "run.lock", ".probe-"
-"""The lock's key, and how those of `Output.store_time` begin."""
+"""The key of the run lock, and the start of the keys that `Output.server_time` writes."""
 
 
 class Output:
-    """<out>: append-only Parquet parts and one folder a run, in a folder or on S3."""
+    """`<out>`, a local folder or on S3: append-only Parquet parts, and one folder per run."""
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
         self.location = bucket.location
 
     def check_writable(self) -> None:
-        """Write and remove a small object, before any work is put at stake.
+        """Check that `<out>` is writable, by writing and deleting a small object.
 
         Raises:
-            ReconcileError: it cannot be written.
+            ReconcileError: the object cannot be written, read or deleted.
         """
         self.server_time()
 
     def server_time(self) -> datetime:
-        """The time by the clock that stamps objects here, S3's or a file server's: that of a small one, just written.
+        """Return the current time by the clock that stamps objects here: the time of a small object just written.
 
         Raises:
-            ReconcileError: it cannot be written, read or removed.
+            ReconcileError: the object cannot be written, read or deleted.
         """
         key = f"{PROBE}{uuid.uuid4().hex}"
         self.bucket.put(key, b"reconcile can write here\n")
         try:
-            found = self.bucket.read(key)
+            probe = self.bucket.read(key)
         except FetchError as error:
             raise ReconcileError(str(error)) from None
         finally:
             self.bucket.delete(key)
-        if found is None:
-            raise ReconcileError(f"{self.bucket.url(key)} was written and is not there")
-        return found[0].modified
+        if probe is None:
+            raise ReconcileError(f"{self.bucket.url(key)} was written, but cannot be read back; check --out")
+        return probe[0].modified
 
     def write_part(self, folder: str, rows: pa.Table, name: str | None = None) -> None:
-        """Add one Parquet part to `folder` (such as `records`); parts sort by the time they were written.
+        """Write one Parquet part to a folder. Parts sort by the time of writing.
 
         Args:
-            folder: in <out>.
-            rows: of the part, by one of the schemas above.
-            name: of the part, for rows that may have to be written again: the same name replaces them.
+            folder: a folder in `<out>`, such as `records`.
+            rows: the rows of the part, with a schema of `output.schemas`.
+            name: the name of the part, for rows that may be written twice. A part of the same name is replaced.
+
+        Raises:
+            ReconcileError: the part cannot be written.
         """
         sink = pa.BufferOutputStream()
         pq.write_table(rows, sink, compression="zstd")
         name = name or f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}-{uuid.uuid4().hex[:8]}"
         self.bucket.put(f"{folder}/part-{name}.parquet", sink.getvalue().to_pybytes())
 
-    def local_parts(self, folder: str, work: Path) -> list[str]:
-        """Paths of all parts of `folder` on this machine; those on S3 are brought to `work` first.
+    def local_parts(self, folder: str, scratch: Path) -> list[str]:
+        """Return local paths of all parts of a folder. Parts on S3 are downloaded to `scratch` first.
 
-        DuckDB reads local files only, so no credential ever enters a query.
+        DuckDB only reads local files, so no query ever contains a credential.
+
+        Raises:
+            ReconcileError: the folder cannot be listed, or a part cannot be downloaded.
         """
         keys = [stored.key for page in self.bucket.list_pages(f"{folder}/") for stored in page]
-        paths = {key: self.bucket.local_path(key) or work / key for key in keys if key.endswith(".parquet")}
-        self._download_all([key for key, path in paths.items() if not path.exists()], work)
+        paths = {key: self.bucket.local_path(key) or scratch / key for key in keys if key.endswith(".parquet")}
+        self._download_all([key for key, path in paths.items() if not path.exists()], scratch)
         return [str(path) for path in paths.values()]
 
-    def _download_all(self, keys: Sequence[str], work: Path) -> None:
-        """Bring objects to `work`, many at a time: each is 20 ms or more under way, and there may be thousands."""
+    def _download_all(self, keys: Sequence[str], scratch: Path) -> None:
+        """Download objects in parallel, because there may be thousands and each request takes a while."""
         if not keys:
             return
         workers = min(fetches_in_flight(), len(keys))
         with StageGroup() as stages:
-            brought: Channel[Path] = Channel(stages, 2 * workers, workers)
+            downloaded: Channel[Path] = Channel(stages, 2 * workers, workers)
 
-            def bring(worker: int) -> None:
+            def download(worker: int) -> None:
                 for key in keys[worker::workers]:
-                    brought.put(self._download(key, work))
+                    downloaded.put(self._download(key, scratch))
 
-            stages.start("bring", workers, bring, brought)
-            for _ in brought:
+            stages.start("download", workers, download, downloaded)
+            for _ in downloaded:
                 pass
 
-    def _download(self, key: str, work: Path) -> Path:
-        path = work / key
+    def _download(self, key: str, scratch: Path) -> Path:
+        path = scratch / key
         if not path.exists():  # parts never change
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -117,26 +123,35 @@ class Output:
                 raise ReconcileError(f"{self.bucket.url(key)}: {error}") from None
         return path
 
-    def local_run_file(self, run_id: str, name: str, work: Path) -> Path | None:
-        """A file of a run on this machine, brought to `work` where it lies on S3; None where there is none."""
+    def local_run_file(self, run_id: str, name: str, scratch: Path) -> Path | None:
+        """Return the local path of a run's file, or None if it does not exist. It is downloaded from S3 first.
+
+        Raises:
+            ReconcileError: the file cannot be downloaded.
+        """
         key = f"runs/{run_id}/{name}"
         if not any(stored.key == key for page in self.bucket.list_pages(f"runs/{run_id}/") for stored in page):
             return None
-        return self.bucket.local_path(key) or self._download(key, work)
+        return self.bucket.local_path(key) or self._download(key, scratch)
 
     def finished_runs(self) -> list[str]:
-        """The ids of the runs that have a summary, the one that wrote it last first."""
-        found = [stored for page in self.bucket.list_pages("runs/") for stored in page]
-        summaries = [stored for stored in found if re.fullmatch(r"runs/[^/]+/summary\.json", stored.key)]
-        return [stored.key.split("/")[1] for stored in sorted(summaries, key=lambda one: one.modified, reverse=True)]
+        """Return the ids of the runs that have a summary, the last written one first."""
+        listed = [stored for page in self.bucket.list_pages("runs/") for stored in page]
+        summaries = [stored for stored in listed if re.fullmatch(r"runs/[^/]+/summary\.json", stored.key)]
+        summaries.sort(key=lambda stored: stored.modified, reverse=True)
+        return [stored.key.split("/")[1] for stored in summaries]
 
     def has_finished(self, run_id: str) -> bool:
-        """Whether a run of that id has written its summary, the last thing a run writes."""
-        found = self.bucket.list_pages(f"runs/{run_id}/")
-        return any(stored.key == f"runs/{run_id}/{SUMMARY}" for page in found for stored in page)
+        """Tell whether a run of this id has written its summary, the last file that a run writes."""
+        pages = self.bucket.list_pages(f"runs/{run_id}/")
+        return any(stored.key == f"runs/{run_id}/{SUMMARY}" for page in pages for stored in page)
 
     def write_run_file(self, run_id: str, name: str, content: bytes | Path) -> str:
-        """Put one file into the run's folder; returns where a person finds it."""
+        """Write one file to a run's folder, and return the address that a person can use.
+
+        Raises:
+            ReconcileError: the file cannot be written.
+        """
         key = f"runs/{run_id}/{name}"
         self.bucket.put(key, content)
         return self.bucket.url(key)

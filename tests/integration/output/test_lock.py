@@ -1,4 +1,4 @@
-"""Of several runs into one <out>, one works; the others say whose it is, and a dead one's place is taken."""
+"""The run lock: only one run works in `<out>`, and the lock of a dead run is taken over."""
 
 import json
 import os
@@ -25,8 +25,8 @@ from tests.forked import fork_server
 
 
 @pytest.fixture(params=["folder", "moto", "rclone"])
-def place(request, tmp_path):
-    """Where <out> is: a folder, S3, or an S3 server that ignores conditions."""
+def location(request, tmp_path):
+    """The location of `<out>`, and how to reach it: a folder, S3, or an S3 server that ignores conditions."""
     if request.param == "folder":
         return str(tmp_path / "out"), S3Access()
     if request.param == "moto":
@@ -43,30 +43,30 @@ def place(request, tmp_path):
 
 
 @pytest.fixture
-def output(place):
-    return Output(open_bucket(*place, create=True))
+def output(location):
+    return Output(open_bucket(*location, create=True))
 
 
 def keys(output):
     return [stored.key for page in output.bucket.list_pages() for stored in page]
 
 
-def owner(output, **changes):
-    """The JSON of this process's lock, with changes."""
+def lock_json(output, **changes):
+    """Return the JSON of a lock of this process with another token and these changes."""
     with run_lock(output, "other", pytest.fail):
         _, data = output.bucket.read("run.lock")
     return json.dumps(json.loads(data) | {"token": "another"} | changes).encode()
 
 
-def test_while_one_is_at_work_another_is_told_whose_it_is(output):
+def test_second_run_is_refused_and_the_owner_named(output):
     with run_lock(output, "first", pytest.fail):
-        for name in ("second", None):
-            with pytest.raises(ReconcileError) as told, run_lock(output, name, pytest.fail):
-                pytest.fail("both are at work")
-        who = (
+        for run_id in ("second", None):
+            with pytest.raises(ReconcileError) as refusal, run_lock(output, run_id, pytest.fail):
+                pytest.fail("two runs hold the lock")
+        owner = (
             rf"run first \(host {re.escape(socket.gethostname())}, pid {os.getpid()}, since 20\S+ \S+Z, last heartbeat"
         )
-        assert re.search(who + r" \d+ s ago\); try again when that has ended$", str(told.value))
+        assert re.search(owner + r" \d+ s ago\); try again when it has ended$", str(refusal.value))
         assert keys(output) == ["run.lock"]
     assert keys(output) == []
     with pytest.raises(ZeroDivisionError), run_lock(output, "second", pytest.fail):
@@ -74,79 +74,81 @@ def test_while_one_is_at_work_another_is_told_whose_it_is(output):
     assert keys(output) == []
 
 
-def test_a_lock_of_another_machine_holds_until_it_was_silent_for_long(output, monkeypatch):
-    # Whatever its clock says: only the store's counts.
-    foreign = owner(output, machine="elsewhere", host="far", started="2001-01-01T00:00:00Z", heartbeat="2001-01-01")
+def test_lock_of_another_machine_holds_until_it_is_stale(output, monkeypatch):
+    # The clock of the other machine does not matter, only the clock of the store.
+    foreign = lock_json(output, machine="elsewhere", host="far", started="2001-01-01T00:00:00Z", heartbeat="2001-01-01")
     output.bucket.put("run.lock", foreign)
     with (
-        pytest.raises(ReconcileError, match=r"host far.*or has been silent for 10 minutes"),
+        pytest.raises(
+            ReconcileError, match=r"host far.*try again when it has ended, or has sent no heartbeat for 10 minutes$"
+        ),
         run_lock(output, "n", print),
     ):
-        pytest.fail("it was taken")
+        pytest.fail("the lock was taken over")
     assert output.bucket.read("run.lock")[1] == foreign
     monkeypatch.setattr(lock, "STALE_AFTER", timedelta(seconds=-1))
-    told = []
-    with run_lock(output, "n", told.append):
+    warnings = []
+    with run_lock(output, "n", warnings.append):
         assert json.loads(output.bucket.read("run.lock")[1])["run_id"] == "n"
-    assert re.match(r"took over the lock of run other \(host far, .*so long a silence", told[0])
+    assert re.match(r"took over the lock of run other \(host far, .*\), because it sent no heartbeat for", warnings[0])
     assert keys(output) == []
 
 
-def test_a_lock_that_says_nothing_holds_until_it_was_silent_for_long(output, monkeypatch):
+def test_unreadable_lock_holds_until_it_is_stale(output, monkeypatch):
     output.bucket.put("run.lock", b"")
-    with pytest.raises(ReconcileError, match="in use by somebody"), run_lock(output, "n", print):
-        pytest.fail("it was taken")
+    with pytest.raises(ReconcileError, match="in use by an unknown run"), run_lock(output, "n", print):
+        pytest.fail("the lock was taken over")
     monkeypatch.setattr(lock, "STALE_AFTER", timedelta(seconds=-1))
     with run_lock(output, "n", print):
         assert json.loads(output.bucket.read("run.lock")[1])["run_id"] == "n"
 
 
-def lose(place, environment, foreign, told):
-    """In a process of its own, since a signal stops it: lose <out> until that is noticed, and tell what came of it."""
+def lose_lock(location, environment, foreign, results):
+    """Overwrite the own lock until the loss is noticed, and report the error. A signal ends the calling process."""
     os.environ.update(environment)
-    output = Output(open_bucket(*place))
+    output = Output(open_bucket(*location))
     lock.HEARTBEAT_SECONDS = 0.01
     cancellation.install_handlers()
     try:
         with run_lock(output, "n", print):
-            while True:  # a heartbeat may be under way, and on a server without conditions it still lands
+            while True:  # on a server that ignores conditions, a heartbeat may overwrite the foreign lock
                 output.bucket.put("run.lock", foreign)
-                cancellation.raise_if_cancelled()  # `put` may have heard the signal first
+                cancellation.raise_if_cancelled()  # the signal may have arrived during `put`
                 threading.Event().wait(0.2)
     except ReconcileError as error:
-        told.put((str(error), cancellation.is_requested()))
+        results.put((str(error), cancellation.is_requested()))
 
 
-def test_who_was_taken_for_dead_and_was_not_stops_and_leaves_the_lock_alone(place, output):
-    foreign = owner(output, host="far")
-    told = fork_server().SimpleQueue()
-    process = fork_server().Process(target=lose, args=(place, dict(os.environ), foreign, told))
+def test_owner_stops_when_its_lock_was_taken_over(location, output):
+    foreign = lock_json(output, host="far")
+    results = fork_server().SimpleQueue()
+    process = fork_server().Process(target=lose_lock, args=(location, dict(os.environ), foreign, results))
     process.start()
     process.join(60)
     process.kill()
     process.join()
-    assert process.exitcode == 0, "what it said is above"
-    error, is_requested = told.get()
+    assert process.exitcode == 0, "the output of the process is above"
+    error, is_requested = results.get()
     assert re.match(r"lost \S+(out|nightly) to run other \(host far, ", error)
-    assert not is_requested, "or it would be told as a Ctrl-C"
+    assert not is_requested, "the command would report a Ctrl-C"
     assert output.bucket.read("run.lock")[1] == foreign
 
 
-def test_a_loss_that_is_told_while_the_work_fails_is_what_is_told(output, monkeypatch):
-    """The signal then comes where nothing waits for it."""
+def test_lost_lock_is_reported_even_if_the_work_fails(output, monkeypatch):
+    """The signal then arrives while another error is raised."""
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
     lost = threading.Event()
     monkeypatch.setattr(cancellation, "request", lost.set)
-    foreign = owner(output, host="far")
+    foreign = lock_json(output, host="far")
 
-    def joined(thread, seconds):
+    def interrupted_join(thread, seconds):
         raise KeyboardInterrupt
 
     def work():
         with run_lock(output, "n", print):
             while not lost.wait(0.2):
                 output.bucket.put("run.lock", foreign)
-            monkeypatch.setattr(threading.Thread, "join", joined)
+            monkeypatch.setattr(threading.Thread, "join", interrupted_join)
             raise ValueError("the work failed")
 
     with pytest.raises(ReconcileError, match=r"^lost \S+ to run other"):
@@ -154,7 +156,7 @@ def test_a_loss_that_is_told_while_the_work_fails_is_what_is_told(output, monkey
 
 
 class Delegate:
-    """A bucket that does what another does."""
+    """A bucket that passes every call on to another."""
 
     def __init__(self, bucket):
         self._bucket = bucket
@@ -163,37 +165,37 @@ class Delegate:
         return getattr(self._bucket, name)
 
 
-class Meeting(Delegate):
-    """Lets nobody write the lock before all have looked."""
+class SimultaneousWriters(Delegate):
+    """A bucket in which nobody writes the lock before all have read it."""
 
-    def __init__(self, bucket, parties):
+    def __init__(self, bucket, writers):
         super().__init__(bucket)
-        self._all, self._met = threading.Barrier(parties), threading.local()
+        self._barrier, self._local = threading.Barrier(writers), threading.local()
 
-    def _meet(self):
-        if threading.current_thread().name != "lock" and not hasattr(self._met, "once"):
-            self._met.once = True
-            self._all.wait(30)
+    def _wait_for_all(self):
+        if threading.current_thread().name != "lock" and not hasattr(self._local, "has_waited"):
+            self._local.has_waited = True
+            self._barrier.wait(30)
 
     def create(self, *arguments):
-        self._meet()
+        self._wait_for_all()
         return self._bucket.create(*arguments)
 
     def replace(self, *arguments):
-        self._meet()
+        self._wait_for_all()
         return self._bucket.replace(*arguments)
 
 
-@pytest.mark.parametrize("place", ["folder", "moto"], indirect=True)
-@pytest.mark.parametrize("is_there", [False, True])
-def test_of_several_at_once_one_gets_it(output, is_there, monkeypatch):
-    if is_there:
-        output.bucket.put("run.lock", owner(output, process_started="long ago"))
-    meeting, started, ended = Meeting(output.bucket, 5), [], threading.Barrier(6)
+@pytest.mark.parametrize("location", ["folder", "moto"], indirect=True)
+@pytest.mark.parametrize("has_dead_owner", [False, True])
+def test_one_of_several_simultaneous_runs_gets_the_lock(output, has_dead_owner):
+    if has_dead_owner:
+        output.bucket.put("run.lock", lock_json(output, process_started="long ago"))
+    bucket, started, ended = SimultaneousWriters(output.bucket, 5), [], threading.Barrier(6)
 
-    def work(name):
-        with suppress(ReconcileError), run_lock(Output(meeting), name, print):
-            started.append(name)
+    def work(run_id):
+        with suppress(ReconcileError), run_lock(Output(bucket), run_id, print):
+            started.append(run_id)
             ended.wait(30)
             return
         ended.wait(30)
@@ -209,11 +211,11 @@ def test_of_several_at_once_one_gets_it(output, is_there, monkeypatch):
 
 
 class Flaky(Delegate):
-    """Cannot be read for a while; counts how often that was tried, and heartbeats."""
+    """A bucket that cannot be read while `is_down` is set. It counts failed reads and successful heartbeats."""
 
     def __init__(self, bucket):
         super().__init__(bucket)
-        self.is_down, self.failed, self.beaten = False, threading.Semaphore(0), threading.Semaphore(0)
+        self.is_down, self.failed, self.heartbeats = False, threading.Semaphore(0), threading.Semaphore(0)
 
     def read(self, key):
         if self.is_down:
@@ -222,54 +224,54 @@ class Flaky(Delegate):
         return self._bucket.read(key)
 
     def replace(self, *arguments):
-        done = self._bucket.replace(*arguments)
-        self.beaten.release()
-        return done
+        is_written = self._bucket.replace(*arguments)
+        self.heartbeats.release()
+        return is_written
 
 
-@pytest.mark.parametrize("place", ["folder"], indirect=True)
-def test_a_heartbeat_that_fails_is_tried_again_and_ends_nothing(output, monkeypatch):
+@pytest.mark.parametrize("location", ["folder"], indirect=True)
+def test_failed_heartbeat_is_repeated_and_the_run_continues(output, monkeypatch):
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
-    flaky, told = Flaky(output.bucket), []
-    with run_lock(Output(flaky), "n", told.append):
+    flaky, warnings = Flaky(output.bucket), []
+    with run_lock(Output(flaky), "n", warnings.append):
         for _ in range(2):
             flaky.is_down = True
             for _ in range(3):
                 assert flaky.failed.acquire(timeout=30)
             flaky.is_down = False
-            while flaky.beaten.acquire(blocking=False):
+            while flaky.heartbeats.acquire(blocking=False):
                 pass
-            assert flaky.beaten.acquire(timeout=30)
+            assert flaky.heartbeats.acquire(timeout=30)
             while flaky.failed.acquire(blocking=False):
                 pass
         output.bucket.delete("run.lock")  # by hand
         while output.bucket.read("run.lock") is None:
             pass
-    assert told == ["the lock could not be kept up, which is tried again: no answer"] * 2
+    assert warnings == ["the lock could not be renewed; reconcile keeps trying: no answer"] * 2
     assert keys(output) == []
 
 
-@pytest.mark.parametrize("place", ["folder", "moto"], indirect=True)
-def test_a_dead_process_of_this_machine_is_replaced_at_once(output):
+@pytest.mark.parametrize("location", ["folder", "moto"], indirect=True)
+def test_lock_of_a_dead_process_here_is_taken_over_at_once(output):
     ended = subprocess.Popen(["true"])
-    unburied = subprocess.Popen(["true"])
+    zombie = subprocess.Popen(["true"])
     ended.wait()
-    os.waitid(os.P_PID, unburied.pid, os.WEXITED | os.WNOWAIT)
-    began = Path(f"/proc/{unburied.pid}/stat").read_text().split()[21]
-    for changes in ({"pid": ended.pid}, {"pid": unburied.pid, "process_started": began}, {"process_started": "1"}):
-        output.bucket.put("run.lock", owner(output, **changes))
-        told = []
-        with run_lock(output, "n", told.append):
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    started = Path(f"/proc/{zombie.pid}/stat").read_text().split()[21]
+    for changes in ({"pid": ended.pid}, {"pid": zombie.pid, "process_started": started}, {"process_started": "1"}):
+        output.bucket.put("run.lock", lock_json(output, **changes))
+        warnings = []
+        with run_lock(output, "n", warnings.append):
             pass
-        [line] = told
-        assert line.startswith("took over the lock of run other (host ")
-        assert line.endswith("that process is gone")
-    unburied.wait()
+        [warning] = warnings
+        assert warning.startswith("took over the lock of run other (host ")
+        assert warning.endswith("), because its process has ended")
+    zombie.wait()
 
 
 @pytest.fixture
-def waiting(grey_model):
-    """Starts runs into ./out that have listed nothing yet, and wait for an S3 that never answers."""
+def start_waiting_run(grey_model):
+    """A function that starts a run into ./out. The run waits for its first listing from an S3 that never answers."""
     processes = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
@@ -289,9 +291,9 @@ def waiting(grey_model):
         process.stderr.close()
 
 
-def test_a_second_run_ends_at_once_and_the_next_after_a_kill_takes_over(waiting, grey_model, tmp_path):
+def test_second_run_fails_and_after_a_kill_takes_over(start_waiting_run, grey_model, tmp_path):
     arguments = ["--bucket", write_bucket(tmp_path / "w", {"1": (1, 1)}), "--model", grey_model, "--out", "out"]
-    first = waiting("first")
+    first = start_waiting_run("first")
     second = reconcile("run", *arguments)
     assert second.returncode == 1
     assert second.stdout == ""
@@ -308,17 +310,19 @@ def test_a_second_run_ends_at_once_and_the_next_after_a_kill_takes_over(waiting,
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["counts", "records", "runs"]
 
 
-def test_a_run_that_lost_its_lock_says_so_in_one_line(waiting, tmp_path):
-    eager = "from reconcile.output import lock; lock.HEARTBEAT_SECONDS = 0.1; from reconcile.cli import main; main()"
-    process = waiting("first", sys.executable, "-c", eager)
+def test_run_that_lost_its_lock_ends_with_one_line(start_waiting_run, tmp_path):
+    fast_heartbeat = (
+        "from reconcile.output import lock; lock.HEARTBEAT_SECONDS = 0.1; from reconcile.cli import main; main()"
+    )
+    process = start_waiting_run("first", sys.executable, "-c", fast_heartbeat)
     path, bucket = tmp_path / "out" / "run.lock", open_bucket(str(tmp_path / "out"), S3Access())
     taken = json.loads(path.read_text()) | {"token": "another", "run_id": "second", "host": "far"}
-    # A heartbeat that is under way would write over a file that was put there without a condition.
+    # The condition matters: otherwise a heartbeat that is in progress may overwrite the foreign lock.
     while not bucket.replace("run.lock", json.dumps(taken).encode(), bucket.read("run.lock")[0].etag):
         pass
-    _, told = process.communicate(timeout=30)
+    _, log = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert told.count("\n") == 1
-    line = last_line(told)
+    assert log.count("\n") == 1
+    line = last_line(log)
     assert line.startswith(f"reconcile: lost {tmp_path / 'out'} to run second (host far, ")
     assert json.loads(path.read_text()) == taken

@@ -1,4 +1,4 @@
-"""A disk that is full or may not be written: one clear line, and the next run goes on.
+"""A disk that is full or read-only: the run ends with one line, and the next run continues.
 
 The disks are real and small: tmpfs, mounted where no other process sees it (`unshare`).
 """
@@ -29,7 +29,7 @@ def warehouse(tmp_path):
 
 @pytest.fixture
 def on_small_disks(tmp_path):
-    """Runs a shell script in which `disk` is an empty folder that can be mounted; gives back what it printed."""
+    """Return a function that runs a shell script in which `disk` is an empty folder that can be mounted."""
     (tmp_path / "disk").mkdir()
 
     def run(script, **variables):
@@ -45,8 +45,8 @@ def on_small_disks(tmp_path):
 
 
 @pytest.fixture
-def night(warehouse, grey_model):
-    """The command, with what it says in log.txt and numbers.txt, and its exit code after it."""
+def run_into(warehouse, grey_model):
+    """Return a function that makes a shell command: a run that appends to log.txt, numbers.txt and codes.txt."""
     command = f"{SCRIPTS / 'reconcile'} run --bucket {warehouse} --model {grey_model} --out"
     return lambda out: f"{command} {out} 2>>log.txt >>numbers.txt && echo 0 >>codes.txt || echo $? >>codes.txt"
 
@@ -55,15 +55,15 @@ def codes():
     return [int(code) for code in Path("codes.txt").read_text().split()]
 
 
-def test_an_output_that_is_full_or_read_only(on_small_disks, night, tmp_path):
+def test_full_or_read_only_output_is_one_line(on_small_disks, run_into, tmp_path):
     small = f"""
         mount -t tmpfs -o size=4k none disk
-        {night("disk/out")}
+        {run_into("disk/out")}
         find disk -type f >left.txt
         mount -o remount,size=9m,ro disk
-        {night("disk/out")}
+        {run_into("disk/out")}
         mount -o remount,size=9m,rw disk
-        {night("disk/out")}
+        {run_into("disk/out")}
         cp -r disk/out out
     """
     done = on_small_disks(small)
@@ -79,32 +79,30 @@ def test_an_output_that_is_full_or_read_only(on_small_disks, night, tmp_path):
     assert len(pd.read_parquet(part)) == PHOTOS
 
 
-def test_no_room_to_work_in(on_small_disks, night, tmp_path):
+def test_full_temporary_folder_is_one_line(on_small_disks, run_into, tmp_path):
     small = f"""
         mount -t tmpfs -o size=40k none disk
-        {night("out")}
+        {run_into("out")}
         ls disk >left.txt
         mount -o remount,size=90m disk
-        {night("out")}
+        {run_into("out")}
     """
     done = on_small_disks(small, TMPDIR=str(tmp_path / "disk"))
     log = Path("log.txt").read_text()
     assert codes() == [1, 0], log + done.stderr
     [failed] = (line for line in log.splitlines() if " reconcile: " in line)
-    assert (
-        f"reconcile: no room left in {tmp_path}/disk, where a run keeps its tables while it works; free some" in failed
-    )
+    assert f"reconcile: no space left in {tmp_path}/disk, which holds the temporary files of a run; free some" in failed
     assert Path("left.txt").read_text() == ""
     assert NUMBERS.search(Path("numbers.txt").read_text())
 
 
-def test_a_log_on_a_full_disk_costs_the_log_and_not_the_night(warehouse, grey_model, tmp_path):
+def test_log_on_a_full_disk_does_not_end_the_run(warehouse, grey_model, tmp_path):
     command = [SCRIPTS / "reconcile", "run", "--bucket", warehouse, "--model", grey_model, "--out", "out"]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
         failed = subprocess.run([*command, "--images-prefix", "none/"], stdout=full, stderr=full)
-    said = "warning: the figures cannot be printed: No space left on device; summary.json has them"
-    assert (done.returncode, last_line(done.stderr)) == (0, said)
+    warning = "warning: the figures cannot be printed: No space left on device; summary.json has them"
+    assert (done.returncode, last_line(done.stderr)) == (0, warning)
     assert len(list((tmp_path / "out").rglob("summary.json"))) == 1
     assert failed.returncode == 1
 
@@ -115,13 +113,13 @@ def in_a_work_folder(work):
 
 
 def spill(folder):
-    database = duckdb.connect(str(folder / "night.duckdb"))
+    database = duckdb.connect(str(folder / "run.duckdb"))
     database.execute("SET memory_limit = '64MB'; SET max_temp_directory_size = '1MB'; SET threads = 2")
     database.execute("SELECT * FROM (SELECT hash(i)::VARCHAR AS h FROM range(4000000) AS t(i)) ORDER BY h").fetchmany()
 
 
-def blame(error, line):
-    """What who reads and writes says of an error."""
+def fail_with(error, line):
+    """Return work that fails with an error, which a reader or writer reports with its own line."""
 
     def work(_):
         try:
@@ -135,23 +133,26 @@ def blame(error, line):
 @pytest.mark.parametrize(
     ("work", "line"),
     [
-        (spill, "no room left in /.*, where a run keeps its tables"),
-        (blame(duckdb.IOException("No space left on device"), "stock.csv cannot be read"), "no room left in /"),
-        (blame(OSError(errno.ENOSPC, "No space left on device"), "cannot write out"), "cannot write out"),
-        (blame(duckdb.IOException("no Parquet file"), "stock.parquet cannot be read"), "stock.parquet cannot be read"),
-        (lambda _: duckdb.execute("SELECT nonsense"), r"DuckDB: .*nonsense.* \(it works in /"),
+        (spill, "no space left in /.*, which holds the temporary files of a run"),
+        (fail_with(duckdb.IOException("No space left on device"), "stock.csv cannot be read"), "no space left in /"),
+        (fail_with(OSError(errno.ENOSPC, "No space left on device"), "cannot write out"), "cannot write out"),
+        (
+            fail_with(duckdb.IOException("no Parquet file"), "stock.parquet cannot be read"),
+            "stock.parquet cannot be read",
+        ),
+        (lambda _: duckdb.execute("SELECT nonsense"), r"DuckDB failed: .*nonsense.* \(temporary files: /"),
     ],
 )
-def test_want_of_room_is_told_from_other_errors(work, line):
+def test_full_disk_is_distinguished_from_other_errors(work, line):
     with pytest.raises(ReconcileError, match=f"^{line}"):
         in_a_work_folder(work)
 
 
-def test_folders_of_killed_runs_go_and_those_in_use_stay(monkeypatch, tmp_path):
+def test_scratch_folders_of_killed_runs_are_removed(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     killed = tmp_path / "reconcile-run-killed"
     killed.mkdir()
-    (killed / "night.duckdb").write_bytes(b"tables")
+    (killed / "run.duckdb").write_bytes(b"tables")
     (tmp_path / "reconcile-run-file").write_text("no folder")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "reconcile-run-link").symlink_to(tmp_path / "elsewhere")
@@ -162,8 +163,11 @@ def test_folders_of_killed_runs_go_and_those_in_use_stay(monkeypatch, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"reconcile-run-file", "reconcile-run-link", "elsewhere"}
 
 
-def test_no_folder_to_work_in_is_said(monkeypatch, tmp_path):
+def test_missing_temporary_folder_is_one_line(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
-    with pytest.raises(ReconcileError, match="no folder to work in: Not a directory; set TMPDIR"), scratch_folder():
+    with (
+        pytest.raises(ReconcileError, match="cannot create a temporary folder: Not a directory; set TMPDIR"),
+        scratch_folder(),
+    ):
         pass

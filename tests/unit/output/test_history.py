@@ -1,4 +1,4 @@
-"""Earlier runs: which of them are told, and that none of them can spoil tonight's report."""
+"""Earlier runs: which runs the history has, and that no summary can make the report fail."""
 
 import json
 import os
@@ -14,26 +14,26 @@ from reconcile.storage.open import open_bucket
 
 def summary(run_id: str, started_at: str, **changes) -> Summary:
     statuses = ("match", "short", "over", "no_record", "no_image", "unreadable_image", "invalid_record", "stale")
-    made = Summary(run_id, "s3://bins", started_at, "1", "1-x", ["0", "1+"], "CPU", totals=dict.fromkeys(statuses, 0))
-    made.totals |= {"match": 8, "over": 2}
-    made.rows, made.counts = 10, RunCounts(bins=10, agreeing=4)
+    run = Summary(run_id, "s3://bins", started_at, "1", "1-x", ["0", "1+"], "CPU", totals=dict.fromkeys(statuses, 0))
+    run.totals |= {"match": 8, "over": 2}
+    run.rows, run.counts = 10, RunCounts(bins=10, agreeing=4)
     for name, value in changes.items():
-        setattr(made, name, value)
-    return made
+        setattr(run, name, value)
+    return run
 
 
-def write(output, folder, made, minute):
-    """A finished run's summary, written at its minute."""
-    output.write_run_file(made.run_id, "summary.json", json.dumps(made.as_dict()).encode())
-    os.utime(folder / "out" / "runs" / made.run_id / "summary.json", (1.8e9 + 60 * minute,) * 2)
+def write(output, folder, run, minute):
+    """Write the summary of a finished run, as of this minute."""
+    output.write_run_file(run.run_id, "summary.json", json.dumps(run.as_dict()).encode())
+    os.utime(folder / "out" / "runs" / run.run_id / "summary.json", (1.8e9 + 60 * minute,) * 2)
 
 
-def test_runs_over_the_same_bucket_that_started_before_the_oldest_first(tmp_path):
+def test_history_has_thirty_earlier_runs_over_the_same_photos(tmp_path):
     output = Output(open_bucket(f"{tmp_path}/out", S3Access(), create=True))
     names = [f"n{number}" for number in range(40)]  # n9 sorts after n10: people name runs as they like
     for number, name in enumerate(names):
-        made = summary(name, f"2026-01-{number // 2 + 1:02d}T{number % 2 * 12:02d}:00:00+00:00")
-        write(output, tmp_path, made, number)
+        run = summary(name, f"2026-01-{number // 2 + 1:02d}T{number % 2 * 12:02d}:00:00+00:00")
+        write(output, tmp_path, run, number)
     write(output, tmp_path, summary("other", "2026-01-18T01:00:00+00:00", bucket="s3://other"), 50)
     write(output, tmp_path, summary("trial", "2026-01-18T02:00:00+00:00", parameters={"limit": 5}), 51)
     strange = summary("strange", "2026-01-18T03:00:00+00:00", images_per_second="fast")
@@ -41,30 +41,30 @@ def test_runs_over_the_same_bucket_that_started_before_the_oldest_first(tmp_path
     for run_id, content in (("n11x", b"{broken"), ("n12x", b"[]"), ("n13x", b'{"bucket": "s3://bins"}')):
         output.write_run_file(run_id, "summary.json", content)
     output.write_run_file("n14x", "report.html", b"a run that never finished")
-    found = earlier_runs(output, summary("n36", "2026-01-19T00:00:00+00:00"), tmp_path)
-    assert [night.run_id for night in found] == names[6:36]
-    assert found[-1].agreement == 0.4
-    assert (found[-1].short, found[-1].over) == (0, 2)
+    runs = earlier_runs(output, summary("n36", "2026-01-19T00:00:00+00:00"), tmp_path)
+    assert [run.run_id for run in runs] == names[6:36]
+    assert runs[-1].agreement == 0.4
+    assert (runs[-1].short, runs[-1].over) == (0, 2)
 
 
-def test_a_summary_of_an_older_version_lacks_figures_and_no_more(tmp_path):
+def test_older_summary_lacks_only_the_new_figures(tmp_path):
     output = Output(open_bucket(f"{tmp_path}/out", S3Access(), create=True))
     old = summary("old", "2026-01-01T00:00:00+00:00").as_dict()
     for name in ("agreeing", "expected_wrong", "record_accuracy"):
         del old[name]
     output.write_run_file("old", "summary.json", json.dumps(old).encode())
-    tonight = summary("new", "2026-01-02T00:00:00+00:00")
-    [night] = earlier_runs(output, tonight, tmp_path)
-    assert (night.bins, night.agreement, night.expected_wrong) == (10, None, None)
-    tiles = {tile.name: tile for tile in overview(tonight, night)["figures"]}
+    new = summary("new", "2026-01-02T00:00:00+00:00")
+    [earlier] = earlier_runs(output, new, tmp_path)
+    assert (earlier.bins, earlier.agreement, earlier.expected_wrong) == (10, None, None)
+    tiles = {tile.name: tile for tile in overview(new, earlier)["figures"]}
     assert tiles["bins"].before == "10"
     assert tiles["photo agrees with record"].before is None
     assert tiles["photo agrees with record"].value == "40.0%"
 
 
-def test_a_night_in_which_nothing_was_compared_is_no_night_without_discrepancies():
-    nights = [summary(f"n{day}", f"2026-01-{day:02d}T00:00:00+00:00") for day in (1, 2)]
-    assert "short and over" in history_chart([figures_of_run(night.as_dict()) for night in nights])
-    for night in nights:
-        night.totals |= {"match": 0, "over": 0, "invalid_record": 10}
-    assert "short and over" not in history_chart([figures_of_run(night.as_dict()) for night in nights])
+def test_history_chart_leaves_out_runs_without_comparisons():
+    runs = [summary(f"n{day}", f"2026-01-{day:02d}T00:00:00+00:00") for day in (1, 2)]
+    assert "short and over" in history_chart([figures_of_run(run.as_dict()) for run in runs])
+    for run in runs:
+        run.totals |= {"match": 0, "over": 0, "invalid_record": 10}
+    assert "short and over" not in history_chart([figures_of_run(run.as_dict()) for run in runs])

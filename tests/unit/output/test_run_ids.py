@@ -1,4 +1,4 @@
-"""How runs are named: by id, or by the path of what they left."""
+"""Names of runs: ids, and paths of their files."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from reconcile.output.run_ids import is_rewritten_by_spreadsheets, new_run_id, o
 
 
 @pytest.mark.parametrize(
-    "named",
+    "name",
     [
         "{}/out/runs/a",
         "{}/out/runs/a/",
@@ -16,19 +16,19 @@ from reconcile.output.run_ids import is_rewritten_by_spreadsheets, new_run_id, o
         "../{name}/out/runs/a/recount.csv",
     ],
 )
-def test_a_path_names_out_and_run(tmp_path, monkeypatch, named):
+def test_path_of_a_run_gives_out_and_run_id(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    assert out_and_run_id(named.format(tmp_path, name=tmp_path.name)) == (f"{tmp_path}/out", "a")
+    assert out_and_run_id(name.format(tmp_path, name=tmp_path.name)) == (f"{tmp_path}/out", "a")
 
 
-def test_a_path_is_seen_from_where_one_is(tmp_path, monkeypatch):
+def test_relative_path_is_resolved_from_the_working_directory(tmp_path, monkeypatch):
     (tmp_path / "out/runs/a").mkdir(parents=True)
-    for here, named in (("runs", "a/"), ("runs", "./a"), ("runs/a", "."), ("runs/a", "report.html")):
-        monkeypatch.chdir(tmp_path / "out" / here)
-        assert out_and_run_id(named) == (f"{tmp_path}/out", "a"), (here, named)
+    for working_directory, name in (("runs", "a/"), ("runs", "./a"), ("runs/a", "."), ("runs/a", "report.html")):
+        monkeypatch.chdir(tmp_path / "out" / working_directory)
+        assert out_and_run_id(name) == (f"{tmp_path}/out", "a"), (working_directory, name)
 
 
-def test_links_may_stand_for_folders(tmp_path):
+def test_symbolic_links_to_run_folders_are_followed(tmp_path):
     (tmp_path / "real/a").mkdir(parents=True)
     (tmp_path / "out").mkdir()
     (tmp_path / "out/runs").symlink_to(tmp_path / "real")
@@ -39,7 +39,7 @@ def test_links_may_stand_for_folders(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("named", "found"),
+    ("name", "expected"),
     [
         ("s3://results/runs/a", ("s3://results", "a")),
         ("s3://results/deep/er/runs/a/report.html", ("s3://results/deep/er", "a")),
@@ -53,11 +53,11 @@ def test_links_may_stand_for_folders(tmp_path):
         ("~nobody-of-that-name/x", (None, "~nobody-of-that-name/x")),
     ],
 )
-def test_what_names_no_run_stays_as_it_is(named, found):
-    assert out_and_run_id(named) == found
+def test_name_without_a_run_folder_is_returned_unchanged(name, expected):
+    assert out_and_run_id(name) == expected
 
 
-def test_ids_that_a_spreadsheet_takes_for_something_else_are_known():
+def test_ids_that_spreadsheets_rewrite_are_recognised():
     assert all(
         map(
             is_rewritten_by_spreadsheets,
