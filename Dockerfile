@@ -1,18 +1,21 @@
 # syntax=docker/dockerfile:1
-# reconcile in a container; `docker run IMAGE serve` and `docker run IMAGE train` are what SageMaker starts.
+# Build images of reconcile. SageMaker starts them with `docker run IMAGE serve` and `docker run IMAGE train`.
 #
-#   docker build -t reconcile .                                              for NVIDIA GPUs, and for CPUs where there is none
-#   docker build -t reconcile:cpu --build-arg BASE=ubuntu:24.04 --build-arg EXTRAS=serve .          for CPUs alone, and small
-#   docker build -t reconcile:sagemaker --build-arg RUN_AS=root .                                               for SageMaker
+# For NVIDIA GPUs. The image also works without a GPU, on the CPU:
+#   docker build -t reconcile .
+# For CPUs only. This image is smaller:
+#   docker build -t reconcile:cpu --build-arg BASE=ubuntu:24.04 --build-arg EXTRAS=serve .
+# For SageMaker:
+#   docker build -t reconcile:sagemaker --build-arg RUN_AS=root .
 #
-# The base image brings the CUDA runtime and what the NVIDIA container toolkit looks for. cuBLAS, cuDNN and the others come
-# as wheels in the versions of constraints.txt, which are those that torch and onnxruntime were built with; the larger base
-# images would bring them a second time.
+# The base image contains the CUDA runtime and the files that the NVIDIA container toolkit needs. cuBLAS, cuDNN and the
+# other libraries are installed as wheels. constraints.txt pins the versions that torch and onnxruntime were built with. The
+# larger base images contain these libraries as well, so the image would have them twice.
 ARG BASE=nvidia/cuda:13.0.2-base-ubuntu24.04
 
 FROM ${BASE} AS build
 ARG EXTRAS=gpu,serve,train
-# The base image decides which versions Ubuntu's mirrors still have.
+# Versions are not pinned, because Ubuntu's mirrors remove old versions.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3-venv \
@@ -27,10 +30,10 @@ COPY reconcile reconcile
 RUN /opt/reconcile/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt ".[${EXTRAS}]"
 
 FROM ${BASE}
-# SageMaker's documentation (Custom Inference Code with Hosting Services) says that it expects containers to run as root,
-# and that other users may lack permissions there. Elsewhere nothing here needs root, so that is not the default.
+# SageMaker expects containers to run as root. Its documentation (Custom Inference Code with Hosting Services) says that
+# other users may lack permissions. Nothing here needs root on other platforms, so root is not the default.
 ARG RUN_AS=reconcile
-# The weights have a licence of their own, models/MODEL_CARD.md: not for commercial use.
+# The weights have a licence of their own, which forbids commercial use. See models/MODEL_CARD.md.
 LABEL org.opencontainers.image.title="reconcile" \
       org.opencontainers.image.description="Counts the items in bin photos; serves and trains as SageMaker asks" \
       org.opencontainers.image.licenses="MIT AND CC-BY-NC-SA-3.0" \
@@ -40,7 +43,7 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates python3 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 10001 reconcile \
-    # whoever runs: the user above, root, or any other that `docker run --user` names
+    # Every user may write here: the user above, root, or the user of `docker run --user`.
     && install --directory --mode 0777 /opt/ml /opt/ml/model /opt/ml/output
 COPY --from=build /opt/reconcile /opt/reconcile
 ENV PATH=/opt/reconcile/bin:$PATH \
@@ -49,7 +52,7 @@ ENV PATH=/opt/reconcile/bin:$PATH \
 WORKDIR /opt/ml
 USER ${RUN_AS}
 EXPOSE 8080
-# 503, and so unhealthy, until the model is loaded.
+# The server answers 503 until the model is loaded. Until then the container is unhealthy.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s CMD ["python3", "-c", \
     "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ.get('SAGEMAKER_BIND_TO_PORT', '8080') + '/ping')"]
 ENTRYPOINT ["reconcile"]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 KEYS = 4_000_000
 LISTED = 20_000
 """Number of listed objects. The local server scans all objects for every page, so more objects make pages slower."""
-_KEYS_A_FILE = 1_000_000
+_KEYS_PER_FILE = 1_000_000
 _BUCKET = "warehouse"
 
 
@@ -69,8 +69,8 @@ def _row(name: str, keys: int, source: Path, endpoint: str) -> str:
 
 def _photos(keys: int) -> Iterator[tuple[list[str], list[str]]]:
     order = np.random.default_rng(0).permutation(keys)
-    for start in range(0, keys, _KEYS_A_FILE):
-        numbers = order[start : start + _KEYS_A_FILE].tolist()
+    for start in range(0, keys, _KEYS_PER_FILE):
+        numbers = order[start : start + _KEYS_PER_FILE].tolist()
         etags = [hashlib.md5(str(number).encode()).hexdigest() for number in numbers]
         yield [f"{IMAGES}{number:09d}.jpg" for number in numbers], etags
 
@@ -103,22 +103,22 @@ def main(source: Path, endpoint: str) -> None:
     """Store the keys of an inventory, or of a listing, and print seconds and CPU seconds."""
     counts = source if source.is_dir() else source.parent
     with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        # The other columns are not read here.
+        scratch = Path(folder)
+        # This benchmark does not read the missing columns, but the schema needs them.
         known = pq.read_table(counts / "counts.parquet")
         missing = [field for field in COUNTS_SCHEMA if field.name not in known.column_names]
         for field in missing:
             known = known.append_column(field, pa.nulls(len(known), field.type))
-        pq.write_table(known, work / "counts.parquet")
+        pq.write_table(known, scratch / "counts.parquet")
         del known
-        parts = StoredParts(counts=[str(work / "counts.parquet")])
-        reconciler = Reconciler(work, CountLabels(("0", "1+")), JsonRecords(), parts)
+        parts = StoredParts(counts=[str(scratch / "counts.parquet")])
+        reconciler = Reconciler(scratch, CountLabels(("0", "1+")), JsonRecords(), parts)
         bucket = open_bucket(_BUCKET, S3Access(endpoint_url=None if endpoint == "-" else endpoint))
         if endpoint != "-":
             next(bucket.list_pages(IMAGES))  # connect before the clock starts
         started, before = time.perf_counter(), time.process_time()
         if endpoint == "-":
-            pages = KeyList(str(source), S3Access(), bucket, work).list_pages(IMAGES)
+            pages = KeyList(str(source), S3Access(), bucket, scratch).list_pages(IMAGES)
             list(reconciler.new_images(pages, None))
         else:
             sum(map(len, reconciler.new_images(bucket.list_pages(IMAGES), None)))
