@@ -1,4 +1,4 @@
-"""A first night that all tests of verdicts start from."""
+"""Fixtures of the verdict tests: a finished run, and functions that make more runs."""
 
 import os
 import shutil
@@ -7,36 +7,42 @@ from functools import partial
 import pytest
 
 from tests.conftest import write_bucket
-from tests.integration.verdicts.warehouse import BINS, run_night
+from tests.integration.verdicts.verdict_helpers import BINS, run_bucket
 
 
 @pytest.fixture(scope="session")
-def first_night(tmp_path_factory, grey_model):
-    """A bucket and <out> after the run n1, made once; no test changes either."""
+def first_run(tmp_path_factory, grey_model):
+    """Return a bucket and the output folder with the run n1. Tests share both and must not change them."""
     folder = tmp_path_factory.mktemp("first")
     bucket = write_bucket(folder / "w", BINS)
-    with pytest.MonkeyPatch.context() as patch:  # clean_environment comes too late for it
+    with pytest.MonkeyPatch.context() as patch:  # a session fixture starts before clean_environment
         for name in [name for name in os.environ if name.startswith("RECONCILE_")]:
             patch.delenv(name)
-        run_night(bucket, grey_model, folder / "out", "n1")
+        run_bucket(bucket, grey_model, folder / "out", "n1")
     return bucket, folder / "out"
 
 
 @pytest.fixture
-def night(first_night, grey_model, tmp_path):
-    """<out> after the run n1, in the working directory; runs more nights over the same bucket, by run id."""
-    bucket, out = first_night
+def finished_run(first_run, tmp_path):
+    """Copy the output folder with the run n1 to ./out, and return the bucket of the run."""
+    bucket, out = first_run
     shutil.copytree(out, tmp_path / "out")
-    return partial(run_night, bucket, grey_model, "out")
+    return bucket
+
+
+@pytest.fixture
+def run_again(finished_run, grey_model):
+    """Return a function that makes another run over the bucket of n1 into ./out."""
+    return partial(run_bucket, finished_run, grey_model, "out")
 
 
 @pytest.fixture
 def warehouse(tmp_path):
-    """A bucket that a test may change."""
+    """Return a bucket that the test may change."""
     return write_bucket(tmp_path / "w", BINS)
 
 
 @pytest.fixture
-def own_night(warehouse, grey_model):
-    """Runs nights over that bucket."""
-    return partial(run_night, warehouse, grey_model, "out")
+def run_warehouse(warehouse, grey_model):
+    """Return a function that makes a run over `warehouse` into ./out."""
+    return partial(run_bucket, warehouse, grey_model, "out")

@@ -1,4 +1,4 @@
-"""What a person does between two nights: reads the queue, fills in the list, hands it in."""
+"""Helpers that make runs, fill in their recount lists, and import and read verdicts."""
 
 import csv
 import json
@@ -21,45 +21,51 @@ BINS = {
 }
 
 
-def run_night(bucket, model, out, run_id, *arguments):
+def run_bucket(bucket, model, out, run_id, *arguments):
+    """Run `reconcile run`. Return its rows by bin id, and its summary."""
     done = reconcile("run", "--bucket", bucket, "--model", model, "--out", out, "--run-id", run_id, *arguments)
     assert done.returncode == 0, done.stderr
-    return results(out, run_id)
+    return read_results(out, run_id)
 
 
-def results(out, run_id):
+def read_results(out, run_id):
+    """Return the rows of a run by bin id, and its summary."""
     folder = Path(out, "runs", run_id)
     rows = pd.read_parquet(folder / "reconciled.parquet")
     return rows.set_index("bin_id"), json.loads((folder / "summary.json").read_text())
 
 
-def queue(rows) -> list[str]:
+def queued_bins(rows) -> list[str]:
+    """Return the bin ids of the recount queue in order."""
     return rows["recount_rank"].dropna().sort_values().index.tolist()
 
 
-def recount_list(run_id, out="out") -> list[dict[str, str]]:
+def read_recount_list(run_id, out="out") -> list[dict[str, str]]:
+    """Return the lines of recount.csv of a run."""
     with Path(out, "runs", run_id, "recount.csv").open(newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
 
-def fill_in(run_id, found: dict[str, object], file="filled.csv", out="out", notes=None):
-    """Write true counts into a run's recount.csv as a person would, and save it under another name."""
-    lines = recount_list(run_id, out)
-    assert set(found) <= {line["bin_id"] for line in lines}
+def fill_in_counts(run_id, counts: dict[str, object], file="filled.csv", out="out", notes=None):
+    """Write true counts into a copy of recount.csv of a run, and return the name of the copy."""
+    lines = read_recount_list(run_id, out)
+    assert set(counts) <= {line["bin_id"] for line in lines}
     with Path(file).open("w", newline="") as destination:
         writer = csv.DictWriter(destination, lines[0])
         writer.writeheader()
         for line in lines:
             note = (notes or {}).get(line["bin_id"], "")
-            writer.writerow(line | {"true_count": found.get(line["bin_id"], ""), "note": note})
+            writer.writerow(line | {"true_count": counts.get(line["bin_id"], ""), "note": note})
     return file
 
 
-def verdicts(command, *arguments, out="out"):
+def run_verdicts(command, *arguments, out="out"):
+    """Run a command of `reconcile verdicts`."""
     return reconcile("verdicts", command, *arguments, "--out", out)
 
 
-def taken(file, out="out") -> str:
-    done = verdicts("import", file, out=out)
+def import_file(file, out="out") -> str:
+    """Import a file of verdicts without invalid lines, and return the printed summary."""
+    done = run_verdicts("import", file, out=out)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return done.stdout.strip()
