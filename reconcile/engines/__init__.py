@@ -1,1 +1,1 @@
-"""Execution engines: count in this process, on Ray or with SageMaker."""
+"""Execution engines: count photos locally, on Ray, or on SageMaker."""

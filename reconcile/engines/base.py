@@ -1,4 +1,4 @@
-"""What a run asks of whoever counts for it."""
+"""The interface of an execution engine."""
 
 from __future__ import annotations
 
@@ -14,39 +14,43 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """Counts images with one model and writes them to `<out>/counts/<model id>/`, wherever the work is done."""
+    """A way to count images with one model. The counts go to `<out>/counts/<model id>/`, wherever the work is done."""
 
     @property
     def model(self) -> CountModel:
-        """What it counts with."""
+        """The model that counts."""
 
     @property
     def device(self) -> str:
-        """What it counts on, as the report has it (CPU, CUDA and so on)."""
+        """The device that counts, as in the report: CPU, CUDA and so on."""
 
     @property
     def size(self) -> str:
-        """How much of that there is, for a person: `2 threads`."""
+        """The number of devices, for people, such as `2 threads`."""
 
-    def resume(self, bucket: Bucket, output: Output) -> None:
-        """Bring into `output` what this engine counted elsewhere for an earlier run that did not live to see it.
+    def resume(self, source: Bucket, output: Output) -> None:
+        """Import into `output` what this engine counted elsewhere for an earlier run that ended before it could.
 
-        Called once the run has <out> for itself, and before it looks what is counted already.
+        The run calls this after it has taken the lock of <out>, and before it looks for images that are not counted.
+
+        Args:
+            source: the bucket of the images.
+            output: where the counts are written.
 
         Raises:
-            ReconcileError: it is there and cannot be had.
+            ReconcileError: the counts exist and cannot be imported.
         """
 
     def count(self, images: Backlog, source: Bucket, output: Output, observer: CountObserver) -> StageResult:
-        """Count every image; each ends in one row, counted or with a reason.
+        """Count every image. Each image gets one row, with a count or a reason.
 
         Args:
-            images: the images to count; the backlog may still be filling.
+            images: the images to count. The backlog may still be filling.
             source: the bucket of the images.
             output: where the Parquet parts are written.
             observer: hears what is counted, and which images could not be fetched or read.
 
         Raises:
-            ReconcileError: it cannot go on.
+            ReconcileError: the engine cannot continue.
             Interrupted: somebody asked this process to stop.
         """

@@ -1,4 +1,4 @@
-"""Counts in this process, on all of its cores or GPUs."""
+"""Count in this process, on all its cores or GPUs."""
 
 from __future__ import annotations
 
@@ -18,33 +18,32 @@ if TYPE_CHECKING:
 
 
 class LocalEngine:
-    """See `engine.Engine`."""
+    """An engine that counts in threads of this process. `base.Engine` describes the methods."""
 
-    def __init__(self, counter: CountPredictor) -> None:
-        self._counter = counter
+    def __init__(self, predictor: CountPredictor) -> None:
+        self._predictor = predictor
 
     @property
     def model(self) -> CountModel:
         """The loaded model."""
-        return self._counter.model
+        return self._predictor.model
 
     @property
     def device(self) -> str:
-        """What counts, in words."""
-        return self._counter.device
+        """The device that counts."""
+        return self._predictor.device
 
     @property
     def size(self) -> str:
-        """Threads that count at once."""
-        workers = self._counter.workers
-        return plural(workers, "thread")
+        """The number of threads that count."""
+        return plural(self._predictor.workers, "thread")
 
-    def resume(self, bucket: Bucket, output: Output) -> None:
-        """Nothing: what was counted here was written from here."""
+    def resume(self, source: Bucket, output: Output) -> None:
+        """Do nothing: this process wrote everything that it counted."""
 
     def count(self, images: Backlog, source: Bucket, output: Output, observer: CountObserver) -> StageResult:
-        """Count in threads of this process. What they took is free afterwards, for the join."""
+        """Count in threads of this process, and then free the memory of the model for the join."""
         try:
-            return count_images(images, source, self._counter, output, observer)
+            return count_images(images, source, self._predictor, output, observer)
         finally:
-            self._counter.close()
+            self._predictor.close()

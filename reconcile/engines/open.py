@@ -1,4 +1,4 @@
-"""Opens the engine that a run was told to use."""
+"""Open the engine chosen by `--engine`."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ if TYPE_CHECKING:
     from reconcile.logs import RunLog
 
 
-def open_engine(settings: Settings, messages: RunLog) -> Engine:
-    """The engine, found good to begin with.
+def open_engine(settings: Settings, log: RunLog) -> Engine:
+    """Open the engine, and check what can be checked before work starts.
 
     Raises:
-        UsageError: something that it needs was not said.
-        ReconcileError: no model, the device that was asked for does not load, or there are no machines to count on.
+        UsageError: a setting that the engine needs is missing.
+        ReconcileError: the model does not exist, the device does not load, or the cluster cannot be reached.
     """
     if settings.engine == "sagemaker":
         from reconcile.engines.sagemaker.engine import open_sagemaker_engine
 
-        return open_sagemaker_engine(settings, messages)
+        return open_sagemaker_engine(settings, log)
     if settings.engine == "ray":
         from reconcile.engines.ray.engine import RayEngine
 
-        return RayEngine(settings, messages.warn)
+        return RayEngine(settings, log.warn)
     from reconcile.engines.local import LocalEngine
     from reconcile.inference.counter import load_predictor
 
-    return LocalEngine(load_predictor(settings.model, settings.device, messages.warn, settings.batch_size))
+    return LocalEngine(load_predictor(settings.model, settings.device, log.warn, settings.batch_size))

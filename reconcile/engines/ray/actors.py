@@ -1,4 +1,4 @@
-"""The counting actors of a run: as many as the cluster has room for, each with a few blocks under way to it."""
+"""A pool of counting actors that follows the size of the cluster. Each actor has a few blocks in flight."""
 
 from __future__ import annotations
 
@@ -17,116 +17,131 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-_LOOK_EVERY_SECONDS = 5.0
-_PATIENCE_SECONDS = 60.0
-_CRASHES_IN_A_ROW = 5
-_CRASHES_AT_WORK = 10
-"""Of actors that never counted a block, with no block counted in between: more than a bad image brings about."""
+_CAPACITY_SECONDS = 5.0
+"""How long the capacity of the cluster is remembered."""
+_WARN_AFTER_SECONDS = 60.0
+"""How long blocks may wait without a ready actor before a warning."""
+_MAX_LOAD_CRASHES = 5
+"""The number of actors in a row that may crash while they load the model."""
+_MAX_COUNT_CRASHES = 10
+"""The number of actors in a row that may crash on their first block. One bad image causes fewer crashes."""
 
 
 class WorkerError(ReconcileError):
-    """Work that failed for whatever reason: one is that a machine joined late, with no or another reconcile."""
+    """An unexpected error on a machine of the cluster, which may have no reconcile or another version."""
 
 
 class Capacity(NamedTuple):
-    """What a cluster has a place for, at the same time."""
+    """What fits on a cluster at the same time."""
 
     actors: int
+    """The number of counting actors."""
     tasks: int
-    """That fetch and decode."""
+    """The number of tasks that fetch and decode."""
 
 
 @dataclass(frozen=True)
 class ActorSpec:
-    """How an actor is made."""
+    """How an actor is created."""
 
     options: dict[str, Any]
-    """Of `ray.remote`: what it needs of a machine."""
+    """The options of `ray.remote`: what an actor needs of a machine."""
     load: tuple[Any, ...]
-    """What `CountingActor.load` is given."""
+    """The arguments of `CountingActor.load`."""
     blocks: int
-    """How many are under way to each, so that none waits for the next."""
+    """The number of blocks in flight to each actor, so that an actor never waits for the next block."""
 
 
 @dataclass(eq=False)
 class Actor:
-    """One of them."""
+    """A counting actor, as this process sees it."""
 
     handle: Any
     node: str = ""
-    under_way: set[Any] = field(default_factory=set)
+    """The id of its node."""
+    in_flight: set[Any] = field(default_factory=set)
+    """The counts that it owes."""
     exclusive: bool = False
-    """What is under way to it may kill it, and should take nothing else along."""
+    """Whether its block may crash it, so that it gets no other block meanwhile."""
     has_counted: bool = False
+    """Whether it has counted a block."""
 
 
 class ActorPool:
-    """Starts them, replaces those that a lost machine took along, and follows the cluster where it grows or shrinks.
+    """The actors of a run. The pool replaces lost actors, and follows a cluster that grows or shrinks.
 
-    Ray could restart an actor by itself. But then the blocks under way to it would wait until there is room for it
-    again, which on a cluster that lost its machine for good is never; so whoever lost a block gives it to another.
+    Ray could restart an actor by itself. But then the blocks in flight to the actor would wait for a free machine, for
+    ever if the cluster lost its machine for good. So the scheduler gives a lost block to another actor.
 
     Args:
-        recipe: how one is made.
-        room: what the cluster has room for now.
-        warn: called with one line where no actor is ready for long.
+        spec: how an actor is created.
+        capacity: returns what fits on the cluster now.
+        warn: called with one line if no actor is ready for a long time.
     """
 
-    def __init__(self, recipe: ActorSpec, room: Callable[[], Capacity], warn: Callable[[str], None]) -> None:
-        self._recipe, self._look, self._warn = recipe, room, warn
-        self._none_since: float | None = None
-        self._class: Any = ray.remote(**recipe.options)(CountingActor)
+    def __init__(self, spec: ActorSpec, capacity: Callable[[], Capacity], warn: Callable[[str], None]) -> None:
+        self._spec, self._get_capacity, self._warn = spec, capacity, warn
+        self._none_ready_since: float | None = None
+        self._class: Any = ray.remote(**spec.options)(CountingActor)
         self._ready: list[Actor] = []
         self._loading: dict[Any, Actor] = {}
-        self._room, self._look_again, self._deaths, self._deaths_at_work = Capacity(1, 1), 0.0, 0, 0
+        self._capacity, self._capacity_expires = Capacity(1, 1), 0.0
+        self._load_crashes = self._count_crashes = 0
 
     @property
     def capacity(self) -> Capacity:
-        """What there is a place for; at least one of each, since who waits for it makes a cluster that scales grow."""
-        if time.monotonic() >= self._look_again:
-            self._room = Capacity(*(max(1, number) for number in self._look()))
-            self._look_again = time.monotonic() + _LOOK_EVERY_SECONDS
-        return self._room
+        """What fits on the cluster, at least one of each. A request that waits makes an autoscaling cluster grow."""
+        if time.monotonic() >= self._capacity_expires:
+            self._capacity = Capacity(*(max(1, number) for number in self._get_capacity()))
+            self._capacity_expires = time.monotonic() + _CAPACITY_SECONDS
+        return self._capacity
 
     @property
     def loading(self) -> list[Any]:
-        """What to wait for."""
+        """The Ray references of actors that load the model. `loaded` handles each of them when it is ready."""
         return list(self._loading)
 
     def scale(self, blocks: int) -> None:
-        """Start actors for `blocks` blocks that are not counted yet; end those that there is no room for any more."""
+        """Start actors for the blocks that are not counted yet, and end actors that do not fit any more.
+
+        Args:
+            blocks: the number of blocks that are not counted yet.
+        """
         wanted = self.capacity.actors
         while len(self._ready) + len(self._loading) < min(wanted, blocks):
             handle = self._class.remote()
-            self._loading[handle.load.remote(*self._recipe.load)] = Actor(handle)
+            self._loading[handle.load.remote(*self._spec.load)] = Actor(handle)
         for loading in self.loading[max(wanted - len(self._ready), 0) :]:
             ray.kill(self._loading.pop(loading).handle)
-        for idle in [actor for actor in self._ready if not actor.under_way]:
+        for idle in [actor for actor in self._ready if not actor.in_flight]:
             if len(self._ready) > wanted:
                 self.remove(idle)
-        self._mind_waiting(blocks)
+        self._warn_without_actors(blocks)
 
-    def _mind_waiting(self, blocks: int) -> None:
-        """Warn once each time that blocks wait and nobody comes to count them: Ray itself would wait in silence."""
+    def _warn_without_actors(self, blocks: int) -> None:
+        """Warn once each time that blocks wait and no actor becomes ready. Ray itself would wait silently."""
         if self._ready or not blocks:
-            self._none_since = None
-        elif self._none_since is None:
-            self._none_since = time.monotonic()
-        elif time.monotonic() >= self._none_since + _PATIENCE_SECONDS:
-            self._none_since = math.inf
-            name = "GPU" if self._recipe.options.get("num_gpus") else "CPU"
-            free, there = (what.get(name, 0.0) for what in (ray.available_resources(), ray.cluster_resources()))
+            self._none_ready_since = None
+        elif self._none_ready_since is None:
+            self._none_ready_since = time.monotonic()
+        elif time.monotonic() >= self._none_ready_since + _WARN_AFTER_SECONDS:
+            self._none_ready_since = math.inf
+            name = "GPU" if self._spec.options.get("num_gpus") else "CPU"
+            free, total = (what.get(name, 0.0) for what in (ray.available_resources(), ray.cluster_resources()))
             self._warn(
-                f"no counting actor is ready after {_PATIENCE_SECONDS:.0f} s, and the run waits for one: each asks for "
-                f"{self._recipe.options[f'num_{name.lower()}s']:g} {name} of one machine, and {free:g} of the Ray "
-                f"cluster's {there:g} {name}s are free; where actors have theirs, they still load the model"
+                f"no counting actor is ready after {_WARN_AFTER_SECONDS:.0f} s, so the run waits. Each actor needs "
+                f"{self._spec.options[f'num_{name.lower()}s']:g} {name} of one machine, and {free:g} of the {total:g} "
+                f"{name}s of the Ray cluster are free. An actor that has its {name} may still be loading the model"
             )
 
     def loaded(self, loading: Any) -> None:
-        """One of `loading` is done.
+        """Take note that an actor has loaded the model, or failed to.
+
+        Args:
+            loading: a reference from `loading`.
 
         Raises:
-            ReconcileError: the model could not be loaded, or actors keep dying.
+            ReconcileError: the model could not be loaded, or actors crash again and again.
         """
         actor = self._loading.pop(loading, None)
         if actor is None:
@@ -134,66 +149,67 @@ class ActorPool:
         try:
             actor.node = ray.get(loading)
         except RayTaskError as error:
-            raise describe_crash(error) from None
-        except RayActorError as error:  # its machine went, or there was too little memory
-            self._deaths += 1
-            if self._deaths == _CRASHES_IN_A_ROW:
+            raise describe_task_error(error) from None
+        except RayActorError as error:  # the machine was lost, or had too little memory
+            self._load_crashes += 1
+            if self._load_crashes == _MAX_LOAD_CRASHES:
                 raise WorkerError(
-                    f"{self._deaths} counting actors in a row died before they could count: {_line(error)}"
+                    f"{self._load_crashes} counting actors in a row crashed while they loaded the model: "
+                    f"{_one_line(error)}"
                 ) from None
         else:
             self._ready.append(actor)
-            self._deaths = 0
+            self._load_crashes = 0
 
     def least_busy(self, node: str, exclusive: bool) -> Actor | None:
-        """Whom to give a block that lies on `node`: one there if it can take more, else another; None if none can.
+        """Return the actor that should count a block, or None if no actor can take it. Actors on `node` come first.
 
         Args:
-            node: its id.
-            exclusive: only one that has nothing to do.
+            node: the id of the node that holds the block.
+            exclusive: whether only an idle actor may take the block.
         """
-        most = 1 if exclusive else self._recipe.blocks
-        able = [actor for actor in self._ready if len(actor.under_way) < most and not actor.exclusive]
-        return min(able, key=lambda actor: (actor.node != node, len(actor.under_way)), default=None)
+        most = 1 if exclusive else self._spec.blocks
+        able = [actor for actor in self._ready if len(actor.in_flight) < most and not actor.exclusive]
+        return min(able, key=lambda actor: (actor.node != node, len(actor.in_flight)), default=None)
 
     def has_counted(self, actor: Actor) -> None:
-        """A block's count has come back from it."""
-        actor.has_counted, self._deaths_at_work = True, 0
+        """Take note that an actor has counted a block."""
+        actor.has_counted, self._count_crashes = True, 0
 
     def died(self, actor: Actor, error: RayActorError) -> None:
-        """It died, maybe with its machine, while blocks were under way to it.
+        """Remove an actor that crashed, perhaps with its machine, while blocks were in flight to it.
 
         Raises:
-            ReconcileError: all do that before they have counted anything.
+            ReconcileError: actors crash again and again before they have counted a block.
         """
         if actor not in self._ready:
             return
         self.remove(actor)
-        if not actor.has_counted:  # else its machine may have gone, as many do at once where their price rises
-            self._deaths_at_work += 1
-        if self._deaths_at_work == _CRASHES_AT_WORK:
+        if not actor.has_counted:  # after a count, a lost machine is more likely, as with spot machines
+            self._count_crashes += 1
+        if self._count_crashes == _MAX_COUNT_CRASHES:
             raise ReconcileError(
-                f"{_CRASHES_AT_WORK} counting actors in a row died at their first block: {_line(error)}"
+                f"{_MAX_COUNT_CRASHES} counting actors in a row crashed on their first block: {_one_line(error)}"
             )
 
     def remove(self, actor: Actor) -> None:
-        """It is gone, or should be."""
+        """Remove an actor from the pool, and end it."""
         if actor in self._ready:
             self._ready.remove(actor)
             ray.kill(actor.handle)
 
     def close(self) -> None:
-        """End all of them, so that others have the machines."""
+        """End all actors, which frees the machines."""
         for actor in [*self._ready, *self._loading.values()]:
             ray.kill(actor.handle)
 
 
-def describe_crash(error: RayTaskError) -> ReconcileError:
-    """The one line of work that was not lost, but cannot be done."""
+def describe_task_error(error: RayTaskError) -> ReconcileError:
+    """Return a one-line error for a task that ran and failed."""
     if isinstance(error.cause, ReconcileError):
         return ReconcileError(str(error.cause))
-    return WorkerError(f"the work failed on a machine of the cluster: {str(error).strip().splitlines()[-1][:300]}")
+    return WorkerError(f"a task failed on a machine of the Ray cluster: {str(error).strip().splitlines()[-1][:300]}")
 
 
-def _line(error: RayActorError) -> str:
+def _one_line(error: RayActorError) -> str:
     return " ".join(str(error).split())[:300]

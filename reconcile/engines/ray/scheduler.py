@@ -1,4 +1,4 @@
-"""Blocks of images on their way through a cluster: fetched and decoded by tasks, counted by actors."""
+"""Schedule blocks of photos over preprocessing tasks and counting actors."""
 
 from __future__ import annotations
 
@@ -12,160 +12,172 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from reconcile.concurrency.channels import Stopped
-from reconcile.engines.ray.actors import describe_crash
+from reconcile.engines.ray.actors import describe_task_error
 from reconcile.engines.ray.worker import prepare
 from reconcile.streaming.count_rows import counted_row, uncounted_row
+from reconcile.text import plural
 
 if TYPE_CHECKING:
     from reconcile.concurrency.channels import Channel, StageGroup
     from reconcile.engines.ray.actors import Actor, ActorPool
-    from reconcile.engines.ray.worker import Counted
+    from reconcile.engines.ray.worker import CountedBlock
     from reconcile.labels import CountLabels
     from reconcile.storage.base import StoredObject
 
 
 _WAIT_SECONDS = 0.1
 _RETRIES = 3
-"""Of a task whose process or machine was lost, made by Ray; and of a block that was lost with an actor, made here."""
+"""How often Ray repeats a task whose process or machine was lost, and how often we repeat a block of a lost actor."""
 
 
 @dataclass(eq=False)
 class _Block:
+    """Images that travel together."""
+
     images: list[StoredObject]
     pixels: Any = None
-    """Where its `Prepared` is, on some machine; Ray makes it again where that machine is lost."""
+    """The Ray reference of its `PreparedBlock`. Ray computes the object again if its machine is lost."""
     node: str = ""
+    """The id of the node that holds the pixels."""
     crashes: int = 0
-    """Of actors that it was under way to."""
+    """The number of actors that crashed while they had this block."""
 
 
 class BlockScheduler:
-    """All that is under way, looked after by one thread.
+    """The scheduler of all blocks in flight. One thread runs it.
 
-    A block's rows are handed on once, when its count has come back, whatever was tried for it before: so nothing is
-    lost with a machine, and nothing counted twice. As many blocks are in preparation, or wait for an actor, as there is
-    room for tasks and actors: so a slow model holds the fetching back.
+    The rows of a block are handed on once, when its count has come back, whatever was tried before. So a lost machine
+    loses no rows, and no image is counted twice. As many blocks are being prepared or wait for an actor as the cluster
+    has capacity for. So a slow model also slows down fetching.
 
     Args:
-        source: what `prepare` is told first, in Ray's memory.
-        options: of `ray.remote`, for the tasks that prepare: what they need of a machine.
-        actors: who counts.
-        labels: of the model.
+        task: the first argument of `prepare`, as a value or a Ray reference.
+        options: the options of `ray.remote` for preprocessing tasks.
+        actors: the actors that count.
+        labels: the labels of the model.
     """
 
-    def __init__(self, source: Any, options: dict[str, Any], actors: ActorPool, labels: CountLabels) -> None:
-        self._source, self._actors, self._labels = source, actors, labels
+    def __init__(self, task: Any, options: dict[str, Any], actors: ActorPool, labels: CountLabels) -> None:
+        self._task, self._actors, self._labels = task, actors, labels
         self._prepare: Any = ray.remote(num_returns=2, max_retries=_RETRIES, **options)(prepare)
-        self._again: deque[_Block] = deque()
+        self._retry: deque[_Block] = deque()
         self._preparing: dict[Any, _Block] = {}
-        self._waiting: deque[_Block] = deque()
+        self._prepared: deque[_Block] = deque()
         self._counting: dict[Any, tuple[_Block, Actor]] = {}
-        self.seconds_an_image: float | None = None
-        """That an actor took for the last block; None until one is counted."""
+        self.seconds_per_image: float | None = None
+        """The time that an actor needed per image of the last block; None until a block is counted."""
 
     def run(self, blocks: Channel[list[StoredObject]], rows: Channel[list[dict[str, Any]]], stages: StageGroup) -> None:
-        """Take blocks until there are no more, and put the rows of each.
+        """Count blocks until no more come, and put the rows of each.
 
         Raises:
             ReconcileError: a machine cannot do its part.
-            Stopped: another stage has failed, or the run was interrupted.
+            Stopped: another stage failed, or the run was interrupted.
         """
         while True:
             if stages.stopped:
                 raise Stopped
-            self._take(blocks)
-            under_way = len(self._preparing) + len(self._waiting) + len(self._counting)
-            if not under_way and blocks.is_over:
+            self._start_preparing(blocks)
+            in_flight = len(self._preparing) + len(self._prepared) + len(self._counting)
+            if not in_flight and blocks.is_over:
                 return
-            self._actors.scale(under_way)
-            self._hand_out()
-            for done in self._wait():
-                if done in self._preparing:
-                    self._prepared(done, rows)
-                elif done in self._counting:
-                    self._counted(done, rows)
+            self._actors.scale(in_flight)
+            self._start_counting()
+            for reference in self._wait():
+                if reference in self._preparing:
+                    self._finish_preparing(reference, rows)
+                elif reference in self._counting:
+                    self._finish_counting(reference, rows)
                 else:
-                    self._actors.loaded(done)
+                    self._actors.loaded(reference)
 
     def _wait(self) -> list[Any]:
-        wanted = [*self._preparing, *self._counting, *self._actors.loading]
-        if not wanted:  # the listing is slower than the counting
+        """Wait a moment, and return the Ray references that are ready."""
+        references = [*self._preparing, *self._counting, *self._actors.loading]
+        if not references:  # listing is slower than counting
             time.sleep(_WAIT_SECONDS)
             return []
-        done: list[Any] = ray.wait(wanted, num_returns=1, timeout=_WAIT_SECONDS)[0]
-        return done
+        ready: list[Any] = ray.wait(references, num_returns=1, timeout=_WAIT_SECONDS)[0]
+        return ready
 
-    def _take(self, blocks: Channel[list[StoredObject]]) -> None:
-        while len(self._preparing) + len(self._waiting) < sum(self._actors.capacity):
-            if self._again:
-                block = self._again.popleft()
+    def _start_preparing(self, blocks: Channel[list[StoredObject]]) -> None:
+        """Start preprocessing tasks, as far as the capacity goes."""
+        while len(self._preparing) + len(self._prepared) < sum(self._actors.capacity):
+            if self._retry:
+                block = self._retry.popleft()
             elif images := blocks.get_nowait():
                 block = _Block(images)
             else:
                 return
-            block.pixels, told = self._prepare.remote(self._source, block.images)
-            self._preparing[told] = block
+            block.pixels, node = self._prepare.remote(self._task, block.images)
+            self._preparing[node] = block
 
-    def _hand_out(self) -> None:
-        while self._waiting:
-            exclusive = self._waiting[0].crashes > 0  # this block may be what crashes its process
-            actor = self._actors.least_busy(self._waiting[0].node, exclusive)
+    def _start_counting(self) -> None:
+        """Give prepared blocks to actors, as far as actors can take them."""
+        while self._prepared:
+            exclusive = self._prepared[0].crashes > 0  # this block may be the cause of the crash
+            actor = self._actors.least_busy(self._prepared[0].node, exclusive)
             if actor is None:
                 return
-            block = self._waiting.popleft()
-            counted = actor.handle.count.remote(block.pixels)
-            actor.under_way.add(counted)
+            block = self._prepared.popleft()
+            result = actor.handle.count.remote(block.pixels)
+            actor.in_flight.add(result)
             actor.exclusive = exclusive
-            self._counting[counted] = block, actor
+            self._counting[result] = block, actor
 
-    def _prepared(self, told: Any, rows: Channel[list[dict[str, Any]]]) -> None:
-        block = self._preparing.pop(told)
+    def _finish_preparing(self, node: Any, rows: Channel[list[dict[str, Any]]]) -> None:
+        block = self._preparing.pop(node)
         try:
-            block.node = ray.get(told)
+            block.node = ray.get(node)
         except RayError as error:
-            self._lost(block, "read", error, rows)
+            self._give_up(block, "read", error, rows)
         else:
-            self._waiting.append(block)
+            self._prepared.append(block)
 
-    def _counted(self, counted: Any, rows: Channel[list[dict[str, Any]]]) -> None:
-        block, actor = self._counting.pop(counted)
-        actor.under_way.remove(counted)
+    def _finish_counting(self, result: Any, rows: Channel[list[dict[str, Any]]]) -> None:
+        block, actor = self._counting.pop(result)
+        actor.in_flight.remove(result)
         actor.exclusive = False
         try:
-            found: Counted = ray.get(counted)
+            counted: CountedBlock = ray.get(result)
         except RayActorError as error:
             self._actors.died(actor, error)
             block.crashes += 1
             if block.crashes > _RETRIES:
-                self._lost(block, "count", error, rows)
+                self._give_up(block, "count", error, rows)
             else:
-                self._waiting.appendleft(block)
+                self._prepared.appendleft(block)
         except RayError as error:
-            self._lost(block, "count", error, rows)
+            self._give_up(block, "count", error, rows)
         else:
             self._actors.has_counted(actor)
-            if len(found.probabilities):
-                self.seconds_an_image = found.seconds / len(found.probabilities)
-            rows.put(self._rows(block, found))
+            if len(counted.probabilities):
+                self.seconds_per_image = counted.seconds / len(counted.probabilities)
+            rows.put(self._rows(block, counted))
 
-    def _lost(self, block: _Block, what: str, error: RayError, rows: Channel[list[dict[str, Any]]]) -> None:
-        """A block for which Ray has given up: its images are tried one by one, since it may be one that kills."""
+    def _give_up(self, block: _Block, action: str, error: RayError, rows: Channel[list[dict[str, Any]]]) -> None:
+        """Handle a block that was lost too often. Its images are tried one by one, because one may cause the crashes.
+
+        Raises:
+            ReconcileError: the block was not lost; a task or an actor failed with an error.
+        """
         if isinstance(error, RayTaskError):
-            raise describe_crash(error) from None
+            raise describe_task_error(error) from None
         if len(block.images) > 1:
-            self._again += [_Block([stored]) for stored in block.images]
+            self._retry += [_Block([stored]) for stored in block.images]
         else:
             [stored] = block.images
-            reason = f"the process or machine that was to {what} it was lost {_RETRIES + 1} times"
+            reason = f"the process or machine that tried to {action} the photo was lost {plural(_RETRIES + 1, 'time')}"
             rows.put([uncounted_row(stored.key, stored.etag, reason, try_again=True, now=datetime.now(UTC))])
 
-    def _rows(self, block: _Block, found: Counted) -> list[dict[str, Any]]:
-        now, failed = datetime.now(UTC), {failure.image_index for failure in found.failures}
-        made = [
-            uncounted_row(block.images[place].key, block.images[place].etag, reason, again, now)
-            for place, reason, again in found.failures
+    def _rows(self, block: _Block, counted: CountedBlock) -> list[dict[str, Any]]:
+        """Return the rows of a block, one for each image."""
+        now, failed = datetime.now(UTC), {failure.image_index for failure in counted.failures}
+        rows = [
+            uncounted_row(block.images[index].key, block.images[index].etag, reason, try_again, now)
+            for index, reason, try_again in counted.failures
         ]
-        counted = [stored for place, stored in enumerate(block.images) if place not in failed]
-        for stored, shares in zip(counted, found.probabilities, strict=True):
-            made.append(counted_row(stored.key, stored.etag, shares, self._labels, now))
-        return made
+        images = [stored for index, stored in enumerate(block.images) if index not in failed]
+        for stored, probs in zip(images, counted.probabilities, strict=True):
+            rows.append(counted_row(stored.key, stored.etag, probs, self._labels, now))
+        return rows

@@ -1,4 +1,4 @@
-"""What the machines of a Ray cluster do: fetch and decode a block of images, count one."""
+"""What runs on the machines of the cluster: preprocess a block, count a block."""
 
 from __future__ import annotations
 
@@ -31,84 +31,88 @@ if TYPE_CHECKING:
     from reconcile.storage.base import Bucket, StoredObject
 
 
-class Source(NamedTuple):
-    """Where images lie, and what is made of them: all that a machine has to be told."""
+class TaskSpec(NamedTuple):
+    """All that a machine needs to know to preprocess a block."""
 
     location: str
+    """The bucket of the images."""
     access: S3Access
     size: int
-    """S of the model's input uint8 [N, S, S, 3]."""
+    """S of the model's input, uint8 [N, S, S, 3]."""
     version: str
-    """Of reconcile, where the run was started."""
+    """The version of reconcile on the machine that runs the command."""
 
 
-class Failure(NamedTuple):
-    """An image that could not be had or read."""
+class ImageFailure(NamedTuple):
+    """An image that could not be fetched or read."""
 
     image_index: int
-    """In its block."""
+    """The index of the image in its block."""
     reason: str
     try_again: bool
+    """True if the image could not be fetched; False if the image itself is unreadable."""
 
 
-class Prepared(NamedTuple):
-    """A block's images, decoded.
+class PreparedBlock(NamedTuple):
+    """The decoded images of a block.
 
-    What failed is told in the same object: if that is lost and made again elsewhere, other images may have failed.
+    Failures are part of the same object. If the object is lost and computed again, other images may have failed.
     """
 
     pixels: NDArray[np.uint8]
-    """[n, S, S, 3]: those that did not fail, in the block's order."""
-    failures: list[Failure]
+    """uint8 [n, S, S, 3]: the images that did not fail, in the order of the block."""
+    failures: list[ImageFailure]
 
 
-class Counted(NamedTuple):
-    """What became of a block."""
+class CountedBlock(NamedTuple):
+    """The counts of a block."""
 
     probabilities: NDArray[np.float32]
-    """[n, labels]: of those that did not fail."""
-    failures: list[Failure]
+    """float32 [n, labels]: one row for each image that did not fail, in the order of the block."""
+    failures: list[ImageFailure]
     seconds: float
     """How long counting took."""
 
 
-def prepare(source: Source, block: Sequence[StoredObject]) -> tuple[Prepared, str]:
-    """Fetch and decode; one core's work, with as many requests on their way as in a run without Ray.
+def prepare(task: TaskSpec, block: Sequence[StoredObject]) -> tuple[PreparedBlock, str]:
+    """Fetch and decode a block on one core, with as many concurrent requests per core as in a run without Ray.
 
     Returns:
-        the images; and the id of the node that holds them.
+        the images, and the id of the node that holds them.
 
     Raises:
-        ReconcileError: this machine has another reconcile, no credentials, does not see the folder, or S3 is down.
+        ReconcileError: this machine has another version of reconcile, has no credentials or does not see the folder;
+            or S3 is down.
     """
     import ray
 
-    _check_version(source.version)
-    bucket = _bucket(source.location, source.access)
-    pixels = np.empty((len(block), source.size, source.size, 3), dtype=np.uint8)
-    number, failures = 0, []
-    for place, fetched in enumerate(_fetched(bucket, block)):
+    _check_version(task.version)
+    bucket = _bucket(task.location, task.access)
+    pixels = np.empty((len(block), task.size, task.size, 3), dtype=np.uint8)
+    decoded, failures = 0, []
+    for index, fetched in enumerate(_fetched(bucket, block)):
         try:
-            load_image(fetched.result(), source.size, out=pixels[number])
-            number += 1
+            load_image(fetched.result(), task.size, out=pixels[decoded])
+            decoded += 1
         except (FetchError, UnreadableImage) as error:
-            failures.append(Failure(place, str(error), isinstance(error, FetchError)))
-    return Prepared(pixels[:number], failures), ray.get_runtime_context().get_node_id()
+            failures.append(ImageFailure(index, str(error), isinstance(error, FetchError)))
+    return PreparedBlock(pixels[:decoded], failures), ray.get_runtime_context().get_node_id()
 
 
 def _check_version(wanted: str) -> None:
-    """A machine may have joined after the run had asked all of them."""
+    """Check the version of this machine, which may have joined after the run checked all machines."""
     import ray
 
     if __version__ != wanted:
         machine = ray.util.get_node_ip_address()
         raise ReconcileError(
-            f"Ray's machine {machine} has reconcile {__version__}; it needs reconcile {wanted}, as here"
+            f"machine {machine} of the Ray cluster has reconcile {__version__}; install reconcile {wanted} on it, "
+            "as on this machine"
         )
 
 
 def _fetched(bucket: Bucket, block: Sequence[StoredObject]) -> Iterator[Future[bytes]]:
-    """In the block's order, and never far ahead of whoever decodes."""
+    """Fetch the images of a block in its order, a bounded number ahead of the decoder."""
 
     def fetch(stored: StoredObject) -> bytes:
         check_size(stored.size)
@@ -129,22 +133,28 @@ def _fetchers() -> ThreadPoolExecutor:
 
 @cache
 def _bucket(location: str, access: S3Access) -> Bucket:
-    """A process keeps its connections from block to block."""
+    """Open a bucket. The process keeps its connections from block to block."""
     return open_bucket(location, access)
 
 
 class CountingActor:
-    """Holds a loaded model: on one core, or on the GPU, or the share of it, that Ray gave to its process."""
+    """A loaded model on one core, one GPU, or the share of a GPU that Ray gave to its process."""
 
     def __init__(self) -> None:
-        self._counter: CountPredictor | None = None
-        self._free: SimpleQueue[int] = SimpleQueue()
+        self._predictor: CountPredictor | None = None
+        self._free_workers: SimpleQueue[int] = SimpleQueue()
 
     def load(self, version: str, model: bytes, device: str, batch_size: int | None) -> str:
-        """Load the model, and say on which node.
+        """Load the model, and return the id of the node.
+
+        Args:
+            version: the version of reconcile on the machine that runs the command.
+            model: the content of the ONNX file.
+            device: `cpu`, `cuda` or `tensorrt`.
+            batch_size: the number of images to count at once; None for the default of the device.
 
         Raises:
-            ReconcileError: this machine has not this version of reconcile, or cannot load the device or the model.
+            ReconcileError: this machine has another version of reconcile, or the device or the model does not load.
         """
         import ray
 
@@ -152,28 +162,28 @@ class CountingActor:
         with tempfile.TemporaryDirectory(prefix="reconcile-model-") as folder:
             path = Path(folder, "model.onnx")
             path.write_bytes(model)
-            self._counter = load_predictor(path, device, lambda _: None, batch_size, cores=1)
-        for worker in range(self._counter.workers):
-            self._free.put(worker)
+            self._predictor = load_predictor(path, device, lambda _: None, batch_size, cores=1)
+        for worker in range(self._predictor.workers):
+            self._free_workers.put(worker)
         node: str = ray.get_runtime_context().get_node_id()
         return node
 
-    def count(self, prepared: Prepared) -> Counted:
-        """Count a block. On a GPU several threads call this at once: one's batch is computed while another's is copied.
+    def count(self, prepared: PreparedBlock) -> CountedBlock:
+        """Count a block. The model must be loaded.
 
-        Raises:
-            ReconcileError: the model is not loaded.
+        On a GPU, two threads call this at the same time: one batch is computed while the other is copied.
         """
-        assert self._counter is not None
-        size, pixels = self._counter.batch_size, prepared.pixels
-        worker = self._free.get()
+        assert self._predictor is not None
+        size, pixels = self._predictor.batch_size, prepared.pixels
+        worker = self._free_workers.get()
         started = time.perf_counter()
         try:
-            shares = [
-                self._counter.count(pixels[start : start + size], worker) for start in range(0, len(pixels), size)
+            probs = [
+                self._predictor.count(pixels[start : start + size], worker) for start in range(0, len(pixels), size)
             ]
         finally:
-            self._free.put(worker)
+            self._free_workers.put(worker)
         seconds = time.perf_counter() - started
-        labels = len(self._counter.card.labels.names)
-        return Counted(np.concatenate([np.empty((0, labels), np.float32), *shares]), prepared.failures, seconds)
+        labels = len(self._predictor.card.labels.names)
+        probabilities = np.concatenate([np.empty((0, labels), np.float32), *probs])
+        return CountedBlock(probabilities, prepared.failures, seconds)

@@ -1,4 +1,4 @@
-"""`--engine ray` on a real cluster of two nodes, each with a raylet and processes of its own on this machine."""
+"""Tests of `--engine ray` on a real cluster of two nodes. Both run on this machine, with their own processes."""
 
 import dataclasses
 import json
@@ -42,17 +42,17 @@ from tests.conftest import (
 PHOTOS = 120
 BATCH = 4
 BINS = 400
-# So that a lost node is found lost in a second or two.
+# With these settings Ray notices a lost node within two seconds.
 HEALTH = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A head with one core and a second node with one."""
+    """A cluster of a head with one core and a second node with one core."""
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
-        # A node's processes have the environment that it was started in.
+        # The processes of a node inherit this environment.
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
         patch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
         patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
@@ -69,197 +69,199 @@ def cluster():
 
 @pytest.fixture
 def settings(cluster):
-    """Those of a run on the cluster."""
+    """A function that returns the settings of a run on the cluster, with changes."""
 
-    def settings(**more):
+    def settings(**changes):
         values = {"bucket": "unused", "engine": "ray", "ray_address": cluster.address, "batch_size": BATCH}
-        return load_settings(values | more, exclusive=True)
+        return load_settings(values | changes, flags_only=True)
 
     return settings
 
 
 def photos(folder, number):
-    """The first photos of a folder as its listing has them."""
+    """Return the first photos of a folder, as listed."""
     return [stored for page in open_bucket(str(folder), S3Access()).list_pages("bin-images/") for stored in page][
         :number
     ]
 
 
-def counted(out):
-    """Every row of every part."""
+def read_counts(out):
+    """Return the rows of all parts."""
     return pd.concat([pd.read_parquet(path) for path in sorted((out / "counts").rglob("*.parquet"))])
 
 
-def count(engine, folder, images, out, progress=lambda _: None):
-    """Have an engine count `images`; the rows that it left, by key."""
+def count(engine, folder, images, out, advance=lambda _: None):
+    """Count `images` with an engine. Return the rows, sorted by key."""
     with duckdb.connect() as database:
         backlog = Backlog(database, "images")
         backlog.fill([images])
         output = Output(open_bucket(str(out), S3Access(), create=True))
-        observer = CallbackObserver(progress, lambda *_: None)
-        work = engine.count(backlog, open_bucket(str(folder), S3Access()), output, observer)
+        observer = CallbackObserver(advance, lambda *_: None)
+        result = engine.count(backlog, open_bucket(str(folder), S3Access()), output, observer)
         backlog.close()
-    rows = counted(out)
-    assert work.objects == len(rows)
+    rows = read_counts(out)
+    assert result.objects == len(rows)
     return rows.drop(columns="counted_at").sort_values("image_key", ignore_index=True)
 
 
 @pytest.fixture(scope="module")
-def night(tmp_path_factory):
-    """Photos of the night, some of them gone, changed or spoilt, and what this machine alone makes of them.
-
-    That is, the folder, what its listing had, and the rows.
-    """
-    folder = tmp_path_factory.mktemp("night")
+def local_run(tmp_path_factory):
+    """A folder of photos, its listing, and the rows of a local run. Some photos are missing, changed or damaged."""
+    folder = tmp_path_factory.mktemp("local")
     (folder / "bin-images").mkdir()
     paths = sorted((SHARED / "night" / "bin-images").iterdir())[:PHOTOS]
     for path in paths:
         (folder / "bin-images" / path.name).write_bytes(path.read_bytes())
-    spoilt = [folder / "bin-images" / path.name for path in paths[::30]]
-    spoilt[0].write_bytes(b"<html>")
-    spoilt[1].write_bytes(b"")
+    damaged = [folder / "bin-images" / path.name for path in paths[::30]]
+    damaged[0].write_bytes(b"<html>")
+    damaged[1].write_bytes(b"")
     images = photos(folder, PHOTOS)
-    spoilt[2].unlink()
-    spoilt[3].write_bytes(grey_photo(1, (50, 50)))
+    damaged[2].unlink()
+    damaged[3].write_bytes(grey_photo(1, (50, 50)))
     rows = count(LocalEngine(load_predictor(None, "cpu", print, BATCH)), folder, images, folder / "out")
     assert rows["reason"].notna().sum() == 4
     return folder, images, rows
 
 
-def test_doctor_looks_at_the_cluster(settings, cluster, tmp_path):
+def test_doctor_checks_the_cluster(settings, cluster, tmp_path):
     import ray
 
-    def finding(**changes):
-        found = {one.subject: one for one in run_checks(settings(bucket=f"{tmp_path}/", out=str(tmp_path), **changes))}
-        assert "model" not in found  # of this machine
-        return found["ray"].verdict, found["ray"].text
+    def check_ray(**changes):
+        checks = run_checks(settings(bucket=f"{tmp_path}/", out=str(tmp_path), **changes))
+        by_subject = {check.subject: check for check in checks}
+        assert "model" not in by_subject, "doctor must not load a model on this machine"
+        return by_subject["ray"].status, by_subject["ray"].text
 
-    verdict, text = finding()
-    assert verdict == "ok", text
+    status, text = check_ray()
+    assert status == "ok", text
     assert text.startswith("Ray, 2 machines with 2 cores, would count on CPU with model ")
-    assert text.endswith("--device cpu is this choice without the warning")
+    assert text.endswith("--device cpu chooses CPUs without this warning")
     assert not ray.is_initialized()
-    assert finding(ray_address="127.0.0.1:1") == (
+    assert check_ray(ray_address="127.0.0.1:1") == (
         "FAIL", "no Ray cluster at 127.0.0.1:1: [Errno 111] Connection refused"
     )  # fmt: skip
 
 
-def test_without_ray_there_is_one_line(monkeypatch):
+def test_missing_ray_names_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ReconcileError, match=r"needs Ray: in a checkout, pip install '\.\[ray\]'"):
         ray_cluster.Cluster(None)
 
 
 @pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "auto", "127.0.0.1", "127.0.0.1:head"])
-def test_an_address_that_cannot_work_is_refused(address):
-    with pytest.raises(UsageError, match=f"--ray-address {address}: expected the head's HOST:6379"):
+def test_invalid_address_is_refused(address):
+    with pytest.raises(UsageError, match=f"--ray-address {address}: expected HOST:6379 of the head"):
         ray_cluster.Cluster(address)
 
 
-def test_a_cluster_that_is_not_there():
+def test_unreachable_cluster_is_an_error():
     with pytest.raises(ReconcileError, match=r"^no Ray cluster at 127.0.0.1:1: "):
         ray_cluster.Cluster("127.0.0.1:1")
 
 
-@pytest.mark.parametrize("place", ["short", "much-too-long-for-the-path-of-a-socket"])
-def test_a_ray_of_its_own_leaves_nothing_behind(monkeypatch, place):
-    """Whether it ended or was killed; and the paths of its sockets have room."""
-    seen = []
+@pytest.mark.parametrize("name", ["short", "much-too-long-for-the-path-of-a-socket"])
+def test_local_ray_removes_its_folders(monkeypatch, name):
+    """It removes its own folder and those of killed runs, and uses a folder with a short enough path."""
+    used_folders = []
     with tempfile.TemporaryDirectory(prefix="r") as folder:  # tmp_path is too long for Ray
-        parent = Path(folder, place)
+        parent = Path(folder, name)
         parent.mkdir()
         (parent / "reconcile-ray-killed" / "session_1").mkdir(parents=True)
         monkeypatch.delenv("RAY_ADDRESS", raising=False)
         monkeypatch.setenv("RAY_TMPDIR", str(parent))
-        monkeypatch.setattr(ray_cluster, "_LONGEST_PARENT", len(str(Path(folder, "short"))))
-        monkeypatch.setattr("ray.init", lambda **how: seen.append(Path(how["_temp_dir"])))
+        monkeypatch.setattr(ray_cluster, "_MAX_PARENT_LENGTH", len(str(Path(folder, "short"))))
+        monkeypatch.setattr("ray.init", lambda **options: used_folders.append(Path(options["_temp_dir"])))
         monkeypatch.setattr(ray_cluster.Cluster, "check_machines", lambda _: None)
         cluster = ray_cluster.Cluster(None)
-        [used] = seen
+        [used] = used_folders
         assert used.is_dir()
-        assert used.parent == (parent if place == "short" else Path("/tmp"))
-        assert (parent / "reconcile-ray-killed").exists() == (place != "short")
+        assert used.parent == (parent if name == "short" else Path("/tmp"))
+        assert (parent / "reconcile-ray-killed").exists() == (name != "short")
         (used / "session_2").mkdir()
         cluster.close()
         assert not used.exists()
 
 
-def test_machines_with_another_version_are_named(cluster, monkeypatch):
+def test_machine_with_another_version_is_named(cluster, monkeypatch):
     monkeypatch.setattr(ray_cluster, "__version__", "99.0")
-    with pytest.raises(ReconcileError, match=r"Ray's machine \S+ has reconcile [\d.]+; it needs reconcile 99\.0"):
+    with pytest.raises(
+        ReconcileError, match=r"machine \S+ of the Ray cluster has reconcile [\d.]+; install reconcile 99\.0"
+    ):
         ray_cluster.Cluster(cluster.address)
 
 
 @pytest.mark.parametrize("late", ["task", "actor"])
-def test_a_machine_that_joins_late_with_another_version_is_named(settings, grey_model, tmp_path, monkeypatch, late):
+def test_late_machine_with_another_version_is_named(settings, grey_model, tmp_path, monkeypatch, late):
     folder = write_bucket(tmp_path / "w", {"00": (3, None)})
     engine = RayEngine(settings(model=grey_model, device="cpu"), print)
     if late == "task":
         monkeypatch.setattr(ray_engine, "__version__", "99.0")
     else:
-        recipe = engine._recipe()
-        wrong = dataclasses.replace(recipe, load=("99.0", *recipe.load[1:]))
-        monkeypatch.setattr(engine, "_recipe", lambda: wrong)
+        spec = engine._actor_spec()
+        wrong = dataclasses.replace(spec, load=("99.0", *spec.load[1:]))
+        monkeypatch.setattr(engine, "_actor_spec", lambda: wrong)
     with pytest.raises(
-        ReconcileError, match=r"^Ray's machine [\d.]+ has reconcile [\d.]+; it needs reconcile 99\.0, as here$"
+        ReconcileError,
+        match=r"^machine [\d.]+ of the Ray cluster has reconcile [\d.]+; "
+        r"install reconcile 99\.0 on it, as on this machine$",
     ):
         count(engine, folder, photos(folder, 1), tmp_path / "out")
 
 
-def test_a_machine_that_joins_late_with_no_reconcile_is_named(settings, grey_model, tmp_path, monkeypatch):
+def test_late_machine_without_reconcile_is_named(settings, grey_model, tmp_path, monkeypatch):
     folder = write_bucket(tmp_path / "w", {"00": (3, None)})
     engine = RayEngine(settings(model=grey_model, device="cpu"), print)
 
-    def prepare(source, block):
+    def prepare(task, block):
         raise ModuleNotFoundError("No module named 'reconcile'")
 
     def check_machines(self):
-        raise ReconcileError("Ray's machine 10.0.0.7 cannot import reconcile")
+        raise ReconcileError("machine 10.0.0.7 of the Ray cluster cannot import reconcile")
 
     monkeypatch.setattr(scheduler, "prepare", prepare)
     with monkeypatch.context() as patch:
         patch.setattr(ray_cluster.Cluster, "check_machines", check_machines)
-        with pytest.raises(ReconcileError, match=r"^Ray's machine 10.0.0.7 cannot import reconcile$"):
+        with pytest.raises(ReconcileError, match=r"^machine 10.0.0.7 of the Ray cluster cannot import reconcile$"):
             count(engine, folder, photos(folder, 1), tmp_path / "out")
 
 
-def test_a_ray_of_its_own_waits_for_no_gpu(grey_model, monkeypatch):
+def test_local_ray_does_not_wait_for_a_gpu(grey_model, monkeypatch):
     closed = []
-    own = SimpleNamespace(gpus=0.0, is_own=True, close=lambda: closed.append(True))
-    monkeypatch.setattr(ray_engine, "Cluster", lambda _: own)
-    settings = load_settings({"bucket": "b", "model": grey_model, "device": "cuda"}, exclusive=True)
-    with pytest.raises(ReconcileError, match=r"^--device cuda: this machine has no GPU that Ray sees"):
+    local = SimpleNamespace(gpus=0.0, is_local=True, close=lambda: closed.append(True))
+    monkeypatch.setattr(ray_engine, "Cluster", lambda _: local)
+    settings = load_settings({"bucket": "b", "model": grey_model, "device": "cuda"}, flags_only=True)
+    with pytest.raises(ReconcileError, match=r"^--device cuda: Ray sees no GPU on this machine"):
         RayEngine(settings, print)
     assert closed
 
 
-@pytest.mark.parametrize(("device", "is_own", "warned"), [("auto", False, 1), ("auto", True, 0), ("cpu", False, 0)])
-def test_auto_says_that_cpus_count_where_a_cluster_has_no_gpu(grey_model, monkeypatch, device, is_own, warned):
-    monkeypatch.setattr(ray_engine, "Cluster", lambda _: SimpleNamespace(gpus=0.0, is_own=is_own))
-    told = []
+@pytest.mark.parametrize(("device", "is_local", "warnings"), [("auto", False, 1), ("auto", True, 0), ("cpu", False, 0)])
+def test_auto_device_warns_if_the_cluster_has_no_gpu(grey_model, monkeypatch, device, is_local, warnings):
+    monkeypatch.setattr(ray_engine, "Cluster", lambda _: SimpleNamespace(gpus=0.0, is_local=is_local))
+    lines = []
     engine = RayEngine(
-        load_settings({"bucket": "b", "model": grey_model, "device": device}, exclusive=True), told.append
+        load_settings({"bucket": "b", "model": grey_model, "device": device}, flags_only=True), lines.append
     )
     assert engine.device == "CPU"
-    assert len(told) == warned
-    assert all("no GPU yet, so its CPUs count" in line and "--device cuda waits for GPUs" in line for line in told)
+    assert len(lines) == warnings
+    assert all("no GPU yet, so its CPUs count" in line and "--device cuda waits for GPUs" in line for line in lines)
 
 
 @needs_abid
-def test_the_same_rows_as_without_ray(settings, night, tmp_path):
-    folder, images, alone = night
+def test_rows_are_those_of_a_local_run(settings, local_run, tmp_path):
+    folder, images, local = local_run
     rows = count(RayEngine(settings(), print), folder, images, tmp_path / "out")
-    pd.testing.assert_frame_equal(rows, alone, check_exact=True)
+    pd.testing.assert_frame_equal(rows, local, check_exact=True)
 
 
-def test_an_image_that_kills_who_reads_it_is_one_row(settings, grey_model, tmp_path, monkeypatch):
+def test_image_that_crashes_its_task_gets_one_row(settings, grey_model, tmp_path, monkeypatch):
     folder = write_bucket(tmp_path / "w", {f"{n:02d}": (n % 7, None) for n in range(12)})
     prepare = scheduler.prepare
 
-    def deadly(source, block):
+    def deadly(task, block):
         if any(stored.key.endswith("07.jpg") for stored in block):
             os._exit(1)
-        return prepare(source, block)
+        return prepare(task, block)
 
     monkeypatch.setattr(scheduler, "prepare", deadly)
     monkeypatch.setattr(scheduler, "_RETRIES", 0)
@@ -267,11 +269,11 @@ def test_an_image_that_kills_who_reads_it_is_one_row(settings, grey_model, tmp_p
     [lost] = rows[rows["reason"].notna()].itertuples()
     assert (lost.image_key, lost.try_again) == ("bin-images/07.jpg", True)
     assert "was lost" in lost.reason
-    counted = rows[rows["reason"].isna()]
-    assert list(counted["predicted_count"]) == [n % 7 for n in range(12) if n != 7]
+    others = rows[rows["reason"].isna()]
+    assert list(others["predicted_count"]) == [n % 7 for n in range(12) if n != 7]
 
 
-def test_a_run_from_s3_that_is_stopped_and_goes_on(cluster, s3, grey_model, tmp_path):
+def test_interrupted_run_from_s3_continues(cluster, s3, grey_model, tmp_path):
     write_bucket(s3.root / "warehouse", {f"{n:05d}": (n % 7, 3) for n in range(BINS)})
     (s3.root / "warehouse" / "bin-images" / "00003.jpg").write_bytes(b"<html>")
     arguments = ["run", "--bucket", "warehouse", "--endpoint-url", s3.endpoint_url, "--model", grey_model]
@@ -279,50 +281,50 @@ def test_a_run_from_s3_that_is_stopped_and_goes_on(cluster, s3, grey_model, tmp_
     arguments += ["--log-format", "json", "--out", "out"]
     command = [str(word) for word in [SCRIPTS / "reconcile", *arguments]]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        said = ""
+        log = ""
         for line in process.stderr:
-            said += line
-            if "00003.jpg" in line:  # the block that it is in has come back
+            log += line
+            if "00003.jpg" in line:  # the block of this photo has been counted
                 process.send_signal(signal.SIGTERM)
-        printed = process.stdout.read()
-    assert (process.returncode, printed) == (130, ""), said
-    told = [json.loads(line) for line in said.splitlines()]  # a word of Ray's would be no JSON
-    assert "CPU, Ray, 2 machines with 2 cores" in told[0]["message"]
-    assert [line["key"] for line in told if "key" in line] == ["bin-images/00003.jpg"]
-    kept = counted(tmp_path / "out")
+        results = process.stdout.read()
+    assert (process.returncode, results) == (130, ""), log
+    lines = [json.loads(line) for line in log.splitlines()]  # output of Ray itself would not be JSON
+    assert "on CPU (Ray, 2 machines with 2 cores)" in lines[0]["message"]
+    assert [line["key"] for line in lines if "key" in line] == ["bin-images/00003.jpg"]
+    kept = read_counts(tmp_path / "out")
     assert kept["image_key"].is_unique
-    assert f"stopped with {len(kept):,} of " in said
+    assert f"stopped after {len(kept):,} of " in log
 
     done = reconcile(*arguments)
     assert done.returncode == 0, done.stderr
     numbers = json.loads(done.stdout)
     assert (numbers["counted"], numbers["already_counted"]) == (BINS - len(kept), len(kept))
-    rows = counted(tmp_path / "out")
+    rows = read_counts(tmp_path / "out")
     assert len(rows) == BINS
     assert rows["image_key"].is_unique
 
 
 @needs_abid
-def test_a_node_that_is_killed_halfway_takes_nothing_along(cluster, settings, night, tmp_path, monkeypatch):
-    folder, images, alone = night
-    ready, buried, done = [], set(), 0
+def test_killed_node_loses_no_rows(cluster, settings, local_run, tmp_path, monkeypatch):
+    folder, images, local = local_run
+    ready, removed, done = [], set(), 0
 
     class Watched(actors.ActorPool):
         def loaded(self, loading):
             super().loaded(loading)
             ready.append(len(self._ready))
 
-        def least_busy(self, node, alone):
-            # Or the first to be ready might count everything before the second is.
-            return super().least_busy(node, alone) if 2 in ready else None
+        def least_busy(self, node, exclusive):
+            # Both actors must be ready first. Otherwise one could count everything before the other starts.
+            return super().least_busy(node, exclusive) if 2 in ready else None
 
         def remove(self, actor):
-            buried.add(actor.node)
+            removed.add(actor.node)
             super().remove(actor)
 
     monkeypatch.setattr(actors, "ActorPool", Watched)
 
-    def progress(number):
+    def advance(number):
         nonlocal done
         done += number
         if done >= PHOTOS / 4 and cluster.second is not None:
@@ -330,7 +332,7 @@ def test_a_node_that_is_killed_halfway_takes_nothing_along(cluster, settings, ni
             cluster.cluster.remove_node(second, allow_graceful=False)
 
     node = cluster.second.node_id
-    rows = count(RayEngine(settings(), print), folder, images, tmp_path / "out", progress)
-    assert cluster.second is None, "the node was not killed while anything was counted"
-    assert buried == {node}, "it had nothing to lose"
-    pd.testing.assert_frame_equal(rows, alone, check_exact=True)
+    rows = count(RayEngine(settings(), print), folder, images, tmp_path / "out", advance)
+    assert cluster.second is None, "the node was not killed while photos were counted"
+    assert removed == {node}, "the killed node had no actor"
+    pd.testing.assert_frame_equal(rows, local, check_exact=True)
