@@ -58,8 +58,8 @@ class RayEngine:
         warn: called with one line if the cluster has no GPU yet, or has no room for actors.
 
     Raises:
-        ReconcileError: the model or the cluster does not exist, a machine has another version of reconcile, or there
-            is no GPU and none can be added.
+        ReconcileError: the model or the cluster does not exist, or a machine has another version of reconcile. Or a
+            GPU is required, and a local Ray has none.
     """
 
     def __init__(self, settings: Settings, warn: Callable[[str], None]) -> None:

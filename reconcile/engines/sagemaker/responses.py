@@ -76,7 +76,7 @@ def rows_of_shard(keys: bytes, responses: bytes, model_id: str, labels: Sequence
         if response.model_id != model_id:
             raise ReconcileError(
                 f"the container counted with model {response.model_id} instead of {model_id}; check that its image "
-                "does not set RECONCILE_MODEL, and that it is not older than this reconcile"
+                "does not set RECONCILE_MODEL and is not older than this reconcile"
             )
         by_image[response.image_key, response.etag] = response
     now = datetime.now(UTC)
