@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 STATUS_WORDS = {
     "match": "match",
@@ -118,6 +124,19 @@ class Summary:
     exit_code: int = 0
     exit_reason: str | None = None
     """Why the exit code is not 0."""
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the wall-clock time of the `with` block to a stage.
+
+        Args:
+            stage: A key of `seconds`.
+        """
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.monotonic() - started, 2)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of summary.json. The fields of `counts` are keys of their own."""

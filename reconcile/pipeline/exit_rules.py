@@ -33,8 +33,12 @@ class ExitLimits:
 def apply_exit_rules(summary: Summary, limits: ExitLimits, example_of: Callable[[str], str] = lambda _: "") -> None:
     """Set the exit code and the reason of a run. They stay as they are if no condition applies.
 
-    If several conditions apply, the reason lists all of them. The exit code is that of the first one in this order: too
-    many unreadable images (3), nothing compared (1), too many invalid records (3), alarm (4).
+    If several conditions apply, the reason lists all of them. The first one in this order sets the exit code:
+
+    1. too many unreadable images (3)
+    2. nothing could be compared (1)
+    3. too many invalid records (3)
+    4. the alarm (4)
 
     Args:
         summary: The figures of the run, which is changed.

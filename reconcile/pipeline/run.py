@@ -10,8 +10,9 @@ from reconcile.output.lock import run_lock
 from reconcile.output.scratch import scratch_folder
 from reconcile.output.summary import Summary
 from reconcile.pipeline.count_and_read import count_and_read
-from reconcile.pipeline.finalize import publish, reconcile
 from reconcile.pipeline.list_inputs import list_inputs
+from reconcile.pipeline.publish import publish
+from reconcile.pipeline.reconcile import reconcile
 from reconcile.text import exact_percent
 
 if TYPE_CHECKING:

@@ -1,11 +1,11 @@
 -- Each row is one percentage: the 1, 2, … 100 % of the compared bins with the most certain counts.
--- A row has the number of these bins, the least probability among them, and how many agree with the record
--- (El-Yaniv and Wiener 2010, JMLR 11:1605-1641).
+-- A row has the number of these bins, the least probability among them, and how many agree with the record.
+-- Source: El-Yaniv and Wiener 2010, JMLR 11:1605-1641.
 WITH certain AS (
     SELECT
         list_max(probabilities) AS largest,
         (difference = 0)::INTEGER AS agrees,
-        -- Sorting by the ids themselves takes ten times as long.
+        -- Hashes sort much faster than the ids themselves.
         hash(bin_id, image_key) AS tie
     FROM reconciled
     WHERE status IN ('match', 'short', 'over')

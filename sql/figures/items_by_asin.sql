@@ -15,7 +15,7 @@ WITH compared AS (
 named AS (
     SELECT
         unnest(items) AS item,
-        -- A bin whose record names a product twice is one bin. Grouping by bin would take three times as long.
+        -- A bin whose record names a product twice is one bin. Grouping by bin would be much slower.
         unnest(list_transform(asins, lambda asin, position: position = list_position(asins, asin))) AS is_first,
         status,
         wrong

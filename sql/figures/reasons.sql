@@ -1,6 +1,5 @@
 -- Each row is one status and reason of rows that were not compared, with their number and up to three examples.
--- Each status has its $most most frequent reasons. left_out is 0 but in the last row of a status, where it is the number of
--- further reasons.
+-- Each status has its $most most frequent reasons. The last of them has the number of further reasons in left_out.
 WITH reasons AS (
     SELECT
         status,

@@ -1,73 +1,34 @@
-"""Phases 3 and 4 of a run: reconcile what was counted, and publish the results."""
+"""Phase 4 of a run: write the results to `<out>`."""
 
 from __future__ import annotations
 
 import json
-import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from reconcile.concurrency import cancellation
-from reconcile.discrepancy.error_model import ErrorModel
-from reconcile.discrepancy.error_model_fit import fit_error_model
 from reconcile.discrepancy.expected_errors import estimate_wrong_records
-from reconcile.discrepancy.scoring import DiscrepancyScorer
 from reconcile.inputs.bin_ids import ids_rarely_match
 from reconcile.output.history import earlier_runs
 from reconcile.output.summary import RunCounts
 from reconcile.pipeline.exit_rules import ExitLimits, apply_exit_rules
+from reconcile.pipeline.reconcile import RECONCILED
 from reconcile.pipeline.thumbnails import fetch_thumbnails
 from reconcile.reconciliation.results import Results, plain_rows
 from reconcile.reporting.recount_queue import shown_queue
 from reconcile.reporting.run_report import render_report
 from reconcile.text import plural
-from reconcile.verdicts.outcomes import last_recounts, recounts_for
-from reconcile.verdicts.queries import latest_verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from reconcile.discrepancy.error_model_fit import FittedErrorModel
     from reconcile.output.summary import Summary
     from reconcile.pipeline.context import RunContext
-    from reconcile.pipeline.list_inputs import RunInputs
 
 
-_RECONCILED, _RECOUNT_LIST = "reconciled.parquet", "recount.csv"
+_RECOUNT_LIST = "recount.csv"
 _MAX_EXAMPLE = 200
 """Characters of a reason or of an example in the exit reason. A bin may have thousands of records."""
-
-
-def reconcile(context: RunContext, inputs: RunInputs, summary: Summary) -> FittedErrorModel:
-    """Fit the error model to the recounts so far, then join, score and rank all bins.
-
-    The result is reconciled.parquet in the scratch folder.
-
-    Args:
-        context: What the run needs.
-        inputs: The tables of the run.
-        summary: Gets what the model learned, and the time of this phase.
-
-    Returns:
-        The error model from which the scores were computed.
-    """
-    settings, card = context.settings, context.engine.model.card
-    with _timed(summary, "reconcile"):
-        latest = latest_verdicts(inputs.verdicts, inputs.scratch)
-        recounts = recounts_for(card.labels, latest)
-        errors = fit_error_model(ErrorModel(rate=settings.record_error_rate), recounts, card.labels)
-        scorer = DiscrepancyScorer(card.labels, card.class_prior, errors, settings.tolerance)
-        last = last_recounts(summary.bucket, latest)
-        summary.recounts = None if last is None else last.as_dict()
-        del latest  # the join needs the memory
-        class_prior = inputs.reconciler.reconcile(
-            inputs.scratch / _RECONCILED, scorer, settings.rank_by, settings.stale_after
-        )
-    summary.mix = None if class_prior is None else [round(float(fraction), 5) for fraction in class_prior]
-    summary.class_prior = list(card.class_prior)
-    summary.learned_from = 0 if recounts is None else len(recounts.counted)
-    return errors
 
 
 def publish(context: RunContext, scratch: Path, errors: FittedErrorModel, summary: Summary) -> None:
@@ -80,15 +41,15 @@ def publish(context: RunContext, scratch: Path, errors: FittedErrorModel, summar
         summary: Gets the figures, the exit code and the location of the report.
     """
     settings, output = context.settings, context.output
-    with Results(scratch / _RECONCILED, context.engine.model.card.labels, scratch) as results:
-        with _timed(summary, "reconcile"):
+    with Results(scratch / RECONCILED, context.engine.model.card.labels, scratch) as results:
+        with summary.timed("reconcile"):
             results.write_recount_list(scratch / _RECOUNT_LIST, context.run_id, settings.capacity)
             _add_figures(context, results, errors, summary)
             _warn(context, results, summary)
-            for name in (_RECONCILED, _RECOUNT_LIST):
+            for name in (RECONCILED, _RECOUNT_LIST):
                 output.write_run_file(context.run_id, name, scratch / name)
         _log_end(context, f"{summary.rows:,} rows reconciled", "reconcile", summary)
-        with _timed(summary, "report"):
+        with summary.timed("report"):
             queue = shown_queue(results, summary.capacity)
             photos = fetch_thumbnails(context.bucket, queue)
             html = render_report(results, queue, photos, summary, earlier_runs(output, summary, scratch))
@@ -165,16 +126,6 @@ def _warn(context: RunContext, results: Results, summary: Summary) -> None:
             f"--stale-after: for {without_times:,} of {summary.compared:,} compared bins, the time of the photo or of "
             "the record's last change is unknown"
         )
-
-
-@contextmanager
-def _timed(summary: Summary, stage: str) -> Iterator[None]:
-    """Add the time of the `with` block to a stage."""
-    started = time.monotonic()
-    try:
-        yield
-    finally:
-        summary.seconds[stage] = round(summary.seconds.get(stage, 0.0) + time.monotonic() - started, 2)
 
 
 def _log_end(context: RunContext, done: str, stage: str, summary: Summary) -> None:
