@@ -1,4 +1,4 @@
-"""A small warehouse."""
+"""The bucket of a small warehouse."""
 
 import pytest
 

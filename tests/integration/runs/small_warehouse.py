@@ -1,4 +1,4 @@
-"""The bins of a small warehouse, and what a run left of them."""
+"""The bins of a small warehouse, and the results of a run over them."""
 
 import json
 
@@ -18,7 +18,7 @@ BINS = {
 
 
 def results(out):
-    """The only run under `out`, or the last: its summary and its rows."""
+    """Return the summary and the rows of the last run under `out`."""
     folder = sorted((out / "runs").iterdir())[-1]
     rows = pd.read_parquet(folder / "reconciled.parquet")
     return json.loads((folder / "summary.json").read_text()), rows

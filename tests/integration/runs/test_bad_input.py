@@ -1,4 +1,4 @@
-"""Thirty kinds of bad input in one bucket: the run ends, and each is a row with a reason."""
+"""Thirty kinds of bad input in one bucket. The run completes, and each bad file is a row with a reason."""
 
 import io
 import json
@@ -31,7 +31,7 @@ def tiff_with_no_pixels() -> bytes:
     return b"II*\x00" + struct.pack("<I", 8) + struct.pack("<H", 0) + struct.pack("<I", 0)
 
 
-# file name: (bytes, what its reason has to say)
+# file name: (bytes, pattern of its reason)
 BAD_PHOTOS = {
     "empty.jpg": (b"", "empty"),
     "half.jpg": (PHOTO[: len(PHOTO) // 2], "damaged"),
@@ -108,6 +108,6 @@ def test_every_bad_photo_and_record_is_a_row_with_a_reason(s3, bad_bucket, grey_
     records = {f"metadata/{path.name}" for path in (bad_bucket / "metadata").iterdir()}
     assert sorted(rows["record_key"].dropna()) == sorted(records)
 
-    # What is wrong with the bytes does not have to be found out twice.
+    # A second run does not fetch broken files again.
     reconcile("run", *arguments, "--max-unreadable", "100%", "--run-id", "b")
     assert json.loads((tmp_path / "out/runs/b/summary.json").read_text())["counted"] == 0

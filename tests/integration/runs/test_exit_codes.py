@@ -1,4 +1,4 @@
-"""How a night ends where something is wrong with it: its exit code, and the last line, which says why."""
+"""The exit code of a run with problems, and the last line of its log, which gives the reason."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.conftest import last_line, reconcile, write_bucket
 from tests.integration.runs.small_warehouse import results
 
 
-def test_too_many_unreadable_photos_and_the_alarm_have_codes_of_their_own(warehouse, grey_model, tmp_path):
+def test_unreadable_photos_and_alarm_have_their_own_exit_codes(warehouse, grey_model, tmp_path):
     arguments = ["run", "--bucket", warehouse, "--model", grey_model, "--out", "out"]
     alarmed = reconcile(*arguments, "--alarm", "30%", "--run-id", "a")
     assert (alarmed.returncode, last_line(alarmed.stderr)) == (
@@ -26,7 +26,7 @@ def test_too_many_unreadable_photos_and_the_alarm_have_codes_of_their_own(wareho
     assert reconcile(*arguments, "--max-unreadable", "20%", "--run-id", "d").returncode == 0
 
 
-def test_ids_that_never_meet_are_a_failure_and_no_quiet_night(warehouse, grey_model, tmp_path):
+def test_run_without_matching_ids_fails(warehouse, grey_model, tmp_path):
     (tmp_path / "excel.csv").write_text("bin_id,expected_quantity\n2,2\n3,3\n")
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "excel.csv")
     assert done.returncode == 1
@@ -36,7 +36,7 @@ def test_ids_that_never_meet_are_a_failure_and_no_quiet_night(warehouse, grey_mo
     assert "We could not compare anything" in report.read_text()
 
 
-def test_a_table_with_a_row_for_each_product_is_told_what_is_wrong(warehouse, grey_model):
+def test_table_with_a_row_per_product_is_rejected_with_reason(warehouse, grey_model):
     Path("stock.csv").write_text("bin_id,expected_quantity,asin\n00001,2,A\n00002,1,A\n00002,2,B\n00003,4,A\n")
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "stock.csv")
     assert (done.returncode, last_line(done.stderr)) == (
@@ -46,7 +46,7 @@ def test_a_table_with_a_row_for_each_product_is_told_what_is_wrong(warehouse, gr
     )
 
 
-def test_all_that_kept_photos_and_records_apart_is_told(grey_model, tmp_path):
+def test_exit_reason_lists_every_cause(grey_model, tmp_path):
     bucket = write_bucket(tmp_path / "w", {f"P{n}": (1, None) for n in range(3)})
     (bucket / "bin-images" / "P0.jpg").write_bytes(b"")
     arguments = ["run", "--bucket", bucket, "--model", grey_model, "--out", "out", "--records", "stock.csv"]
@@ -66,7 +66,7 @@ def test_all_that_kept_photos_and_records_apart_is_told(grey_model, tmp_path):
     assert len(last_line(done.stderr)) < 600
 
 
-def test_rows_of_a_table_that_are_no_record_are_named(warehouse, grey_model, tmp_path):
+def test_invalid_rows_of_a_table_are_logged(warehouse, grey_model, tmp_path):
     (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n00001,2\n00002,many\n,4\n00003,1\n")
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "stock.csv")
     assert done.returncode == 3
@@ -87,7 +87,7 @@ def test_rows_of_a_table_that_are_no_record_are_named(warehouse, grey_model, tmp
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "reason"),
     [
         ("", "--records stock.csv is empty"),
         (
@@ -103,18 +103,18 @@ def test_rows_of_a_table_that_are_no_record_are_named(warehouse, grey_model, tmp
     ],
     ids=["nothing", "no rows", "no quantities"],
 )
-def test_an_export_that_failed_fails_the_run(warehouse, grey_model, tmp_path, rows, said):
+def test_empty_or_broken_table_fails_the_run(warehouse, grey_model, tmp_path, rows, reason):
     (tmp_path / "stock.csv").write_text(rows)
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "stock.csv")
     assert done.returncode == 1
-    assert f"reconcile: {said}" in done.stderr.splitlines()[-1]
-    looked = reconcile("doctor", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "stock.csv")
-    assert looked.returncode == 1
+    assert f"reconcile: {reason}" in done.stderr.splitlines()[-1]
+    doctor = reconcile("doctor", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "stock.csv")
+    assert doctor.returncode == 1
     if "N/A" in rows:
-        assert "FAIL  records    stock.csv has 4 rows, but none is a valid record: the expected quantity" in looked.stdout
+        assert "FAIL  records    stock.csv has 4 rows, but none is a valid record: the expected" in doctor.stdout
 
 
-def test_where_no_json_record_can_be_read_the_run_fails(warehouse, grey_model):
+def test_run_without_readable_json_record_fails(warehouse, grey_model):
     for record in (warehouse / "metadata").iterdir():
         record.write_text("{")
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out")
@@ -123,11 +123,11 @@ def test_where_no_json_record_can_be_read_the_run_fails(warehouse, grey_model):
         "no readable photo has a record that can be compared with it; 7 of 7 bins on record have invalid records; most "
         "frequent reason: not JSON" in done.stderr.splitlines()[-1]
     )
-    looked = reconcile("doctor", "--bucket", warehouse, "--model", grey_model, "--out", "out")
-    assert "but it is not a valid record: not JSON (line 1)" in looked.stdout
+    doctor = reconcile("doctor", "--bucket", warehouse, "--model", grey_model, "--out", "out")
+    assert "but it is not a valid record: not JSON (line 1)" in doctor.stdout
 
 
-def test_a_first_try_where_no_record_is_found_fails_in_one_line(warehouse, grey_model):
+def test_limited_run_without_records_fails_in_one_line(warehouse, grey_model):
     arguments = ["--bucket", warehouse, "--model", grey_model, "--out", "out", "--records-prefix", "erp/"]
     done = reconcile("run", *arguments, "--limit", 3)
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""A run that is stopped, politely or not, keeps what it counted, and the next one goes on."""
+"""A run that is interrupted keeps its counts, and the next run continues."""
 
 import shlex
 import signal
@@ -31,25 +31,25 @@ def start(*arguments):
 
 @pytest.fixture
 def silent_server():
-    """Takes connections and never answers: whoever talks to it waits."""
+    """The address of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_waits_for_s3_can_be_interrupted(silent_server, grey_model, number, tmp_path):
+def test_run_that_waits_for_s3_can_be_interrupted(silent_server, grey_model, number, tmp_path):
     process = start("run", "--bucket", "b", "--endpoint-url", silent_server, "--model", grey_model, "--out", "out")
-    assert process.stderr.readline()  # it comes just before the first request
+    assert process.stderr.readline()  # the line just before the first request
     process.send_signal(number)
-    _, told = process.communicate(timeout=30)  # S3's own patience is longer
+    _, log = process.communicate(timeout=30)  # the time limit of S3 requests is longer
     assert process.returncode == 130
-    said = "reconcile: interrupted; finished work is kept, run the same command again to continue: "
-    assert last_line(told) == said + shlex.join(process.args)
+    line = "reconcile: interrupted; finished work is kept, run the same command again to continue: "
+    assert last_line(log) == line + shlex.join(process.args)
     assert not (tmp_path / "out" / "run.lock").exists()
 
 
 @pytest.mark.parametrize("out", ["folder", "s3"])
-def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(out, grey_model, tmp_path, s3, monkeypatch):
+def test_interruption_keeps_counts_and_stops_all_threads(out, grey_model, tmp_path, s3, monkeypatch):
     bins = {f"{n:05d}": (n % 7, n % 7) for n in range(300)}
     folder = open_bucket(str(write_bucket(tmp_path / "w", bins)), S3Access())
     (s3.root / "results").mkdir()
@@ -66,13 +66,13 @@ def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(out, grey_m
 
     def interrupt(done):
         if (counted := counted_so_far.append(done) or sum(counted_so_far)) >= 100:
-            told_to_stop.setattr(cancellation, "_requested", True)
+            patch.setattr(cancellation, "_requested", True)
             raise KeyboardInterrupt(counted)
 
     counted_so_far = []
     others = set(threading.enumerate())
     backlog.fill(listing_that_does_not_end())
-    with pytest.raises(Interrupted) as stopped, monkeypatch.context() as told_to_stop:
+    with pytest.raises(Interrupted) as stopped, monkeypatch.context() as patch:
         count_images(backlog, folder, counter, output, CallbackObserver(interrupt, pytest.fail))
     left = {thread.name for thread in set(threading.enumerate()) - others}
     assert not [name for name in left if name.startswith(("fetch", "decode", "count", "list-0"))]
@@ -90,12 +90,12 @@ def test_an_interruption_keeps_what_was_counted_and_waits_for_nobody(out, grey_m
 
 @pytest.fixture
 def few_at_once(monkeypatch):
-    """However many cores there are, most photos are still to be fetched when the first are counted."""
+    """Limit fetching and decoding, so that few photos are fetched when the first are counted."""
     monkeypatch.setattr(fetch, "fetches_in_flight", lambda: 4)
     monkeypatch.setattr(counting, "available_cores", lambda: 2)
 
 
-def test_a_stop_that_a_request_to_s3_hears_first_says_what_is_kept(grey_model, tmp_path, s3, monkeypatch, few_at_once):
+def test_stop_seen_first_by_an_s3_request_reports_kept_counts(grey_model, tmp_path, s3, monkeypatch, few_at_once):
     write_bucket(s3.root / "w", {f"{n:05d}": (1, 1) for n in range(300)})
     bucket = open_bucket("w", S3Access(s3.endpoint_url))
     output = Output(open_bucket(str(tmp_path / "out"), S3Access(), create=True))
@@ -114,13 +114,13 @@ def test_a_stop_that_a_request_to_s3_hears_first_says_what_is_kept(grey_model, t
             raise
 
     def ask(_done):
-        told_to_stop.setattr(cancellation, "raise_if_cancelled", listen)
-        told_to_stop.setattr(cancellation, "_requested", True)
-        for thread in threading.enumerate():  # each hears of it with its next request
+        patch.setattr(cancellation, "raise_if_cancelled", listen)
+        patch.setattr(cancellation, "_requested", True)
+        for thread in threading.enumerate():  # each notices it with its next request
             if thread.name.startswith("fetch"):
                 thread.join(60)
 
-    with pytest.raises(Interrupted) as stopped, monkeypatch.context() as told_to_stop:
+    with pytest.raises(Interrupted) as stopped, monkeypatch.context() as patch:
         count_images(backlog, bucket, counter, output, CallbackObserver(ask, pytest.fail))
     assert 0 < stopped.value.kept < 300
     assert any(name.startswith("fetch") for name in heard)
@@ -128,7 +128,7 @@ def test_a_stop_that_a_request_to_s3_hears_first_says_what_is_kept(grey_model, t
     reconciler.close()
 
 
-def test_an_interruption_keeps_batches_that_wait_to_be_written(grey_model, tmp_path, monkeypatch, few_at_once):
+def test_interruption_keeps_batches_that_wait_to_be_written(grey_model, tmp_path, monkeypatch, few_at_once):
     folder = open_bucket(str(write_bucket(tmp_path / "w", {f"{n:05d}": (1, 1) for n in range(300)})), S3Access())
     output = Output(open_bucket(str(tmp_path / "out"), S3Access(), create=True))
     counter = load_predictor(grey_model, "cpu", pytest.fail, 16)
@@ -138,7 +138,7 @@ def test_an_interruption_keeps_batches_that_wait_to_be_written(grey_model, tmp_p
     monkeypatch.setattr(counter, "count", lambda *batch: begun.release() or count(*batch))
 
     def interrupt(done):
-        for _ in range(3 + counter.workers):  # who begins another batch has handed over the one before
+        for _ in range(3 + counter.workers):  # a worker that begins a batch has handed over the one before
             assert begun.acquire(timeout=60)
         raise KeyboardInterrupt
 

@@ -1,7 +1,7 @@
-"""A run that is killed at any moment of the night: the next goes on, and in the end nothing tells of it.
+"""Runs that are killed at any moment: the next run continues, and the final results are the same.
 
-The command runs in processes that are forked from one that has its libraries loaded already (tests/forked.py): twenty
-nights would spend most of their time on that.
+The command runs in processes forked from one that has loaded the libraries (tests/forked.py). Otherwise twenty runs
+would spend most of their time loading them.
 """
 
 import itertools
@@ -24,20 +24,20 @@ from tests.forked import fork_server
 
 PHOTOS = 1500
 PART_ROWS = 40
-# What a run opens, renames or removes, the most times that it may have done so before it dies, and how often it dies.
+# What a run opens, renames or removes; the largest number of such events before a kill; and the number of kills.
 MOMENTS = [
     ("open .*/metadata/", 60, 3),  # photos are counted meanwhile
     ("os.rename .*/records/", 2, 1),
     ("open .*/bin-images/", 60, 6),
-    ("os.rename .*/counts/", 2, 3),  # the part is there, under a name that is not its own
+    ("os.rename .*/counts/", 2, 3),  # the part is written, but still has its temporary name
     (r"open .*/sql/(join/(images|records|joined|prior_sample|ranked)|figures/(status_totals|run_counts))\.sql", 7, 3),
     ("open .*/reports/", 4, 1),
     ("os.rename .*/runs/", 4, 3),  # reconciled.parquet, recount.csv, report.html, summary.json
 ]
 
 
-def night(arguments, log, temporary, pattern, number, deadly, delay):
-    """Run the command; at the `number`th event that `pattern` fits (or a little later) it gets the signal `deadly`."""
+def run_and_die(arguments, log, temporary, pattern, number, deadly, delay):
+    """Run the command, and send it `deadly` at, or `delay` after, the `number`th event that matches `pattern`."""
     events = itertools.count(1)
 
     def watch(event, args):
@@ -68,14 +68,14 @@ def warehouse(tmp_path_factory):
 
 @pytest.fixture
 def run(warehouse, grey_model, tmp_path):
-    """Runs the night in `out`: its exit code (that of a signal is negative) and its log."""
+    """Return a function that runs the command into `out` and returns its log and exit code, negative for a signal."""
     (tmp_path / "tmp").mkdir()
 
     def run(out, pattern="never", number=1, deadly=signal.SIGKILL, delay=0.0):
         arguments = ["run", "--bucket", warehouse, "--model", grey_model, "--out", tmp_path / out]
         log = tmp_path / "log.txt"
         process = fork_server().Process(
-            target=night,
+            target=run_and_die,
             args=([str(part) for part in arguments], str(log), str(tmp_path / "tmp"), pattern, number, deadly, delay),
         )
         process.start()
@@ -86,7 +86,7 @@ def run(warehouse, grey_model, tmp_path):
 
 
 def parts(folder):
-    """Every row of every part under a folder."""
+    """Return the rows of all parts under a folder."""
     return pd.concat([pd.read_parquet(path) for path in sorted(folder.rglob("*.parquet"))], ignore_index=True)
 
 
@@ -121,15 +121,15 @@ def test_twenty_kills_leave_no_trace(run, tmp_path):
     pd.testing.assert_frame_equal(reconciled(tmp_path / "out"), reconciled(tmp_path / "undisturbed"))
 
 
-def test_who_is_asked_to_stop_while_writing_a_part_writes_it_once(run, tmp_path):
-    # What is removed at the end of writing has been renamed before: the part is there.
+def test_stop_while_writing_a_part_writes_it_once(run, tmp_path):
+    # The temporary file is removed last, so the part exists at that moment.
     code, log = run("out", r"os.remove .*/counts/.*partial", 3, deadly=signal.SIGTERM)
     assert code == 130, log
     rows = parts(tmp_path / "out" / "counts")
     assert 3 * PART_ROWS <= len(rows) <= PHOTOS  # on many cores, all may have been counted by then
     assert rows["image_key"].is_unique
-    said = rf"warning: stopped after {len(rows):,} of (at least )?[\d,]+ photos; their results are kept\n"
-    assert re.search(said, log), log
+    warning = rf"warning: stopped after {len(rows):,} of (at least )?[\d,]+ photos; their results are kept\n"
+    assert re.search(warning, log), log
     assert last_line(log).startswith("reconcile: interrupted; finished work is kept, run the same command again")
     assert last_line(log).endswith(f" --out {tmp_path}/out")
 

@@ -1,4 +1,4 @@
-"""Many records: the memory of the join, the judging and the figures is bounded."""
+"""Many records: the memory of join, scoring and figures is bounded."""
 
 import json
 import subprocess
@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 BINS = 500_000
-MOST_MB = 760
-"""It takes about 705; without DuckDB's limit 800."""
-NIGHT = """
+MAX_MB = 760
+"""The largest peak of resident memory that is allowed, in MB."""
+SCRIPT = """
 import json, sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,13 +39,13 @@ with Results(work / "reconciled.parquet", labels, work) as results:
     expected = estimate_wrong_records(results.batches("figures/error_probabilities", tolerance=0), errors, 100)
     for figure in ("status_totals", "run_counts", "accuracy_by_count", "confusion", "reliability", "coverage"):
         results.table(f"figures/{figure}")
-# Not getrusage: that starts from what the process held that started this one.
+# Not getrusage, because its peak includes the memory of the parent process.
 peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
 print(json.dumps({"new": new, "expected_wrong": expected.wrong.value, "peak": peak}))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the most memory that was held")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of resident memory from Linux")
 def test_half_a_million_bins_take_bounded_memory(tmp_path):
     with duckdb.connect() as database:
         database.execute(f"""
@@ -53,7 +53,7 @@ def test_half_a_million_bins_take_bounded_memory(tmp_path):
                 SELECT
                     printf('i/%07d.jpg', n) AS image_key, 'e' AS etag,
                     '3' AS predicted_label, 3::INTEGER AS predicted_count,
-                    -- No two are alike, as those of a model.
+                    -- No two rows are equal, as with a real model.
                     [0.05, 0.1, 0.15, 0.4 - n / 1e7, 0.15 + n / 1e7, 0.1, 0.05]::FLOAT[] AS probabilities,
                     NULL::VARCHAR AS reason, FALSE AS try_again, TIMESTAMPTZ '2026-01-02 00:00:00+00' AS counted_at
                 FROM range({BINS}) AS bins (n)
@@ -63,12 +63,12 @@ def test_half_a_million_bins_take_bounded_memory(tmp_path):
                 FROM range({BINS}) AS bins (n)
             ) TO '{tmp_path}/stock.parquet'
         """)
-    command = [sys.executable, "-c", NIGHT, str(tmp_path), str(BINS)]
-    night = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path), str(BINS)]
+    result = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     rows = pq.read_table(tmp_path / "reconciled.parquet", columns=["bin_id", "recount_rank", "p_wrong"]).to_pandas()
-    assert night["new"] == 0
+    assert result["new"] == 0
     assert sorted(rows["recount_rank"]) == list(range(1, BINS + 1))
     assert rows["bin_id"].nunique() == BINS
     assert rows.sort_values("recount_rank")["p_wrong"].is_monotonic_decreasing
-    assert abs(night["expected_wrong"] - rows["p_wrong"].sum()) < 0.01
-    assert night["peak"] < MOST_MB
+    assert abs(result["expected_wrong"] - rows["p_wrong"].sum()) < 0.01
+    assert result["peak"] < MAX_MB

@@ -1,4 +1,4 @@
-"""Records are read while photos are counted, and whatever ends the counting leaves no record that was read behind."""
+"""Records are read while photos are counted. Records that were read are kept, whatever ends the counting."""
 
 import io
 import threading
@@ -24,11 +24,11 @@ from tests.conftest import write_bucket
 BINS = {f"{n:05d}": (n % 7, n % 7) for n in range(45)}
 
 
-class Endless:
-    """A bucket whose listing of records goes on until it is told to end, or breaks then."""
+class EndlessBucket:
+    """A bucket whose listing of records continues until `may_end` is set, and then ends or raises an error."""
 
-    def __init__(self, bucket, listed, error=None):
-        self._bucket, self._listed, self._error = bucket, listed, error
+    def __init__(self, bucket, may_end, error=None):
+        self._bucket, self._may_end, self._error = bucket, may_end, error
 
     def __getattr__(self, name):
         return getattr(self._bucket, name)
@@ -36,16 +36,16 @@ class Endless:
     def list_pages(self, prefix=""):
         yield from self._bucket.list_pages(prefix)
         if prefix == "metadata/":
-            self._listed.wait(60)
+            self._may_end.wait(60)
             if self._error is not None:
                 raise self._error
 
 
-class Following(RunLog):
-    """What a run tells, and how many records it has read so far."""
+class CountingLog(RunLog):
+    """The log of a run, which also knows how many records have been read so far."""
 
-    def __init__(self, told):
-        super().__init__("text", "a", told)
+    def __init__(self, stream):
+        super().__init__("text", "a", stream)
         self.read = 0
 
     @contextmanager
@@ -59,8 +59,8 @@ class Following(RunLog):
             yield follow
 
 
-class Slow:
-    """The engine of a run, which does something before it counts."""
+class SlowEngine:
+    """The engine of a run that calls a function before it counts."""
 
     def __init__(self, engine, before):
         self._engine, self._before = engine, before
@@ -74,35 +74,35 @@ class Slow:
 
 
 @pytest.fixture
-def told():
+def stream():
     """The log of the run."""
     return io.StringIO()
 
 
 @pytest.fixture
-def listed(monkeypatch):
-    """Whether the listing of records may end."""
-    monkeypatch.setattr(backlog, "_PATIENCE_SECONDS", 0.1)  # with one that does not
-    listed = threading.Event()
-    yield listed
-    listed.set()
+def may_end(monkeypatch):
+    """An event: the listing of records may end."""
+    monkeypatch.setattr(backlog, "_PATIENCE_SECONDS", 0.1)  # so that a listing that does not end is soon abandoned
+    may_end = threading.Event()
+    yield may_end
+    may_end.set()
 
 
 @pytest.fixture
-def night(grey_model, tmp_path, told, listed):
-    """One run in this process: `before` is called with its messages before the first photo is counted."""
+def start_run(grey_model, tmp_path, stream, may_end):
+    """Return a function for one run in this process. It calls `before` with the log before it counts any photo."""
     bucket = write_bucket(tmp_path / "w", BINS)
 
-    def night(before, endless=False, error=None):
+    def start_run(before, endless=False, error=None):
         flags = {"bucket": str(bucket), "model": grey_model, "out": str(tmp_path / "out")}
-        settings, messages = load_settings(flags, flags_only=True), Following(told)
-        context = open_run(settings, "a", messages)
-        context = replace(context, engine=Slow(context.engine, lambda: before(messages)))
+        settings, log = load_settings(flags, flags_only=True), CountingLog(stream)
+        context = open_run(settings, "a", log)
+        context = replace(context, engine=SlowEngine(context.engine, lambda: before(log)))
         if endless or error is not None:
-            context = replace(context, bucket=Endless(context.bucket, listed, error))
+            context = replace(context, bucket=EndlessBucket(context.bucket, may_end, error))
         return run(context)
 
-    return night
+    return start_run
 
 
 def records_kept(out):
@@ -110,129 +110,129 @@ def records_kept(out):
     return pd.concat([pd.read_parquet(path) for path in paths]) if paths else pd.DataFrame()
 
 
-def wait_until(what):
+def wait_until(condition):
     for _ in range(600):
-        if what():
+        if condition():
             return
         threading.Event().wait(0.1)
-    raise AssertionError("it did not come to that")
+    raise AssertionError("the condition did not become true")
 
 
-def no_record_waits_for_photos(messages):
-    wait_until(lambda: messages.read == len(BINS))
+def wait_for_all_records(log):
+    wait_until(lambda: log.read == len(BINS))
 
 
-def test_records_do_not_wait_for_photos(night, told):
-    summary = night(no_record_waits_for_photos)
+def test_records_are_read_before_photos_are_counted(start_run, stream):
+    summary = start_run(wait_for_all_records)
     assert summary.totals["match"] == summary.counted == len(BINS)
-    lines = [line for line in told.getvalue().splitlines() if "counted in" in line or "records read in" in line]
+    lines = [line for line in stream.getvalue().splitlines() if "counted in" in line or "records read in" in line]
     assert len(lines) == 2
     assert f"{len(BINS)} new records read in" in lines[0]
     assert lines[0].endswith(" 0 could not be read")
 
 
-def test_where_counting_fails_its_error_is_told_and_records_are_kept(night, told, tmp_path):
-    def fail(messages):
-        no_record_waits_for_photos(messages)
+def test_failed_counting_raises_its_error_and_keeps_records(start_run, stream, tmp_path):
+    def fail(log):
+        wait_for_all_records(log)
         raise ReconcileError("the GPU is gone")
 
     with pytest.raises(ReconcileError, match="the GPU is gone"):
-        night(fail, endless=True)
+        start_run(fail, endless=True)
     assert len(records_kept(tmp_path / "out")) == len(BINS)
-    assert "records read" not in told.getvalue()
-    assert not reading_goes_on()
+    assert "records read" not in stream.getvalue()
+    assert not is_reading()
 
 
-def reading_goes_on():
+def is_reading():
     return any(thread.name in ("read-0", "write-records") for thread in threading.enumerate())
 
 
-def test_where_reading_fails_a_warning_comes_at_once_and_photos_are_counted(night, told, listed):
-    def told_before(messages):
-        no_record_waits_for_photos(messages)
-        listed.set()
-        wait_until(lambda: "the run will fail: the listing broke" in told.getvalue())
-        assert "counted in" not in told.getvalue()
+def test_failed_reading_warns_at_once_and_counting_goes_on(start_run, stream, may_end):
+    def wait_for_warning(log):
+        wait_for_all_records(log)
+        may_end.set()
+        wait_until(lambda: "the run will fail: the listing broke" in stream.getvalue())
+        assert "counted in" not in stream.getvalue()
 
     with pytest.raises(ReconcileError, match="the listing broke"):
-        night(told_before, error=ReconcileError("the listing broke"))
-    assert f"{len(BINS)} images counted" in told.getvalue()
-    assert told.getvalue().count("the listing broke") == 1
+        start_run(wait_for_warning, error=ReconcileError("the listing broke"))
+    assert f"{len(BINS)} images counted" in stream.getvalue()
+    assert stream.getvalue().count("the listing broke") == 1
 
 
-def test_where_both_fail_both_are_told(night, told, listed):
-    def fail(messages):
-        listed.set()
-        wait_until(lambda: "the run will fail: the listing broke" in told.getvalue())
+def test_failed_counting_and_reading_are_both_reported(start_run, stream, may_end):
+    def fail(log):
+        may_end.set()
+        wait_until(lambda: "the run will fail: the listing broke" in stream.getvalue())
         raise ReconcileError("the GPU is gone")
 
     with pytest.raises(ReconcileError, match="the GPU is gone"):
-        night(fail, error=ReconcileError("the listing broke"))
+        start_run(fail, error=ReconcileError("the listing broke"))
 
 
-def test_a_stop_while_counting_says_how_many_records_are_kept(night, told, tmp_path, monkeypatch):
+def test_stop_while_counting_reports_kept_records(start_run, stream, tmp_path, monkeypatch):
     monkeypatch.setattr(write_parts, "PART_ROWS", 10)  # the last five are in no part yet
 
-    def stop(messages):
-        no_record_waits_for_photos(messages)
-        told_to_stop.setattr(cancellation, "_requested", True)
+    def stop(log):
+        wait_for_all_records(log)
+        patch.setattr(cancellation, "_requested", True)
         raise Interrupted(0)
 
-    with monkeypatch.context() as told_to_stop, pytest.raises(Interrupted):
-        night(stop, endless=True)
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        start_run(stop, endless=True)
     kept = records_kept(tmp_path / "out")
     assert sorted(kept["bin_id"]) == sorted(BINS)
-    assert f"stopped after {len(BINS)} of at least {len(BINS)} records; their results are kept" in told.getvalue()
-    assert not reading_goes_on()
+    assert f"stopped after {len(BINS)} of at least {len(BINS)} records; their results are kept" in stream.getvalue()
+    assert not is_reading()
 
 
-def test_a_stop_while_only_records_are_left_says_so_too(night, told, tmp_path, monkeypatch):
+def test_stop_while_waiting_for_records_reports_kept_records(start_run, stream, tmp_path, monkeypatch):
     wait = RecordReader.wait
 
     def stop_and_wait(self):
-        told_to_stop.setattr(cancellation, "_requested", True)
+        patch.setattr(cancellation, "_requested", True)
         return wait(self)
 
-    with monkeypatch.context() as told_to_stop:
-        told_to_stop.setattr(RecordReader, "wait", stop_and_wait)
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordReader, "wait", stop_and_wait)
         with pytest.raises(KeyboardInterrupt):
-            night(no_record_waits_for_photos, endless=True)
-    assert f"{len(BINS)} images counted" in told.getvalue()
-    assert f"stopped after {len(BINS)} of at least {len(BINS)} records; their results are kept" in told.getvalue()
+            start_run(wait_for_all_records, endless=True)
+    assert f"{len(BINS)} images counted" in stream.getvalue()
+    assert f"stopped after {len(BINS)} of at least {len(BINS)} records; their results are kept" in stream.getvalue()
     assert len(records_kept(tmp_path / "out")) == len(BINS)
 
 
-def test_what_is_told_at_the_end_is_told_once(night, told, listed, monkeypatch):
+def test_error_at_the_end_is_reported_once(start_run, stream, may_end, monkeypatch):
     wait = RecordReader.wait
 
-    def wait_and_hear(self):
-        threading.Timer(0.2, listed.set).start()
+    def end_listing_and_wait(self):
+        threading.Timer(0.2, may_end.set).start()
         return wait(self)
 
-    monkeypatch.setattr(RecordReader, "wait", wait_and_hear)
+    monkeypatch.setattr(RecordReader, "wait", end_listing_and_wait)
     with pytest.raises(ReconcileError, match="the listing broke"):
-        night(no_record_waits_for_photos, error=ReconcileError("the listing broke"))
-    assert "the listing broke" not in told.getvalue()  # but by whoever asked for the run
+        start_run(wait_for_all_records, error=ReconcileError("the listing broke"))
+    assert "the listing broke" not in stream.getvalue()  # the caller of the run reports it
 
 
-def test_who_asks_to_stop_a_second_time_waits_for_no_record(night, told, monkeypatch):
-    let_go = threading.Event()
+def test_second_stop_does_not_wait_for_records(start_run, stream, monkeypatch):
+    may_write = threading.Event()
     write = Output.write_part
 
     def hang(self, folder, rows, name=None):
         if folder == "records":
-            let_go.wait(30)
+            may_write.wait(30)
         write(self, folder, rows, name)
 
-    def stop(messages):
-        no_record_waits_for_photos(messages)
-        told_to_stop.setattr(cancellation, "_requested", True)
-        told_to_stop.setattr(cancellation, "_urgent", True)
+    def stop(log):
+        wait_for_all_records(log)
+        patch.setattr(cancellation, "_requested", True)
+        patch.setattr(cancellation, "_urgent", True)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Output, "write_part", hang)
     monkeypatch.setattr(read_records, "GRACE_SECONDS", 60)
-    with monkeypatch.context() as told_to_stop, pytest.raises(KeyboardInterrupt):
-        night(stop, endless=True)
-    let_go.set()
-    assert "stopped after" not in told.getvalue()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        start_run(stop, endless=True)
+    may_write.set()
+    assert "stopped after" not in stream.getvalue()

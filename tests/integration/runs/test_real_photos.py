@@ -1,4 +1,4 @@
-"""The acceptance of it all: 1,401 real photos and their records, over S3, with the shipped model."""
+"""Acceptance: 1,401 real photos and their records, over S3, with the shipped model."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ def served(start_s3_server):
 
 @pytest.fixture(scope="module")
 def first(served, tmp_path_factory):
-    """One run over the whole night: its output folder and what it printed."""
+    """The output folder of a run over all photos, and the finished process."""
     out = tmp_path_factory.mktemp("night")
     from tests.conftest import ACCESS_KEY, SECRET_KEY
 
@@ -56,7 +56,7 @@ def test_every_photo_and_record_is_in_one_row(first):
     assert dict(zip(rows["bin_id"], rows["expected_quantity"], strict=True)) == quantities
 
 
-def test_a_second_run_counts_nothing_again(first, served):
+def test_second_run_counts_nothing(first, served):
     out, _ = first
     done = reconcile(
         "run", "--bucket", "night", "--endpoint-url", served.endpoint_url, "--out", out, "--run-id", "second"
@@ -67,7 +67,7 @@ def test_a_second_run_counts_nothing_again(first, served):
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_records_from_a_table_give_the_same_statuses(first, served, kind, tmp_path):
+def test_table_and_json_records_give_the_same_statuses(first, served, kind, tmp_path):
     out, _ = first
     stock = pd.read_csv(SHARED / "night" / "labels.csv", dtype=str)[["image", "count"]]
     path = tmp_path / f"stock.{kind}"
@@ -81,13 +81,13 @@ def test_records_from_a_table_give_the_same_statuses(first, served, kind, tmp_pa
     assert summary_of(out, kind)["counted"] == 0
 
 
-def test_a_folder_as_bucket_gives_the_same_counts(first, tmp_path):
+def test_folder_and_bucket_give_the_same_counts(first, tmp_path):
     out, _ = first
     done = reconcile(
         "run", "--bucket", SHARED / "night", "--out", tmp_path / "folder", "--run-id", "x", "--limit", 300
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    # What is said of a bin beyond that depends on the whole night's mix of counts.
+    # The other columns depend on the distribution of counts among all photos.
     columns = ["image_key", "record_key", "expected_quantity", "predicted_label", "predicted_count", "difference"]
     other = rows_of(tmp_path / "folder", "x").set_index("bin_id")[columns].sort_index()
     same = rows_of(out, "first").set_index("bin_id")[columns].loc[other.index]

@@ -1,4 +1,4 @@
-"""`reconcile run` as people use it: over a real S3 server, from a folder, from cron, killed, and run again."""
+"""`reconcile run` as people use it: over a real S3 server and over a folder, and again after a change."""
 
 import os
 import re
@@ -14,7 +14,7 @@ TOTALS = {"match": 4, "short": 1, "over": 1, "no_record": 1, "no_image": 1}
 TOTALS |= {"unreadable_image": 0, "invalid_record": 0, "stale": 0}
 
 
-def test_a_night_from_s3_and_the_same_night_again(s3, warehouse, grey_model, tmp_path):
+def test_second_run_over_s3_counts_only_changed_photos(s3, warehouse, grey_model, tmp_path):
     arguments = ["--bucket", "warehouse", "--endpoint-url", s3.endpoint_url, "--model", grey_model, "--out", "out"]
     first = reconcile_from_scratch("run", *arguments, "--run-id", "a")
     assert first.returncode == 0, first.stderr
@@ -48,16 +48,16 @@ def test_a_night_from_s3_and_the_same_night_again(s3, warehouse, grey_model, tmp
     assert statuses(changed) == statuses(rows) | {"00001": "over"}
 
 
-def test_a_folder_gives_the_same_rows_as_the_bucket_it_is_served_as(s3, warehouse, grey_model, tmp_path):
+def test_folder_and_bucket_give_the_same_rows(s3, warehouse, grey_model, tmp_path):
     reconcile("run", "--bucket", "warehouse", "--endpoint-url", s3.endpoint_url, "--model", grey_model, "--out", "a")
     reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "b")
     (_, from_s3), (_, from_folder) = results(tmp_path / "a"), results(tmp_path / "b")
-    # A file's time has microseconds, an object's in a listing milliseconds; and each has an etag of its own kind.
+    # Files and listed objects have different ETags, and times of different precision.
     differing = ["photographed_at", "image_etag", "record_changed_at"]
     pd.testing.assert_frame_equal(from_s3.drop(columns=differing), from_folder.drop(columns=differing))
 
 
-def test_results_on_s3_are_the_same_and_are_found_again(s3, warehouse, grey_model, tmp_path):
+def test_results_on_s3_equal_local_results(s3, warehouse, grey_model, tmp_path):
     (s3.root / "results").mkdir()
     arguments = ["--bucket", "warehouse", "--endpoint-url", s3.endpoint_url, "--model", grey_model]
     reconcile("run", *arguments, "--out", "local")
@@ -70,9 +70,9 @@ def test_results_on_s3_are_the_same_and_are_found_again(s3, warehouse, grey_mode
     pd.testing.assert_frame_equal(rows, results(tmp_path / "local")[1])
 
 
-@pytest.mark.parametrize("place", ["local", "s3"])
+@pytest.mark.parametrize("location", ["local", "s3"])
 @pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
-def test_records_from_a_table_instead(s3, warehouse, grey_model, tmp_path, kind, place):
+def test_records_from_a_table(s3, warehouse, grey_model, tmp_path, kind, location):
     stock = pd.DataFrame(
         [(name, record) for name, (_, record) in BINS.items() if record is not None], columns=["loc", "qty"]
     )
@@ -83,7 +83,7 @@ def test_records_from_a_table_instead(s3, warehouse, grey_model, tmp_path, kind,
         stock.to_parquet(path)
     else:
         stock.to_json(path, orient="records", lines=True)
-    source = f"s3://warehouse/stock.{kind}" if place == "s3" else path
+    source = f"s3://warehouse/stock.{kind}" if location == "s3" else path
     done = reconcile(
         "run", "--bucket", "warehouse", "--endpoint-url", s3.endpoint_url, "--model", grey_model, "--out", "out",
         "--records", source, "--records-columns", "bin_id=loc,expected_quantity=qty",
@@ -95,7 +95,7 @@ def test_records_from_a_table_instead(s3, warehouse, grey_model, tmp_path, kind,
 
 
 @pytest.mark.parametrize("table", [False, True])
-def test_the_limit_takes_the_first_images_and_only_their_records(warehouse, grey_model, tmp_path, table):
+def test_limit_takes_first_images_and_only_their_records(warehouse, grey_model, tmp_path, table):
     (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n00001,2\n00002,3\n00003,4\n00007,3\n1,0\n")
     arguments = ["--records", "stock.csv"] if table else []
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--limit", 3, *arguments)
@@ -103,7 +103,7 @@ def test_the_limit_takes_the_first_images_and_only_their_records(warehouse, grey
     assert statuses(results(tmp_path / "out")[1]) == {"00001": "match", "00002": "match", "00003": "short"}
 
 
-def test_other_prefixes_and_settings_from_environment_and_file(grey_model, tmp_path):
+def test_prefixes_from_environment_and_file_are_used(grey_model, tmp_path):
     write_bucket(tmp_path / "pod", {"9": (3, 3)})
     (tmp_path / "pod" / "bin-images").rename(tmp_path / "pod" / "cam1")
     (tmp_path / "pod" / "metadata").rename(tmp_path / "pod" / "erp")
@@ -113,7 +113,7 @@ def test_other_prefixes_and_settings_from_environment_and_file(grey_model, tmp_p
     assert statuses(results(tmp_path / "out")[1]) == {"9": "match"}
 
 
-def test_ids_that_hardly_meet_are_told(grey_model, tmp_path):
+def test_rarely_matching_ids_give_a_warning(grey_model, tmp_path):
     bucket = write_bucket(tmp_path / "w", {f"{n:05d}": (1, None) for n in range(1, 21)})
     (tmp_path / "excel.csv").write_text(
         "bin_id,expected_quantity\n00007,1\n" + "".join(f"{n},1\n" for n in range(1, 21))
@@ -124,7 +124,7 @@ def test_ids_that_hardly_meet_are_told(grey_model, tmp_path):
     assert f"warning: {warning} (photos such as 00001, records such as 1)\n" in done.stderr
 
 
-def test_ids_that_hardly_meet_are_told_of_a_first_try_too(grey_model, tmp_path):
+def test_rarely_matching_ids_of_a_limited_run_give_a_warning(grey_model, tmp_path):
     bucket = write_bucket(tmp_path / "w", {f"{n:05d}": (1, None) for n in range(1, 21)})
     (tmp_path / "excel.csv").write_text(
         "bin_id,expected_quantity\n00007,1\n" + "".join(f"{n},1\n" for n in range(1, 21))
@@ -136,7 +136,7 @@ def test_ids_that_hardly_meet_are_told_of_a_first_try_too(grey_model, tmp_path):
     assert f"warning: {warning} (photos such as 00001 have no record)\n" in done.stderr
 
 
-def test_a_where_that_finds_nothing_is_told(warehouse, grey_model):
+def test_where_without_match_gives_a_warning(warehouse, grey_model):
     arguments = ["--bucket", warehouse, "--model", grey_model, "--out", "out"]
     done = reconcile("run", *arguments, "--where", "(?P<pod>[A-Z]+)-")
     assert "warning: --where (?P<pod>[A-Z]+)-: the pattern matches no bin id and no photo key\n" in done.stderr
@@ -145,7 +145,7 @@ def test_a_where_that_finds_nothing_is_told(warehouse, grey_model):
     assert "--where" not in done.stderr
 
 
-def test_older_photos_are_no_photos_without_a_record(grey_model, tmp_path):
+def test_older_photos_do_not_count_as_photos_without_record(grey_model, tmp_path):
     bucket = write_bucket(tmp_path / "w", {"A1": (1, 1)} | {f"B{n}": (None, 1) for n in range(9)})
     for age in range(1, 12):
         older = bucket / "bin-images" / str(age)
@@ -158,10 +158,10 @@ def test_older_photos_are_no_photos_without_a_record(grey_model, tmp_path):
     summary, rows = results(tmp_path / "out")
     assert (rows["status"] == "no_record").sum() == summary["older_photos"] == 10
     [report] = (tmp_path / "out").rglob("report.html")
-    assert re.search(r"photos without a record</dt>\s*<dd[^>]*>0</dd>\s*<dd[^>]*>and 10 older ones", report.read_text())
+    assert re.search(r"photos without a record</dt>\s*<dd[^>]*>0</dd>\s*<dd[^>]*>and 10 older photos", report.read_text())
 
 
-def test_the_endpoint_may_come_from_the_environment_as_with_the_aws_cli(s3, warehouse, grey_model):
+def test_endpoint_from_the_aws_environment_is_used(s3, warehouse, grey_model):
     done = reconcile(
         "run",
         "--bucket",
@@ -176,7 +176,7 @@ def test_the_endpoint_may_come_from_the_environment_as_with_the_aws_cli(s3, ware
 
 
 @pytest.mark.parametrize("prefix", ["bins/", ""])
-def test_photos_and_records_may_lie_side_by_side(grey_model, tmp_path, prefix):
+def test_photos_and_records_under_one_prefix(grey_model, tmp_path, prefix):
     folder = write_bucket(tmp_path / "w", {"1": (1, 1), "2": (3, 5)})
     (folder / "bins").mkdir()
     for path in [*(folder / "bin-images").iterdir(), *(folder / "metadata").iterdir()]:
@@ -198,7 +198,7 @@ def test_photos_and_records_may_lie_side_by_side(grey_model, tmp_path, prefix):
     assert statuses(results(tmp_path / "out")[1]) == {"1": "match", "2": "short"}
 
 
-def test_value_without_known_costs_is_said(warehouse, grey_model, tmp_path):
+def test_unknown_costs_give_a_warning(warehouse, grey_model, tmp_path):
     (tmp_path / "costs.csv").write_text("asin,unit_cost\nB0OTHER,3\n")
     arguments = ["--bucket", warehouse, "--model", grey_model, "--out", "out", "--rank-by", "value"]
     done = reconcile("run", *arguments, "--costs", "costs.csv")
@@ -206,12 +206,12 @@ def test_value_without_known_costs_is_said(warehouse, grey_model, tmp_path):
     assert "6 of 6 bins in the queue have no item with a known cost" in done.stderr
 
 
-def test_every_column_and_number_is_explained(warehouse, grey_model, tmp_path):
+def test_every_column_and_key_is_documented(warehouse, grey_model, tmp_path):
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out")
     assert done.returncode == 0, done.stderr
     summary, rows = results(tmp_path / "out")
     text = (Path(__file__).parents[3] / "docs" / "reference" / "files-and-columns.md").read_text(encoding="utf-8")
-    explained = {
+    documented = {
         part.splitlines()[0]: {
             name
             for line in part.splitlines()
@@ -220,7 +220,7 @@ def test_every_column_and_number_is_explained(warehouse, grey_model, tmp_path):
         }
         for part in text.split("\n## ")[1:]
     }
-    listed = pd.read_csv(next((tmp_path / "out").rglob("recount.csv")))
-    assert explained["reconciled.parquet"] == set(rows.columns)
-    assert explained["recount.csv"] == set(listed.columns)
-    assert explained["summary.json"] == set(summary)
+    recount_list = pd.read_csv(next((tmp_path / "out").rglob("recount.csv")))
+    assert documented["reconciled.parquet"] == set(rows.columns)
+    assert documented["recount.csv"] == set(recount_list.columns)
+    assert documented["summary.json"] == set(summary)

@@ -1,4 +1,4 @@
-"""`reconcile run --stale-after`: what changed after its photo is told apart, in rows, report and exit code."""
+"""`reconcile run --stale-after`: stale records in rows, report and exit code."""
 
 import json
 import os
@@ -15,7 +15,7 @@ PHOTOGRAPHED = 1_790_000_000
 
 @pytest.fixture
 def warehouse(tmp_path):
-    """Three bins, of which the record of one changed an hour after the photo."""
+    """A bucket of three bins. The record of one changed an hour after its photo."""
     folder = write_bucket(tmp_path / "w", {"A-1": (1, 5), "A-2": (2, 2), "A-3": (3, 3)})
     for photo in (folder / "bin-images").iterdir():
         os.utime(photo, (0, PHOTOGRAPHED))
@@ -24,7 +24,7 @@ def warehouse(tmp_path):
     return folder
 
 
-def test_records_that_changed_are_told_apart(warehouse, grey_model, tmp_path):
+def test_stale_records_have_their_own_status(warehouse, grey_model, tmp_path):
     arguments = ["run", "--bucket", warehouse, "--model", grey_model, "--out", "out"]
     done = reconcile(*arguments, "--run-id", "a", "--stale-after", 15)
     assert done.returncode == 0, done.stderr
@@ -53,10 +53,10 @@ def test_records_that_changed_are_told_apart(warehouse, grey_model, tmp_path):
     assert late.to_dict() == {"A-1": 3600, "A-2": 300, "A-3": 300}
 
 
-def test_a_table_has_to_say_when_its_records_changed(warehouse, grey_model, tmp_path):
+def test_stale_after_needs_times_in_the_table(warehouse, grey_model, tmp_path):
     time = pd.Timestamp(PHOTOGRAPHED + 3600, unit="s").isoformat()
     (tmp_path / "stock.csv").write_text(f"bin_id,expected_quantity,TOUCHED\nA-1,5,{time}\nA-2,2,\nA-3,3,soon\n")
-    looked = [
+    arguments = [
         "--bucket",
         warehouse,
         "--model",
@@ -69,14 +69,14 @@ def test_a_table_has_to_say_when_its_records_changed(warehouse, grey_model, tmp_
         "stock.csv",
     ]
     for command in ("run", "doctor"):
-        refused = reconcile(command, *looked)
-        told = refused.stdout + refused.stderr
+        refused = reconcile(command, *arguments)
+        output = refused.stdout + refused.stderr
         assert refused.returncode == (2 if command == "run" else 1)
-        assert "stock.csv has no column 'changed_at' (its columns: bin_id, expected_quantity, TOUCHED)" in told
-        assert "name the right one with --records-columns changed_at=COLUMN" in told
-    looked += ["--records-columns", "changed_at=touched"]
-    assert reconcile("doctor", *looked).returncode == 0
-    done = reconcile("run", *looked)
+        assert "stock.csv has no column 'changed_at' (its columns: bin_id, expected_quantity, TOUCHED)" in output
+        assert "name the right one with --records-columns changed_at=COLUMN" in output
+    arguments += ["--records-columns", "changed_at=touched"]
+    assert reconcile("doctor", *arguments).returncode == 0
+    done = reconcile("run", *arguments)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^Stale +1$", done.stdout, re.MULTILINE)
     assert (
