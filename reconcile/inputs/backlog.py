@@ -50,7 +50,7 @@ class Backlog:
         )
 
     def fill(self, pages: Iterable[list[StoredObject]]) -> None:
-        """Start a thread that adds every page. If the listing fails, whoever iterates or waits gets its error."""
+        """Start a thread that adds every page. If the listing fails, iterating and waiting raise its error."""
         self._thread = Background(f"list-{self._name}", self._fill, pages)
 
     def _fill(self, pages: Iterable[list[StoredObject]]) -> None:

@@ -252,7 +252,7 @@ def test_failed_heartbeat_is_repeated_and_the_run_continues(output, monkeypatch)
 
 
 @pytest.mark.parametrize("location", ["folder", "moto"], indirect=True)
-def test_lock_of_a_dead_process_here_is_taken_over_at_once(output):
+def test_lock_of_a_dead_local_process_is_taken_over(output):
     ended = subprocess.Popen(["true"])
     zombie = subprocess.Popen(["true"])
     ended.wait()
