@@ -158,7 +158,8 @@ def test_older_photos_do_not_count_as_photos_without_record(grey_model, tmp_path
     summary, rows = results(tmp_path / "out")
     assert (rows["status"] == "no_record").sum() == summary["older_photos"] == 10
     [report] = (tmp_path / "out").rglob("report.html")
-    assert re.search(r"photos without a record</dt>\s*<dd[^>]*>0</dd>\s*<dd[^>]*>and 10 older photos", report.read_text())
+    tile = r"photos without a record</dt>\s*<dd[^>]*>0</dd>\s*<dd[^>]*>and 10 older photos"
+    assert re.search(tile, report.read_text())
 
 
 def test_endpoint_from_the_aws_environment_is_used(s3, warehouse, grey_model):
