@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5
 """The longest time that a waiting thread goes without a check whether somebody asked this process to stop."""
 T = TypeVar("T")
-_requested = _urgent = False
+_requested = _forced = False
 
 
 class Interrupted(KeyboardInterrupt):
@@ -54,7 +54,7 @@ def is_requested() -> bool:
 
 def is_forced() -> bool:
     """Tell whether somebody pressed Ctrl-C a second time."""
-    return _urgent
+    return _forced
 
 
 def request() -> None:
@@ -119,9 +119,9 @@ def deferred() -> Iterator[None]:
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def remember(number: int, _: object) -> None:
-        global _requested, _urgent
+        global _requested, _forced
         if _requested and number == signal.SIGINT:
-            _urgent = True
+            _forced = True
             raise KeyboardInterrupt
         _requested = True
 

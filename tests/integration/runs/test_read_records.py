@@ -227,7 +227,7 @@ def test_second_stop_does_not_wait_for_records(start_run, stream, monkeypatch):
     def stop(log):
         wait_for_all_records(log)
         patch.setattr(cancellation, "_requested", True)
-        patch.setattr(cancellation, "_urgent", True)
+        patch.setattr(cancellation, "_forced", True)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Output, "write_part", hang)
