@@ -48,8 +48,9 @@ needs_abid = pytest.mark.skipif(
 LONGEST_FIRST = [
     "integration/training/test_elsewhere.py",
     "integration/runs/test_run.py",
+    "browser/test_report_command.py",
     "browser/test_report.py",
-    "browser/test_recounting.py",
+    "browser/test_queue_table.py",
     "integration/training/test_export.py",
     "integration/sagemaker/test_runs.py",
     "integration/engines/test_ray.py",

@@ -1,4 +1,4 @@
-"""What the report says of nights in which little is left to recount, or nothing can be known: in a real Chromium."""
+"""The lead of the report in Chromium, for runs with few bins to recount or without estimates."""
 
 import shutil
 
@@ -9,8 +9,8 @@ from tests.conftest import reconcile, write_bucket, write_grey_model
 
 
 @pytest.fixture(scope="module")
-def small_night(grey_model, tmp_path_factory):
-    """A run over three bins: the arguments that made it, and <out>; no test changes either."""
+def small_run(grey_model, tmp_path_factory):
+    """Return the arguments of a run over three bins, and its output folder. Tests must not change that folder."""
     base = tmp_path_factory.mktemp("small")
     folder = write_bucket(base / "w", {"a": (1, 1), "b": (2, 4), "c": (3, 3)})
     arguments = ["run", "--bucket", folder, "--model", grey_model]
@@ -20,7 +20,7 @@ def small_night(grey_model, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("capacity", "recounted", "words"),
+    ("capacity", "recounted", "sentence"),
     [
         ("100", 0, "Recount the first 3 bins of the queue"),
         ("100", 1, "Recount the first 2 bins of the queue"),
@@ -28,28 +28,26 @@ def small_night(grey_model, tmp_path_factory):
         ("100", 3, "We compared 3 records with photos. People have recounted all of these bins."),
     ],
 )
-def test_the_first_sentence_speaks_of_the_bins_that_are_left(
-    open_page, small_night, tmp_path, capacity, recounted, words
-):
-    arguments, out = small_night
+def test_lead_names_the_bins_left_to_recount(open_page, small_run, tmp_path, capacity, recounted, sentence):
+    arguments, out = small_run
     shutil.copytree(out, tmp_path / "out")
     lines = [f"{bin_id},one,3\n" for bin_id in ("b", "a", "c")[:recounted]]
     (tmp_path / "v.csv").write_text("bin_id,run_id,true_count\n" + "".join(lines))
     assert reconcile("verdicts", "import", "v.csv", "--out", "out").returncode == 0
     done = reconcile(*arguments, "--out", "out", "--capacity", capacity, "--run-id", "two")
     page = open_page(tmp_path / "out/runs/two/report.html")
-    assert words in " ".join(page.locator(".lead").inner_text().split())
-    left = min(int(capacity), 3 - recounted)
-    assert page.locator("#queue-table tbody tr").count() == left
-    if left:
-        assert f"Wrong in the first {left} to recount" in done.stdout
+    assert sentence in " ".join(page.locator(".lead").inner_text().split())
+    remaining = min(int(capacity), 3 - recounted)
+    assert page.locator("#queue-table tbody tr").count() == remaining
+    if remaining:
+        assert f"Wrong in the first {remaining} to recount" in done.stdout
         tiles = page.locator("#overview .tile").all_inner_texts()
-        assert any(text.startswith(f"wrong in the first {left} to recount") for text in tiles)
+        assert any(text.startswith(f"wrong in the first {remaining} to recount") for text in tiles)
     if recounted:
         assert f"After {recounted} recount" in page.locator(".recounts").inner_text()
 
 
-def test_records_that_no_label_reaches_are_told(open_page, tmp_path):
+def test_lead_reports_records_beyond_the_labels_of_the_model(open_page, tmp_path):
     write_grey_model(tmp_path / "closed.onnx", labels=CountLabels(("0", "1", "2", "3", "4", "5", "6")))
     folder = write_bucket(tmp_path / "w", {f"{n}": (2, 10 + n) for n in range(9)})
     done = reconcile("run", "--bucket", folder, "--model", "closed.onnx", "--out", "out", "--run-id", "r")
@@ -57,6 +55,7 @@ def test_records_that_no_label_reaches_are_told(open_page, tmp_path):
     page = open_page(tmp_path / "out/runs/r/report.html")
     assert "All of them hold more items than the model can count" in page.locator(".lead").inner_text()
     assert page.locator("#queue-table tbody tr").count() == 9
-    assert page.locator("#queue-table .badge.short").count() == 9, "only the status: nothing is known of them if wrong"
+    # A badge shows only the status, because the model cannot estimate these bins.
+    assert page.locator("#queue-table .badge.short").count() == 9
     rows = page.locator("#accuracy-table tbody tr").all_inner_texts()
     assert [row.split()[0] for row in rows] == ["more", "all"]
