@@ -10,10 +10,10 @@ from reconcile.storage.open import download_file, is_folder, open_bucket
 @pytest.mark.parametrize(
     ("location", "expected"),
     [
-        ("night", False),
+        ("bins", False),
         ("my.bucket", False),
-        ("s3://night/a/b", False),
-        ("./night", True),
+        ("s3://bins/a/b", False),
+        ("./bins", True),
         ("/data", True),
         ("a/b", True),
         ("~/photos", True),
