@@ -35,7 +35,9 @@ def open_database(work: Path) -> duckdb.DuckDBPyConnection:
             "threads": str(min(available_cores(), _MAX_THREADS)),
         }
     )
-    database.execute("SET TimeZone = 'UTC'")
+    # GLOBAL, because cursors do not have the settings of their connection. Without it they would use the variable TZ,
+    # and DuckDB knows zones that Python does not know, such as PST.
+    database.execute("SET GLOBAL TimeZone = 'UTC'")
     database.execute("SET enable_progress_bar = false")  # DuckDB draws it on standard output, which is for results
     database.execute(query("macros"))
     return database
