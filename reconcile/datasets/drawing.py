@@ -67,8 +67,8 @@ def draw_catalogue(rng: random.Random, products: int) -> list[Product]:
     """Invent products, each with its own look.
 
     Args:
-        rng: Decides shapes, names, colours and sizes.
-        products: The number of products.
+        rng: decides shapes, names, colours and sizes.
+        products: the number of products.
     """
     catalogue = []
     for number in range(products):
@@ -91,11 +91,11 @@ def draw_bin(rng: random.Random, items: list[Product]) -> Image.Image:
     """Draw one bin that holds exactly `items`. Each item is at least partly visible.
 
     Args:
-        rng: Decides positions, light and everything else that is random.
-        items: The products in the bin, once for each item.
+        rng: decides positions, light and everything else that is random.
+        items: the products in the bin, once for each item.
 
     Returns:
-        An RGB image of 448 x 352 pixels.
+        an RGB image of 448 x 352 pixels.
     """
     fabric = _jitter(rng, rng.choice(_FABRIC), 14)
     image = _empty_bin(rng, fabric)

@@ -57,14 +57,14 @@ def read_labelled(folder: Path, leave_out: Callable[[str], None] = print) -> lis
     apart. If that makes fewer than 20 blocks, a block has 10 ids. A block keeps its fold when photos are added.
 
     Args:
-        folder: The folder to read.
-        leave_out: Called with one line for each photo or record that cannot be used.
+        folder: the folder to read.
+        leave_out: called with one line for each photo or record that cannot be used.
 
     Returns:
-        The photos, sorted by name.
+        the photos, sorted by name.
 
     Raises:
-        ReconcileError: The folder has none of these layouts, or no photo with a label.
+        ReconcileError: the folder has none of these layouts, or no photo with a label.
     """
     if (folder / "labels.csv").is_file():
         images = _from_table(folder, leave_out)
@@ -88,11 +88,11 @@ def split(
     photo.
 
     Args:
-        images: All photos.
-        validation_fold: The fold to hold out.
+        images: all photos.
+        validation_fold: the fold to hold out.
 
     Returns:
-        The training photos, the held-out photos, and the number of photos left out.
+        the training photos, the held-out photos, and the number of photos left out.
     """
     training = [image for image in images if image.fold != validation_fold]
     held_out = [image for image in images if image.fold == validation_fold]

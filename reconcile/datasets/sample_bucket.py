@@ -41,8 +41,8 @@ def write_sample_bucket(folder: Path, bins: int = 200) -> Sample:
     are broken.
 
     Args:
-        folder: The folder for bin-images/ and metadata/.
-        bins: The number of bins, at least 150, so that all errors are included.
+        folder: the folder for bin-images/ and metadata/.
+        bins: the number of bins, at least 150, so that all errors are included.
     """
     images, records = folder / "bin-images", folder / "metadata"
     images.mkdir(parents=True, exist_ok=True)

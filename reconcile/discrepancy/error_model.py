@@ -41,7 +41,7 @@ class ErrorModel:
         """Return q(e|c), how a wrong record differs from the true count.
 
         Args:
-            labels: The labels of the model. An open-ended label such as `6+` is one count.
+            labels: the labels of the model. An open-ended label such as `6+` is one count.
 
         Returns:
             float64 [labels, labels], truth by record. Rows sum to 1, and the diagonal is 0.
@@ -60,7 +60,7 @@ class ErrorModel:
         """Return P(e|c), the probability of each record given the true count.
 
         Args:
-            labels: The labels of the model.
+            labels: the labels of the model.
 
         Returns:
             float64 [labels, labels], truth by record. Rows sum to 1.

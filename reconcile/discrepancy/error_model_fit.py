@@ -68,12 +68,12 @@ def fit_error_model(assumed: ErrorModel, recounts: Recounts | None, labels: Coun
     computed on a grid.
 
     Args:
-        assumed: The error model before any recount.
-        recounts: What people found; None if there is no recount yet.
-        labels: The labels of the model.
+        assumed: the error model before any recount.
+        recounts: what people found; None if there is no recount yet.
+        labels: the labels of the model.
 
     Returns:
-        The posterior means, and quantiles of the posterior of π. Without recounts, the model is `assumed`.
+        the posterior means, and quantiles of the posterior of π. Without recounts, the model is `assumed`.
     """
     logs = np.empty((len(_RATES), len(_DECAYS), len(_EMPTY_WEIGHTS)))
     for j, decay in enumerate(_DECAYS):

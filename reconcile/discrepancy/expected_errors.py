@@ -48,9 +48,9 @@ def estimate_wrong_records(
     """Estimate the number of wrong records from the scores of all bins. A recounted bin counts as 1 or 0.
 
     Args:
-        bins: Rows of sql/figures/error_probabilities.sql, in batches. Of many bins only sums are kept.
-        errors: The error model from which `p_wrong` was computed.
-        capacity: How many bins of the queue can be recounted.
+        bins: rows of sql/figures/error_probabilities.sql, in batches. Of many bins only sums are kept.
+        errors: the error model from which `p_wrong` was computed.
+        capacity: how many bins of the queue can be recounted.
 
     Returns:
         None if no bin was compared with its record.
@@ -96,13 +96,13 @@ def expected_count(
 
     Args:
         p: p_wrong of each record, float64 [N].
-        rate: The rate π from which `p` was computed.
-        rates: Equally likely values of π, float64 [R].
-        weights: The probability that a wrong record counts, for example because it is off by enough, float64 [N]. None
+        rate: the rate π from which `p` was computed.
+        rates: equally likely values of π, float64 [R].
+        weights: the probability that a wrong record counts, for example because it is off by enough, float64 [N]. None
             means 1.
 
     Returns:
-        The mean at `rate`, and the interval over all `rates`.
+        the mean at `rate`, and the interval over all `rates`.
     """
     count = _WrongCount(rate, rates)
     count.add(p, np.ones_like(p) if weights is None else weights)
@@ -113,8 +113,8 @@ class _WrongCount:
     """The number of wrong records among those that are added; see `expected_count`. Of many records only sums are kept.
 
     Args:
-        rate: The rate π from which p_wrong was computed.
-        rates: Equally likely values of π, float64 [R].
+        rate: the rate π from which p_wrong was computed.
+        rates: equally likely values of π, float64 [R].
     """
 
     def __init__(self, rate: float, rates: NDArray[np.float64]) -> None:
@@ -129,7 +129,7 @@ class _WrongCount:
 
         Args:
             p: p_wrong of each record, float64 [N].
-            weights: The probability that a wrong record counts, float64 [N].
+            weights: the probability that a wrong record counts, float64 [N].
         """
         self._records += len(p)
         if self._exact is not None:
@@ -176,10 +176,10 @@ def poisson_binomial(p: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the distribution of the number of successes in independent trials.
 
     Args:
-        p: The probability of success of each trial, float64 [N].
+        p: the probability of success of each trial, float64 [N].
 
     Returns:
-        The probability of 0, 1, … N successes, float64 [N + 1].
+        the probability of 0, 1, … N successes, float64 [N + 1].
     """
     distribution = np.zeros(len(p) + 1)
     distribution[0] = 1.0
@@ -194,7 +194,7 @@ def interval(distribution: NDArray[np.float64]) -> tuple[float, float]:
     """Return the 2.5 % and 97.5 % quantiles of a distribution over whole numbers.
 
     Args:
-        distribution: The probability of 0, 1, … N, float64 [N + 1].
+        distribution: the probability of 0, 1, … N, float64 [N + 1].
     """
     cumulative = np.cumsum(distribution)
     tail = (1 - _COVERAGE) / 2
@@ -210,8 +210,8 @@ def _normal_mixture_interval(normals: list[tuple[float, float]], upper: int) -> 
     """Return the same quantiles of a mixture of normal distributions.
 
     Args:
-        normals: The mean and the standard deviation of each.
-        upper: Quantiles are limited to 0 to `upper`.
+        normals: the mean and the standard deviation of each.
+        upper: quantiles are limited to 0 to `upper`.
     """
     steps = np.linspace(-4, 4, 401)
     points = np.concatenate([mean + deviation * steps for mean, deviation in normals])

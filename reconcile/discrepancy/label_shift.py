@@ -46,13 +46,13 @@ def estimate_class_prior(
 
     Args:
         probabilities: P(c|x) under the training distribution, float [N, labels].
-        expected: The index of the label of each record, int [N].
-        labels: The labels of the model.
-        prior: The fraction of each label in the training photos, [labels].
-        errors: The error model of the records.
+        expected: the index of the label of each record, int [N].
+        labels: the labels of the model.
+        prior: the fraction of each label in the training photos, [labels].
+        errors: the error model of the records.
 
     Returns:
-        The fraction of each label in the run, float64 [labels], summing to 1. None if there are fewer than 100 bins per
+        the fraction of each label in the run, float64 [labels], summing to 1. None if there are fewer than 100 bins per
         label, if a label has no training photo, or if the total variation distance is below 0.15.
     """
     trained = np.asarray(prior, dtype=np.float64)
@@ -81,8 +81,8 @@ def adjust_for_prior(
 
     Args:
         probabilities: P(c|x) under the training distribution, float [N, labels].
-        prior: The fraction of each label in the training photos, [labels].
-        class_prior: The fraction of each label in the run, float64 [labels].
+        prior: the fraction of each label in the training photos, [labels].
+        class_prior: the fraction of each label in the run, float64 [labels].
 
     Returns:
         float64 [N, labels], rows summing to 1. A photo that shows only counts with a class prior of 0 keeps its row.

@@ -28,9 +28,9 @@ def posterior(
 
     Args:
         probabilities: P(c|x), float [N, labels], rows summing to 1.
-        expected: The index of the label of each record, int [N].
-        labels: The labels of the model.
-        errors: The error model of the records.
+        expected: the index of the label of each record, int [N].
+        labels: the labels of the model.
+        errors: the error model of the records.
 
     Returns:
         P(c | x, e), float64 [N, labels], rows summing to 1.
@@ -55,7 +55,7 @@ def p_wrong(posteriors: NDArray[np.float64], expected: NDArray[np.integer]) -> N
 
     Args:
         posteriors: P(c | x, e), float64 [N, labels].
-        expected: The index of the label of each record, int [N].
+        expected: the index of the label of each record, int [N].
 
     Returns:
         float64 [N], 0 to 1.
@@ -71,9 +71,9 @@ def p_off(
 
     Args:
         posteriors: P(c | x, e), float64 [N, labels].
-        quantities: The quantity on record, int [N]. A label must cover each.
-        labels: The labels of the model.
-        tolerance: In items. With 0, the result is that of `p_wrong`.
+        quantities: the quantity on record, int [N]. A label must cover each.
+        labels: the labels of the model.
+        tolerance: in items. With 0, the result is that of `p_wrong`.
 
     Returns:
         float64 [N], 0 to 1.
@@ -92,11 +92,11 @@ def units_off(
 
     Args:
         posteriors: P(c | x, e), float64 [N, labels].
-        quantities: The quantity on record, int [N]. A label must cover each.
-        labels: The labels of the model.
+        quantities: the quantity on record, int [N]. A label must cover each.
+        labels: the labels of the model.
 
     Returns:
-        Items, float64 [N].
+        items, float64 [N].
     """
     result: NDArray[np.float64] = (posteriors * _distance(quantities, labels)).sum(axis=1)
     return result
@@ -113,7 +113,7 @@ def most_likely_if_wrong(posteriors: NDArray[np.float64], expected: NDArray[np.i
 
     Args:
         posteriors: P(c | x, e), float64 [N, labels].
-        expected: The index of the label of each record, int [N].
+        expected: the index of the label of each record, int [N].
 
     Returns:
         int64 [N].

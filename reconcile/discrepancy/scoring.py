@@ -61,7 +61,7 @@ class DiscrepancyScorer:
 
         Args:
             probabilities: P(label | photo), float [N, labels].
-            expected_counts: The smallest count of the label of each record, int [N]. Other counts are left out.
+            expected_counts: the smallest count of the label of each record, int [N]. Other counts are left out.
 
         Returns:
             float64 [labels], summing to 1.
@@ -74,12 +74,12 @@ class DiscrepancyScorer:
         """Return the scores of each row. They are null without a count, a record, or a label that covers the record.
 
         Args:
-            batch: Rows with the columns `SCORED_FROM` of sql/join/joined.sql.
-            class_prior: The distribution of counts for which the probabilities are corrected; None to use them as they
+            batch: rows with the columns `SCORED_FROM` of sql/join/joined.sql.
+            class_prior: the distribution of counts for which the probabilities are corrected; None to use them as they
                 are.
 
         Returns:
-            One row of `SCORED_SCHEMA` for each row.
+            one row of `SCORED_SCHEMA` for each row.
         """
         scores: dict[str, NDArray[np.float64]] = {name: np.full(batch.num_rows, np.nan) for name in SCORED_SCHEMA.names}
         expected = pc.subtract(batch["predicted_count"], batch["difference"]).to_numpy(zero_copy_only=False)
@@ -108,7 +108,7 @@ def as_matrix(lists: pa.ListArray | Sequence[Sequence[float]], width: int) -> ND
 
     Args:
         lists: N lists of `width` numbers each, without null.
-        width: The number of columns.
+        width: the number of columns.
 
     Returns:
         float32 [N, width].

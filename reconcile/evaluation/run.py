@@ -54,16 +54,16 @@ def run_evaluation(request: EvaluationRequest, settings: Settings, log: RunLog) 
     """Count the labelled photos of a folder and evaluate the counts.
 
     Args:
-        request: The photos, the benchmark and the output folder.
-        settings: Model, device and batch size.
-        log: Receives a warning for each photo left out, and the progress.
+        request: the photos, the benchmark and the output folder.
+        settings: model, device and batch size.
+        log: receives a warning for each photo left out, and the progress.
 
     Returns:
-        The report as plain text.
+        the report as plain text.
 
     Raises:
-        UsageError: The folder does not exist, or has no photo in the fold.
-        ReconcileError: No photo has a label or can be read, the model cannot be loaded, the output cannot be written,
+        UsageError: the folder does not exist, or has no photo in the fold.
+        ReconcileError: no photo has a label or can be read, the model cannot be loaded, the output cannot be written,
             or there are too few photos to alter one record.
     """
     if not request.data.is_dir():
@@ -118,12 +118,12 @@ def count_labelled(
     Memory holds one batch per thread, and the probabilities.
 
     Args:
-        images: The photos to count.
-        predictor: The model.
-        advance: Called with the number of photos that were just counted.
+        images: the photos to count.
+        predictor: the model.
+        advance: called with the number of photos that were just counted.
 
     Returns:
-        The probabilities in the order of `images`, float32 [photos, labels], with NaN for unreadable photos. Then the
+        the probabilities in the order of `images`, float32 [photos, labels], with NaN for unreadable photos. Then the
         reason for each unreadable photo, by index.
     """
     probabilities = np.full((len(images), len(predictor.card.labels.names)), np.nan, dtype=np.float32)
@@ -182,10 +182,10 @@ def _evaluate(
     """Evaluate the counts, and the recount queue if that was requested.
 
     Args:
-        images: The readable photos.
-        probabilities: Their probabilities, float32 [photos, labels].
-        predictor: The model.
-        request: The seed and the rate of altered records.
+        images: the readable photos.
+        probabilities: their probabilities, float32 [photos, labels].
+        predictor: the model.
+        request: the seed and the rate of altered records.
     """
     labels, counts = predictor.card.labels, [image.count for image in images]
     evaluation = evaluate(probabilities, counts, labels, [image.squashed for image in images], request.seed)

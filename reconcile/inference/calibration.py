@@ -21,9 +21,9 @@ def calibrated(
     """Return the calibrated probability of each count label.
 
     Args:
-        logits: The output of the network, float [N, labels].
+        logits: the output of the network, float [N, labels].
         temperature: T in softmax(logits / T) (Guo et al. 2017, On Calibration of Modern Neural Networks, section 4.2).
-        soft_targets: The mean training target of each label; see `deconvolve`. None if the network was trained on hard
+        soft_targets: the mean training target of each label; see `deconvolve`. None if the network was trained on hard
             labels.
 
     Returns:
@@ -59,8 +59,8 @@ def deconvolve(output: NDArray[np.float32], soft_targets: NDArray[np.float32]) -
         w_c ← w_c · Σ_k soft_targets[c, k] · output_k / (Σ_b w_b · soft_targets[b, k])
 
     Args:
-        output: The probabilities that the network returns, float32 [N, labels], rows summing to 1.
-        soft_targets: The mean target of the training photos of each label, float32 [labels, labels], rows summing to 1.
+        output: the probabilities that the network returns, float32 [N, labels], rows summing to 1.
+        soft_targets: the mean target of the training photos of each label, float32 [labels, labels], rows summing to 1.
 
     Returns:
         P(c|x), float32 [N, labels], rows summing to 1.

@@ -39,10 +39,10 @@ class CountPredictor:
     The GPU part is not yet run on a GPU; it is tested with a CPU session.
 
     Args:
-        model: The model's file and metadata.
-        provider: An execution provider of ONNX Runtime, or `openvino_cpu.OPENVINO`.
-        runs: Functions from uint8 [N, S, S, 3] to logits, float32 [N, labels]. Each is for one thread.
-        batch_size: The largest number of images that `count` accepts.
+        model: the model's file and metadata.
+        provider: an execution provider of ONNX Runtime, or `openvino_cpu.OPENVINO`.
+        runs: functions from uint8 [N, S, S, 3] to logits, float32 [N, labels]. Each is for one thread.
+        batch_size: the largest number of images that `count` accepts.
     """
 
     def __init__(self, model: CountModel, provider: str, runs: list[Run], batch_size: int) -> None:
@@ -71,8 +71,8 @@ class CountPredictor:
         """Return the calibrated probability of each count label.
 
         Args:
-            batch: Images as `images.load_image` writes them, RGB, uint8 [N, S, S, 3], with N at most `batch_size`.
-            worker: The worker number of the calling thread, 0 to `workers` - 1.
+            batch: images as `images.load_image` writes them, RGB, uint8 [N, S, S, 3], with N at most `batch_size`.
+            worker: the worker number of the calling thread, 0 to `workers` - 1.
 
         Returns:
             float32 [N, labels], rows summing to 1.
@@ -100,8 +100,8 @@ class IOBoundSession:
 
     Args:
         session: A session of any provider. Other threads may use it at the same time.
-        card: The metadata of its model.
-        spare: Memory for batches that are not full, uint8 [N, S, S, 3].
+        card: the metadata of its model.
+        spare: memory for batches that are not full, uint8 [N, S, S, 3].
     """
 
     def __init__(self, session: ort.InferenceSession, card: ModelCard, spare: NDArray[np.uint8]) -> None:
@@ -139,14 +139,14 @@ def load_predictor(
     """Load a model onto a device.
 
     Args:
-        path: An ONNX file that `reconcile export` wrote; None for the shipped file that suits the device.
+        path: an ONNX file that `reconcile export` wrote; None for the shipped file that suits the device.
         device: auto, cpu, cuda or tensorrt. `auto` means CUDA if it loads, else the CPU.
-        warn: Called with one line if `auto` finds a GPU that it cannot use, or if a CPU could count faster.
-        batch_size: Images per batch; None for `CPU_BATCH` or `GPU_BATCH`.
-        cores: The number of CPU cores to use; None for all that this process may use.
+        warn: called with one line if `auto` finds a GPU that it cannot use, or if a CPU could count faster.
+        batch_size: images per batch; None for `CPU_BATCH` or `GPU_BATCH`.
+        cores: the number of CPU cores to use; None for all that this process may use.
 
     Raises:
-        ReconcileError: The file does not exist or is not a count model, or the requested device does not load.
+        ReconcileError: the file does not exist or is not a count model, or the requested device does not load.
     """
     if path is not None and not path.is_file():  # report it before looking for a device
         raise ReconcileError(f"there is no model file {path}")
@@ -195,7 +195,7 @@ def _checked(predictor: CountPredictor) -> CountPredictor:
     before a run is timed.
 
     Raises:
-        ReconcileError: The model cannot count, or its output does not match its labels.
+        ReconcileError: the model cannot count, or its output does not match its labels.
     """
     size, labels = predictor.card.input_size, len(predictor.card.labels.names)
     for worker in range(predictor.workers):

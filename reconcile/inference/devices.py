@@ -25,13 +25,13 @@ def choose_device(requested: str, warn: Callable[[str], None]) -> str:
 
     Args:
         requested: auto, cpu, cuda or tensorrt. `auto` means CUDA if it loads, else the CPU.
-        warn: Called with one line if `auto` finds a GPU that it cannot use.
+        warn: called with one line if `auto` finds a GPU that it cannot use.
 
     Returns:
         cpu, cuda or tensorrt.
 
     Raises:
-        ReconcileError: The requested GPU does not load. The message names the missing library.
+        ReconcileError: the requested GPU does not load. The message names the missing library.
     """
     if requested == "cpu":
         return "cpu"

@@ -68,7 +68,7 @@ class ModelCard:
         """Parse ONNX metadata entries.
 
         Raises:
-            KeyError, ValueError, TypeError: An entry is missing or malformed.
+            KeyError, ValueError, TypeError: an entry is missing or malformed.
         """
         entries = {METADATA_PREFIX + "taught": "null", **metadata}
         keys = [_KEYS.get(name, name) for name in cls.__dataclass_fields__]
@@ -112,7 +112,7 @@ def read_model(path: Path) -> CountModel:
     """Read the metadata of a model file.
 
     Raises:
-        ReconcileError: The file does not exist, is not a count model, or needs another preprocessing of images.
+        ReconcileError: the file does not exist, is not a count model, or needs another preprocessing of images.
     """
     if not path.is_file():
         raise ReconcileError(f"there is no model file {path}")
@@ -137,7 +137,7 @@ def default_model(device: str) -> Path:
         device: cpu, cuda or tensorrt.
 
     Raises:
-        ReconcileError: This installation ships no such model.
+        ReconcileError: this installation ships no such model.
     """
     precision = Precision.INT8 if device == "cpu" else Precision.FP16
     path = resource("models", f"bin-counter-{precision}.onnx")

@@ -22,11 +22,11 @@ def open_cpu_sessions(path: Path, number: int) -> list[ort.InferenceSession]:
     """Open single-threaded sessions. Two sessions of one thread each count faster than one session of two threads.
 
     Args:
-        path: The ONNX file.
-        number: The number of sessions.
+        path: the ONNX file.
+        number: the number of sessions.
 
     Raises:
-        ReconcileError: The file cannot be loaded.
+        ReconcileError: the file cannot be loaded.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
@@ -40,13 +40,13 @@ def open_gpu_sessions(
     """Open one session for each GPU.
 
     Args:
-        path: The ONNX file.
-        model_id: The id of the model. It names the folder of its TensorRT engines.
+        path: the ONNX file.
+        model_id: the id of the model. It names the folder of its TensorRT engines.
         device: cuda or tensorrt.
-        shape: The shape of every batch, [N, S, S, 3].
+        shape: the shape of every batch, [N, S, S, 3].
 
     Raises:
-        ReconcileError: The file cannot be loaded, or not onto this device.
+        ReconcileError: the file cannot be loaded, or not onto this device.
     """
     gpus = max(1, gpu_count(load_driver()))
     sessions = [
@@ -75,7 +75,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     """Return the metadata of an ONNX file. It is read on the CPU, because the options of a GPU depend on it.
 
     Raises:
-        ReconcileError: The file is not an ONNX file.
+        ReconcileError: the file is not an ONNX file.
     """
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -90,9 +90,9 @@ def gpu_providers(device: str, gpu: int, shape: tuple[int, int, int, int], engin
 
     Args:
         device: cuda or tensorrt.
-        gpu: The number of the GPU.
-        shape: The shape of every batch. Both providers prepare for one shape, so it never changes.
-        engines: The folder in which TensorRT keeps its engines, which take minutes to build.
+        gpu: the number of the GPU.
+        shape: the shape of every batch. Both providers prepare for one shape, so it never changes.
+        engines: the folder in which TensorRT keeps its engines, which take minutes to build.
     """
     cuda = {
         "device_id": str(gpu),
@@ -128,7 +128,7 @@ def engine_folder(model_id: str) -> Path:
     identifies engines by the graph and would use those of other weights.
 
     Args:
-        model_id: The id of the model.
+        model_id: the id of the model.
     """
     home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     temporary = Path(tempfile.gettempdir(), "reconcile-tensorrt")

@@ -42,7 +42,7 @@ def is_available(cpuinfo: Path = _CPUINFO) -> bool:
     """Return whether this CPU has AMX for 8-bit integers, and OpenVINO is installed.
 
     Args:
-        cpuinfo: The file in which Linux lists the features of each core.
+        cpuinfo: the file in which Linux lists the features of each core.
     """
     try:
         flags = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "")
@@ -55,15 +55,15 @@ def open_requests(path: Path, cores: int, batch_size: int) -> list[Run]:
     """Open one single-threaded inference request for each core.
 
     Args:
-        path: The ONNX file.
-        cores: The number of cores to use.
-        batch_size: The largest N.
+        path: the ONNX file.
+        cores: the number of cores to use.
+        batch_size: the largest N.
 
     Returns:
-        Functions from uint8 [N, S, S, 3] to logits, float32 [N, labels].
+        functions from uint8 [N, S, S, 3] to logits, float32 [N, labels].
 
     Raises:
-        Exception: The file cannot be loaded. OpenVINO raises many kinds of errors.
+        Exception: the file cannot be loaded. OpenVINO raises many kinds of errors.
     """
     options = {
         # Without these two options OpenVINO skips the second thread of a core, and our threads would wait.
@@ -118,10 +118,10 @@ def outputs_agree(openvino: Run, onnxruntime: Run, size: int, batch_size: int) -
     full batch.
 
     Args:
-        openvino: Function from uint8 [N, S, S, 3] to logits, float32 [N, labels].
-        onnxruntime: The same with ONNX Runtime.
+        openvino: function from uint8 [N, S, S, 3] to logits, float32 [N, labels].
+        onnxruntime: the same with ONNX Runtime.
         size: S, the side of the input in pixels.
-        batch_size: The number of images in a full batch.
+        batch_size: the number of images in a full batch.
     """
     colours = np.random.default_rng(0).integers(0, 256, (_TEST_IMAGES, _PATCHES, _PATCHES, 3), dtype=np.uint8)
     side = -(-size // _PATCHES)

@@ -35,7 +35,7 @@ def gpu_count(driver: Any) -> int:
     """Return the number of GPUs in CUDA_VISIBLE_DEVICES.
 
     Args:
-        driver: From `load_driver`. Without a driver, the number is 0.
+        driver: from `load_driver`. Without a driver, the number is 0.
     """
     number = ctypes.c_int(0)
     if driver is None or driver.cuDeviceGetCount(ctypes.byref(number)) != 0:
@@ -50,11 +50,11 @@ def pin(driver: Any, array: NDArray[np.uint8]) -> bool:
     locked until the process ends, so such arrays are made once and used again.
 
     Args:
-        driver: From `load_driver`.
+        driver: from `load_driver`.
         array: A contiguous array.
 
     Returns:
-        Whether the array is pinned. An array that is not pinned also works, but its copies are slower.
+        whether the array is pinned. An array that is not pinned also works, but its copies are slower.
     """
     device, context, previous = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_void_p()
     if driver is None or driver.cuDeviceGet(ctypes.byref(device), 0) != 0:

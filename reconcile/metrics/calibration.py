@@ -72,8 +72,8 @@ def reliability(largest: NDArray[np.float64], correct: NDArray[np.bool_]) -> tup
     The bins are those of a reliability diagram (Guo et al. 2017, On Calibration of Modern Neural Networks, section 2).
 
     Args:
-        largest: The largest probability of each photo, float64 [N].
-        correct: Whether the label with that probability is the one on record, bool [N].
+        largest: the largest probability of each photo, float64 [N].
+        correct: whether the label with that probability is the one on record, bool [N].
 
     Returns:
         15 bins in rising order. The first bin is above 0 and at most 1/15.
@@ -100,7 +100,7 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
     ECE = Σ (photos in the bin / N) · |accuracy − mean probability|
 
     Args:
-        bins: All bins of one evaluation. Empty bins are skipped.
+        bins: all bins of one evaluation. Empty bins are skipped.
     """
     gaps = [
         bin_.photos * abs(bin_.accuracy.value - bin_.probability)
@@ -118,10 +118,10 @@ def ece_if_calibrated(largest: NDArray[np.float64]) -> tuple[float, float]:
     22:651-661).
 
     Args:
-        largest: The largest probability of each photo, float64 [N].
+        largest: the largest probability of each photo, float64 [N].
 
     Returns:
-        The mean and the 95th percentile over the draws, 0 to 1.
+        the mean and the 95th percentile over the draws, 0 to 1.
     """
     rng = np.random.default_rng(0)
     drawn = [
@@ -143,11 +143,11 @@ def debiased_rms_calibration_error(bins: Sequence[ReliabilityBin], rng: np.rando
     Every bin keeps its mean probability in all resamples.
 
     Args:
-        bins: All bins of one evaluation. Bins with a single photo say nothing about chance and are left out.
-        rng: Draws the resamples of the interval.
+        bins: all bins of one evaluation. Bins with a single photo say nothing about chance and are left out.
+        rng: draws the resamples of the interval.
 
     Returns:
-        The error and its 95 % interval, all at least 0, because a negative mean square counts as 0. None if no bin has
+        the error and its 95 % interval, all at least 0, because a negative mean square counts as 0. None if no bin has
         two photos.
     """
     used = [(bin_.photos, bin_.accuracy.value, bin_.probability) for bin_ in bins if bin_.photos > 1 and bin_.accuracy]
@@ -179,7 +179,7 @@ def negative_log_likelihood(probabilities: NDArray[np.float64], truth: NDArray[n
 
     Args:
         probabilities: P(label | photo), float64 [N, labels].
-        truth: The index of the label on record, int64 [N].
+        truth: the index of the label on record, int64 [N].
     """
     of_truth = probabilities[np.arange(len(truth)), truth]
     return float(-np.log(np.maximum(of_truth, np.finfo(np.float32).tiny)).mean())
@@ -192,7 +192,7 @@ def brier_score(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) ->
 
     Args:
         probabilities: P(label | photo), float64 [N, labels].
-        truth: The index of the label on record, int64 [N].
+        truth: the index of the label on record, int64 [N].
 
     Returns:
         0 (best) to 2 (certain and wrong for every photo).
@@ -208,8 +208,8 @@ def risk_coverage(largest: NDArray[np.float64], correct: NDArray[np.bool_]) -> t
     Classification, JMLR 11:1605-1641). Photos with equal probabilities keep their order.
 
     Args:
-        largest: The largest probability of each photo, float64 [N], with N > 0.
-        correct: Whether the label with that probability is the one on record, bool [N].
+        largest: the largest probability of each photo, float64 [N], with N > 0.
+        correct: whether the label with that probability is the one on record, bool [N].
 
     Returns:
         100 points in rising order. Each covers at least one photo.
@@ -232,8 +232,8 @@ def measure_calibration(
 
     Args:
         probabilities: P(label | photo), float64 [N, labels], rows summing to 1.
-        truth: The index of the label on record, int64 [N].
-        rng: Draws the resamples of the interval.
+        truth: the index of the label on record, int64 [N].
+        rng: draws the resamples of the interval.
     """
     largest = probabilities.max(axis=1)
     bins = reliability(largest, probabilities.argmax(axis=1) == truth)

@@ -135,10 +135,10 @@ def evaluate(
 
     Args:
         probabilities: P(label | photo) from any model, float [N, labels], rows summing to 1.
-        counts: The items on record, int [N].
-        labels: The labels of the columns of `probabilities`.
-        squashed: Whether each photo was squashed to a square before we got it, [N]. None if that is unknown.
-        seed: The seed of the bootstrap. The same seed gives the same intervals.
+        counts: the items on record, int [N].
+        labels: the labels of the columns of `probabilities`.
+        squashed: whether each photo was squashed to a square before we got it, [N]. None if that is unknown.
+        seed: the seed of the bootstrap. The same seed gives the same intervals.
 
     Raises:
         ReconcileError: A probability is not a finite number, or no photo has a count that a label covers.
@@ -177,9 +177,9 @@ def item_errors(truth: NDArray[np.int64], predicted: NDArray[np.int64], values: 
     An open-ended label such as `6+` counts as its smallest number on both sides.
 
     Args:
-        truth: The index of the label on record, int64 [N].
-        predicted: The index of the predicted label, int64 [N].
-        values: The count that each label stands for, [labels].
+        truth: the index of the label on record, int64 [N].
+        predicted: the index of the predicted label, int64 [N].
+        values: the count that each label stands for, [labels].
     """
     items = np.array(values, dtype=np.int64)
     errors: NDArray[np.int64] = items[predicted] - items[truth]
@@ -190,9 +190,9 @@ def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], labels: in
     """Count photos by label on record (rows) and predicted label (columns).
 
     Args:
-        truth: The index of the label on record, int64 [N].
-        predicted: The index of the predicted label, int64 [N].
-        labels: The number of labels.
+        truth: the index of the label on record, int64 [N].
+        predicted: the index of the predicted label, int64 [N].
+        labels: the number of labels.
 
     Returns:
         int64 [labels, labels].
@@ -205,10 +205,10 @@ def restrict(probabilities: NDArray[np.float64], indices: Sequence[int]) -> NDAr
 
     Args:
         probabilities: P(label | photo), float64 [N, labels].
-        indices: The K columns to keep.
+        indices: the K columns to keep.
 
     Returns:
-        The K columns with rows that sum to 1, float64 [N, K]. A row is uniform if the model rules out all K labels.
+        the K columns with rows that sum to 1, float64 [N, K]. A row is uniform if the model rules out all K labels.
     """
     kept = probabilities[:, list(indices)]
     sums = kept.sum(axis=1, keepdims=True)

@@ -37,11 +37,11 @@ def wilson(correct: int, total: int) -> Estimate | None:
     """Return a fraction with its 95 % score interval (Wilson 1927, JASA 22:209-212).
 
     Args:
-        correct: The number of successes, 0 to `total`.
-        total: The number of trials.
+        correct: the number of successes, 0 to `total`.
+        total: the number of trials.
 
     Returns:
-        The fraction `correct / total`, 0 to 1, with its interval. None if there are no trials.
+        the fraction `correct / total`, 0 to 1, with its interval. None if there are no trials.
     """
     if total == 0:
         return None
@@ -62,11 +62,11 @@ def bootstrap(errors: NDArray[np.int64], rng: np.random.Generator) -> tuple[Esti
     distribution. Time and memory therefore do not depend on the number of photos.
 
     Args:
-        errors: Items counted minus items on record, int64 [N], with N > 0.
-        rng: Draws the resamples.
+        errors: items counted minus items on record, int64 [N], with N > 0.
+        rng: draws the resamples.
 
     Returns:
-        The accuracy (0 to 1) and the RMSE (in items).
+        the accuracy (0 to 1) and the RMSE (in items).
     """
     squares, photos = np.unique(errors * errors, return_counts=True)
     number = len(errors)
@@ -86,8 +86,8 @@ def resampled_mean(values: NDArray[np.float64], lower: float, upper: float) -> E
     Args:
         values: A figure by repetition and resample, float64 [repetitions, 1 + resamples]. The first column comes from
             the original sample. Values that are not finite are left out.
-        lower: The smallest possible limit of the interval.
-        upper: The largest possible limit of the interval.
+        lower: the smallest possible limit of the interval.
+        upper: the largest possible limit of the interval.
     """
     finite = np.isfinite(values)
     numbers = finite.sum(axis=0)

@@ -49,13 +49,13 @@ def rank(
     present, which is what a bootstrap needs.
 
     Args:
-        scores: The score of each item, float [N], without NaN. A higher score means more suspicious.
-        wrong: Whether each item is wrong, bool [N]. At least one must be.
-        capacities: The values of k. Each is at least 1 and at most the sum of every row of weights.
-        weights: How often each item is present, int [B, N]. None means once, with B = 1.
+        scores: the score of each item, float [N], without NaN. A higher score means more suspicious.
+        wrong: whether each item is wrong, bool [N]. At least one must be.
+        capacities: the values of k. Each is at least 1 and at most the sum of every row of weights.
+        weights: how often each item is present, int [B, N]. None means once, with B = 1.
 
     Returns:
-        The figures for each row of weights.
+        the figures for each row of weights.
     """
     given = np.ones((1, len(scores)), dtype=np.int64) if weights is None else weights
     order = np.argsort(-scores, kind="stable")

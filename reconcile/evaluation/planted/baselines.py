@@ -18,7 +18,7 @@ def self_confidence(probabilities: NDArray[np.floating], expected: NDArray[np.in
 
     Args:
         probabilities: P(c|x), float [N, labels].
-        expected: The index of the label of each record, int [N].
+        expected: the index of the label of each record, int [N].
 
     Returns:
         float64 [N], −1 to 0.
@@ -34,7 +34,7 @@ def margin(probabilities: NDArray[np.floating], expected: NDArray[np.integer]) -
 
     Args:
         probabilities: P(c|x), float [N, labels].
-        expected: The index of the label of each record, int [N].
+        expected: the index of the label of each record, int [N].
 
     Returns:
         float64 [N], −1 to 1.
@@ -51,7 +51,7 @@ def disagreement(probabilities: NDArray[np.floating], expected: NDArray[np.integ
 
     Args:
         probabilities: P(c|x), float [N, labels].
-        expected: The index of the label of each record, int [N].
+        expected: the index of the label of each record, int [N].
 
     Returns:
         float64 [N].

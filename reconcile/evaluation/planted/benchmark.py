@@ -94,14 +94,14 @@ def evaluate_planted(
 
     Args:
         probabilities: P(c|x) under the training distribution, float [N, labels].
-        truth: The index of the label of each bin, which is taken as the truth, int64 [N].
-        labels: The labels of the model.
-        prior: The fraction of each label in the training photos, [labels].
-        rate: The fraction of records to alter.
-        seed: The seed of the first repetition.
+        truth: the index of the label of each bin, which is taken as the truth, int64 [N].
+        labels: the labels of the model.
+        prior: the fraction of each label in the training photos, [labels].
+        rate: the fraction of records to alter.
+        seed: the seed of the first repetition.
 
     Raises:
-        ReconcileError: There are too few bins to alter one record.
+        ReconcileError: there are too few bins to alter one record.
     """
     bins = _LabelledBins(probabilities, truth, labels, prior)
     number = number_to_inject(rate, len(truth))
@@ -136,11 +136,11 @@ def _errors(
     """Return the results for one kind of errors.
 
     Args:
-        name: The name of the kind.
-        decay: The decay of the injected errors.
-        rate: The fraction of altered records.
-        runs: One for each repetition.
-        weights: How often each bin is in each resample, [1 + resamples, N].
+        name: the name of the kind.
+        decay: the decay of the injected errors.
+        rate: the fraction of altered records.
+        runs: one for each repetition.
+        weights: how often each bin is in each resample, [1 + resamples, N].
     """
     capacities = {fraction: max(1, round(fraction * weights.shape[1])) for fraction in CAPACITIES}
     wrong = np.array([weights[:, run.wrong].sum(axis=1, dtype=np.int64) for run in runs], dtype=np.float64)
@@ -176,12 +176,12 @@ def _method(
     """Return the results of one method.
 
     Args:
-        name: The name of the method.
-        rankings: One for each repetition.
-        of_p_wrong: The rankings of p_wrong; None for p_wrong itself.
-        capacities: The number of first bins by fraction of all bins.
-        wrong: The number of wrong records, float64 [repetitions, 1 + resamples].
-        bins: The number of bins.
+        name: the name of the method.
+        rankings: one for each repetition.
+        of_p_wrong: the rankings of p_wrong; None for p_wrong itself.
+        capacities: the number of first bins by fraction of all bins.
+        wrong: the number of wrong records, float64 [repetitions, 1 + resamples].
+        bins: the number of bins.
     """
     precisions = np.array([ranking.average_precision for ranking in rankings])
     first = []

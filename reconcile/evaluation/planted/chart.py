@@ -24,10 +24,10 @@ def planted_chart(errors: Sequence[PlantedErrors]) -> str:
     """Draw the fraction of wrong records against p_wrong, with one point per range, for each kind of errors.
 
     Args:
-        errors: The results by kind of errors. Ranges without bins are not drawn.
+        errors: the results by kind of errors. Ranges without bins are not drawn.
 
     Returns:
-        An SVG element.
+        an SVG element.
     """
     names = {"slips": "slips", "uniform": "uniform errors"}
     table = pd.DataFrame(

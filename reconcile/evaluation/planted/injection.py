@@ -30,11 +30,11 @@ def number_to_inject(rate: float, bins: int) -> int:
     """Return the number of records to alter, round(rate · bins).
 
     Args:
-        rate: The fraction of records to alter, above 0 and below 1.
-        bins: The number of labelled bins.
+        rate: the fraction of records to alter, above 0 and below 1.
+        bins: the number of labelled bins.
 
     Raises:
-        ReconcileError: The number is 0 or that of all bins, so nothing could be ranked.
+        ReconcileError: the number is 0 or that of all bins, so nothing could be ranked.
     """
     number = round(rate * bins)
     if not 0 < number < bins:
@@ -52,13 +52,13 @@ def inject_errors(
     of altered records is fixed at round(rate · N), so that repetitions can be compared.
 
     Args:
-        truth: The index of the label of each bin, int64 [N].
-        labels: The labels of the model. An open-ended label such as `6+` is one count.
-        errors: How often records are wrong, and by how much. With a decay of 1, all other labels are equally likely.
-        rng: Draws bins and labels. For the same state, the same bins are drawn with any decay.
+        truth: the index of the label of each bin, int64 [N].
+        labels: the labels of the model. An open-ended label such as `6+` is one count.
+        errors: how often records are wrong, and by how much. With a decay of 1, all other labels are equally likely.
+        rng: draws bins and labels. For the same state, the same bins are drawn with any decay.
 
     Raises:
-        ReconcileError: There are too few bins to alter one record.
+        ReconcileError: there are too few bins to alter one record.
     """
     altered = rng.choice(len(truth), size=number_to_inject(errors.rate, len(truth)), replace=False)
     probabilities = errors.record_given_truth(labels)
