@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconcile.output.summary import STATUS_WORDS
-from reconcile.text import percent
+from reconcile.text import percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 def terminal_summary(summary: Summary) -> str:
     """Return the figures of a run as text, one line each, without a line break at the end.
+
+    All words are ASCII, because the terminal of a server may know no other characters.
 
     Args:
         summary: The figures of the run.
@@ -30,7 +32,7 @@ def summary_lines(summary: Summary) -> list[tuple[str, str]]:
     Args:
         summary: The figures of the run.
     """
-    rate = "–" if summary.images_per_second is None else f"{summary.images_per_second:,.0f}"
+    rate = "-" if summary.images_per_second is None else f"{summary.images_per_second:,.0f}"
     return [
         ("Bins", f"{summary.counts.bins:,}"),
         ("Photos counted", f"{summary.counted:,} in this run, {summary.already_counted:,} in earlier runs"),
@@ -53,12 +55,12 @@ def _expectations(summary: Summary) -> list[tuple[str, str]]:
     if not (summary.expected_wrong and summary.expected_wrong_in_queue and summary.record_accuracy):
         return []
     accuracy = {name: percent(fraction) for name, fraction in summary.record_accuracy.items()}
-    within = f" (±{summary.tolerance:,})" if summary.tolerance else ""
+    within = f" within {plural(summary.tolerance, 'item')}" if summary.tolerance else ""
     found = f"; recounts found {summary.found_wrong:,} of them" if summary.found_wrong else ""
     return [
         (
-            f"Records probably correct{within}",
-            f"{accuracy['value']} (95% interval: {accuracy['low']} to {accuracy['high']})",
+            "Records probably correct",
+            f"{accuracy['value']}{within} (95% interval: {accuracy['low']} to {accuracy['high']})",
         ),
         ("Records probably wrong", _estimate(summary.expected_wrong) + found),
         (f"Wrong in the first {summary.to_recount:,} to recount", _estimate(summary.expected_wrong_in_queue)),
