@@ -15,10 +15,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from werkzeug.http import parse_options_header
 
+from reconcile.concurrency.byte_budget import ByteBudget
 from reconcile.concurrency.cpu import available_cores
 from reconcile.errors import ReconcileError
 from reconcile.images import MAX_IMAGE_BYTES, UnreadableImage
-from reconcile.serving.byte_budget import ByteBudget
 from reconcile.serving.requests import InvalidRequestLine, parse_request_lines
 from reconcile.serving.responses import JSON, JSON_LINES, LINES_TYPES, OFFERED, choose_format, render_image, render_rows
 from reconcile.streaming.count_rows import counted_row

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from reconcile.concurrency.byte_budget import ByteBudget
 from reconcile.concurrency.cpu import fetches_in_flight
 from reconcile.errors import ReconcileError
 from reconcile.images import UnreadableImage, check_size
-from reconcile.serving.byte_budget import ByteBudget
 from reconcile.serving.requests import InvalidRequestLine
 from reconcile.storage.base import Bucket, FetchError, S3Access
 from reconcile.storage.open import open_bucket

@@ -6,11 +6,11 @@ import asyncio
 import threading
 from collections import deque
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 
 class ByteBudget:
@@ -29,6 +29,10 @@ class ByteBudget:
 
     def acquire(self, size: int) -> None:
         """Wait until `size` bytes are free, and take them."""
+        with self._lock:
+            if not self._waiters and self._fits(size):
+                self._held += size
+                return
         self._enqueue(size).result()
 
     def release(self, size: int) -> None:
@@ -36,6 +40,15 @@ class ByteBudget:
         with self._lock:
             self._held -= size
         self._grant()
+
+    @contextmanager
+    def held(self, size: int) -> Iterator[None]:
+        """Hold `size` bytes in a thread, until the end of the `with` block."""
+        self.acquire(size)
+        try:
+            yield
+        finally:
+            self.release(size)
 
     @asynccontextmanager
     async def acquired(self, size: int) -> AsyncIterator[None]:
@@ -64,7 +77,7 @@ class ByteBudget:
             while self._waiters:
                 size, granted = self._waiters[0]
                 if not granted.cancelled():
-                    if self._held and self._held + size > self._limit:
+                    if not self._fits(size):
                         break
                     if granted.set_running_or_notify_cancel():
                         self._held += size
@@ -72,3 +85,6 @@ class ByteBudget:
                 self._waiters.popleft()
         for granted in fulfilled:
             granted.set_result(None)
+
+    def _fits(self, size: int) -> bool:
+        return not self._held or self._held + size <= self._limit

@@ -1,8 +1,9 @@
 """Tests of the byte budget."""
 
 import asyncio
+import threading
 
-from reconcile.serving.byte_budget import ByteBudget
+from reconcile.concurrency.byte_budget import ByteBudget
 from tests.unit.serving.helpers import run
 
 
@@ -24,3 +25,19 @@ def test_cancelled_waiter_lets_the_next_one_in():
             pass
 
     run(scenario())
+
+
+def test_thread_waits_until_enough_bytes_are_free():
+    budget = ByteBudget(10)
+    done = threading.Event()
+
+    def acquire_most():
+        with budget.held(8):
+            done.set()
+
+    with budget.held(4), budget.held(4):
+        thread = threading.Thread(target=acquire_most)
+        thread.start()
+        assert not done.wait(0.1)
+    thread.join(10)
+    assert done.is_set()
