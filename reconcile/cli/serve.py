@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated, Any
 
 from reconcile.cli import options
@@ -11,14 +13,21 @@ from reconcile.logs import RunLog
 
 SAGEMAKER_VARIABLES = "SageMaker sets SAGEMAKER_BIND_TO_PORT, and SM_MODEL_DIR (/opt/ml/model), the model's folder."
 _SERVER = "Server"
+_TOKEN_VARIABLE = "RECONCILE_SERVE_TOKEN"  # noqa: S105 # the name of the variable
+_CONTAINER_VARIABLES = ("SAGEMAKER_BIND_TO_PORT", "SM_MODEL_DIR", "KUBERNETES_SERVICE_HOST")
+_CONTAINER_FILES = (Path("/.dockerenv"), Path("/run/.containerenv"))
+"""What SageMaker, our Dockerfile, Kubernetes, Docker and Podman leave in a container."""
 
 
 @options.takes("bucket", *options.S3, "no_sign_request", *options.COUNTING, "log_format")
 def serve(
     host: Annotated[
-        str,
-        options.option("Address to listen on (default: 0.0.0.0, all addresses).", _SERVER),
-    ] = "0.0.0.0",  # noqa: S104
+        str | None,
+        options.option(
+            "Address to listen on (default: 127.0.0.1, this machine only; in a container 0.0.0.0, all addresses).",
+            _SERVER,
+        ),
+    ] = None,
     port: Annotated[
         int,
         options.option(
@@ -29,6 +38,23 @@ def serve(
             max=65535,
         ),
     ] = 8080,
+    token_file: Annotated[
+        Path | None,
+        options.option(
+            "File with a token that clients must send as `Authorization: Bearer TOKEN` "
+            f"(default: {_TOKEN_VARIABLE}, or no token).",
+            _SERVER,
+        ),
+    ] = None,
+    allow_bucket: Annotated[
+        list[str] | None,
+        options.option(
+            "Another bucket or folder that requests may name, besides --bucket. May be repeated.",
+            _SERVER,
+            envvar="RECONCILE_SERVE_BUCKETS",
+            metavar="<str>",
+        ),
+    ] = None,
     **flags: Any,
 ) -> None:
     """Count photos over HTTP, with the endpoints that SageMaker expects. Needs the extra `serve`.
@@ -45,9 +71,22 @@ def serve(
     settings = load_settings(flags, need_bucket=False)
     log = RunLog(settings.log_format)
     with report_failure(log):
-        from reconcile.serving.server import serve
+        from reconcile.serving.bearer_token import read_token
+        from reconcile.serving.server import ServerOptions, serve
 
-        serve(settings, host, port, log)
+        token = read_token(token_file, os.environ.get(_TOKEN_VARIABLE))
+        serve(settings, ServerOptions(host or default_host(), port, token, tuple(allow_bucket or ())), log)
+
+
+def default_host() -> str:
+    """Return the address to listen on if the user names none.
+
+    A container has its own network, and its ports are closed until somebody publishes them. SageMaker requires that
+    the server listens on all addresses.
+    """
+    in_container = any(os.environ.get(name) is not None for name in _CONTAINER_VARIABLES)
+    in_container = in_container or any(path.exists() for path in _CONTAINER_FILES)
+    return "0.0.0.0" if in_container else "127.0.0.1"  # noqa: S104
 
 
 def _require_serving_extra() -> None:

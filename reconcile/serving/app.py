@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING
@@ -19,14 +20,25 @@ from reconcile.concurrency.byte_budget import ByteBudget
 from reconcile.concurrency.cpu import available_cores
 from reconcile.errors import ReconcileError
 from reconcile.images import MAX_IMAGE_BYTES, UnreadableImage
+from reconcile.serving.bucket_access import ForbiddenBucket
 from reconcile.serving.requests import InvalidRequestLine, parse_request_lines
-from reconcile.serving.responses import JSON, JSON_LINES, LINES_TYPES, OFFERED, choose_format, render_image, render_rows
+from reconcile.serving.responses import (
+    JSON,
+    JSON_LINES,
+    LINES_TYPES,
+    OFFERED,
+    choose_format,
+    render_image,
+    render_rows,
+    without_file_content,
+)
 from reconcile.streaming.count_rows import counted_row
 from reconcile.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from typing import IO
+
+    from starlette.types import Receive, Scope, Send
 
     from reconcile.logs import RunLog
     from reconcile.serving.batching import DynamicBatcher
@@ -34,10 +46,15 @@ if TYPE_CHECKING:
 
 
 OCTETS = "application/octet-stream"
+_IMAGE_TYPES = (OCTETS, "application/x-image")
+"""The media types of images beside image/*. SageMaker's own image algorithms accept application/x-image."""
 MAX_LINES_BYTES = 100 * 2**20
 """The largest body of a request with keys. Batch transform sends no more."""
 _IN_MEMORY = 2**20
 """The bytes of such a body that stay in memory. The rest goes to a temporary file."""
+_LINES_BYTES = 400 * 2**20
+"""The total size of such bodies. SageMaker sends at most 100 MB at a time. A body without a Content-Length counts as
+the largest one."""
 _MAX_IMAGE_REQUESTS = 256
 """The number of image requests whose bodies are read at the same time. Further requests wait."""
 _IMAGE_BYTES = 512 * 2**20
@@ -59,6 +76,7 @@ class CountingApp:
         chunk_seconds: the time limit for the next bytes of a body.
         body_seconds: the time limit for a whole body.
         image_bytes: the total size of image bodies in memory, in bytes.
+        lines_bytes: the total size of bodies with keys, in bytes. They are held until they are answered.
     """
 
     def __init__(
@@ -68,11 +86,13 @@ class CountingApp:
         chunk_seconds: float = _CHUNK_SECONDS,
         body_seconds: float = _BODY_SECONDS,
         image_bytes: int = _IMAGE_BYTES,
+        lines_bytes: int = _LINES_BYTES,
     ) -> None:
         self._log, self._accept = log, accept
         self._chunk_seconds, self._body_seconds = chunk_seconds, body_seconds
         self._model: tuple[DynamicBatcher, KeyCounter] | None = None
         self._image_requests, self._image_bytes = asyncio.Semaphore(_MAX_IMAGE_REQUESTS), ByteBudget(image_bytes)
+        self._lines_bytes = ByteBudget(lines_bytes)
         self.asgi = Starlette(
             routes=[
                 Route("/ping", self._ping),
@@ -112,7 +132,7 @@ class CountingApp:
         batcher, key_counter = self._ready()
         content_type, _ = parse_options_header(request.headers.get("content-type") or OCTETS)
         content_type = content_type.lower()
-        is_image = content_type == OCTETS or content_type.startswith("image/")
+        is_image = content_type in _IMAGE_TYPES or content_type.startswith("image/")
         if not is_image and content_type not in LINES_TYPES:
             expected = f"image/*, {OCTETS}, or {JSON_LINES} with keys"
             raise HTTPException(415, f"unsupported Content-Type {content_type}; expected {expected}")
@@ -127,8 +147,10 @@ class CountingApp:
                 async with self._image_requests, self._image_bytes.acquired(size):
                     return await self._count_image(request, batcher, media_type)
             return await self._count_keys(request, key_counter, batcher, media_type)
+        except ForbiddenBucket as error:
+            raise HTTPException(403, str(error)) from None
         except (UnreadableImage, InvalidRequestLine) as error:
-            raise HTTPException(400, str(error)) from None
+            raise HTTPException(400, without_file_content(str(error))) from None
         except ClientDisconnect:
             return Response(status_code=400)  # nobody receives it
         except ReconcileError as error:  # S3 is down or credentials are missing: a later request may succeed
@@ -153,8 +175,10 @@ class CountingApp:
     async def _count_keys(
         self, request: Request, key_counter: KeyCounter, batcher: DynamicBatcher, media_type: str
     ) -> Response:
-        file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 # it is read until the end of the response
-        try:
+        length = _content_length(request, MAX_LINES_BYTES)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._lines_bytes.acquired(MAX_LINES_BYTES if length is None else length))
+            file = stack.enter_context(SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115 # it is a context manager
             async for chunk in self._body(request, MAX_LINES_BYTES):
                 file.write(chunk)
             # Every line is checked before the first is counted: a response that has begun cannot become an error.
@@ -163,14 +187,9 @@ class CountingApp:
                 render_rows(key_counter.rows(parse_request_lines(file)), media_type, batcher.predictor.card.labels)
             )
             first = await anext(pieces)
-        except BaseException:
-            file.close()
-            raise
-        return StreamingResponse(self._stream(request, first, pieces, file), media_type=media_type)
+            return _HoldingResponse(stack.pop_all(), self._stream(request, first, pieces), media_type)
 
-    async def _stream(
-        self, request: Request, first: bytes, pieces: AsyncIterator[bytes], file: IO[bytes]
-    ) -> AsyncIterator[bytes]:
+    async def _stream(self, request: Request, first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Yield a response piece by piece.
 
         After an error the connection breaks, so that the client does not take a part for the whole.
@@ -184,8 +203,6 @@ class CountingApp:
         except Exception as error:
             self._log_error(error)
             raise
-        finally:
-            file.close()
 
     async def _body(self, request: Request, limit: int) -> AsyncIterator[bytes]:
         """Yield the chunks of a body, within `limit` bytes and the time limits."""
@@ -212,6 +229,24 @@ class CountingApp:
         line = str(error) if isinstance(error, ReconcileError) else f"unexpected {type(error).__name__}: {error}"
         self._log.error(line)
         return line
+
+
+class _HoldingResponse(StreamingResponse):
+    """A response that needs the body of its request until its end. Then it releases the body.
+
+    Args:
+        held: what to release, even if the client leaves before the first piece.
+        pieces: the pieces of the response.
+        media_type: the media type of the response.
+    """
+
+    def __init__(self, held: AsyncExitStack, pieces: AsyncIterator[bytes], media_type: str) -> None:
+        super().__init__(pieces, media_type=media_type)
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._held:
+            await super().__call__(scope, receive, send)
 
 
 def _content_length(request: Request, limit: int) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,9 @@ from reconcile.concurrency.byte_budget import ByteBudget
 from reconcile.concurrency.cpu import fetches_in_flight
 from reconcile.errors import ReconcileError
 from reconcile.images import UnreadableImage, check_size
+from reconcile.serving.bucket_access import ForbiddenKey
 from reconcile.serving.requests import InvalidRequestLine
+from reconcile.serving.responses import without_file_content
 from reconcile.storage.base import Bucket, FetchError, S3Access
 from reconcile.storage.open import open_bucket
 from reconcile.streaming.count_rows import counted_row, uncounted_row
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from reconcile.serving.batching import DynamicBatcher, Probabilities
+    from reconcile.serving.bucket_access import AllowedBuckets
     from reconcile.serving.requests import RequestLine
 
 
@@ -39,12 +43,14 @@ class KeyCounter:
     Args:
         batcher: the model.
         access: how to reach S3.
-        bucket: the bucket of images whose line names no bucket; empty if every line has to name one.
+        buckets: the buckets that lines may name.
         image_bytes: the total size of fetched images that are not yet counted, in bytes.
     """
 
-    def __init__(self, batcher: DynamicBatcher, access: S3Access, bucket: str, image_bytes: int = _IMAGE_BYTES) -> None:
-        self._batcher, self._access, self._bucket = batcher, access, bucket
+    def __init__(
+        self, batcher: DynamicBatcher, access: S3Access, buckets: AllowedBuckets, image_bytes: int = _IMAGE_BYTES
+    ) -> None:
+        self._batcher, self._access, self._allowed = batcher, access, buckets
         self._buckets: dict[str, Bucket] = {}
         self._lock = threading.Lock()
         self._fetchers = ThreadPoolExecutor(fetches_in_flight(), "fetch")
@@ -58,12 +64,15 @@ class KeyCounter:
 
         Raises:
             InvalidRequestLine: a line names no bucket, and the server has no bucket of its own.
+            ForbiddenBucket: a line names a bucket that is not allowed.
             ReconcileError: a folder does not exist, or there are no credentials.
         """
         for number, line in enumerate(lines, 1):
-            if not (line.bucket or self._bucket):
-                raise InvalidRequestLine(f"line {number} names no bucket, and RECONCILE_BUCKET is not set")
-            self._open(line.bucket or self._bucket)
+            try:
+                bucket = self._allowed.check(line.bucket)
+            except InvalidRequestLine as error:
+                raise type(error)(f"line {number}: {error}") from None
+            self._open(bucket)
 
     def rows(self, lines: Iterable[RequestLine]) -> Iterator[list[Row]]:
         """Yield one row per line, in the order of the lines, as soon as they are ready.
@@ -109,8 +118,9 @@ class KeyCounter:
         try:
             if line.size is not None:
                 check_size(line.size)
-            data = self._open(line.bucket or self._bucket).get(line.key, line.etag)
-        except (FetchError, UnreadableImage) as error:
+            location = self._allowed.locate(line.bucket, line.key)
+            data = _read(self._open(location.bucket), location.key, line.etag)
+        except (FetchError, ForbiddenKey, UnreadableImage) as error:
             row.set_result(self._uncounted(line, error))
         except BaseException as error:  # the thread that waits for the row raises it
             row.set_exception(error)
@@ -134,6 +144,21 @@ class KeyCounter:
         else:
             row.set_exception(error)
 
-    def _uncounted(self, line: RequestLine, error: FetchError | UnreadableImage) -> Row:
-        row = uncounted_row(line.key, line.etag, str(error), isinstance(error, FetchError), datetime.now(UTC))
+    def _uncounted(self, line: RequestLine, error: FetchError | ForbiddenKey | UnreadableImage) -> Row:
+        reason = without_file_content(str(error))
+        row = uncounted_row(line.key, line.etag, reason, isinstance(error, FetchError), datetime.now(UTC))
         return row | {"model_id": self._batcher.predictor.model_id}
+
+
+def _read(bucket: Bucket, key: str, etag: str) -> bytes:
+    """Return the bytes of an image. A local file that is too large is not read.
+
+    Raises:
+        FetchError: the object could not be fetched.
+        UnreadableImage: the file is too large.
+    """
+    path = bucket.local_path(key)
+    if path is not None:
+        with suppress(OSError):  # `get` explains it
+            check_size(max(1, path.stat().st_size))
+    return bucket.get(key, etag)

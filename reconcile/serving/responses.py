@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.datastructures import MIMEAccept
@@ -33,6 +34,15 @@ CSV_COLUMNS = (
     "model_id",
 )
 """The first columns of every CSV response. One column per label of the model follows, in the order of the labels."""
+
+
+_FILE_CONTENT = re.compile(r" \(first bytes[^)]*\)|(?<=damaged image):.*", re.DOTALL)
+"""The parts of a reason that quote a file. Decoders quote it in their errors."""
+
+
+def without_file_content(reason: str) -> str:
+    """Return why an image was not counted, without any byte of its file. A key may name a file that is no image."""
+    return _FILE_CONTENT.sub("", reason)
 
 
 def choose_format(accept: str | None, default: str) -> str | None:

@@ -6,6 +6,8 @@ import os
 import socket
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -14,6 +16,9 @@ from reconcile.concurrency.background import Background
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.serving.app import CountingApp
 from reconcile.serving.batching import DynamicBatcher
+from reconcile.serving.bearer_token import RequireToken
+from reconcile.serving.bucket_access import AllowedBuckets
+from reconcile.serving.connections import LimitedProtocol
 from reconcile.serving.key_fetching import KeyCounter
 from reconcile.serving.model_loading import load_served_model
 from reconcile.serving.responses import OFFERED, choose_format
@@ -27,18 +32,32 @@ _SHUTDOWN_SECONDS = 600
 """How long open requests may take after SIGTERM. SageMaker waits this long by default. Keys may take minutes."""
 
 
-def serve(settings: Settings, host: str, port: int, log: RunLog) -> None:
+@dataclass(frozen=True)
+class ServerOptions:
+    """Where a server listens, and what clients may do."""
+
+    host: str
+    """The address to listen on."""
+    port: int
+    """The port to listen on; 0 for any free port."""
+    token: str | None = None
+    """The token that clients have to send; None to serve everybody."""
+    allowed_buckets: tuple[str, ...] = ()
+    """The buckets that requests may name beside the bucket of the settings."""
+
+
+def serve(settings: Settings, options: ServerOptions, log: RunLog) -> None:
     """Serve until SIGTERM or Ctrl-C. Open requests are answered first, for up to ten minutes.
 
     Args:
         settings: model, device and batch size; also the bucket and how to reach it, for requests with keys.
-        host: the address to listen on.
-        port: the port to listen on; 0 for any free port.
+        options: where to listen, and what clients may do.
         log: gets the state of the server.
 
     Raises:
         ReconcileError: the model does not load, or the server cannot listen on the port.
-        UsageError: SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is not a supported media type.
+        UsageError: SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is not a supported media type, or reconcile does not support
+            an allowed bucket.
     """
     default_accept = os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT")
     accept = choose_format(default_accept, OFFERED[0]) if default_accept else None
@@ -46,10 +65,13 @@ def serve(settings: Settings, host: str, port: int, log: RunLog) -> None:
         raise UsageError(
             f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is {default_accept}; expected one of {', '.join(OFFERED)}"
         )
+    buckets = AllowedBuckets(settings.bucket, options.allowed_buckets)
     app = CountingApp(log, accept)
     # `app` logs what matters. uvicorn would also log every request, and errors with tracebacks.
     config = uvicorn.Config(
-        app.asgi,
+        app.asgi if options.token is None else RequireToken(app.asgi, options.token),
+        http=LimitedProtocol,
+        ws="none",
         log_config=None,
         log_level="critical",
         access_log=False,
@@ -58,9 +80,12 @@ def serve(settings: Settings, host: str, port: int, log: RunLog) -> None:
     )
     server = uvicorn.Server(config)
     loaded: Future[None] = Future()
-    with _listen(host, port) as listener:
+    host = options.host
+    with _listen(host, options.port) as listener:
         log.info(f"listening on {host}:{listener.getsockname()[1]}, loading the model")
-        Background("load", _load, settings, app, log, server, loaded)
+        if options.token is None and not _is_loopback(host):
+            log.warn("every client that reaches this address can use the server; --token-file requires a token")
+        Background("load", _load, settings, buckets, app, log, server, loaded)
         # uvicorn handles the signal, answers the open requests, and then raises the signal again.
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
@@ -76,12 +101,26 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ReconcileError(f"cannot listen on {host}:{port}: {error}") from None
 
 
-def _load(settings: Settings, app: CountingApp, log: RunLog, server: uvicorn.Server, loaded: Future[None]) -> None:
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _load(
+    settings: Settings,
+    buckets: AllowedBuckets,
+    app: CountingApp,
+    log: RunLog,
+    server: uvicorn.Server,
+    loaded: Future[None],
+) -> None:
     """Load the model and hand it to the application. After an error, end the server."""
     try:
         predictor = load_served_model(settings, log.warn)
         batcher = DynamicBatcher(predictor)
-        app.set_model(batcher, KeyCounter(batcher, settings.s3_access(), settings.bucket))
+        app.set_model(batcher, KeyCounter(batcher, settings.s3_access(), buckets))
         log.info(f"ready: counting with {predictor.model_id} on {predictor.device} ({predictor.path})")
         loaded.set_result(None)
     except Exception as error:  # the serving thread raises it, whatever it is

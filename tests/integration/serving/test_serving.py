@@ -42,7 +42,9 @@ def server(warehouse_s3, tmp_path_factory):
     write_grey_model(folder / "model/bin-counter-int8.onnx")
     write_grey_model(folder / "model/bin-counter-fp16.onnx", version="for-gpus")
     variables = {"RECONCILE_BUCKET": "warehouse", "RECONCILE_ENDPOINT_URL": warehouse_s3.endpoint_url}
-    running = Server(folder, SM_MODEL_DIR=folder / "model", **variables).wait_until_ready()
+    running = Server(
+        folder, "--allow-bucket", "./photos", "--allow-bucket", "./gone", SM_MODEL_DIR=folder / "model", **variables
+    ).wait_until_ready()
     yield running
     assert running.stop() == 0, running.log.read_text()
 
@@ -151,8 +153,8 @@ def test_parallel_images_share_batches(server):
     ("body", "content_type", "status", "reason"),
     [
         (b"", "image/jpeg", 400, "the object is empty (0 bytes)"),
-        (b"hello", "image/jpeg", 400, "not an image (first bytes 68 65 6c 6c 6f)"),
-        (grey_photo(3)[:300], "application/octet-stream", 400, "damaged image: "),
+        (b"hello", "image/jpeg", 400, "not an image"),
+        (grey_photo(3)[:300], "application/octet-stream", 400, "damaged image"),
         (bytes(33 * 2**20), "image/png", 413, "the body is over the limit of 32 MB"),
         (b"1,2,3", "text/csv", 415, "unsupported Content-Type text/csv; expected image/*, "),
         (b"", "application/jsonlines", 400, "the request is empty"),
@@ -165,7 +167,13 @@ def test_parallel_images_share_batches(server):
         (b'{"key": "\xff", "etag": "b"}', "application/jsonlines", 400, "line 1: "),
         (b'["a", "b"]', "application/jsonlines", 400, "line 1: "),
         (b"x" * 70_000, "application/jsonlines", 400, "line 1 is longer than 64 kB"),
-        (b'{"key": "a", "etag": "b", "bucket": "./nowhere"}', "application/jsonlines", 503, "there is no such folder"),
+        (
+            b'{"key": "a", "etag": "b", "bucket": "./nowhere"}',
+            "application/jsonlines",
+            403,
+            "line 1: the server may not read this bucket; name it with --allow-bucket when the server starts",
+        ),
+        (b'{"key": "a", "etag": "b", "bucket": "./gone"}', "application/jsonlines", 503, "there is no such folder"),
     ],
 )
 def test_invalid_input_gets_an_error(server, body, content_type, status, reason):
@@ -247,12 +255,13 @@ def test_rows_as_json_and_csv(server, objects):
         assert [float(prob) for prob in probs if prob] == (row["probabilities"] or [])
 
 
-def test_line_names_its_own_bucket(server, warehouse_s3, tmp_path):
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos/a.jpg").write_bytes(grey_photo(4))
-    [[in_folder]] = open_bucket(str(tmp_path / "photos"), S3Access()).list_pages()
+def test_line_names_its_own_bucket(server, warehouse_s3):
+    photos = server.log.parent / "photos"
+    photos.mkdir()
+    (photos / "a.jpg").write_bytes(grey_photo(4))
+    [[in_folder]] = open_bucket(str(photos), S3Access()).list_pages()
     [page] = open_bucket("s3://warehouse/bin-images", S3Access(warehouse_s3.endpoint_url)).list_pages()
-    request = [line(in_folder, bucket=str(tmp_path / "photos")), line(page[5], bucket="s3://warehouse/bin-images")]
+    request = [line(in_folder, bucket=str(photos)), line(page[5], bucket="s3://warehouse/bin-images")]
     assert [row["predicted_count"] for row in server.count_keys(request).lines] == [4, 5]
 
 

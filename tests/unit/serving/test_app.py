@@ -8,11 +8,16 @@ import pytest
 
 from reconcile.logs import RunLog
 from reconcile.serving.app import CountingApp
+from reconcile.serving.bucket_access import AllowedBuckets
+from reconcile.serving.key_fetching import KeyCounter
+from reconcile.storage.base import S3Access
 from tests.conftest import grey_photo
 from tests.unit.serving.helpers import DelayedBatcher, run
 
+LINES = "application/jsonlines"
 
-async def request(app, *chunks, method="POST", path="/invocations", length=None, stuck=False):
+
+async def request(app, *chunks, method="POST", path="/invocations", length=None, stuck=False, content_type=None):
     """Send a body in chunks, and return status, headers and JSON of the response.
 
     With `stuck`, the client sends nothing after the chunks and does not end the body.
@@ -20,14 +25,15 @@ async def request(app, *chunks, method="POST", path="/invocations", length=None,
     sent, remaining = [], [*chunks]
 
     async def receive():
-        if not remaining and stuck:
+        if not remaining:
             await asyncio.Event().wait()
         return {"type": "http.request", "body": remaining.pop(0), "more_body": bool(remaining) or stuck}
 
     async def send(message):
         sent.append(message)
 
-    headers = [] if length is None else [(b"content-length", str(length).encode())]
+    fields = {b"content-length": length, b"content-type": content_type}
+    headers = [(name, str(value).encode()) for name, value in fields.items() if value is not None]
     scope = {"type": "http", "method": method, "path": path, "headers": headers, "query_string": b""}
     await app.asgi(scope, receive, send)
     return sent[0]["status"], dict(sent[0]["headers"]), json.loads(sent[1]["body"])
@@ -70,3 +76,28 @@ def test_requests_before_the_model_is_loaded_get_503(method, path):
     app = CountingApp(RunLog("text"), None)
     status, _, answer = run(request(app, b"", method=method, path=path))
     assert (status, answer) == (503, {"error": "the model is still loading"})
+
+
+def test_bodies_with_keys_hold_a_limited_number_of_bytes(batcher, tmp_path):
+    app = CountingApp(RunLog("text"), None, lines_bytes=1000)
+    app.set_model(batcher, KeyCounter(batcher, S3Access(), AllowedBuckets(f"{tmp_path}/")))
+    body = b'{"key": "gone", "etag": "x"}'
+
+    async def send_both():
+        first = asyncio.create_task(request(app, body[:5], content_type=LINES, length=900, stuck=True))
+        second = asyncio.create_task(request(app, body, content_type=LINES, length=len(body)))
+        large = asyncio.create_task(request(app, body, content_type=LINES, length=200))
+        await asyncio.wait_for(second, 10)
+        await asyncio.sleep(0.2)
+        assert not large.done(), "the first body holds too many bytes"
+        first.cancel()
+        return await second, await asyncio.wait_for(large, 10)
+
+    assert [status for status, _, _ in run(send_both())] == [200, 200]
+
+
+def test_image_type_of_sagemaker_is_accepted(batcher):
+    app = CountingApp(RunLog("text"), None)
+    app.set_model(batcher, None)
+    status, _, answer = run(request(app, grey_photo(4), content_type="application/x-image"))
+    assert (status, answer["predicted_count"]) == (200, 4)

@@ -4,6 +4,8 @@ import threading
 
 import pytest
 
+from reconcile.images import MAX_IMAGE_BYTES
+from reconcile.serving.bucket_access import AllowedBuckets
 from reconcile.serving.key_fetching import KeyCounter
 from reconcile.serving.requests import RequestLine
 from reconcile.storage.base import S3Access
@@ -18,9 +20,44 @@ def test_fetched_images_hold_a_limited_number_of_bytes(batcher, tmp_path, images
     delayed = DelayedBatcher(batcher, start)
     (tmp_path / "1.jpg").write_bytes(photo)
     [[stored]] = open_bucket(str(tmp_path), S3Access()).list_pages()
-    counter = KeyCounter(delayed, S3Access(), f"{tmp_path}/", image_bytes=images * len(photo) + 1)
+    counter = KeyCounter(delayed, S3Access(), AllowedBuckets(f"{tmp_path}/"), image_bytes=images * len(photo) + 1)
     threading.Timer(0.2, start.set).start()
     lines = [RequestLine(key=stored.key, etag=stored.etag)] * 10
     rows = [row for ready in counter.rows(lines) for row in ready]
     assert [row["predicted_count"] for row in rows] == [5] * 10
     assert delayed.most_bytes <= max(images, 1) * len(photo)
+
+
+def reason_of(batcher, folder, key, etag="", **line):
+    """Return why the image of a line is not counted, and whether a client should try again."""
+    counter = KeyCounter(batcher, S3Access(), AllowedBuckets(f"{folder}/"))
+    [[row]] = list(counter.rows([RequestLine(key=key, etag=etag, **line)]))
+    return row["reason"], row["try_again"]
+
+
+@pytest.mark.parametrize("key", ["../secret.txt", "a/../../secret.txt", "./secret.txt", "{root}/secret.txt"])
+def test_key_that_leads_out_of_the_bucket_is_not_read(batcher, tmp_path, key):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "secret.txt").write_text("secret")
+    [[stored]] = open_bucket(str(tmp_path), S3Access()).list_pages()
+    reason = reason_of(batcher, tmp_path / "photos", key.format(root=tmp_path), stored.etag)
+    assert reason == ("the key leads out of the bucket", False)
+
+
+def test_local_file_above_the_limit_is_not_read(batcher, tmp_path, monkeypatch):
+    with (tmp_path / "huge.jpg").open("wb") as file:
+        file.truncate(MAX_IMAGE_BYTES + 2**20)  # a hole, which takes no room
+    [[stored]] = open_bucket(str(tmp_path), S3Access()).list_pages()
+    monkeypatch.setattr("reconcile.storage.local.LocalBucket.get", lambda *_: pytest.fail("the file was read"))
+    # The client claims another size.
+    assert reason_of(batcher, tmp_path, "huge.jpg", stored.etag, size=100) == ("33 MB, over the limit of 32 MB", False)
+
+
+@pytest.mark.parametrize(
+    "content", [b"root:x:0:0:root:/root:/bin/bash\n", b"\x89PNG\r\n\x1a\nsecret", grey_photo(3)[:300]]
+)
+def test_reason_does_not_quote_the_file(batcher, tmp_path, content):
+    (tmp_path / "file").write_bytes(content)
+    [[stored]] = open_bucket(str(tmp_path), S3Access()).list_pages()
+    reason, _ = reason_of(batcher, tmp_path, "file", stored.etag)
+    assert reason in ("not an image", "damaged image")
