@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_booleans(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse true and false for all settings but the only switch, because pydantic reads true as the number 1."""
+        """Refuse true and false except for `no_sign_request`, because pydantic reads true as the number 1."""
         if isinstance(value, bool) and info.field_name != "no_sign_request":
             raise ValueError("cannot be true or false")
         return value
@@ -189,14 +189,14 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources of values; the first that has a value wins."""
+        """Return the sources of values. The first source that has a value is used."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _config_file)
 
 
 _config_file = Path("reconcile.toml")
 _PREFIX = "RECONCILE_"
 _TYPO_SIMILARITY = 0.75
-"""difflib's ratio from which on a name counts as a misspelled setting. BUKET has 0.91, PORT has 0.57."""
+"""The smallest ratio of difflib at which a name counts as a misspelled setting. BUKET has 0.91, PORT has 0.57."""
 
 
 class _FlagsOnly(Settings):
@@ -206,7 +206,7 @@ class _FlagsOnly(Settings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the flags as the only source. Defaults fill the rest."""
+        """Return the flags as the only source. All other settings keep their defaults."""
         return (init_settings,)
 
 
@@ -285,7 +285,7 @@ def parse_rate(text: str) -> float:
     """Return the value of `--plant`, such as `8%` or `0.08`, as a fraction between 0 and 1, both excluded.
 
     Raises:
-        UsageError: the text is no such fraction.
+        UsageError: the text is not such a fraction.
     """
     try:
         rate: float = TypeAdapter(Fraction).validate_python(text)

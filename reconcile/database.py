@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 _MIN_MEMORY_MB, _MAX_MEMORY_MB, _BINS_PER_MB = 500, 2000, 1000
-"""Limits of DuckDB's memory. DuckDB keeps the rest on disk, where sorting takes much longer for large runs."""
+"""Limits of DuckDB's memory. DuckDB keeps other data on disk. Sorting there takes much longer in large runs."""
 _MAX_THREADS = 2
-"""Each thread needs more than a hundred megabytes for itself, and two are fast enough for millions of bins."""
+"""Each thread needs more than a hundred megabytes, and two threads are fast enough for millions of bins."""
 
 
 def open_database(work: Path) -> duckdb.DuckDBPyConnection:
@@ -38,9 +38,8 @@ def open_database(work: Path) -> duckdb.DuckDBPyConnection:
     # GLOBAL, because cursors do not have the settings of their connection. Without it they would use the variable TZ,
     # and DuckDB knows zones that Python does not know, such as PST.
     database.execute("SET GLOBAL TimeZone = 'UTC'")
-    database.execute("SET enable_progress_bar = false")  # DuckDB draws it on standard output, which is for results
-    database.execute(query("macros"))
-    return database
+    database.execute("SET enable_progress_bar = false")  # DuckDB draws its progress bar on standard output, which is
+    for results database.execute(query("macros")) return database
 
 
 def literal_path(path: Path | str) -> str:

@@ -29,7 +29,7 @@ class Workload(Protocol):
 
     @property
     def total(self) -> int:
-        """Return the number of things known so far."""
+        """Return the number of objects known so far."""
 
     @property
     def is_complete(self) -> bool:
@@ -40,7 +40,7 @@ class FixedWorkload(NamedTuple):
     """A workload whose size is known from the start."""
 
     total: int
-    """The number of things to do."""
+    """The number of objects to process."""
     is_complete: bool = True
     """Always true: `total` does not grow."""
 
@@ -89,11 +89,11 @@ class RunLog:
             line = json.dumps(head | fields)
         else:
             line = f"{_PREFIXES[level]}{printable(text)}"
-            if not self._stream.isatty():  # a log file holds many days
+            if not self._stream.isatty():  # a log file may cover many days
                 line = f"{now:%Y-%m-%d %H:%M:%SZ} {line}"
             elif level != "error":
                 line = f"{now:%H:%M:%S} {line}"
-        # A full disk must not end the run. Threads write too, so that each line is one call of write.
+        # A full disk must not end the run. Several threads write, so each line is one call of write.
         with suppress(OSError):
             self._stream.write(f"{line}\n")
             self._stream.flush()
@@ -103,7 +103,7 @@ class RunLog:
         """Log the objects that a stage could not fetch or read.
 
         Args:
-            what: what the objects are, in the plural.
+            what: the name of the objects, in the plural.
             stage: name of the stage, for JSON lines.
 
         Yields:
@@ -132,7 +132,7 @@ class RunLog:
             fields: more fields for JSON lines.
 
         Yields:
-            a function that takes the number of things just done.
+            a function that takes the number of objects just processed.
         """
         if self._shows_bars:
             with self._open_display() as display:
@@ -150,7 +150,7 @@ class RunLog:
 
     @contextmanager
     def shared_display(self) -> Iterator[None]:
-        """Show the bars of all tasks inside this context under each other, whichever thread they belong to."""
+        """Show the bars of all tasks inside this context under each other, also those of other threads."""
         with self._open_display() if self._shows_bars else nullcontext():
             yield
 
@@ -197,14 +197,14 @@ def printable(text: str) -> str:
 
 
 class Advance(Protocol):
-    """A function that takes note of progress."""
+    """A function that records progress."""
 
     def __call__(self, done: int) -> None:
-        """Add the number of things just done."""
+        """Add the number of objects just processed."""
 
 
 class _ProgressLines:
-    """A plain line every 30 seconds. A thread writes it, so that lines also appear while nothing is done."""
+    """A plain line every 30 seconds. A thread writes the line, because lines must also appear while nothing is done."""
 
     def __init__(self, log: RunLog, what: str, workload: Workload, fields: dict[str, Any]) -> None:
         self._log, self._what, self._workload, self._fields = log, what, workload, fields

@@ -24,12 +24,14 @@ class Background(threading.Thread):
 
 
 def any_running() -> bool:
-    """Tell whether any background thread is still running."""
+    """Return whether any background thread is still running."""
     return any(isinstance(thread, Background) and thread.is_alive() for thread in threading.enumerate())
 
 
 def run_in_background(function: Callable[[], T], grace_seconds: float) -> T:
-    """Call a function in another thread and wait for it, because a library that waits for an answer hears no signal.
+    """Call a function in another thread and wait for it.
+
+    A library that waits for a response does not notice signals, so the waiting thread checks for them.
 
     If somebody asks this process to stop and the function still finishes in time, its result is returned. The next
     `cancellation.raise_if_cancelled` then raises KeyboardInterrupt.

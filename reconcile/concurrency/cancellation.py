@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 POLL_SECONDS = 0.5
-"""The longest time that a waiting thread goes without a check whether somebody asked this process to stop."""
+"""The seconds between two checks of a waiting thread whether somebody asked this process to stop."""
 T = TypeVar("T")
 _requested = _forced = False
 
@@ -48,18 +48,18 @@ def _handle_signal(*_: object) -> NoReturn:
 
 
 def is_requested() -> bool:
-    """Tell whether somebody asked this process to stop."""
+    """Return whether somebody asked this process to stop."""
     return _requested
 
 
 def is_forced() -> bool:
-    """Tell whether somebody pressed Ctrl-C a second time."""
+    """Return whether somebody pressed Ctrl-C a second time."""
     return _forced
 
 
 def request() -> None:
     """Stop the main thread as Ctrl-C does. Call this from another thread, if the work must not go on."""
-    if not _requested:  # a second signal would stop at once
+    if not _requested:  # a second signal would raise immediately
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
@@ -105,10 +105,10 @@ def wait_for(future: Future[T]) -> T:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Only remember signals inside this context. The caller checks `is_requested` when it suits.
+    """Remember signals inside this context, without raising. The caller checks `is_requested` when it can stop.
 
-    A second Ctrl-C stops at once. A second SIGTERM does not, because a supervisor of several processes may pass it on
-    twice. In other threads than the main thread this context changes nothing, because signals never arrive there.
+    A second Ctrl-C raises immediately. A second SIGTERM does not, because a supervisor of several processes may pass it
+    on twice. In other threads than the main thread this context changes nothing, because signals never arrive there.
 
     Raises:
         KeyboardInterrupt: somebody pressed Ctrl-C a second time.

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 PATIENCE_SECONDS = 5.0
-"""How long a stopped group waits for its threads. A thread that waits for S3 may need minutes and is left behind."""
+"""The seconds that a stopped group waits for its threads. A thread that waits for S3 may need minutes and is
+abandoned."""
 
 
 class Stopped(Exception):
@@ -44,8 +45,8 @@ class Channel(Generic[T]):
             stages: the group that stops this channel.
             capacity: the largest number of items in the queue.
             producers: the number of producers. The channel ends when all of them have ended.
-            release_size: free this many slots at once. Producers that are far ahead then work in bursts. With 1, every
-                consumed item wakes one of them.
+            release_size: the number of slots that are freed together. Producers that are far ahead then work in bursts.
+                With 1, every consumed item wakes one of them.
         """
         self._stages = stages
         self._items: SimpleQueue[T | _End] = SimpleQueue()
@@ -56,7 +57,7 @@ class Channel(Generic[T]):
         self._release_size, self._freed = min(release_size, capacity), 0  # more slots than that are never free
         self._lock = threading.Lock()
         self.is_over = False
-        """Whether `get_nowait` has reached the end."""
+        """True after `get_nowait` has reached the end."""
         stages.on_stop(self._wake_all)
 
     def put(self, item: T) -> None:
@@ -173,7 +174,7 @@ class StageGroup:
             target(index)
         except Stopped:
             pass
-        except BaseException as error:  # the main thread raises it, whatever it is
+        except BaseException as error:  # any error: the main thread raises it
             self.stop(error)
         finally:
             output.producer_ended()
@@ -200,7 +201,7 @@ class StageGroup:
         until = time.monotonic() + PATIENCE_SECONDS
         for thread in self._threads:
             thread.join(max(until - time.monotonic(), 0))
-        # If both were interrupted, `error` has the number of rows that were kept.
+        # If a stage and the `with` block were both interrupted, `error` has the number of rows that were kept.
         both_stopped = isinstance(self._error, KeyboardInterrupt) and isinstance(error, KeyboardInterrupt)
         if self._error is not None and self._error is not error and not both_stopped:
             raise self._error

@@ -41,7 +41,7 @@ def _quota(cgroup: Path) -> int | None:
 def fetches_in_flight() -> int:
     """Return the number of objects to fetch at the same time: 64 per core, at most 256.
 
-    A request to S3 takes long, but hardly any CPU time. This number of requests brings about as many photos as an
+    A request to S3 takes long, but hardly any CPU time. This number of requests delivers about as many photos as an
     otherwise idle core can decode. If S3 is fast, the fetchers wait for the decoders and cost nothing.
     """
     return min(FETCHES_PER_CORE * available_cores(), MAX_FETCHES)

@@ -1,6 +1,6 @@
 """Draw synthetic bins with fabric, elastic bands, boxes, books, bottles and bags.
 
-Drawings are for demos, tests and a part of the training images. Figures about accuracy are never measured on drawings.
+Drawings are for demos, tests and a part of the training images. Accuracy is never measured on drawings.
 """
 
 from __future__ import annotations

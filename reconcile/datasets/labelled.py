@@ -22,7 +22,7 @@ FOLDS = 10
 _BLOCK, _SMALL_BLOCK = 100, 10
 """The number of neighbouring ids that share a fold, and the number if there are few photos."""
 _MIN_BLOCKS = 20
-"""With fewer blocks, small blocks are used."""
+"""With fewer blocks than this, small blocks are used."""
 _EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".jp2"}
 _YES_OR_NO = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _LAYOUTS = (
@@ -42,7 +42,7 @@ class LabelledImage:
     items: str | None = None
     """The item list of the bin, equal for bins with the same items and quantities. None if the items are unknown."""
     squashed: bool | None = None
-    """Whether the photo was squashed to 224 x 224 before we got it. None if that is unknown."""
+    """True if the photo was squashed to 224 x 224 before we received it. None if that is unknown."""
 
 
 def read_labelled(folder: Path, leave_out: Callable[[str], None] = print) -> list[LabelledImage]:
@@ -209,7 +209,8 @@ def _photos(folder: Path) -> list[Path]:
 
 
 def _folds(names: Sequence[str]) -> Iterator[int]:
-    """Return a fold for each name, by blocks of ids. An id that is not a number counts as its index in this order."""
+    """Return a fold for each name, by blocks of ids. For an id that is not a number, its index in this order is
+    used."""
     ids = [bin_id(name) for name in names]
     numbers = [int(name) if name.isdecimal() else index for index, name in enumerate(ids)]
     block = _BLOCK if len({number // _BLOCK for number in numbers}) >= _MIN_BLOCKS else _SMALL_BLOCK

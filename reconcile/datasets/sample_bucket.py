@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _PRODUCTS = 80
 _SEED = 7
-# The bins with an error, by bin number. All other bins hold what their records say.
+# The bins with an error, by bin number. The records of all other bins are correct.
 _SHORT, _OVER = range(10, 16), range(40, 44)
 _NO_IMAGE, _NO_RECORD = (70, 71, 72), (90, 91)
 _TRUNCATED, _EMPTY, _NOT_AN_IMAGE = (110,), (111,), (112,)

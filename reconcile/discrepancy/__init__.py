@@ -1,1 +1,1 @@
-"""How likely each inventory record is wrong. Uses numpy only; `scoring` also uses Arrow."""
+"""The probability that each inventory record is wrong. Uses numpy only; `scoring` also uses Arrow."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ErrorModel:
-    """How often records are wrong, and by how much.
+    """The frequency and the size of errors in records.
 
     A record states the true count c with probability 1 − `rate`. It states another count e with probability
     `rate` · q(e|c), where small errors are more likely than large ones:
@@ -29,7 +29,7 @@ class ErrorModel:
     rate: float
     """π, the fraction of all records that are wrong, above 0 and below 1."""
     decay: float = 0.6
-    """How much less likely an error gets with each further item, above 0. With 1, all sizes are equally likely.
+    """The factor by which each further item makes an error less likely, above 0. With 1, all sizes are equally likely.
 
     With 0.6, three in four errors are off by one or two items. Until recounts are known, the decay has to suit errors
     of unknown size; docs/explanation/how-a-record-is-judged.md has the measurement.

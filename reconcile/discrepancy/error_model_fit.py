@@ -50,16 +50,16 @@ class FittedErrorModel:
 
 
 def fit_error_model(assumed: ErrorModel, recounts: Recounts | None, labels: CountLabels) -> FittedErrorModel:
-    """Return the posterior of the error model given what recounts found.
+    """Return the posterior of the error model given the results of recounts.
 
     The bins of a queue are not a random sample. They were chosen because photo x and record e disagree, so the fraction
     of wrong records among them is many times too high. But they were chosen by x and e alone. Given x and e, the count
     c that a person finds is distributed as in any other bin:
 
-        P(found = c | x, e) = P(c|x) P(e|c) / Σ_c' P(c'|x) P(e|c')
+        P(recount = c | x, e) = P(c|x) P(e|c) / Σ_c' P(c'|x) P(e|c')
 
     The product of these terms over the recounts is a likelihood of π, decay and empty weight. The choice of bins does
-    not bias it, because selection is ignorable if it depends only on what has been observed (Rubin 1976, Inference and
+    not bias this likelihood. Selection is ignorable if it depends only on observed data (Rubin 1976, Inference and
     Missing Data, Biometrika 63:581-592).
 
     The prior of π is Beta(B · π₀, B · (1 − π₀)), where π₀ is the assumed rate and B is `PRIOR_STRENGTH`. B is larger if
@@ -69,7 +69,7 @@ def fit_error_model(assumed: ErrorModel, recounts: Recounts | None, labels: Coun
 
     Args:
         assumed: the error model before any recount.
-        recounts: what people found; None if there is no recount yet.
+        recounts: the counts of people; None if nobody has recounted a bin yet.
         labels: the labels of the model.
 
     Returns:
@@ -124,6 +124,6 @@ def _log_likelihood(q: NDArray[np.float64], recounts: Recounts) -> NDArray[np.fl
         evidence = (1 - _RATES[:, None]) * if_correct + _RATES[:, None] * if_wrong
         prior = np.where(is_correct, 1 - _RATES[:, None], _RATES[:, None])
         probabilities = prior * of_counted / np.maximum(evidence, 1e-300)
-        # A person may count what the photo rules out, because the bin changed in between. No rate is to blame then.
+        # A person may find a count that the photo rules out, because the bin changed in between. No rate explains that.
         total += np.log(np.maximum(probabilities, _MIN_PROBABILITY)).sum(axis=1)
     return total

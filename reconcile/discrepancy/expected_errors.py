@@ -48,9 +48,9 @@ def estimate_wrong_records(
     """Estimate the number of wrong records from the scores of all bins. A recounted bin counts as 1 or 0.
 
     Args:
-        bins: rows of sql/figures/error_probabilities.sql, in batches. Of many bins only sums are kept.
+        bins: rows of sql/figures/error_probabilities.sql, in batches. Only sums are kept if there are many bins.
         errors: the error model from which `p_wrong` was computed.
-        capacity: how many bins of the queue can be recounted.
+        capacity: the number of bins of the queue that can be recounted.
 
     Returns:
         None if no bin was compared with its record.
@@ -110,7 +110,7 @@ def expected_count(
 
 
 class _WrongCount:
-    """The number of wrong records among those that are added; see `expected_count`. Of many records only sums are kept.
+    """The number of wrong records among those added; see `expected_count`. Only sums are kept if there are many.
 
     Args:
         rate: the rate π from which p_wrong was computed.

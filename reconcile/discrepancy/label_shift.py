@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 _MIN_BINS_PER_LABEL = 100
-"""With fewer bins per label on average, the estimate is noise."""
+"""With fewer bins per label on average, the estimate is too noisy."""
 _MIN_DISTANCE = 0.15
-"""The total variation distance from which on probabilities are corrected."""
+"""The smallest total variation distance at which probabilities are corrected."""
 _MAX_ITERATIONS = 1000
 _CONVERGED = 1e-7
 """The iteration ends if no probability changes by this much."""
@@ -53,7 +53,7 @@ def estimate_class_prior(
 
     Returns:
         the fraction of each label in the run, float64 [labels], summing to 1. None if there are fewer than 100 bins per
-        label, if a label has no training photo, or if the total variation distance is below 0.15.
+        label, a label has no training photo, or the total variation distance is below 0.15.
     """
     trained = np.asarray(prior, dtype=np.float64)
     if len(probabilities) < _MIN_BINS_PER_LABEL * len(trained) or trained.min() <= 0:

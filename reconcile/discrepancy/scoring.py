@@ -61,7 +61,8 @@ class DiscrepancyScorer:
 
         Args:
             probabilities: P(label | photo), float [N, labels].
-            expected_counts: the smallest count of the label of each record, int [N]. Other counts are left out.
+            expected_counts: the smallest count of the label of each record, int [N]. A count that is not the smallest
+                of a label is left out.
 
         Returns:
             float64 [labels], summing to 1.

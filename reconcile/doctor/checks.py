@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 Status = Literal["ok", "?", "FAIL"]
-"""Passed; not checked, or for a person to decide; would end a run."""
+"""`ok`: passed. `?`: not checked, or a person has to decide. `FAIL`: a run would end with this error."""
 
 
 @dataclass(frozen=True)
@@ -21,18 +21,18 @@ class CheckResult:
     """The result of one check, which is one line on the screen."""
 
     subject: str
-    """What was checked, such as "model"."""
+    """The subject of the check, such as "model"."""
     status: Status
     text: str
-    """What the check found, or why it failed."""
+    """The result of the check, or the reason why it failed."""
 
 
 def run_check(subject: str, check: Callable[[], str]) -> CheckResult:
     """Run a check.
 
     Args:
-        subject: what is checked.
-        check: returns what it found, or raises ReconcileError or FetchError.
+        subject: the subject of the check, such as "model".
+        check: returns the result as text, or raises ReconcileError or FetchError.
     """
     try:
         return CheckResult(subject, "ok", check())

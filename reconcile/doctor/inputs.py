@@ -91,7 +91,7 @@ class _InputChecks:
         return ReconcileError(f"there are no {what} under {bucket.url(prefix)}{hint}; is {flag} right?")
 
     def _read_first(self, bucket: Bucket, key: str, prefix: str) -> tuple[str, bytes]:
-        """Read the first object under a prefix. Return what to say about it, and its bytes."""
+        """Read the first object under a prefix. Return a sentence about it, and its bytes."""
         data = bucket.get(key)
         listed = "can be listed" if self._settings.keys is None else "has keys"
         return f"{bucket.url(prefix)} {listed}, and {key} can be read ({len(data):,} bytes)", data
@@ -137,13 +137,13 @@ class _RecordedBins(NamedTuple):
     """Bins that have a record."""
 
     bins: set[str]
-    """Their ids. Of a table, only those that are also in the first page of photos."""
+    """Their ids. If the records are a table, only the ids that are also in the first page of photos."""
     number: int
-    """How many bins have a record."""
+    """The number of bins with a record."""
     source: str
-    """Where the records are, in words."""
+    """The location of the records, as text for messages."""
     example: str
-    """One record, in words."""
+    """One record, as text for messages."""
 
 
 def _check_rows(database: duckdb.DuckDBPyConnection, source: str) -> str:
@@ -176,7 +176,7 @@ def _bins_of_rows(database: duckdb.DuckDBPyConnection) -> tuple[int, str, int]:
 
 
 def _first_page(pages: Iterator[Page]) -> list[str]:
-    """Return the keys of the first page that has any; an empty list if nothing is listed."""
+    """Return the keys of the first page that is not empty; an empty list if nothing is listed."""
     page = next((page for page in pages if len(page)), None)
     if page is None:
         return []
