@@ -38,8 +38,9 @@ def open_database(work: Path) -> duckdb.DuckDBPyConnection:
     # GLOBAL, because cursors do not have the settings of their connection. Without it they would use the variable TZ,
     # and DuckDB knows zones that Python does not know, such as PST.
     database.execute("SET GLOBAL TimeZone = 'UTC'")
-    database.execute("SET enable_progress_bar = false")  # DuckDB draws its progress bar on standard output, which is
-    for results database.execute(query("macros")) return database
+    database.execute("SET enable_progress_bar = false")  # it would be drawn on standard output, which is for results
+    database.execute(query("macros"))
+    return database
 
 
 def literal_path(path: Path | str) -> str:

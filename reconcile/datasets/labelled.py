@@ -209,8 +209,7 @@ def _photos(folder: Path) -> list[Path]:
 
 
 def _folds(names: Sequence[str]) -> Iterator[int]:
-    """Return a fold for each name, by blocks of ids. For an id that is not a number, its index in this order is
-    used."""
+    """Return a fold for each name, by blocks of ids. An id that is not a number is replaced by its index."""
     ids = [bin_id(name) for name in names]
     numbers = [int(name) if name.isdecimal() else index for index, name in enumerate(ids)]
     block = _BLOCK if len({number // _BLOCK for number in numbers}) >= _MIN_BLOCKS else _SMALL_BLOCK
