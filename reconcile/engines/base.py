@@ -26,12 +26,12 @@ class Engine(Protocol):
 
     @property
     def size(self) -> str:
-        """The number of devices, for people, such as `2 threads`."""
+        """The number of devices as text, such as `2 threads`."""
 
     def resume(self, source: Bucket, output: Output) -> None:
-        """Import into `output` what this engine counted elsewhere for an earlier run that ended before it could.
+        """Import what this engine counted elsewhere for an earlier run, because that run ended before it could.
 
-        The run calls this after it has taken the lock of <out>, and before it looks for images that are not counted.
+        The run calls this after it has acquired the lock of <out>, and before it looks for images that are not counted.
 
         Args:
             source: the bucket of the images.
@@ -48,7 +48,8 @@ class Engine(Protocol):
             images: the images to count. The backlog may still be filling.
             source: the bucket of the images.
             output: where the Parquet parts are written.
-            observer: hears what is counted, and which images could not be fetched or read.
+            observer: is called with the number of images counted, and with each image that could not be fetched or
+                read.
 
         Raises:
             ReconcileError: the engine cannot continue.

@@ -1,1 +1,1 @@
-"""How good a count model and its recount queue are."""
+"""Measure how good a count model and its recount queue are."""

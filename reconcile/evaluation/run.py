@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """What to evaluate, and where to write the result."""
+    """The photos to evaluate, the settings of the benchmark, and the output folder."""
 
     data: Path
     """A folder of labelled photos, in any layout of `labelled.read_labelled`."""
@@ -63,8 +63,8 @@ def run_evaluation(request: EvaluationRequest, settings: Settings, log: RunLog) 
 
     Raises:
         UsageError: the folder does not exist, or has no photo in the fold.
-        ReconcileError: no photo has a label or can be read, the model cannot be loaded, the output cannot be written,
-            or there are too few photos to alter one record.
+        ReconcileError: no photo has a label or can be read, the model cannot be loaded, or the output cannot be
+            written. Or there are too few photos to alter one record.
     """
     if not request.data.is_dir():
         raise UsageError(f"--data: there is no folder {request.data}")

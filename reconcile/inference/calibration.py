@@ -51,9 +51,9 @@ def deconvolve(output: NDArray[np.float32], soft_targets: NDArray[np.float32]) -
     """Remove the spread of the soft targets from the output of a network that was trained on them.
 
     In training, the target of a photo with label c is `soft_targets[c]`, which is spread over the neighbours of c. A
-    network that has learned this returns Σ_c P(c|x) · soft_targets[c]. Even for a clear photo it gives probability to
-    the neighbouring counts, so a record that is one item off looks less wrong than it is. P(c|x) is the mixture of rows
-    of `soft_targets` that is closest to the output. Expectation maximisation finds it, starting from the output
+    network that has learned this returns Σ_c P(c|x) · soft_targets[c]. Even for a clear photo, it gives probability to
+    the neighbouring counts. A record that is one item off then looks less wrong than it is. P(c|x) is the mixture of
+    rows of `soft_targets` that is closest to the output. Expectation maximisation finds it, starting from the output
     (Richardson-Lucy deconvolution; Richardson 1972, JOSA 62:55-59; Lucy 1974, AJ 79:745-754):
 
         w_c ← w_c · Σ_k soft_targets[c, k] · output_k / (Σ_b w_b · soft_targets[b, k])

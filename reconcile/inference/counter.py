@@ -33,10 +33,10 @@ CPU_BATCH, GPU_BATCH = 32, 128
 
 
 class CountPredictor:
-    """A loaded count model. As many threads may use it as it has workers.
+    """A loaded count model. One thread per worker may use it at the same time.
 
     GPU batches always have one shape, because both GPU providers prepare for each new shape. They are in pinned memory.
-    The GPU part is not yet run on a GPU; it is tested with a CPU session.
+    The GPU part has not been run on a GPU yet. Tests run it with a CPU session.
 
     Args:
         model: the model's file and metadata.
@@ -56,7 +56,7 @@ class CountPredictor:
 
     @property
     def device(self) -> str:
-        """The name of the device for people, such as `CPU` or `CUDA`."""
+        """The name of the device in messages, such as `CPU` or `CUDA`."""
         if self.provider == openvino_cpu.OPENVINO:
             return f"CPU ({self.provider})"
         return self.provider.removesuffix("ExecutionProvider")
@@ -162,7 +162,7 @@ def load_predictor(
 
 
 def _on_gpus(model: CountModel, device: str, batch_size: int) -> CountPredictor:
-    """Load a model onto every GPU. Two threads share a session, so that one copies while the other computes."""
+    """Load a model onto every GPU. Two threads use one session: one copies while the other computes."""
     shape = (batch_size, model.card.input_size, model.card.input_size, 3)
     sessions = open_gpu_sessions(model.path, model.model_id, device, shape)
     runs: list[Run] = [IOBoundSession(session, model.card, _pinned(shape)) for session in sessions for _ in range(2)]
@@ -179,7 +179,7 @@ def _on_cpu(model: CountModel, cores: int, batch_size: int, warn: Callable[[str]
             if openvino_cpu.outputs_agree(requests[0], partial(_run, first), model.card.input_size, batch_size):
                 return _checked(CountPredictor(model, openvino_cpu.OPENVINO, requests, batch_size))
             reason = "OpenVINO computes other logits for this model"
-        except Exception as error:  # ONNX Runtime can count whatever the error of OpenVINO is
+        except Exception as error:  # after any error of OpenVINO, ONNX Runtime can count
             reason = openvino_cpu.error_message(error)
         warn(f"counting with ONNX Runtime, although OpenVINO would be faster on this CPU: {reason}")
     if cores == 1:

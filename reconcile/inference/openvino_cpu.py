@@ -71,7 +71,7 @@ def open_requests(path: Path, cores: int, batch_size: int) -> list[Run]:
         "ENABLE_HYPER_THREADING": True,
         "NUM_STREAMS": cores,
         "INFERENCE_NUM_THREADS": cores,
-        # Decoding threads share the cores. The kernel schedules them better than fixed assignments do.
+        # Decoding threads use the same cores. The kernel schedules them better than fixed assignments do.
         "ENABLE_CPU_PINNING": False,
         # By default OpenVINO computes everything but integers in bfloat16, which is not faster.
         "INFERENCE_PRECISION_HINT": "f32",

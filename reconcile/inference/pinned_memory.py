@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 _pinned: list[NDArray[np.uint8]] = []
-"""Pinned arrays, kept until the process ends. Freed memory that the driver still holds would be given to others."""
+"""Pinned arrays, kept until the process ends. If such memory were freed, other code could get memory that the driver
+still uses."""
 _PORTABLE = 0x01
 """CU_MEMHOSTREGISTER_PORTABLE: pin the memory for every GPU, not only for the current one."""
 

@@ -36,7 +36,7 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How well probabilities match frequencies: of photos counted with 70 %, about 70 in 100 should be correct."""
+    """The match of probabilities and frequencies: of photos counted with 70 %, about 70 in 100 should be correct."""
 
     expected_error: float
     """The expected calibration error, 0 to 1; see `expected_calibration_error`."""
@@ -58,10 +58,10 @@ class CoveragePoint:
     """The photos that the model is most certain of."""
 
     share: float
-    """Their fraction of all photos."""
+    """The fraction of these photos among all photos."""
     photos: int
     least_probability: float
-    """The smallest of their largest probabilities. Photos from this probability on make up this fraction."""
+    """The smallest of the largest probabilities of these photos."""
     accuracy: Estimate
     """The fraction of these photos that agree with the record, with its Wilson interval."""
 
@@ -113,7 +113,7 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
 def ece_if_calibrated(largest: NDArray[np.float64]) -> tuple[float, float]:
     """Return the expected calibration error that true probabilities would have on these photos.
 
-    The function draws anew 500 times whether each photo is correct, with the probability that the model gives. This is
+    The function draws 500 times whether each photo is correct, with the probability that the model gives. This is
     consistency resampling (Bröcker and Smith 2007, Increasing the Reliability of Reliability Diagrams, Wea. Forecasting
     22:651-661).
 
@@ -134,8 +134,8 @@ def debiased_rms_calibration_error(bins: Sequence[ReliabilityBin], rng: np.rando
     """Return the root mean square of accuracy − mean probability over the bins, estimated without bias.
 
     `expected_calibration_error` counts random differences as error, and more so with fewer photos. The mean square can
-    be corrected for this. Chance adds accuracy · (1 − accuracy) / (photos − 1) to the square of a bin on average, so
-    that is subtracted (Bröcker 2012, Estimating Reliability and Resolution of Probability Forecasts, Climate Dynamics
+    be corrected for this. On average, chance adds accuracy · (1 − accuracy) / (photos − 1) to the square of a bin. This
+    term is subtracted (Bröcker 2012, Estimating Reliability and Resolution of Probability Forecasts, Climate Dynamics
     39:655-667; Kumar et al. 2019, Verified Uncertainty Calibration, definition 4.1). An expected calibration error is
     never larger than the root of the mean square over the same bins.
 
@@ -143,7 +143,8 @@ def debiased_rms_calibration_error(bins: Sequence[ReliabilityBin], rng: np.rando
     Every bin keeps its mean probability in all resamples.
 
     Args:
-        bins: all bins of one evaluation. Bins with a single photo say nothing about chance and are left out.
+        bins: all bins of one evaluation. Bins with a single photo are left out, because the effect of chance cannot be
+            estimated from one photo.
         rng: draws the resamples of the interval.
 
     Returns:

@@ -66,7 +66,7 @@ class ProtocolResult:
 
 @dataclass(frozen=True)
 class LeftOutProtocol:
-    """A protocol without a result of its own."""
+    """A protocol without a result."""
 
     name: str
     reason: str
@@ -75,7 +75,7 @@ class LeftOutProtocol:
 
 @dataclass(frozen=True)
 class PredictedLabel:
-    """How often the model predicts a label, and how often this prediction is correct."""
+    """The number of predictions of one label, and the fraction of them that is correct."""
 
     label: str
     photos: int

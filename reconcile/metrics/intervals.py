@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 RESAMPLES = 2000
-"""Resamples of the bootstrap. With so many, its 95 % limits are exact to about a tenth of the interval's width."""
+"""Resamples of the bootstrap. With this number, its 95 % limits are exact to about a tenth of the interval's width."""
 Z_95 = 1.959964
 """The 97.5 % quantile of the standard normal distribution. A two-sided 95 % interval ends there."""
 

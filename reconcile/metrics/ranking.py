@@ -45,8 +45,8 @@ def rank(
 
         AP = Σ_t (R_t − R_{t−1}) · P_t
 
-    R_t and P_t are recall and precision of all items with a score of at least t. A weight says how often an item is
-    present, which is what a bootstrap needs.
+    R_t and P_t are recall and precision of all items with a score of at least t. A weight is the number of times that
+    an item is present, as in a bootstrap resample.
 
     Args:
         scores: the score of each item, float [N], without NaN. A higher score means more suspicious.
@@ -75,7 +75,7 @@ def rank(
 
 @dataclass(frozen=True)
 class _Ties:
-    """The groups of equal scores that contain a wrong item. Of the other groups only the size matters."""
+    """The groups of equal scores that contain a wrong item. For the other groups, only the size matters."""
 
     indices: NDArray[np.int64]
     """The index of each wrong item in the order, int64 [wrong items]."""

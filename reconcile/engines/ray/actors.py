@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 _CAPACITY_SECONDS = 5.0
-"""How long the capacity of the cluster is remembered."""
+"""The seconds for which the capacity of the cluster is cached."""
 _WARN_AFTER_SECONDS = 60.0
-"""How long blocks may wait without a ready actor before a warning."""
+"""The seconds that blocks may wait without a ready actor before a warning."""
 _MAX_LOAD_CRASHES = 5
 """The number of actors in a row that may crash while they load the model."""
 _MAX_COUNT_CRASHES = 10
@@ -32,7 +32,7 @@ class WorkerError(ReconcileError):
 
 
 class Capacity(NamedTuple):
-    """What fits on a cluster at the same time."""
+    """The number of actors and tasks that a cluster can run at the same time."""
 
     actors: int
     """The number of counting actors."""
@@ -42,7 +42,7 @@ class Capacity(NamedTuple):
 
 @dataclass(frozen=True)
 class ActorSpec:
-    """How an actor is created."""
+    """The options and arguments with which an actor is created."""
 
     options: dict[str, Any]
     """The options of `ray.remote`: what an actor needs of a machine."""
@@ -60,22 +60,22 @@ class Actor:
     node: str = ""
     """The id of its node."""
     in_flight: set[Any] = field(default_factory=set)
-    """The counts that it owes."""
+    """The counts that it has not returned yet."""
     exclusive: bool = False
-    """Whether its block may crash it, so that it gets no other block meanwhile."""
+    """True if its block may crash it. It gets no other block meanwhile."""
     has_counted: bool = False
-    """Whether it has counted a block."""
+    """True after it has counted a block."""
 
 
 class ActorPool:
     """The actors of a run. The pool replaces lost actors, and follows a cluster that grows or shrinks.
 
-    Ray could restart an actor by itself. But then the blocks in flight to the actor would wait for a free machine, for
-    ever if the cluster lost its machine for good. So the scheduler gives a lost block to another actor.
+    Ray could restart an actor by itself. But then the blocks in flight to the actor would wait for a free machine,
+    perhaps for ever. So the scheduler gives a lost block to another actor.
 
     Args:
-        spec: how an actor is created.
-        capacity: returns what fits on the cluster now.
+        spec: the options and arguments with which an actor is created.
+        capacity: returns the number of actors and tasks that the cluster can run now.
         warn: called with one line if no actor is ready for a long time.
     """
 
@@ -90,7 +90,7 @@ class ActorPool:
 
     @property
     def capacity(self) -> Capacity:
-        """What fits on the cluster, at least one of each. A request that waits makes an autoscaling cluster grow."""
+        """The capacity of the cluster, at least one of each. A waiting request makes an autoscaling cluster grow."""
         if time.monotonic() >= self._capacity_expires:
             self._capacity = Capacity(*(max(1, number) for number in self._get_capacity()))
             self._capacity_expires = time.monotonic() + _CAPACITY_SECONDS
@@ -102,7 +102,7 @@ class ActorPool:
         return list(self._loading)
 
     def scale(self, blocks: int) -> None:
-        """Start actors for the blocks that are not counted yet, and end actors that do not fit any more.
+        """Start actors for the blocks that are not counted yet, and end actors that exceed the capacity.
 
         Args:
             blocks: the number of blocks that are not counted yet.
@@ -135,7 +135,7 @@ class ActorPool:
             )
 
     def loaded(self, loading: Any) -> None:
-        """Take note that an actor has loaded the model, or failed to.
+        """Record that an actor has loaded the model, or failed to.
 
         Args:
             loading: a reference from `loading`.
@@ -173,7 +173,7 @@ class ActorPool:
         return min(able, key=lambda actor: (actor.node != node, len(actor.in_flight)), default=None)
 
     def has_counted(self, actor: Actor) -> None:
-        """Take note that an actor has counted a block."""
+        """Record that an actor has counted a block."""
         actor.has_counted, self._count_crashes = True, 0
 
     def died(self, actor: Actor, error: RayActorError) -> None:

@@ -34,9 +34,10 @@ ENVIRONMENT = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray's C++ code writes to standard error; its session logs have everything
     "RAY_DEDUP_LOGS": "0",  # otherwise Ray prints held-back lines at the end
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise Ray warns that this default will change
-    "RAY_worker_niceness": "0",  # otherwise all other processes of a machine take precedence over counting
+    "RAY_worker_niceness": "0",  # otherwise counting gets a lower priority than all other processes of a machine
 }
-"""Environment variables for a local Ray, and for our part of a cluster. Variables that are already set stay."""
+"""Environment variables for a local Ray, and for our part of a cluster. Variables that are already set keep their
+values."""
 
 
 class Cluster:
@@ -83,7 +84,7 @@ class Cluster:
 
     @property
     def is_local(self) -> bool:
-        """Whether the cluster is only this machine, and ends with this process."""
+        """True if the cluster is only this machine, and ends with this process."""
         return self.address == _LOCAL
 
     @property

@@ -1,7 +1,7 @@
 """Count on a Ray cluster: tasks fetch and decode, actors count, this process writes.
 
 Ray's own tasks and actors are enough for two stages with a queue between them. `docs/explanation/design/engines.md`
-says why Ray Data is not used.
+explains why Ray Data is not used.
 
 Rows come back to this process, which writes them as in any run. So each image has exactly one row.
 """
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 
 _DEVICE_NAMES = {"cpu": "CPU", "cuda": "CUDA", "tensorrt": "TensorRT"}
 _TASK_CORES = 0.25
-"""The fraction of a core for a task, if CPUs count. An actor gets the rest, so each core has one task and one actor.
+"""The fraction of a core for a task, if CPUs count. An actor gets the other part of the core.
 
-Actors can never take all cores and then wait for tasks that find no core.
+Each core therefore has one task and one actor. Actors cannot occupy all cores while no task finds a core.
 """
 _BLOCK_SECONDS, _MAX_BATCHES = 0.25, 2
-"""A block has about as many images as an actor counts in this time: one batch at least, and this many at most.
+"""The time in which an actor counts a block, and the largest number of batches in a block. The smallest is one batch.
 
 Longer blocks leave cores idle more often, above all at the end. With shorter blocks actors wait too often.
 """
@@ -125,7 +125,7 @@ class RayEngine:
                 folder = f"counts/{self.model.model_id}"
                 return write_rows(rows, output, folder, COUNTS_SCHEMA, observer)
         except WorkerError:
-            self._cluster.check_machines()  # a wrong version of reconcile is the better explanation
+            self._cluster.check_machines()  # if a machine has another version, that error explains more
             raise
         finally:
             with suppress_stdout():
@@ -140,11 +140,11 @@ class RayEngine:
 
     @property
     def _task_options(self) -> dict[str, Any]:
-        """The options of `ray.remote` for a task that fetches and decodes."""
+        """Return the options of `ray.remote` for a task that fetches and decodes."""
         return {"num_cpus": _TASK_CORES if self._device == "cpu" else 1, "scheduling_strategy": "SPREAD"}
 
     def _actor_spec(self) -> ActorSpec:
-        """Put the model into Ray's object store, and return how an actor is created."""
+        """Put the model into Ray's object store, and return the specification of an actor."""
         import ray
 
         from reconcile.engines.ray.actors import ActorSpec
@@ -171,7 +171,7 @@ def block_size(batch_size: int, seconds_per_image: float | None) -> int:
     """Return the number of images in a block. It is a multiple of the batch size.
 
     Args:
-        batch_size: the number of images that an actor counts at once.
+        batch_size: the number of images that an actor counts in one batch.
         seconds_per_image: the time that an actor needs for one image; None if it is not known yet.
     """
     if seconds_per_image is None:

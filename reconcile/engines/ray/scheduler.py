@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 _WAIT_SECONDS = 0.1
 _RETRIES = 3
-"""How often Ray repeats a task whose process or machine was lost, and how often we repeat a block of a lost actor."""
+"""The number of times that Ray repeats a lost task, and that the scheduler repeats a block of a lost actor."""
 
 
 @dataclass(eq=False)
 class _Block:
-    """Images that travel together."""
+    """The images of one task and one count."""
 
     images: list[StoredObject]
     pixels: Any = None
@@ -46,9 +46,9 @@ class _Block:
 class BlockScheduler:
     """The scheduler of all blocks in flight. One thread runs it.
 
-    The rows of a block are handed on once, when its count has come back, whatever was tried before. So a lost machine
-    loses no rows, and no image is counted twice. As many blocks are being prepared or wait for an actor as the cluster
-    has capacity for. So a slow model also slows down fetching.
+    The rows of a block are passed on once, after its count has returned. So a lost machine loses no rows, and no image
+    gets two rows. The number of blocks that are prepared or wait for an actor is limited to the capacity of the
+    cluster. So a slow model also slows down fetching.
 
     Args:
         task: the first argument of `prepare`, as a value or a Ray reference.
@@ -92,7 +92,7 @@ class BlockScheduler:
                     self._actors.loaded(reference)
 
     def _wait(self) -> list[Any]:
-        """Wait a moment, and return the Ray references that are ready."""
+        """Wait briefly, and return the Ray references that are ready."""
         references = [*self._preparing, *self._counting, *self._actors.loading]
         if not references:  # listing is slower than counting
             time.sleep(_WAIT_SECONDS)
@@ -101,7 +101,7 @@ class BlockScheduler:
         return ready
 
     def _start_preparing(self, blocks: Channel[list[StoredObject]]) -> None:
-        """Start preprocessing tasks, as far as the capacity goes."""
+        """Start preprocessing tasks, up to the capacity of the cluster."""
         while len(self._preparing) + len(self._prepared) < sum(self._actors.capacity):
             if self._retry:
                 block = self._retry.popleft()
@@ -113,7 +113,7 @@ class BlockScheduler:
             self._preparing[node] = block
 
     def _start_counting(self) -> None:
-        """Give prepared blocks to actors, as far as actors can take them."""
+        """Give prepared blocks to the actors that can accept them."""
         while self._prepared:
             exclusive = self._prepared[0].crashes > 0  # this block may be the cause of the crash
             actor = self._actors.least_busy(self._prepared[0].node, exclusive)

@@ -1,4 +1,4 @@
-"""What runs on the machines of the cluster: preprocess a block, count a block."""
+"""The functions that run on the machines of the cluster: preprocess a block, and count a block."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class TaskSpec(NamedTuple):
-    """All that a machine needs to know to preprocess a block."""
+    """The settings that a machine needs to preprocess a block."""
 
     location: str
     """The bucket of the images."""
@@ -71,7 +71,7 @@ class CountedBlock(NamedTuple):
     """float32 [n, labels]: one row for each image that did not fail, in the order of the block."""
     failures: list[ImageFailure]
     seconds: float
-    """How long counting took."""
+    """The time that counting took."""
 
 
 def prepare(task: TaskSpec, block: Sequence[StoredObject]) -> tuple[PreparedBlock, str]:
@@ -138,7 +138,7 @@ def _bucket(location: str, access: S3Access) -> Bucket:
 
 
 class CountingActor:
-    """A loaded model on one core, one GPU, or the share of a GPU that Ray gave to its process."""
+    """A loaded model on one core, one GPU, or the fraction of a GPU that Ray gave to its process."""
 
     def __init__(self) -> None:
         self._predictor: CountPredictor | None = None
@@ -151,7 +151,7 @@ class CountingActor:
             version: the version of reconcile on the machine that runs the command.
             model: the content of the ONNX file.
             device: `cpu`, `cuda` or `tensorrt`.
-            batch_size: the number of images to count at once; None for the default of the device.
+            batch_size: the number of images in one batch; None for the default of the device.
 
         Raises:
             ReconcileError: this machine has another version of reconcile, or the device or the model does not load.

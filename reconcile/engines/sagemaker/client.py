@@ -183,22 +183,22 @@ class _RefusedError(ReconcileError):
 
     @property
     def is_not_found(self) -> bool:
-        """Whether the requested object does not exist. SageMaker says this in several ways."""
+        """True if the requested object does not exist. SageMaker reports this in several ways."""
         return self.code.startswith("ResourceNotFound") or _NOT_FOUND.search(str(self)) is not None
 
     @property
     def has_already_ended(self) -> bool:
-        """Whether a job could not be stopped because it has ended meanwhile."""
+        """True if a job could not be stopped because it has ended meanwhile."""
         return self.code == "ValidationException" and "in status" in str(self)
 
     @property
     def already_exists(self) -> bool:
-        """Whether the object to create exists."""
+        """True if the object to create exists already."""
         return self.code == "ResourceInUse" or "already exist" in str(self).lower()
 
 
 class ForbiddenError(_RefusedError):
-    """A permission is missing, so that another attempt would fail, too."""
+    """An error for a missing permission. Another attempt would fail, too."""
 
 
 def _explain(error: botocore.exceptions.ClientError) -> str:

@@ -79,7 +79,7 @@ class SageMakerEngine:
 
     @property
     def size(self) -> str:
-        """The number of instances, for people."""
+        """The number of instances as text."""
         return plural(self._resources.instance_count, "instance")
 
     def check(self) -> str:

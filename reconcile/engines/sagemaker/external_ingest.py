@@ -28,7 +28,7 @@ _MAX_LISTED = 20
 
 @dataclass
 class IngestResult:
-    """What was imported, and which lines are invalid."""
+    """The number of imported rows, and the invalid lines."""
 
     rows: dict[str, int] = field(default_factory=dict)
     """Model id to the number of its photos."""

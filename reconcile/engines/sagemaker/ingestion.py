@@ -29,7 +29,7 @@ class Ingestion:
         job: the job of the folder.
         labels: the labels of the job's model; None if that model is not available.
         output: where the parts are written.
-        observer: hears what is ingested, and which images were not counted.
+        observer: is called with the number of ingested images, and with each image that was not counted.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Ingestion:
         self.images = self.failed = 0
         """The number of images with a row, and the number of those that were not counted."""
         self.is_rejected = False
-        """Whether another model counted, so that all counts of this job are rejected."""
+        """True if another model counted. All counts of this job are then rejected."""
 
     def ingest_new_responses(self) -> None:
         """Ingest the responses that have arrived since the last call.

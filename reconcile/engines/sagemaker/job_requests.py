@@ -51,7 +51,7 @@ class JobResources(NamedTuple):
 
     @property
     def have_gpus(self) -> bool:
-        """Whether the instances have NVIDIA GPUs, by the name of their family."""
+        """True if the instances have NVIDIA GPUs. The name of their family decides."""
         return self.instance_type.startswith(("ml.g", "ml.p"))
 
 

@@ -1,4 +1,4 @@
-"""The files of a transform job under `<out>/transform/`. A later run finds the job by them.
+"""The files of a transform job under `<out>/transform/`. A later run finds the job by these files.
 
 transform/<job name>/keys/00000.jsonl       a shard: images to count, one per line
 transform/<job name>/job.json               the job; written before the job is created, and deleted last
@@ -54,7 +54,7 @@ class TransformJob:
     images: int
     shards: int
     is_ingested: bool = False
-    """Whether all its responses are in <out>/counts, so that the other files only have to be removed."""
+    """True if all its responses are in <out>/counts. Then the other files only have to be removed."""
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:

@@ -31,7 +31,7 @@ def wait_for_job(
         kind: the kind of the job.
         name: the name of the job.
         log: gets a line for each new state.
-        between: called between two requests for the state.
+        between: called between any two requests for the state.
 
     Returns:
         the description of the job after its end.

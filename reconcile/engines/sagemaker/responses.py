@@ -64,7 +64,7 @@ def rows_of_shard(keys: bytes, responses: bytes, model_id: str, labels: Sequence
         keys: the lines of the shard.
         responses: the lines of the response; empty if there is none.
         model_id: the model that should have counted.
-        labels: the labels of that model; None if the model is not available, so that labels cannot be checked.
+        labels: the labels of that model; None if the model is not available. Labels are then not checked.
 
     Raises:
         ReconcileError: another model counted.

@@ -1,4 +1,4 @@
-"""Benchmark the recount queue on injected record errors: its order, and whether its numbers come true."""
+"""Benchmark the recount queue on injected record errors: its order, and the accuracy of its predicted numbers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 REPETITIONS = 20
-"""How often records are altered anew."""
+"""The number of times that other records are altered."""
 CAPACITIES = (0.01, 0.02, 0.05, 0.10)
 """Fractions of the bins that people might recount in one run."""
 P_WRONG = "p_wrong"
@@ -68,11 +68,11 @@ class _InjectedRun:
     """One repetition: the altered records, and the scores of each method."""
 
     wrong: NDArray[np.bool_]
-    """Whether each record was altered, bool [N]."""
+    """True for each altered record, bool [N]."""
     scores: dict[str, NDArray[np.float64]]
     """The scores by method, float64 [N]."""
     is_corrected: bool
-    """Whether the probabilities were corrected for label shift."""
+    """True if the probabilities were corrected for label shift."""
 
 
 def evaluate_planted(
@@ -94,7 +94,7 @@ def evaluate_planted(
 
     Args:
         probabilities: P(c|x) under the training distribution, float [N, labels].
-        truth: the index of the label of each bin, which is taken as the truth, int64 [N].
+        truth: the index of the label of each bin, assumed to be the true count, int64 [N].
         labels: the labels of the model.
         prior: the fraction of each label in the training photos, [labels].
         rate: the fraction of records to alter.
@@ -107,7 +107,7 @@ def evaluate_planted(
     number = number_to_inject(rate, len(truth))
     # A seed of two numbers, so that no resample uses the random stream of a repetition.
     rng = np.random.default_rng((seed, REPETITIONS))
-    weights = np.ones((1 + _RESAMPLES, len(truth)), dtype=np.uint16)  # the first row stands for the original bins
+    weights = np.ones((1 + _RESAMPLES, len(truth)), dtype=np.uint16)  # row 0 has the original bins
     for row in weights[1:]:
         row[:] = np.bincount(rng.integers(0, len(truth), size=len(truth)), minlength=len(truth))
     errors = []
@@ -220,7 +220,7 @@ def _expected_vs_found(
         expected = [expected_count(queue, rate, np.array([rate])) for queue in queues]
         hits = np.array([ranking.hits[:, column] for ranking in rankings])
         mean = float(hits[:, 0].mean())
-        # A resample of one repetition has other bins. Each brings its record, so other records are altered, too.
+        # A resample of one repetition has other bins, each with its own record. So the altered records differ, too.
         half_width = Z_95 * float(np.sqrt(hits[:, 1:].var(axis=1, ddof=1).mean()))
         results.append(
             ExpectedVsFound(

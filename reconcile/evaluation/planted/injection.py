@@ -1,4 +1,4 @@
-"""Inject errors into records of labelled bins, so that it is known which records are wrong."""
+"""Inject errors into records of labelled bins. Then it is known which records are wrong."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Injection:
     expected: NDArray[np.int64]
     """The index of the label of each record, int64 [N]."""
     wrong: NDArray[np.bool_]
-    """Whether each record was altered, bool [N]."""
+    """True for each altered record, bool [N]."""
 
 
 def number_to_inject(rate: float, bins: int) -> int:

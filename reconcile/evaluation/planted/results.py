@@ -17,22 +17,22 @@ class TopKResult:
     """The first bins in the order of one method."""
 
     share: float
-    """Their fraction of all bins."""
+    """The fraction of these bins among all bins."""
     bins: int
-    """Their number, k."""
+    """The number of these bins, k."""
     wrong: Estimate
-    """The number of wrong records among them. It is an expectation if ties are broken at random."""
+    """The number of wrong records among these bins. It is an expectation if ties are broken at random."""
     precision: Estimate
-    """The fraction of them that is wrong."""
+    """The fraction of these records that is wrong."""
     recall: Estimate
-    """The fraction of all wrong records that is among them."""
+    """The fraction of all wrong records that is among these bins."""
     lift: Estimate
     """The number of wrong records divided by the expected number in random order."""
 
 
 @dataclass(frozen=True)
 class MethodResult:
-    """How well one method ranks wrong records first."""
+    """The quality of the ranking of one method, which should put wrong records first."""
 
     name: str
     auroc: Estimate
@@ -73,11 +73,11 @@ class ProbabilityBin:
     low: float
     high: float
     bins: float
-    """Their number."""
+    """The number of these bins."""
     p_wrong: float | None
-    """The mean of their p_wrong; None if there are none."""
+    """The mean p_wrong of these bins; None without bins."""
     wrong: Estimate | None
-    """The fraction of them that is wrong; None if there are none."""
+    """The fraction of these records that is wrong; None without bins."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class PlantedErrors:
 
     name: str
     decay: float
-    """How much less likely an error gets with each further item; see `ErrorModel`."""
+    """The factor by which each further item makes an error less likely; see `ErrorModel`."""
     methods: tuple[MethodResult, ...]
     """The first method is p_wrong."""
     numbers: tuple[ExpectedVsFound, ...]
