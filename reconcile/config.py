@@ -39,6 +39,12 @@ if TYPE_CHECKING:
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 EngineName = Literal["local", "ray", "sagemaker"]
 RankBy = Literal["probability", "units", "value"]
+Aggregate = Literal["sum", "same"]
+"""What to do with several rows of a bin: add them up, or accept rows that agree as one record."""
+DecimalMark = Literal["comma", "point"]
+"""The character between a whole number and its fraction."""
+_DECIMAL_MARKS = {",": "comma", ".": "point"}
+_TABLE_COLUMNS = ("bin_id", "expected_quantity", "changed_at", "product_id", "product_name", "product_quantity")
 RECORD_ERROR_RATE = 0.03
 """The prior probability that a record is wrong, until verdicts are imported."""
 
@@ -73,6 +79,8 @@ class Settings(BaseSettings):
     keys: str | None = None
     records: str | None = None
     records_columns: Annotated[dict[str, str], NoDecode, BeforeValidator(lambda value: _parse_columns(value))] = {}
+    records_aggregate: Aggregate | None = None
+    records_decimal: DecimalMark | None = None
     endpoint_url: str | None = None
     region: str | None = None
     profile: str | None = None
@@ -160,17 +168,28 @@ class Settings(BaseSettings):
     @field_validator("records_columns")
     @classmethod
     def _check_columns(cls, columns: dict[str, str]) -> dict[str, str]:
-        unknown = set(columns) - {"bin_id", "expected_quantity", "changed_at"}
+        unknown = set(columns) - set(_TABLE_COLUMNS)
         if unknown:
             names = ", ".join(sorted(unknown))
-            raise ValueError(f"has the unknown name {names}; use bin_id, expected_quantity and changed_at")
+            raise ValueError(f"has the unknown name {names}; use {', '.join(_TABLE_COLUMNS)}")
+        if "expected_quantity" in columns and "product_quantity" in columns:
+            raise ValueError("names both expected_quantity and product_quantity; name the one to use")
         return columns
+
+    @field_validator("records_decimal", mode="before")
+    @classmethod
+    def _name_decimal_mark(cls, mark: Any) -> Any:
+        return _DECIMAL_MARKS.get(mark, mark) if isinstance(mark, str) else mark
 
     @property
     def columns_of_table(self) -> dict[str, str]:
-        """Return `records_columns`, with the column of the time of change if `stale_after` needs that column."""
+        """Return `records_columns`, with the column of the time of change if `stale_after` needs that column.
+
+        The quantity of a row is in `expected_quantity`, also if it is the quantity of a product.
+        """
         changes = {} if self.stale_after is None else {"changed_at": "changed_at"}
-        return changes | self.records_columns
+        same = {"product_quantity": "expected_quantity"}
+        return changes | {same.get(ours, ours): column for ours, column in self.records_columns.items()}
 
     def s3_access(self) -> S3Access:
         """Return how to reach the bucket and the other inputs."""

@@ -1,7 +1,7 @@
 -- This file defines macros and returns no rows.
 -- plain_text(x): return text that no spreadsheet reads as a formula (OWASP, CSV Injection). This also holds inside the text,
 -- where a spreadsheet that splits at semicolons, tabs or line ends would start a cell.
--- reconcile/inputs/spreadsheet_csv.py removes the apostrophes again.
+-- reconcile/inputs/cells.py removes the apostrophes again.
 CREATE OR REPLACE MACRO plain_text(x) AS regexp_replace(
     regexp_replace(x, '^([\s\p{Z}\p{C}]*[=+\-@＝＋－＠]|[\t\r\n])', '''\1'),
     '([;\t\r\n][\s\p{Z}\p{C}"]*)([=+\-@＝＋－＠])', '\1''\2', 'g'
@@ -13,6 +13,16 @@ CREATE OR REPLACE MACRO bin_of(key) AS CASE
     ELSE regexp_replace(
         array_extract(string_split(regexp_replace(key, '((^|/)\.?)+$', ''), '/'), -1), '(?s)^(.+)\.[^.]*$', '\1'
     )
+END;
+-- change_time(x): return the time in a text, or null. DuckDB accepts infinite times and times before Christ, too. Such a value
+-- is an error in the table.
+CREATE OR REPLACE MACRO change_time(x) AS CASE
+    WHEN try_cast(trim(x) AS TIMESTAMPTZ) BETWEEN TIMESTAMPTZ '1970-01-01' AND TIMESTAMPTZ '2200-01-01'
+        THEN try_cast(trim(x) AS TIMESTAMPTZ)
+END;
+-- change_note(x): return a note if a text is not empty and holds no time.
+CREATE OR REPLACE MACRO change_note(x) AS CASE
+    WHEN change_time(x) IS NULL AND trim(x) <> '' THEN 'the time of the last change cannot be read: ' || left(trim(x), 40)
 END;
 -- probability_wrong(recounted, recorded, p): return 1 or 0 if a recount has shown whether the record is wrong, else p.
 CREATE OR REPLACE MACRO probability_wrong(recounted, recorded, p) AS CASE

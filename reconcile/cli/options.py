@@ -67,10 +67,22 @@ OPTIONS: dict[str, Any] = {
         INPUT,
     ),
     "records": _text(
-        "Read records from a table instead of JSON files: .csv, .parquet or .jsonl, local or on s3://.", INPUT
+        "Read records from a table instead of JSON files: .csv, .xlsx, .parquet or .jsonl, local or on s3://. "
+        "stock.xlsx#Sheet2 names a sheet.",
+        INPUT,
     ),
     "records_columns": _text(
-        "Names of that table's columns, such as bin_id=LOCATION,expected_quantity=QTY,changed_at=TIME.", INPUT
+        "Names of that table's columns, such as bin_id=LOCATION,expected_quantity=QTY,changed_at=TIME. "
+        "product_id, product_name and product_quantity name the columns of a table with a row per product.",
+        INPUT,
+    ),
+    "records_aggregate": _text(
+        "If a bin has several rows in that table: sum adds up a row per product, same accepts rows that agree "
+        "(default: refuse the table).",
+        INPUT,
+    ),
+    "records_decimal": _text(
+        "Decimal mark of that table's quantities: comma or point (default: as the table shows).", INPUT
     ),
     "limit": _whole_number("Use only the first N photos of the listing, and their records (default: all).", INPUT),
     "endpoint_url": _text("Address of another S3 server, such as http://localhost:9000 (default: Amazon S3).", ACCESS),
@@ -124,7 +136,9 @@ OPTIONS: dict[str, Any] = {
         "first (default: probability).",
         RESULTS,
     ),
-    "costs": _text("CSV file with the columns asin and unit_cost, local or on s3://, for --rank-by value.", RESULTS),
+    "costs": _text(
+        "CSV file or workbook with the columns asin and unit_cost, local or on s3://, for --rank-by value.", RESULTS
+    ),
     "tolerance": _whole_number(
         "Count a record as correct in the accuracy if it is off by at most N items (default: 0).", RESULTS
     ),
@@ -143,7 +157,10 @@ OPTIONS: dict[str, Any] = {
 S3 = ("endpoint_url", "region", "profile")
 OUTPUT = ("out", *S3)
 COUNTING = ("model", "device", "batch_size")
-INPUTS = ("bucket", "images_prefix", "records_prefix", "keys", "records", "records_columns")
+INPUTS = (
+    "bucket", "images_prefix", "records_prefix", "keys", "records", "records_columns", "records_aggregate",
+    "records_decimal",
+)  # fmt: skip
 _OF_ENGINE = {
     "sagemaker": ("image_uri", "role", "instance_type", "instance_count", "sagemaker_options"),
     "ray": ("ray_address", "ray_gpus_per_actor"),

@@ -13,6 +13,8 @@ from reconcile.inputs.bin_ids import bin_id, ids_rarely_match
 from reconcile.inputs.listing import InputListing, prefixes_overlap
 from reconcile.inputs.records_json import InvalidRecord, parse_abid_record
 from reconcile.inputs.records_table import load_table
+from reconcile.inputs.table_options import TableOptions
+from reconcile.inputs.tables.formats import split_sheet
 from reconcile.resources import query
 from reconcile.storage.open import download_file, open_bucket
 
@@ -100,13 +102,14 @@ class _InputChecks:
         """Check every row of a table of records, and note the bins that also have a photo.
 
         Raises:
-            ReconcileError: no row is a valid record, or every bin has rows that contradict each other.
+            ReconcileError: the table cannot be used, no row is a valid record, or every bin has rows that contradict
+                each other.
         """
         settings = self._settings
         with open_database(self._scratch) as database:
-            path = download_file(source, settings.s3_access(), self._scratch)
-            load_table(database, path, source, settings.columns_of_table, self._scratch)
-            text = _check_rows(database, source)
+            path = download_file(split_sheet(source)[0], settings.s3_access(), self._scratch)
+            notes = load_table(database, path, source, TableOptions.from_settings(settings))
+            text = _check_rows(database, source, has_products=TableOptions.from_settings(settings).has_products)
             bins, first, conflicting = _bins_of_rows(database)
             if conflicting == bins:
                 raise ReconcileError(f"{source} has rows with different quantities for every bin; a bin needs one row")
@@ -116,7 +119,7 @@ class _InputChecks:
             ).fetchall()
         self._recorded = _RecordedBins({name for (name,) in matched}, bins, source, f"the row of bin {first}")
         conflicts = f"; {conflicting:,} of {bins:,} bins have rows with different quantities" if conflicting else ""
-        return text + conflicts
+        return text + conflicts + "".join(f"; {note.removeprefix(f'--records {source}: ')}" for note in notes)
 
     def check_bin_ids(self) -> Iterator[CheckResult]:
         """Check that photos and records have bins in common, if both were seen."""
@@ -146,12 +149,13 @@ class _RecordedBins(NamedTuple):
     """One record, as text for messages."""
 
 
-def _check_rows(database: duckdb.DuckDBPyConnection, source: str) -> str:
-    """Create the table `rows` from `source_rows`, and return how many rows there are and how many are invalid."""
+def _check_rows(database: duckdb.DuckDBPyConnection, source: str, *, has_products: bool) -> str:
+    """Create the table `rows` of all records, and return how many rows there are and how many are invalid."""
     rows = len(database.table("source_rows"))
     if not rows:
         raise ReconcileError(f"{source} has the required columns, but no rows")
-    database.execute(f"CREATE TABLE rows AS {query('inputs/records_from_table')}")
+    records = "records_from_products" if has_products else "records_from_table"
+    database.execute(f"CREATE TABLE rows AS {query(f'inputs/{records}')}")
     valid, reason = database.execute("SELECT count(*) FILTER (reason IS NULL), min(reason) FROM rows").fetchall()[0]
     if not valid:
         raise ReconcileError(f"{source} has {rows:,} rows, but none is a valid record: {reason}")

@@ -10,7 +10,7 @@ import duckdb
 
 from reconcile.engines.open import open_engine
 from reconcile.errors import UsageError, first_line
-from reconcile.inputs.records_table import table_format
+from reconcile.inputs.records_table import check_name
 from reconcile.locations import open_output
 from reconcile.storage.open import open_bucket
 
@@ -56,7 +56,7 @@ def open_run(settings: Settings, run_id: str, log: RunLog) -> RunContext:
         ReconcileError: The bucket, the credentials, the model or `<out>` is missing or cannot be used.
     """
     if settings.records is not None:
-        table_format(settings.records)
+        check_name(settings.records)
     if settings.where is not None:
         check_pattern(settings.where)
     engine = open_engine(settings, log)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconcile.inputs.listing import InputListing, log_listing
+from reconcile.inputs.tables.formats import split_sheet
 from reconcile.inputs.unit_costs import read_costs
 from reconcile.reconciliation.reconciler import Reconciler, StoredParts
 from reconcile.reconciliation.record_sources import JsonRecords, TableRecords
@@ -109,8 +110,16 @@ def _record_source(context: RunContext, scratch: Path) -> RecordSource:
     settings = context.settings
     if settings.records is None:
         return JsonRecords()
-    path = download_file(settings.records, settings.s3_access(), scratch)
-    return TableRecords(path, settings.records, settings.columns_of_table, only_of_images=settings.limit is not None)
+    path = download_file(split_sheet(settings.records)[0], settings.s3_access(), scratch)
+    return TableRecords(
+        path,
+        settings.records,
+        settings.columns_of_table,
+        only_of_images=settings.limit is not None,
+        aggregate=settings.records_aggregate,
+        decimal=settings.records_decimal,
+        notify=lambda note: context.log.info(note, stage="records"),
+    )
 
 
 def _unit_costs(context: RunContext, scratch: Path) -> pa.Table | None:
@@ -118,5 +127,5 @@ def _unit_costs(context: RunContext, scratch: Path) -> pa.Table | None:
     settings = context.settings
     if settings.costs is None:
         return None
-    path = download_file(settings.costs, settings.s3_access(), scratch)
+    path = download_file(split_sheet(settings.costs)[0], settings.s3_access(), scratch)
     return read_costs(path, settings.costs, context.log.warn)

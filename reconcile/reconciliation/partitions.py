@@ -19,6 +19,7 @@ _BIN_ID_OF = {
     "listed_records": "bin_id",
     "record_parts": "bin_id",
     "source_rows": "nullif(trim(bin_id), '')",
+    "product_rows": "nullif(trim(bin_id), '')",
 }
 """The tables that can be split, and the SQL expression for the bin id of their rows."""
 _KEY_TABLES = {

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from reconcile.inputs.records_table import load_table
+from reconcile.inputs.table_options import TableOptions
 from reconcile.resources import query
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import duckdb
+
+    from reconcile.config import Aggregate, DecimalMark
 
 
 _ITEMS = "SELECT items_at, items FROM record_parts"
@@ -69,36 +72,57 @@ class JsonRecords:
 
 @dataclass(frozen=True)
 class TableRecords:
-    """The rows of one table: CSV, Parquet or JSON Lines."""
+    """The rows of one table: CSV, a workbook, Parquet or JSON Lines."""
 
     path: Path
     """The file on this machine."""
     name: str
     """The file as the user named it, for messages and record keys."""
     columns: Mapping[str, str]
-    """Our column names to those of the table; see `load_table`."""
+    """Our column names to those of the table; see `TableOptions`."""
     only_of_images: bool = False
     """Whether to leave out records of bins that have no image in this run."""
+    aggregate: Aggregate | None = None
+    """What to do with several rows of a bin."""
+    decimal: DecimalMark | None = None
+    """The decimal mark of the quantities; None takes it from the table."""
+    notify: Callable[[str], None] = lambda note: None
+    """Told what the user should know about the way in which the table was read."""
 
-    tables: ClassVar[tuple[str, ...]] = ("source_rows",)
     duplicate_queries: ClassVar[tuple[str, ...]] = ("bins_with_several_records",)
-    items_sql: ClassVar[str] = f"{_ITEMS} LIMIT 0"
+
+    @property
+    def options(self) -> TableOptions:
+        """How to read the table."""
+        return TableOptions(self.columns, self.aggregate, self.decimal)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables of the rows: one row a record, and one row a product if the table has products."""
+        return ("source_rows", "product_rows") if self.options.has_products else ("source_rows",)
+
+    @property
+    def items_sql(self) -> str:
+        """A query for the items of the records."""
+        return query("inputs/items_from_products") if self.options.has_products else f"{_ITEMS} LIMIT 0"
 
     @property
     def records_sql(self) -> str:
         """A query with one row for each row of the table."""
         wanted = "SELECT t.* FROM t SEMI JOIN listed_images USING (bin_id)" if self.only_of_images else "FROM t"
-        return f"WITH t AS ({query('inputs/records_from_table')}) {wanted}"
+        name = "records_from_products" if self.options.has_products else "records_from_table"
+        return f"WITH t AS ({query(f'inputs/{name}')}) {wanted}"
 
     def load(self, database: duckdb.DuckDBPyConnection, folder: Path) -> None:
         """Load the file into the table `source_rows`.
 
         Args:
             database: The database of the run.
-            folder: A folder for a copy of the file in UTF-8.
+            folder: Not used.
 
         Raises:
-            UsageError: A column is missing, or the type of the file is unknown.
+            UsageError: `load_table` refuses the table.
             ReconcileError: The file cannot be read.
         """
-        load_table(database, self.path, self.name, self.columns, folder)
+        for note in load_table(database, self.path, self.name, self.options):
+            self.notify(note)

@@ -20,7 +20,7 @@ def test_flags_win_over_environment_over_file_over_defaults(monkeypatch):
 def test_every_option_of_run_can_come_from_the_environment(monkeypatch):
     values = {
         "bucket": "b", "images_prefix": "i/", "records_prefix": "r/", "records": "t.csv", "keys": "k.csv",
-        "records_columns": "bin_id=loc", "endpoint_url": "http://e:1", "region": "r", "profile": "p",
+        "records_columns": "bin_id=loc", "records_aggregate": "sum", "records_decimal": ",", "endpoint_url": "http://e:1", "region": "r", "profile": "p",
         "no_sign_request": "true", "out": "o", "model": "m.onnx", "device": "cpu", "batch_size": "4", "limit": "9",
         "run_id": "night-1", "log_format": "json", "max_unreadable": "10%", "max_invalid": "9%", "alarm": "0.5",
         "record_error_rate": "2%", "capacity": "40", "rank_by": "units", "costs": "c.csv",
@@ -33,6 +33,7 @@ def test_every_option_of_run_can_come_from_the_environment(monkeypatch):
     settings = load_settings({})
     assert set(values) == set(type(settings).model_fields)
     assert settings.records_columns == {"bin_id": "loc"}
+    assert (settings.records_aggregate, settings.records_decimal) == ("sum", "comma")
     assert (settings.no_sign_request, settings.limit, settings.max_unreadable, settings.alarm) == (True, 9, 0.1, 0.5)
 
 
@@ -58,6 +59,12 @@ def test_every_option_of_run_can_come_from_the_environment(monkeypatch):
         ({"bucket": "b", "capacity": 1_000_001}, "--capacity: expected 1,000,000 or less"),
         ({"bucket": "b", "records_columns": {"bin_id": 7}}, "--records-columns bin_id: expected text in quotes"),
         ({"bucket": "b", "records_columns": 7}, "--records-columns: expected names with values"),
+        ({"bucket": "b", "records_aggregate": "add"}, "--records-aggregate: expected sum or same"),
+        ({"bucket": "b", "records_decimal": "semicolon"}, "--records-decimal: expected comma or point"),
+        (
+            {"bucket": "b", "records_columns": "expected_quantity=A,product_quantity=B"},
+            "--records-columns: names both expected_quantity and product_quantity",
+        ),
         ({"bucket": "b", "records_columns": "nonsense"}, "--records-columns: expected bin_id=COLUMN"),
     ],
 )

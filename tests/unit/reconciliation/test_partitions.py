@@ -88,7 +88,7 @@ def reconciled_rows(written, work, bins_at_once: int, form: str, rank_by: str) -
     costs = [{"asin": f"B{number}", "unit_cost": 1.0 + number} for number in range(5)]
     source: RecordSource = JsonRecords()
     if form != "json":
-        source = TableRecords(folder / "stock.csv", "stock.csv", {}, only_of_images=form == "table of images")
+        source = TableRecords(folder / "stock.csv", "stock.csv", {}, form == "table of images", "same")
     parts, unit_costs = StoredParts(counts, records, verdicts), pa.Table.from_pylist(costs, COSTS_SCHEMA)
     reconciler = Reconciler(work, LABELS, source, parts, unit_costs, bins_at_once)
     list(reconciler.new_images([images], None))

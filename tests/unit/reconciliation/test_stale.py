@@ -67,7 +67,7 @@ def test_last_change_of_several_records_counts(reconciler_of, tmp_path):
     (tmp_path / "stock.csv").write_text(
         "bin_id,expected_quantity,changed_at\nA,2,2025-12-31 22:00:00\nA,2,2026-01-01\nA,2,\n"
     )
-    source = TableRecords(tmp_path / "stock.csv", "stock.csv", {"changed_at": "changed_at"})
+    source = TableRecords(tmp_path / "stock.csv", "stock.csv", {"changed_at": "changed_at"}, aggregate="same")
     reconciler = reconciler_of([photo("A", 10)], [count_row("i/A.jpg", 2)], [], source)
     row = reconciled(reconciler, tmp_path, stale_after=5).loc["A"]
     assert (row["status"], row["note"]) == ("stale", "3 records for this bin")

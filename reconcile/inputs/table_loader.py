@@ -1,0 +1,182 @@
+"""Load the rows of a table of records into DuckDB."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from reconcile.database import literal
+from reconcile.inputs.cells import SUSPICIOUS, InvalidId, TotalsRow, clean_id, is_total
+from reconcile.inputs.record_columns import CountColumn, convert_ids, convert_texts
+from reconcile.inputs.tables.columns import fold_case
+from reconcile.resources import query
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import duckdb
+
+    from reconcile.config import DecimalMark
+    from reconcile.inputs.quantities import NumberForms
+    from reconcile.inputs.table_options import TableOptions
+    from reconcile.inputs.tables.batches import Batch, Table, UnreadableRow
+
+
+_FILE_ENDING = r"(?i)\.(jpe?g|png|webp|tiff?|bmp|gif|json)$"
+"""An ending that is removed from bin ids, because they are often given as the photo's file name."""
+_ROWS = {"line": pa.int64(), "bin_id": pa.string(), "expected_quantity": pa.int64(), "changed_at": pa.string()}
+_PRODUCTS = {"product_id": pa.string(), "product_name": pa.string()}
+_REASON = {"reason": pa.string()}
+
+
+class TableLoader:
+    """Loads one table of records."""
+
+    def __init__(self, database: duckdb.DuckDBPyConnection, table: Table, source: str, options: TableOptions) -> None:
+        self._database, self._table, self._source, self._options = database, table, source, options
+        self._name = "product_rows" if options.has_products else "source_rows"
+        self._schema = _ROWS | (_PRODUCTS if options.has_products else {}) | _REASON
+        self._width = len(table.header)
+        self._header = {fold_case(name) for name in table.header if name}
+        self.lost_products = 0
+        """Product ids that a spreadsheet has turned into numbers or dates."""
+
+    def load(self, mark: DecimalMark | None) -> NumberForms:
+        """Create the table of rows, and return how their quantities are written."""
+        database, counts = self._database, CountColumn(mark)
+        types = {"int64": "BIGINT", "string": "VARCHAR"}
+        columns = ", ".join(f"{name} {types[str(kind)]}" for name, kind in self._schema.items())
+        database.execute(f"CREATE OR REPLACE TABLE {self._name} ({columns})")
+        database.execute("CREATE OR REPLACE TABLE shifted_cells (line BIGINT, cell VARCHAR, reason VARCHAR)")
+        database.execute(f"CREATE OR REPLACE MACRO table_row(n) AS {literal(f'{self._source} row ')} || n")
+        record = "bin_id" if self._options.aggregate == "sum" else "line::VARCHAR"
+        database.execute(f"CREATE OR REPLACE MACRO record_of(line, bin_id) AS {record}")
+        self.lost_products = 0
+        for batch in self._table.read():
+            if len(batch.lines):
+                self._insert(self._convert(batch, counts))
+            if batch.unreadable:
+                self._insert(self._convert_unreadable(batch.unreadable))
+        return counts.forms
+
+    def make_records(self) -> None:
+        """Create the table `source_rows` from the rows of products."""
+        name = "products_summed" if self._options.aggregate == "sum" else "products_as_bins"
+        self._database.execute(f"CREATE TABLE source_rows AS {query(f'inputs/{name}')}")
+
+    def _insert(self, rows: pa.Table) -> None:
+        self._database.register("batch", rows)
+        self._database.execute(f"INSERT INTO {self._name} FROM batch")
+        self._database.unregister("batch")
+
+    def _convert(self, batch: Batch, column: CountColumn) -> pa.Table:
+        cells = batch.cells
+        ids, invalid_ids = convert_ids(cells["bin_id"])
+        counts, reasons = column.convert(cells["expected_quantity"], batch.lines)
+        is_missing = pc.equal(pc.utf8_trim(ids, " "), "")
+        if pc.any(is_missing).as_py():
+            reasons |= dict.fromkeys(pc.indices_nonzero(is_missing).to_pylist(), "the bin id is missing")
+        reasons |= {index: str(error) for index, error in invalid_ids.items()}
+        nameless = set(invalid_ids)
+        products: dict[str, pa.Array] = {}
+        if self._options.has_products:
+            products = self._convert_products(batch, reasons, nameless)
+        for index in reasons:
+            if fold_case(ids[index].as_py()) in self._header:  # printed lists repeat the header on each page
+                reasons[index] = "the row repeats the header"
+                nameless.add(index)
+        changes = convert_texts(cells["changed_at"]) if "changed_at" in cells else pa.nulls(len(ids), pa.string())
+        rows = {
+            "line": pa.array(batch.lines, pa.int64()),
+            "bin_id": _without(pc.replace_substring_regex(ids, _FILE_ENDING, ""), nameless),
+            "expected_quantity": _without(counts, reasons),
+            "changed_at": changes,
+            **products,
+            "reason": _texts_at(reasons, len(ids)),
+        }
+        return pa.table(rows)
+
+    def _convert_products(self, batch: Batch, reasons: dict[int, str], nameless: set[int]) -> dict[str, pa.Array]:
+        """Return the columns of the products. Rows of totals, which would be added to the products, become invalid."""
+        columns = {name: pa.nulls(len(batch.lines), pa.string()) for name in _PRODUCTS}
+        if "product_id" in batch.cells:
+            ids, invalid = convert_ids(batch.cells["product_id"])
+            self.lost_products += sum(not isinstance(error, TotalsRow) for error in invalid.values())
+            columns["product_id"] = ids
+        if "product_name" in batch.cells:
+            columns["product_name"] = convert_texts(batch.cells["product_name"])
+        texts = [convert_texts(batch.cells[name]) for name in _PRODUCTS if name in batch.cells]
+        if texts:
+            is_suspicious = pc.match_substring_regex(texts[0], SUSPICIOUS)
+            for column in texts[1:]:
+                is_suspicious = pc.or_(is_suspicious, pc.match_substring_regex(column, SUSPICIOUS))
+            for index in pc.indices_nonzero(is_suspicious).to_pylist():
+                words = [word for word in (column[index].as_py().strip() for column in texts) if word]
+                if words and all(map(is_total, words)):
+                    reasons[index] = f"this is a row of totals: {words[0]}"
+                    nameless.add(index)
+        return {
+            name: pc.if_else(pc.equal(pc.utf8_trim(texts, " "), ""), None, texts) for name, texts in columns.items()
+        }
+
+    def _convert_unreadable(self, rows: list[UnreadableRow]) -> pa.Table:
+        """Return rows for what could not be split into columns. The first cell may still be the bin id."""
+        positions = self._table.positions
+        is_first = positions.get("bin_id") == 0
+        bins = [_first_id(row) if is_first else None for row in rows]
+        if positions and not is_first:
+            shifted = [
+                {"line": row.line, "cell": cell, "reason": row.reason}
+                for row in rows
+                for cell in _possible_ids(row, positions["bin_id"], self._width)
+            ]
+            if shifted:
+                self._database.register("batch", pa.Table.from_pylist(shifted))
+                self._database.execute("INSERT INTO shifted_cells SELECT line, cell, reason FROM batch")
+                self._database.unregister("batch")
+        columns = {name: pa.nulls(len(rows), kind) for name, kind in self._schema.items()}
+        columns["line"] = pa.array([row.line for row in rows], pa.int64())
+        columns["bin_id"] = pc.replace_substring_regex(pa.array(bins, pa.string()), _FILE_ENDING, "")
+        columns["reason"] = pa.array([row.reason for row in rows], pa.string())
+        return pa.table(columns)
+
+
+def _first_id(row: UnreadableRow) -> str | None:
+    """Return the first cell of a row as an id; None for a row of one cell, which is text and no id."""
+    if len(row.cells) < 2:
+        return None
+    try:
+        return clean_id(row.cells[0]).strip() or None
+    except InvalidId:
+        return None
+
+
+def _possible_ids(row: UnreadableRow, position: int, columns: int) -> list[str]:
+    """Return the cells of a row that may be its bin id. Additional cells shift those to their right."""
+    last = position + max(len(row.cells) - columns, 0)
+    cells = []
+    for cell in row.cells[position : last + 1]:
+        try:
+            cells.append(clean_id(cell))
+        except InvalidId:
+            continue
+    return cells
+
+
+def _without(column: pa.Array, positions: set[int] | dict[int, str]) -> pa.Array:
+    """Return a column with nulls at some positions."""
+    if not positions:
+        return column
+    mask = [False] * len(column)
+    for position in positions:
+        mask[position] = True
+    return pc.if_else(pa.array(mask), None, column)
+
+
+def _texts_at(texts: Mapping[int, str], length: int) -> pa.Array:
+    """Return a column with texts at some positions, and null elsewhere."""
+    if not texts:
+        return pa.nulls(length, pa.string())
+    return pa.array([texts.get(position) for position in range(length)], pa.string())

@@ -1,0 +1,1 @@
+"""Table files of any format as rows of named cells: CSV, workbooks, Parquet and JSON Lines."""
