@@ -114,7 +114,7 @@ def earlier_runs(output: Output, summary: Summary, scratch: Path) -> list[RunFig
 
 
 def _same_photos(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Tell whether two summaries are about the same part of the same bucket."""
+    """Return whether two summaries are about the same part of the same bucket."""
     return one["bucket"] == other["bucket"] and all(
         one["parameters"].get(name) == other["parameters"].get(name) for name in ("limit", "images_prefix")
     )

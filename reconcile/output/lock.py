@@ -6,9 +6,9 @@ system), so clock skew between machines does not matter. If the owner is on this
 instead.
 
 The lock is created and changed with conditional writes only. A run owns the lock if it reads back the token that it
-wrote. So if two runs take over at once, one of them succeeds. If an owner counted as dead but was alive, for example
-because its machine slept, it finds another token and stops. On an S3 server that ignores conditions, two runs that
-start in the same moment may both begin. The run that wrote first then stops at its next heartbeat.
+wrote. So if two runs take over at the same time, one of them succeeds. If an owner counted as dead but was alive, for
+example because its machine slept, it finds another token and stops. On an S3 server that ignores conditions, two runs
+that start in the same moment may both begin. The run that wrote first then stops at its next heartbeat.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ HEARTBEAT_SECONDS = 15.0
 STALE_AFTER = timedelta(minutes=10)
 """An owner without a heartbeat for this long counts as dead. A heartbeat is two requests of up to two minutes each."""
 _PATIENCE_SECONDS = 10.0
-"""How long a run waits at its end for S3 to delete the lock."""
+"""The seconds that a run waits at its end for S3 to delete the lock."""
 _TRIES = 5
 
 
@@ -47,7 +47,7 @@ _TRIES = 5
 def run_lock(output: Output, run_id: str | None, warn: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of `<out>` inside this context.
 
-    If another owner takes the lock over, the main thread is interrupted.
+    If another owner takes over the lock, the main thread is interrupted.
 
     Args:
         output: `<out>`.
@@ -111,7 +111,7 @@ class _Owner:
 
     @property
     def is_running(self) -> bool:
-        """Tell whether the owner's process still runs on this machine."""
+        """Return whether the owner's process still runs on this machine."""
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
@@ -128,7 +128,7 @@ class _Owner:
 
 
 class _LockHolder:
-    """Acquires the lock. A thread of its own renews the lock and removes it at the end."""
+    """Acquires the lock. A separate thread renews the lock and removes it at the end."""
 
     def __init__(self, output: Output, owner: _Owner, warn: Callable[[str], None]) -> None:
         self._output = output
@@ -203,7 +203,7 @@ class _LockHolder:
             try:
                 self._renew()
                 failed = False
-            except Exception as error:  # the run goes on, because nobody takes the lock over for ten minutes
+            except Exception as error:  # the run continues, because nobody takes over the lock for ten minutes
                 if not failed:
                     self._warn(f"the lock could not be renewed; reconcile keeps trying: {error}")
                 failed = True
@@ -248,7 +248,7 @@ class _LockHolder:
             owner = None if current is None else _Owner.from_json(current[1])
             if owner is None or owner.token != self._owner.token:
                 return
-            with suppress(ReconcileError):  # on a full disk, the lock must be removed all the same
+            with suppress(ReconcileError):  # the lock must be removed, also on a full disk
                 self._renew()
             if self.lost is None:
                 self._output.bucket.delete(LOCK)
@@ -256,7 +256,7 @@ class _LockHolder:
             self._warn(f"the lock could not be removed; the next run will take it over: {error}")
 
     def release(self) -> None:
-        """Let the thread remove the lock, and wait for it, but not for long: S3 may not answer."""
+        """Let the thread remove the lock, and wait for a limited time, because S3 may not answer."""
         self.disarm()
         if not self._may_be_ours:
             return

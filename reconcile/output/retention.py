@@ -1,8 +1,9 @@
 """`reconcile prune`: plan and apply the removal of old runs and of their counts.
 
-The summary of a run is removed first. If a prune is interrupted, the rest looks like a run that never finished. Reports
-and history ignore such a run, and the next prune removes it. Verdicts and records are never removed. Verdicts are what
-people found. Records take a few megabytes a year, and they are read again only if their objects change.
+The summary of a run is removed first. If a prune is interrupted, the remaining files look like a run that never
+finished. Reports and history ignore such a run, and the next prune removes it. Verdicts and records are never removed.
+Verdicts are the counts of people, which cannot be computed again. Records take a few megabytes a year, and they are
+read again only if their objects change.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class RemovalPlan:
     lines: list[str]
     """A description for the person who confirms the removal."""
     batches: list[list[StoredObject]]
-    """The objects in batches. A batch is removed only after the previous one is gone."""
+    """The objects in batches. A batch is removed only after the previous batch was removed."""
 
     @property
     def objects(self) -> list[StoredObject]:
@@ -72,17 +73,17 @@ class _Run(NamedTuple):
 
     @property
     def ended(self) -> datetime:
-        """Return when the summary was written or, in an unfinished run, the newest file. By the store's clock."""
+        """Return the time of the summary or, in an unfinished run, of the newest file, by the store's clock."""
         return (self.summary or max(self.objects, key=lambda stored: stored.modified)).modified
 
     @property
     def sort_key(self) -> tuple[datetime, str]:
-        """Return the key that sorts finished runs by age. File times do not serve, because a copy of `<out>` is new."""
+        """Return the key that sorts finished runs by age. File times are not used: copying `<out>` changes them."""
         return self.started or self.ended, self.run_id
 
 
 def plan_removal(output: Output, keep: int) -> RemovalPlan:
-    """Return what is old in `<out>`. Nothing is removed yet.
+    """Return the old objects in `<out>`. Nothing is removed yet.
 
     Args:
         output: `<out>`.
@@ -176,7 +177,7 @@ def _read_summary(output: Output, run_id: str) -> tuple[datetime | None, str | N
 def _unused_counts(listed: list[StoredObject], kept: list[_Run], last: datetime) -> dict[str, list[StoredObject]]:
     """Return the parts of each model that no kept run used, by model id.
 
-    Counts that are newer than `last` stay. If a kept run does not say which model it used, all counts stay.
+    Counts that are newer than `last` stay. If a kept run does not state its model, all counts stay.
     """
     used = {run.model_id for run in kept}
     if None in used or not kept:
@@ -202,7 +203,7 @@ def _is_run_file(stored: StoredObject) -> bool:
 
 
 def _phase(stored: StoredObject) -> int:
-    """Return when to remove an object of a run: 0 first, 2 last.
+    """Return the number of the batch in which an object of a run is removed: 0 first, 2 last.
 
     Without its summary, a run counts as unfinished. As long as it has another file of a run, the next prune finds it.
     """

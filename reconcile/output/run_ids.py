@@ -25,7 +25,7 @@ def new_run_id() -> str:
 
 
 def is_rewritten_by_spreadsheets(run_id: str) -> bool:
-    """Tell whether a spreadsheet may change a run id in recount.csv: 2026-11-24 to 24/11/2026, or 007 to 7."""
+    """Return whether a spreadsheet may change a run id in recount.csv: 2026-11-24 to 24/11/2026, or 007 to 7."""
     return _REWRITTEN.fullmatch(run_id) is not None
 
 
@@ -44,7 +44,7 @@ def out_and_run_id(name: str) -> tuple[str | None, str]:
     is_path = "/" in name and not name.startswith("s3://")
     if is_path or name == "." or name in RUN_FILES:
         absolute = Path(os.path.abspath(name))  # noqa: PTH100 – abspath does not follow links
-        for path in (absolute, absolute.resolve()):  # first as named, then the target of links
+        for path in (absolute, absolute.resolve()):  # the path as named, then the target of its links
             folder = path.parent if path.name in RUN_FILES else path
             if folder.parent.name == "runs":
                 return str(folder.parent.parent), folder.name

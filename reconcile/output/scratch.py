@@ -75,7 +75,8 @@ def _readable_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except (duckdb.Error, OSError, ReconcileError) as error:
-        # A full disk may already be reported as a file that cannot be read, if a library reads and writes at once.
+        # A full disk may already be reported as a file that cannot be read, if a library reads and writes at the same
+        # time.
         cause = error.__context__ if isinstance(error, ReconcileError) else error
         if isinstance(error, ReconcileError) and not isinstance(cause, duckdb.Error):
             raise

@@ -2,7 +2,7 @@
 
 counts/<model id>/*.parquet    one row per image that was counted or found unreadable
 records/*.parquet              one row per JSON record that was read
-verdicts/*.parquet             one row per recount: what a person found in a bin
+verdicts/*.parquet             one row per recount of a bin by a person
 transform/                     files of SageMaker jobs; see engines/sagemaker/job_store.py
 runs/<run id>/                 results of one run: summary.json, reconciled.parquet, recount.csv, report.html
 run.lock                       the owner of the run lock; see lock.py
@@ -51,7 +51,7 @@ class Output:
         self.server_time()
 
     def server_time(self) -> datetime:
-        """Return the current time by the clock that stamps objects here: the time of a small object just written.
+        """Return the current time by the clock of the store, from a small object that is written for this.
 
         Raises:
             ReconcileError: the object cannot be written, read or deleted.
@@ -142,7 +142,7 @@ class Output:
         return [stored.key.split("/")[1] for stored in summaries]
 
     def has_finished(self, run_id: str) -> bool:
-        """Tell whether a run of this id has written its summary, the last file that a run writes."""
+        """Return whether a run of this id has written its summary, the last file that a run writes."""
         pages = self.bucket.list_pages(f"runs/{run_id}/")
         return any(stored.key == f"runs/{run_id}/{SUMMARY}" for page in pages for stored in page)
 

@@ -51,7 +51,7 @@ class RunCounts:
     records: int = 0
     """Bins on record, and records without a bin id. Several records of one bin count once."""
     invalid_records: int = 0
-    """Those whose quantity could not be read, or whose records disagree. The photo may be unreadable, too."""
+    """Bins on record without a valid quantity, or with records that disagree. The photo may be unreadable, too."""
     met: int = 0
     """Bins that have both a photo and a record, readable or not."""
     older_photos: int = 0
@@ -59,7 +59,7 @@ class RunCounts:
     queued: int = 0
     """Bins in the recount queue."""
     covered: int = 0
-    """Compared bins whose record the model's labels reach. An expectation exists only for these."""
+    """Compared bins whose record a label of the model covers. Only these bins have a p_wrong."""
     agreeing: int = 0
     """Covered bins in which photo and record have the same label."""
 
@@ -100,25 +100,26 @@ class Summary:
     tolerance: int = 0
     """Items by which a record may be off and still count as correct."""
     mix: list[float] | None = None
-    """The fraction of each label in this run, if it is far from training. The probabilities were corrected for it."""
+    """The class prior of this run: the fraction of each label, for which the probabilities were corrected. None if it
+    is near the training."""
     class_prior: list[float] = field(default_factory=list)
     """The fraction of each label in training."""
     record_error_rate: float | None = None
     """The error rate π behind p_wrong, assumed or learned from recounts."""
     learned_from: int = 0
-    """Recounts from which it was learned."""
+    """The number of recounts from which the rate was learned."""
     expected_wrong: dict[str, float] | None = None
     """Wrong records among the compared bins: value, low, high (95 %). None if nothing was compared."""
     found_wrong: int = 0
-    """Those of them that recounts found. They are no longer in the queue."""
+    """Wrong records that recounts have found. Their bins are no longer in the queue."""
     expected_wrong_in_queue: dict[str, float] | None = None
     """Wrong records among the first `capacity` bins of the queue: value, low, high (95 %)."""
     record_accuracy: dict[str, float] | None = None
     """Estimated fraction of the compared records that are correct within the tolerance: value, low, high (95 %)."""
     recounts: dict[str, Any] | None = None
-    """What the last recounts found; see `RecountsFound`."""
+    """The results of the last recounts; see `RecountsFound`."""
     notice: str | None = None
-    """Something that every reader of the report has to know first."""
+    """A sentence that the report shows first."""
     report: str = ""
     """The location of the report."""
     exit_code: int = 0
@@ -139,7 +140,7 @@ class Summary:
             self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.monotonic() - started, 2)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the content of summary.json. The fields of `counts` are keys of their own."""
+        """Return the content of summary.json. The fields of `counts` become keys of the same level."""
         values = asdict(self)
         values |= values.pop("counts")
         return {key: values[key] for key in KEYS}
@@ -175,7 +176,7 @@ class Summary:
 
     @property
     def is_limited(self) -> bool:
-        """Whether the run left out records of bins that it has no photo of."""
+        """True if the run left out the records of bins without a photo."""
         return "limit" in self.parameters
 
     @property

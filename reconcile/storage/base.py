@@ -24,7 +24,7 @@ class FetchError(Exception):
 
 @dataclass(frozen=True)
 class S3Access:
-    """How to reach S3, in the terms of the AWS CLI. None means that boto3 decides from the environment."""
+    """The access to S3, in the terms of the AWS CLI. None means that boto3 decides from the environment."""
 
     endpoint_url: str | None = None
     region: str | None = None
@@ -77,7 +77,7 @@ class Bucket(Protocol):
 
         Args:
             key: relative to the bucket.
-            etag: from the listing. An object that has another etag by now counts as changed.
+            etag: from the listing. An object that has another etag counts as changed.
 
         Raises:
             FetchError: the object is gone, is forbidden, has changed, or still fails after all retries.
@@ -105,12 +105,13 @@ class Bucket(Protocol):
         """
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write one object if the key is unused. If several callers try at once, one of them succeeds.
+        """Write one object if the key is unused. If several callers try at the same time, one of them succeeds.
 
         A server that ignores conditions always writes. To get exclusive access, a caller must `read` the object back.
 
         Returns:
-            whether the object was written. After a retried request the answer may be False although it was written.
+            whether the object was written. After a retried request the result may be False although the object was
+            written.
 
         Raises:
             ReconcileError: the object could not be written.

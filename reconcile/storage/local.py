@@ -74,7 +74,7 @@ class LocalBucket:
         key = os.fsencode(path.relative_to(self._path)).decode("utf-8", "backslashreplace")
         try:
             status = path.stat()
-        except OSError:  # a broken link; fetching it will raise the reason
+        except OSError:  # a broken link: fetching the link raises the reason
             status = path.lstat()
         return _stored_object(key, status)
 
@@ -202,7 +202,7 @@ class LocalBucket:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a circular link is not a folder; fetching it will raise the reason
+    except OSError:  # a circular link is not a folder: fetching the link raises the reason
         return False
 
 

@@ -12,7 +12,7 @@ _BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def is_folder(location: str) -> bool:
-    """Tell whether a location is a local folder: it contains a slash, or starts with a dot or a tilde."""
+    """Return whether a location is a local folder: it contains a slash, or starts with a dot or a tilde."""
     return not location.startswith("s3://") and ("/" in location or location.startswith((".", "~")))
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 BUDGET_SECONDS = 120.0
-"""How long a request is retried while S3 answers no request at all, or throttles. A shorter outage only costs time."""
+"""The seconds for which a request is retried while S3 answers no request, or throttles. A shorter outage costs only
+time."""
 TRIES = 6
 """Tries of a request while S3 answers other requests, because the fault may lie in this one object."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
@@ -30,7 +31,7 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
 GIVEN_UP_IN_A_ROW = 16
 """The circuit opens after this many exhausted requests without an answer in between."""
 GRACE_SECONDS = 10.0
-"""How long a write may take after a request to stop. Without this grace period the counts in it would be lost."""
+"""The seconds that a write may take after a request to stop. Otherwise the counts in this write would be lost."""
 T = TypeVar("T")
 
 
@@ -71,12 +72,12 @@ class Retries:
 
     @property
     def has_answered(self) -> bool:
-        """Tell whether S3 has answered any request yet."""
+        """Return whether S3 has answered any request yet."""
         return self._answered > 0
 
     @property
     def circuit_is_open(self) -> bool:
-        """Tell whether so many requests failed in a row that S3 itself must be down."""
+        """Return whether so many requests failed in a row that S3 itself must be down."""
         return self._given_up >= GIVEN_UP_IN_A_ROW
 
     def call(
@@ -93,10 +94,10 @@ class Retries:
         Args:
             request: makes the request once.
             classify: returns the kind of an exception that `request` raised.
-            use_full_budget: use the whole budget even while S3 answers other requests, because the run cannot go on
-                without this answer.
+            use_full_budget: use the whole budget even while S3 answers other requests, because the run needs this
+                response.
             during_shutdown: continue for a grace period after a request to stop.
-            probe: another request. It is made when no other request is in flight, to see whether S3 answers at all.
+            probe: another request. It is made when no other request is in flight, to see whether S3 answers.
 
         Returns:
             what `request` returned.
@@ -151,13 +152,13 @@ class Retries:
         raise AssertionError  # unreachable: the loop ends by return or raise
 
     def _is_hopeless(self, fault: FaultKind, answered_before: int, use_full_budget: bool) -> bool:
-        """Tell whether more tries are useless: S3 answers other requests, or its address was never reached."""
+        """Return whether more tries are useless: S3 answers other requests, or its address was never reached."""
         if fault is FaultKind.UNREACHABLE and self._answered == 0:
             return True
         return self._answered > answered_before and not use_full_budget and fault is not FaultKind.THROTTLED
 
     def _probe(self, probe: Callable[[], object], classify: Callable[[Exception], FaultKind]) -> None:
-        """Ask S3 when no other request is in flight, to tell one broken object from an outage."""
+        """Send a request when no other is in flight, to distinguish one broken object from an outage."""
         try:
             probe()
         except Exception as error:

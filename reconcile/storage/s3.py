@@ -72,7 +72,7 @@ class S3Bucket:
         during_shutdown: bool = False,
         probe: Callable[[S3Connection], object] | None = None,
     ) -> T:
-        """Make a request with the retries of `Retries.call`. If S3 refuses the credentials, look for fresh ones."""
+        """Make a request with the retries of `Retries.call`. If S3 refuses the credentials, look for new ones."""
 
         def once() -> T:
             connection = self._connection
@@ -103,7 +103,7 @@ class S3Bucket:
             raise ReconcileError(self._explain(error, "list")) from None
 
     def _exists(self, key: str) -> bool:
-        """Tell whether there is an object of exactly this name. A forbidden object counts as existing."""
+        """Return whether there is an object of exactly this name. A forbidden object counts as existing."""
         try:
             self._ask(lambda connection: obstore.head(connection.reading, key), use_full_budget=True)
         except FileNotFoundError:

@@ -31,8 +31,8 @@ _SILENCE_WHILE_WRITING_SECONDS = 30
 _QUICK_RETRIES = 3
 """Retries of one part of a large object. After that the whole object is uploaded again."""
 _CREDENTIALS_TTL = timedelta(minutes=6)
-"""Lifetime that obstore assumes. It asks boto3 again 5 minutes before the end, so every minute. boto3 answers from
-memory and renews credentials that have 10 minutes left, so none is used until it expires."""
+"""The lifetime that obstore assumes. obstore asks boto3 again 5 minutes before the end, which is every minute. boto3
+answers from memory, and renews credentials that have 10 minutes left. So no credentials are used until they expire."""
 
 
 class S3Connection:
@@ -50,7 +50,7 @@ class S3Connection:
         self.writing_in_parts = self._store(_SILENCE_WHILE_WRITING_SECONDS, retries=_QUICK_RETRIES)
 
     def renewed(self) -> S3Connection:
-        """Return a connection with fresh credentials, or this one if no credentials are found any more."""
+        """Return a connection with new credentials, or this connection if no credentials can be found any more."""
         try:
             return S3Connection(self.name, self._prefix, self._access)
         except ReconcileError:

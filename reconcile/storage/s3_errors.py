@@ -26,7 +26,7 @@ _TIMEOUT, _TOO_MANY, _NOT_IMPLEMENTED, _UNAVAILABLE = 408, 429, 501, 503
 
 
 def classify_error(error: Exception) -> FaultKind:
-    """Return the kind of a failure, which tells whether a retry may help."""
+    """Return the kind of a failure, which decides whether a retry may help."""
     text = str(error)
     if not isinstance(error, REQUEST_ERRORS) or "invalid path" in text:
         return FaultKind.PERMANENT

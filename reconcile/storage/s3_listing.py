@@ -96,7 +96,7 @@ def without_markers(
     Args:
         pages: the pages of a listing.
         prefix: the prefix that was listed.
-        exists: tells whether there is an object of exactly this name.
+        exists: returns whether there is an object of exactly this name.
 
     Yields:
         the pages without markers. No page is empty.

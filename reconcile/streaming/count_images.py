@@ -56,7 +56,7 @@ def count_images(
         source: the bucket of the images.
         predictor: the loaded model.
         output: where the Parquet parts are written.
-        observer: hears what is counted, and which images could not be fetched or read.
+        observer: is called with the number of images counted, and with each image that could not be fetched or read.
 
     Returns:
         the number of images and the time. Each image has one row, with a count or a reason.
@@ -89,7 +89,7 @@ def _decode(
     def new_batch() -> _Batch:
         try:
             return _Batch(free_buffers.get_nowait(), [], [])
-        except Empty:  # only until as many buffers exist as are in use at the same time
+        except Empty:  # a new buffer is needed only while all others are in use
             return _Batch(predictor.new_batch(), [], [])
 
     size, batch_size = predictor.card.input_size, predictor.batch_size

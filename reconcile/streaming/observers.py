@@ -1,4 +1,4 @@
-"""Observers of a stage: they hear how many objects are done and which of them failed."""
+"""Observers of a stage, which are called with the number of finished objects and with each failed object."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class CountObserver(Protocol):
     """The observer of photos that are counted, or of records that are read. One thread makes all calls."""
 
     def advance(self, photos: int, /) -> None:
-        """Take note that `photos` more photos (or records) are done, including those that failed."""
+        """Record that `photos` more photos (or records) are done, including those that failed."""
 
     def failed(self, key: str, reason: str, /) -> None:
-        """Take note that the photo (or record) with this key could not be fetched or read, and why."""
+        """Record that the photo (or record) with this key could not be fetched or read, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ def log_stage(log: RunLog, doing: str, workload: Workload, objects: str, stage: 
 
     Args:
         log: the log of the run.
-        doing: what the stage does, such as "counting".
-        workload: how much there is to do.
-        objects: what the objects are called, in the plural.
+        doing: the work of the stage, such as "counting".
+        workload: the number of objects to process.
+        objects: the name of the objects, in the plural.
         stage: the name of the stage in the fields of the log.
 
     Yields:

@@ -24,11 +24,11 @@ PART_SECONDS = 10.0
 With fewer rows a fast run would write so many parts that later runs need long to download them from S3.
 """
 _PACKED_ROWS = 256
-"""This many dicts are packed into one Arrow batch, because a record takes much less memory in Arrow."""
+"""The number of dicts that are packed into one Arrow batch, because a record takes much less memory in Arrow."""
 
 
 class StageResult(NamedTuple):
-    """What a stage has done."""
+    """The result of a stage."""
 
     objects: int
     """The number of objects with a row."""
@@ -47,15 +47,15 @@ def write_rows(
 ) -> StageResult:
     """Collect rows and write them as Parquet parts.
 
-    A wish to stop is handled between two parts, never within one. If the stage ends early, the rows that wait are
-    written first, so that no object is counted twice.
+    A request to stop is handled between two parts, never while a part is written. If the stage ends early, it first
+    writes the rows that wait. So no object is counted twice.
 
     Args:
         rows: the rows. The first column of `schema` is their key. A row with a `reason` has failed.
         output: where the parts are written.
         folder: the folder of the parts in `output`.
         schema: the schema of the rows.
-        observer: hears how many objects are done, and which of them failed.
+        observer: is called with the number of finished objects, and with each failed object.
 
     Raises:
         ReconcileError: the parts cannot be written.

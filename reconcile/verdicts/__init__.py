@@ -1,1 +1,1 @@
-"""What people found in recounts: import, queries and outcomes."""
+"""The recounts of people: import, queries and outcomes."""

@@ -28,7 +28,7 @@ class VerdictLine:
     true_count: int
     note: str | None
     image_key: str | None
-    """From recount.csv. Identifies the bin even if a spreadsheet removed the zeros from its id."""
+    """The key in recount.csv. It identifies the bin even if a spreadsheet removed the zeros from the id."""
 
 
 def read_verdict_file(path: Path) -> tuple[list[VerdictLine], list[InvalidLine]]:

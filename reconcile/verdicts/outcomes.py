@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RecountsFound:
-    """What the recounts of one run's queue found, next to what the run expected."""
+    """The results of the recounts of one run's queue, next to the results that the run expected."""
 
     run_id: str
     """The latest run with recounts."""
@@ -26,7 +26,8 @@ class RecountsFound:
     wrong: int
     """Records whose quantity differs from what the person counted."""
     wrong_by_label: int
-    """Wrong records that a photo can reveal. A record of 9 for a bin of 7 has the same label (6+), so no photo can."""
+    """Wrong records that a photo can reveal. No photo reveals a record of 9 for a bin of 7, because both have the label
+    6+."""
     expected_wrong: float
     """Sum of p_wrong of that run. Bins without p_wrong are left out of all figures, because no label covers them."""
     low: int
