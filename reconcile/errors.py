@@ -2,7 +2,7 @@
 
 
 class ReconcileError(Exception):
-    """An error that ends the command with exit code 1. Its message is the one line that is printed."""
+    """An error that ends the command with exit code 1. The command prints its message as one line."""
 
 
 class UsageError(ReconcileError):

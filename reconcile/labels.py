@@ -42,7 +42,7 @@ class CountLabels:
 
     @property
     def open_ended(self) -> bool:
-        """Whether the last label also stands for every larger count."""
+        """True if the last label also covers every larger count."""
         return self.names[-1].endswith("+")
 
     def index_of(self, count: int) -> int | None:

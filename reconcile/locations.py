@@ -1,4 +1,4 @@
-"""Open the places that settings name."""
+"""Open the locations that settings name."""
 
 from __future__ import annotations
 

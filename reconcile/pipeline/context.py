@@ -32,7 +32,7 @@ class RunContext:
     output: Output
     """`<out>`."""
     engine: Engine
-    """What counts."""
+    """The engine that counts the photos."""
     run_id: str
     """The name of the run's folder under `<out>/runs/`."""
     log: RunLog

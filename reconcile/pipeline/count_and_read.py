@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def count_and_read(context: RunContext, inputs: RunInputs, summary: Summary) -> None:
-    """Count the images and read the records, so that the tables of the run are complete.
+    """Count the images and read the records. Afterwards the tables of the run are complete.
 
     Args:
         context: What the run needs.
@@ -28,8 +28,8 @@ def count_and_read(context: RunContext, inputs: RunInputs, summary: Summary) -> 
         summary: Gets the numbers and times of this phase.
 
     Raises:
-        ReconcileError: The listing, the engine or a file cannot go on.
-        Interrupted: A signal asked the run to stop. What was counted and read is kept.
+        ReconcileError: The listing or the engine fails, or a file cannot be read or written.
+        Interrupted: A signal asked the run to stop. Finished counts and records are kept.
     """
     reading = _reading_records(context, inputs, summary) if reads_while_counting(context) else nullcontext()
     with context.log.shared_display(), reading:
@@ -39,7 +39,7 @@ def count_and_read(context: RunContext, inputs: RunInputs, summary: Summary) -> 
     if context.settings.records is not None:
         _log_table(context, inputs)
     elif not reads_while_counting(context):
-        list_records(context, inputs)  # not before, because the images decide which records are needed
+        list_records(context, inputs)  # only now, because the images decide which records are needed
         with _reading_records(context, inputs, summary):
             pass
     counts, records = (

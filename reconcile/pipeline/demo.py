@@ -29,7 +29,7 @@ def demo_settings(folder: Path) -> tuple[dict[str, Any], str]:
         folder: The folder for the results and, if needed, for the drawn bucket.
 
     Returns:
-        The settings, and a notice that says what is counted.
+        The settings, and a notice about the photos that are counted.
     """
     out = {"out": str(folder.absolute() / "out"), "capacity": CAPACITY}
     if public_bucket_answers():

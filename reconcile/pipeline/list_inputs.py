@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunInputs:
-    """What a run works on: its tables, and the objects that are to be counted and read."""
+    """The inputs of a run: its tables, the images to count, and the records to read."""
 
     scratch: Path
     """A folder for this run alone."""
@@ -55,7 +55,7 @@ def list_inputs(context: RunContext, scratch: Path) -> Iterator[RunInputs]:
 
     Raises:
         UsageError: A file that the settings name cannot be used.
-        ReconcileError: There are no photos or no records, or something cannot be read.
+        ReconcileError: There are no photos or no records, or a file of `<out>` or of the settings cannot be read.
     """
     context.engine.resume(context.bucket, context.output)
     parts = _stored_parts(context, scratch)
@@ -106,7 +106,7 @@ def _stored_parts(context: RunContext, scratch: Path) -> StoredParts:
 
 
 def _record_source(context: RunContext, scratch: Path) -> RecordSource:
-    """Return where the records come from. A table is downloaded first."""
+    """Return the source of the records. A table is downloaded first."""
     settings = context.settings
     if settings.records is None:
         return JsonRecords()

@@ -95,7 +95,7 @@ def _shorten(text: str) -> str:
 
 
 def _unmatched_ids(results: Results) -> str:
-    """Return an example of a photo without a record, next to a record without a photo if there is one."""
+    """Return an example of a photo without a record and, if there is one, of a record without a photo."""
     photo, record = results.table("figures/unmatched").iloc[0]
     return f"photos such as {photo}" + (f", records such as {record}" if isinstance(record, str) else " have no record")
 

@@ -29,7 +29,7 @@ def reconcile(context: RunContext, inputs: RunInputs, summary: Summary) -> Fitte
     Args:
         context: What the run needs.
         inputs: The tables of the run.
-        summary: Gets what the model learned, and the time of this phase.
+        summary: Gets the results of earlier recounts, the class prior and the time of this phase.
 
     Returns:
         The error model from which the scores were computed.
@@ -42,7 +42,7 @@ def reconcile(context: RunContext, inputs: RunInputs, summary: Summary) -> Fitte
         scorer = DiscrepancyScorer(card.labels, card.class_prior, errors, settings.tolerance)
         last = last_recounts(summary.bucket, latest)
         summary.recounts = None if last is None else last.as_dict()
-        del latest  # the join needs the memory
+        del latest  # frees memory, which the join needs
         class_prior = inputs.reconciler.reconcile(
             inputs.scratch / RECONCILED, scorer, settings.rank_by, settings.stale_after
         )

@@ -39,7 +39,8 @@ def render_again(settings: Settings, run_id: str, access: dict[str, Any], *, pho
     Args:
         settings: The location of `<out>`, and how to reach it.
         run_id: The run.
-        access: Where the photos are and how to reach them (bucket, endpoint_url, …), if that has changed since the run.
+        access: The bucket of the photos and the access to it (bucket, endpoint_url, …), if they have changed since the
+            run.
         photos: Whether to fetch the photos.
 
     Returns:

@@ -28,15 +28,15 @@ def run(context: RunContext, notice: str | None = None) -> Summary:
 
     Args:
         context: What the run needs, from `open_run`.
-        notice: Something that every reader of the report has to know first.
+        notice: A sentence that the report shows first.
 
     Returns:
         The figures of the run, as in summary.json. They include the exit code.
 
     Raises:
-        ReconcileError: Another run is using `<out>`, a run with this id has finished, or the work cannot go on, for
-            example because a disk is full.
-        Interrupted: A signal asked the run to stop while it was counting or reading. What was counted is kept.
+        ReconcileError: Another run is using `<out>`, a run with this id has finished, or the run fails, for example
+            because a disk is full.
+        Interrupted: A signal asked the run to stop while it was counting or reading. Finished counts are kept.
         KeyboardInterrupt: A signal asked the run to stop at another time.
     """
     started = datetime.now(UTC)

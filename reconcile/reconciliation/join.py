@@ -31,7 +31,7 @@ _MAX_PRIOR_SAMPLE = 100_000
 
 
 class BinJoin:
-    """The join of one run, one part of its tables after another. Between the steps, rows wait in Parquet files."""
+    """The join of one run, one part of its tables after another. Parquet files hold the rows between two steps."""
 
     def __init__(
         self,
@@ -42,13 +42,13 @@ class BinJoin:
         *,
         has_costs: bool,
     ) -> None:
-        """Remember what to join; the work starts with `join_parts`.
+        """Store the arguments. `join_parts` starts the work.
 
         Args:
             database: The database that holds the tables of the run.
             folder: A folder for the Parquet files between the steps.
             labels: The labels of the model whose counts are joined.
-            source: Where the records come from.
+            source: The source of the records.
             has_costs: Whether the table `unit_costs` has rows.
         """
         self._database, self._folder = database, folder
@@ -78,7 +78,7 @@ class BinJoin:
         """Return the distribution of counts in this run if it is far from the training distribution, else None.
 
         Args:
-            scorer: Knows the training distribution.
+            scorer: Holds the training distribution.
 
         Returns:
             float64 [labels], summing to 1.
@@ -125,9 +125,9 @@ class BinJoin:
             ranked.write_parquet(str(destination), compression="zstd")
 
     def _find_duplicates(self) -> None:
-        """Make a table for each query of duplicates. Tables, because DuckDB then knows how few rows they have."""
+        """Create a table for each query of duplicates. Views would hide from DuckDB how few rows they have."""
         for name in ("duplicate_counts", "bins_with_several_images", *self._source.duplicate_queries):
-            if name == "bins_with_several_records":  # the view may read the table of the query before
+            if name == "bins_with_several_records":  # this view may read the table of the previous query
                 self._database.execute("CREATE OR REPLACE TEMP VIEW all_records AS " + self._source.records_sql)
             self._database.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS " + query(f"join/{name}"))
 

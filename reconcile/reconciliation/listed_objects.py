@@ -1,4 +1,4 @@
-"""The table of listed objects, and which of them are new."""
+"""The table of listed objects, and the search for new objects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _ROWS_AT_ONCE = 50_000
 _MERGE_SECONDS = 0.2
-"""The longest time that pages are merged before the next step. A slower listing passes each page on at once."""
+"""The longest time that pages are merged before the next step. If a listing is slower, each page is passed on
+immediately."""
 _SEARCH_PAUSE = 20
 """After a search for new objects, the next one waits this many times as long as that search took."""
 
@@ -55,7 +56,7 @@ class ListedObjects:
         database.execute(f"CREATE TABLE {known} (key VARCHAR, etag VARCHAR, try_again BOOLEAN)")
 
     def mark_known(self, column: str, paths: Iterable[str]) -> None:
-        """Note the objects in Parquet parts as known. Parts that were noted before are skipped.
+        """Add the objects in Parquet parts to the known objects. Parts that were added before are skipped.
 
         Args:
             column: The column of the parts that holds the keys.
@@ -71,14 +72,14 @@ class ListedObjects:
             self._parts.update(new_paths)
 
     def find_new(self, pages: Iterable[Page], limit: int | None = None) -> Iterator[list[StoredObject]]:
-        """Note the listed objects and yield the new ones.
+        """Add the listed objects to the table, and yield the new objects.
 
         A search for new objects scans all known objects. The longer a search takes, the more pages are listed before
         the next one.
 
         Args:
             pages: Pages of a bucket listing or of a key list, in any order.
-            limit: The number of objects to note. None notes all.
+            limit: The largest number of objects to add. None adds all.
         """
         cursor = self._database.cursor()
         start = end = 0
@@ -119,7 +120,7 @@ def _as_pages(objects: pa.Table) -> Iterator[list[StoredObject]]:
 
 
 def only_of_bins(pages: Iterable[Page], wanted: set[str]) -> Iterator[pa.Table]:
-    """Yield the objects of some bins only, and stop when each of these bins has an object.
+    """Yield only the objects of some bins. Stop as soon as each of these bins has an object.
 
     Args:
         pages: Pages of a listing.

@@ -1,4 +1,4 @@
-"""Split the tables of a large run by a hash of the bin id, so that each part can be joined in memory."""
+"""Split the tables of a large run by a hash of the bin id. Each part is then joined in memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ROW_GROUP = 16_384
 
 
 class Partitions:
-    """Tables of a run, split into parts. While a part is shown, the names of the tables stand for this part alone."""
+    """Tables of a run, split into parts. While a part is shown, the names of the tables refer to this part alone."""
 
     def __init__(
         self, database: duckdb.DuckDBPyConnection, folder: Path, record_tables: Sequence[str], count: int
@@ -62,7 +62,7 @@ class Partitions:
         self._database.execute("SET preserve_insertion_order = true")
 
     def show(self, number: int) -> None:
-        """Make the names of the tables stand for one part.
+        """Make the names of the tables refer to one part.
 
         Args:
             number: The part, from 0.

@@ -57,7 +57,7 @@ class StoredParts:
 class Reconciler:
     """The tables of one run: what was listed, counted and recorded, and their join.
 
-    The tables are temporary. What a run keeps is in the Parquet files of `<out>`.
+    The tables are temporary. The Parquet files in `<out>` hold everything that a run keeps.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class Reconciler:
         Args:
             scratch: A folder for this run alone, which can be deleted afterwards.
             labels: The labels of the model whose counts are used.
-            source: Where the records come from.
-            parts: What earlier runs left in `<out>`.
+            source: The source of the records.
+            parts: The Parquet parts of earlier runs in `<out>`.
             costs: The unit cost of each product, `COSTS_SCHEMA`; None if no costs are known.
             bins_at_once: The number of bins that are joined in memory. Larger tables are split.
 
@@ -84,7 +84,7 @@ class Reconciler:
             ReconcileError: The parts or the table of records cannot be read.
         """
         self._bins_at_once = bins_at_once
-        self._folder = scratch / "join"  # a folder of its own, so that no downloaded file has the name of a table
+        self._folder = scratch / "join"  # a separate folder, because a downloaded file may have the name of a table
         self._folder.mkdir(exist_ok=True)
         self._labels, self._source = labels, source
         self._backlogs: list[Backlog] = []
@@ -135,16 +135,16 @@ class Reconciler:
         return self._backlogs[-1]
 
     def new_images(self, pages: Iterable[Page], limit: int | None) -> Iterator[list[StoredObject]]:
-        """Note the listed images and yield those that are not counted yet.
+        """Add the listed images to their table, and yield those that are not counted yet.
 
         Args:
             pages: Pages of a bucket listing or of a key list.
-            limit: The number of images to note, new or not. None notes all.
+            limit: The largest number of images to add, new or not. None adds all.
         """
         return self._images.find_new(pages, limit)
 
     def new_records(self, pages: Iterable[Page], *, only_of_images: bool) -> Iterator[list[StoredObject]]:
-        """Note the listed records and yield those that are not read yet.
+        """Add the listed records to their table, and yield those that are not read yet.
 
         Args:
             pages: Pages of a bucket listing or of a key list.

@@ -1,4 +1,4 @@
-"""Where the records of a run come from: JSON objects of the bucket, or the rows of one table."""
+"""Sources of the records of a run: JSON objects of the bucket, or the rows of one table."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _ITEMS = "SELECT items_at, items FROM record_parts"
 
 
 class RecordSource(Protocol):
-    """What the join has to know about the records: their tables, and the queries over them."""
+    """The interface between a source of records and the join: tables, and queries over these tables."""
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The tables that hold the records; a large run splits them by bin. The first has one row a record or more."""
+        """The tables that hold the records; a large run splits them by bin. The first has a row or more per record."""
 
     @property
     def duplicate_queries(self) -> tuple[str, ...]:
@@ -81,13 +81,13 @@ class TableRecords:
     columns: Mapping[str, str]
     """Our column names to those of the table; see `TableOptions`."""
     only_of_images: bool = False
-    """Whether to leave out records of bins that have no image in this run."""
+    """True to leave out the records of bins that have no image in this run."""
     aggregate: Aggregate | None = None
-    """What to do with several rows of a bin."""
+    """The treatment of several rows of a bin."""
     decimal: DecimalMark | None = None
     """The decimal mark of the quantities; None takes it from the table."""
     notify: Callable[[str], None] = lambda note: None
-    """Told what the user should know about the way in which the table was read."""
+    """Called with each note for the user about how the table was read."""
 
     duplicate_queries: ClassVar[tuple[str, ...]] = ("bins_with_several_records",)
 

@@ -29,7 +29,7 @@ _ROWS_AT_ONCE = 100_000
 class Results:
     """The rows of reconciled.parquet of one run, read by the queries of sql/figures/.
 
-    They need no other table of the run, so a report can be rendered again as long as this file exists.
+    The queries read no other table of the run. So a report can be rendered again as long as this file exists.
     """
 
     def __init__(self, reconciled: Path, labels: CountLabels, scratch: Path) -> None:
@@ -38,7 +38,7 @@ class Results:
         Args:
             reconciled: reconciled.parquet on this machine.
             labels: The labels of the model that counted.
-            scratch: A folder for what does not fit into memory.
+            scratch: A folder for data that does not fit into memory.
 
         Raises:
             ReconcileError: The file cannot be read.
@@ -101,7 +101,7 @@ class Results:
         return int(number)
 
     def write_recount_list(self, destination: Path, run_id: str, capacity: int) -> None:
-        """Write the first bins of the recount queue as CSV, with empty columns for what people find.
+        """Write the first bins of the recount queue as CSV, with empty columns for the counts and notes of people.
 
         Args:
             destination: The file to write, recount.csv.

@@ -1,4 +1,4 @@
-"""Charts that the reports share."""
+"""Charts for the report of a run and the report of an evaluation."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def coverage_chart(points: Sequence[CoveragePoint]) -> str:
     """Draw the accuracy of the most certain counts, with a band of 95 % intervals.
 
     Args:
-        points: in ascending order of their shares.
+        points: in ascending order of their `share`.
 
     Returns:
         an SVG element.

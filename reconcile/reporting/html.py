@@ -16,12 +16,12 @@ def render_page(template: str, *, more_css: str = "", script: str | None = None,
     """Render a template of reports/ as one HTML page.
 
     The template also gets `css`, `script` and `policy`. The policy is a Content-Security-Policy that names the style
-    and the script by their digests. Nothing else can run or be fetched, whatever text a record contains.
+    and the script by their digests. Nothing else can run or be fetched, even if a record contains hostile text.
 
     Args:
         template: the template's file name.
         more_css: style sheet that goes before ours.
-        script: our JavaScript module. Without it no script runs at all.
+        script: our JavaScript module. Without a module, no script runs.
         values: the values that the template shows.
     """
     environment = Environment(

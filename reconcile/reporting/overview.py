@@ -26,7 +26,7 @@ class Tile:
     before: str | None = None
     """The same figure of the previous run, or None."""
     needs_attention: bool = False
-    """Whether somebody should look into the figure."""
+    """True if somebody should look into the figure."""
 
 
 def overview(summary: Summary, previous: RunFigures | None) -> dict[str, list[Tile]]:

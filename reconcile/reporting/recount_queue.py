@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 MOST_SHOWN = 500
-"""The largest number of bins on the page. With more photos the page would open slowly."""
+"""The largest number of bins on the page. With more photos, the page would open slowly."""
 _MOST_ITEMS = 4
 """The largest number of items that the page lists for one bin."""
 _LONGEST_NUMBER = 20

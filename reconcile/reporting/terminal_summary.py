@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def terminal_summary(summary: Summary) -> str:
     """Return the figures of a run as text, one line each, without a line break at the end.
 
-    All words are ASCII, because the terminal of a server may know no other characters.
+    All words are ASCII, because the terminal of a server may not show other characters.
 
     Args:
         summary: The figures of the run.

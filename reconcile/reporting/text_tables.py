@@ -25,7 +25,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     caption: str = ""
     total: bool = False
-    """Whether the last row is the total of the others."""
+    """True if the last row is the total of the others."""
     heat: tuple[tuple[float, ...], ...] = ()
     """The shade of each cell after a row's first, from 0 to 1. The diagonal means agreement."""
 

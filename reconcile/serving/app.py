@@ -51,7 +51,7 @@ _IMAGE_TYPES = (OCTETS, "application/x-image")
 MAX_LINES_BYTES = 100 * 2**20
 """The largest body of a request with keys. Batch transform sends no more."""
 _IN_MEMORY = 2**20
-"""The bytes of such a body that stay in memory. The rest goes to a temporary file."""
+"""The bytes of such a body that stay in memory. A temporary file holds the other bytes."""
 _LINES_BYTES = 400 * 2**20
 """The total size of such bodies. SageMaker sends at most 100 MB at a time. A body without a Content-Length counts as
 the largest one."""
@@ -60,7 +60,8 @@ _MAX_IMAGE_REQUESTS = 256
 _IMAGE_BYTES = 512 * 2**20
 """The total size of the bodies of these requests. A body without a Content-Length counts as the largest image."""
 _CHUNK_SECONDS, _BODY_SECONDS = 60, 600
-"""The time limits for the next bytes of a body and for the whole body. A stuck client would keep others waiting."""
+"""The time limits for the next bytes of a body and for the whole body. A client that stops sending would otherwise
+block others."""
 # SageMaker allows MaxPayloadInMB times MaxConcurrentTransforms up to 100, and 600 seconds for a request unless the job
 # sets another time. A megabyte is about 11,000 keys, which a slow core counts within that time. So the server asks for
 # one request per core. A job with images of more than 1 MB has to set a larger payload itself.
@@ -108,7 +109,7 @@ class CountingApp:
 
     @property
     def stats_line(self) -> str:
-        """The number of images and batches that were counted, for people."""
+        """The number of images and batches that were counted, as one line of text."""
         if self._model is None:
             return "the model was not loaded yet"
         batcher = self._model[0]
@@ -192,7 +193,7 @@ class CountingApp:
     async def _stream(self, request: Request, first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Yield a response piece by piece.
 
-        After an error the connection breaks, so that the client does not take a part for the whole.
+        After an error the connection is closed, because the client must not mistake a part for the whole response.
         """
         try:
             yield first
@@ -262,7 +263,8 @@ def _content_length(request: Request, limit: int) -> int | None:
 
 
 def _too_large(limit: int) -> HTTPException:
-    # uvicorn reads and discards the rest of the body, because many clients read an answer only after they have sent it.
+    # uvicorn reads and discards the other bytes of the body, because many clients read a response only after they have
+    # sent it.
     return HTTPException(413, f"the body is over the limit of {limit // 2**20} MB")
 
 

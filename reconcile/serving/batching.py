@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Probabilities = NDArray[np.float32]
 """float32 [labels]: the probability of each count label."""
 _BATCH_WAIT_SECONDS = 0.02
-"""How long a batch waits for images that are being decoded: enough for usual images, not for one of 100 megapixels."""
+"""The seconds that a batch waits for images being decoded: enough for usual images, not for 100 megapixels."""
 
 
 class _DecodedImage(NamedTuple):
@@ -35,8 +35,8 @@ class _DecodedImage(NamedTuple):
 class DynamicBatcher:
     """A decoder and counter of single images that builds batches across requests.
 
-    A free worker takes its share of the images that are decoded or being decoded. So a single image is counted at once,
-    and many images keep every worker busy.
+    A free worker takes an equal part of the images that are decoded or being decoded. So a single image is counted
+    immediately, and many images keep every worker busy.
     """
 
     def __init__(self, predictor: CountPredictor) -> None:
@@ -100,7 +100,7 @@ class DynamicBatcher:
                 item.result.set_result(probs)
 
     def _next_batch(self) -> list[_DecodedImage]:
-        """Wait for images, and return one worker's share of them."""
+        """Wait for images, and return the part of one worker."""
         with self._changed:
             batch: list[_DecodedImage] = []
             while not batch:
@@ -116,6 +116,6 @@ class DynamicBatcher:
             return batch
 
     def _fair_size(self) -> int:
-        """Return the number of images that one worker takes, so that all workers have about the same number."""
+        """Return the number of images for one worker. All workers get about the same number."""
         images = len(self._decoded) + self._decoding
         return min(self.predictor.batch_size, max(1, ceil(images / self.predictor.workers)))

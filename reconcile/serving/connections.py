@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MAX_HEADER_BYTES = 64 * 1024
 """The size of a request's line and headers, and of the trailers and chunk extensions between two pieces of a body."""
 HEADER_SECONDS = 10.0
-"""How long a client may take to send the headers of a request."""
+"""The seconds in which a client must send the headers of a request."""
 _MAX_CONNECTIONS = 512
 
 

@@ -41,7 +41,7 @@ _FILE_CONTENT = re.compile(r" \(first bytes[^)]*\)|(?<=damaged image):.*", re.DO
 
 
 def without_file_content(reason: str) -> str:
-    """Return why an image was not counted, without any byte of its file. A key may name a file that is no image."""
+    """Return why an image was not counted, without any byte of its file. A key may name a file that is not an image."""
     return _FILE_CONTENT.sub("", reason)
 
 

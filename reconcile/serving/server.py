@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 
 
 _SHUTDOWN_SECONDS = 600
-"""How long open requests may take after SIGTERM. SageMaker waits this long by default. Keys may take minutes."""
+"""The seconds that open requests may take after SIGTERM. SageMaker waits this long by default. Keys may take
+minutes."""
 
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """Where a server listens, and what clients may do."""
+    """The address on which a server listens, and the rights of clients."""
 
     host: str
     """The address to listen on."""
@@ -123,6 +124,6 @@ def _load(
         app.set_model(batcher, KeyCounter(batcher, settings.s3_access(), buckets))
         log.info(f"ready: counting with {predictor.model_id} on {predictor.device} ({predictor.path})")
         loaded.set_result(None)
-    except Exception as error:  # the serving thread raises it, whatever it is
+    except Exception as error:  # any error: the serving thread raises it
         loaded.set_exception(error)
         server.should_exit = True
