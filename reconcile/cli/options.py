@@ -172,7 +172,8 @@ ENGINE = ("engine", *_OF_ENGINE["sagemaker"], *_OF_ENGINE["ray"])
 def takes(*names: str) -> Callable[[Command], Command]:
     """Give a command options from `OPTIONS`.
 
-    The command must have a parameter `**flags`. It receives each of the options there, None if it was not given.
+    The command must have a parameter `**flags`. This parameter receives every option by name, with None if the user did
+    not give the option.
 
     Args:
         names: keys of `OPTIONS`, in the order of `--help`.

@@ -16,7 +16,7 @@ _SERVER = "Server"
 _TOKEN_VARIABLE = "RECONCILE_SERVE_TOKEN"  # noqa: S105 # the name of the variable
 _CONTAINER_VARIABLES = ("SAGEMAKER_BIND_TO_PORT", "SM_MODEL_DIR", "KUBERNETES_SERVICE_HOST")
 _CONTAINER_FILES = (Path("/.dockerenv"), Path("/run/.containerenv"))
-"""What SageMaker, our Dockerfile, Kubernetes, Docker and Podman leave in a container."""
+"""Files that exist in containers of Docker and Podman."""
 
 
 @options.takes("bucket", *options.S3, "no_sign_request", *options.COUNTING, "log_format")

@@ -1,4 +1,4 @@
-"""A disk-backed queue of objects to fetch, so that a listing can run far ahead."""
+"""A disk-backed queue of objects to fetch. A listing can run far ahead of the fetching."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 _ROWS_PER_QUERY = 1000
 _PATIENCE_SECONDS = 5.0
-"""How long `close` waits for the listing."""
+"""The seconds that `close` waits for the listing."""
 
 
 class Backlog:
     """A first-in, first-out queue in a DuckDB table. One thread fills it, and another one reads it.
 
-    A long listing ends long before its objects are counted. Only then is the amount of work known. The objects wait in
-    DuckDB, so the memory does not grow with their number.
+    A listing ends long before its objects are counted, so the amount of work is known early. The objects wait in
+    DuckDB, so memory does not grow with their number.
     """
 
     def __init__(self, database: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -113,7 +113,7 @@ class Backlog:
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether `total` is final: the listing reached its end and was not stopped before."""
+        """True if `total` is final, because the listing reached its end and was not stopped."""
         return self._is_complete
 
     def __iter__(self) -> Iterator[StoredObject]:
@@ -142,7 +142,7 @@ class Backlog:
             raise self._error
 
     def close(self) -> None:
-        """Stop the listing. A request that hangs is left behind."""
+        """Stop the listing. A thread whose request hangs is abandoned."""
         self.stop()
         if self._thread is not None:
             self._thread.join(_PATIENCE_SECONDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 _RARE_FRACTION = 0.1
-"""Fewer matches than this, as a fraction of the bins that could match, may be matches by chance."""
+"""The smallest fraction of the bins that must match. Fewer matches than this may be by chance."""
 
 
 def bin_id(key: str) -> str:
@@ -15,16 +15,16 @@ def bin_id(key: str) -> str:
     """
     name = key.rpartition("/")[2]
     if name in ("", "."):
-        name = PurePosixPath(key).name  # handles such keys, but takes twenty times as long
+        name = PurePosixPath(key).name  # pathlib handles such keys, but takes twenty times as long
     stem, dot, _ = name.rpartition(".")
     return stem if dot and stem else name
 
 
 def ids_rarely_match(matched: int, unmatched: int) -> bool:
-    """Tell whether so few bins have both a photo and a record that their ids are probably of two different kinds.
+    """Return whether the ids of photos and records rarely match. They are then probably of two different kinds.
 
     Args:
         matched: the number of bins with both.
-        unmatched: the number of bins without the other, of the photos or of the records, whichever are fewer.
+        unmatched: the number of bins with only a photo, or of bins with only a record, whichever is smaller.
     """
     return matched < _RARE_FRACTION * (matched + unmatched)

@@ -32,20 +32,20 @@ _TOTAL = re.compile(
     re.IGNORECASE,
 )
 _SUBTOTAL = re.compile(r".+ (?:total|ergebnis|totale|totaal)\s*", re.IGNORECASE)
-"""How spreadsheets name the total of a group: `A-01 Total`."""
+"""The form in which spreadsheets name the total of a group: `A-01 Total`."""
 SUSPICIOUS = (
     r"^\s*['=]|\d[eE][+-]\d|^\s*\d{1,4}[-./ ]{1,2}[^\d\s][^\d]{2,4}|^\s*[^\d\s][^\d]{2,4}[-./ ]\d{1,4}\s*$"
     r"|^\s*(?:19|20)\d\d-\d\d-|[./](?:19|20)\d\d|(?i:tota|sum|ergebnis|somme|gesamt|razem|итого|всего|计|計|합)"
 )
 """A regular expression (RE2) for all texts that `clean_id` may change or refuse, and for few others."""
 MAX_FLOAT_ID = 2**53
-"""From this number on, a float64 does not hold every integer, so an id may have lost its last digits."""
+"""The first integer above which a float64 does not hold every integer. Such an id may have lost its last digits."""
 _MOST_SHOWN = 40
 """Characters of a cell that a message repeats."""
 
 
 class InvalidId(ValueError):
-    """A cell that is no id any more."""
+    """A cell that was an id and is not one any more."""
 
 
 class TotalsRow(InvalidId):
@@ -67,7 +67,7 @@ def unguard_id(text: str) -> str:
 
 
 def clean_id(text: str) -> str:
-    """Return an id as `unguard_id` does, and refuse what is no id any more.
+    """Return an id as `unguard_id` does, and refuse a cell that is not an id any more.
 
     Raises:
         TotalsRow: the cell names a row of totals.
@@ -84,7 +84,7 @@ def clean_id(text: str) -> str:
 
 
 def is_total(text: str) -> bool:
-    """Tell whether a text is a word for a total in one of the common languages."""
+    """Return whether a text is a word for a total in one of the common languages."""
     return _TOTAL.fullmatch(text) is not None
 
 
@@ -93,7 +93,7 @@ def id_of_cell(cell: object, max_float: int = MAX_FLOAT_ID) -> str:
 
     Args:
         cell: the content of the cell.
-        max_float: the number from which on floats of the cell's type do not hold every integer.
+        max_float: the integer above which floats of the cell's type do not hold every integer.
 
     Returns:
         the id, or empty text for an empty cell.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".orc")
 """The file name endings of key lists."""
 UNKNOWN_SIZE = -1
-"""The size of an object if the file does not say it. The object then counts as neither empty nor too large."""
+"""The size of an object if the file does not state it. Such an object counts as not empty and not too large."""
 _NAMES = {
     "key": ("key", "objectkey", "imagekey"),
     "etag": ("etag", "imageetag"),
@@ -50,7 +50,7 @@ def read_key_file(path: Path, source: str, columns: Sequence[str] = (), *, encod
     folders.
 
     Args:
-        path: the file on this machine. Its ending says its format.
+        path: the file on this machine. Its ending decides its format.
         source: the file as the user named it.
         columns: the column names of a CSV file without a header.
         encoded: whether the keys are URL-encoded.

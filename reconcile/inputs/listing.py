@@ -1,4 +1,4 @@
-"""The photos and records of a run, listed or taken from `--keys`."""
+"""The photos and records of a run, from a listing of the bucket or from `--keys`."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def log_listing(pages: Iterator[list[StoredObject]], what: str, log: RunLog) -> 
 
 
 def prefixes_overlap(settings: Settings) -> bool:
-    """Tell whether one prefix contains the other, so that only the ending .json tells records from photos."""
+    """Return whether one prefix contains the other. Then only the ending .json distinguishes records from photos."""
     images, records = (prefix.strip("/") + "/" for prefix in (settings.images_prefix, settings.records_prefix))
     return images == "/" or records == "/" or images.startswith(records) or records.startswith(images)
 

@@ -22,7 +22,7 @@ MAX_COUNT = 2**53
 _MOST_SHOWN = 40
 """Characters of a cell that a message repeats."""
 _MOST_CHARACTERS = 400
-"""A longer text is not parsed. It is no number that anybody means."""
+"""A longer text is not parsed, because nobody writes such numbers."""
 _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 _TRANSLATED = str.maketrans({"\u2212": "-", "\uff0d": "-", "\uff0b": "+", "\uff0c": ",", "\uff0e": ".", "\u066b": "."})
 """Minus signs, full-width signs and marks, and the Arabic decimal mark."""
@@ -33,7 +33,7 @@ _EXPONENT = re.compile(r"[+-]?(\d*)(?:[.,](\d*))?[eE]([+-]?\d{1,4})")
 
 
 class Form(Enum):
-    """The way in which a number is written, and what that says about the decimal mark of its column."""
+    """The form in which a number is written. A form may decide the decimal mark of its column."""
 
     PLAIN = r"\d+"
     COMMA_GROUPS = r"\d{1,3}(?:,\d{2,3})+,\d{3}|\d{1,3}(?:,\d{2,3})*,\d{3}\.\d*"
@@ -60,7 +60,7 @@ class InvalidNumber(ValueError):
     """A cell that cannot be used as a number.
 
     Args:
-        problem: what the cell is, to be read after a verb: `not a number`.
+        problem: the end of a sentence that begins with "the cell is": `not a number`.
         cell: the content of the cell.
     """
 
@@ -90,7 +90,7 @@ def parse_number(cell: object, mark: DecimalMark | None = None) -> Decimal:
 
     Raises:
         AmbiguousNumber: the text has two readings, and `mark` is not known.
-        InvalidNumber: the cell is no number at all.
+        InvalidNumber: the cell is not a number.
     """
     if isinstance(cell, int | float | Decimal) and not isinstance(cell, bool):
         return Decimal(cell)
@@ -137,19 +137,19 @@ def parse_count(cell: object, mark: DecimalMark | None = None) -> int:
 
 
 def is_blank(cell: object) -> bool:
-    """Tell whether a cell is empty, or has only spaces."""
+    """Return whether a cell is empty, or has only spaces."""
     return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
 @dataclass
 class NumberForms:
-    """How the numbers of one column are written, as far as it has been read. Each entry is the first example."""
+    """The forms of the numbers in the rows of one column that have been read, each with its first example."""
 
     examples: dict[Form, tuple[int, str]] = field(default_factory=dict)
     """The line and the text of the first cell in each form."""
 
     def add(self, line: int, cell: object) -> None:
-        """Note how the number in a cell is written. Cells without a number are ignored."""
+        """Add the form of the number in a cell. Cells without a number are ignored."""
         if isinstance(cell, str) and not _EXPONENT.fullmatch(text := _plain(cell)):
             form = _form(text)
             if form is not None and form is not Form.PLAIN:
@@ -170,11 +170,12 @@ def decide_mark(forms: NumberForms, delimiter: str | None = None) -> tuple[Decim
     """Decide how to read the ambiguous numbers of a column.
 
     Args:
-        forms: how the numbers of the column are written.
-        delimiter: what separates the cells of the file; None if cells have no separator.
+        forms: the forms of the numbers in the column.
+        delimiter: the separator between the cells of the file; None if the file has none.
 
     Returns:
-        the decimal mark, or None if cells decide for both or if nothing decides; and why, as text after `because`.
+        the decimal mark, or None if cells contradict each other or nothing decides; and the reason, as text after
+        `because`.
     """
     comma, point = forms.example("comma"), forms.example("point")
     by_semicolon = delimiter == ";" and Form.AMBIGUOUS_COMMA in forms.examples

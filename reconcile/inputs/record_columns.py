@@ -26,9 +26,9 @@ _MOST_CACHED = 10_000
 
 
 def convert_ids(cells: Cells) -> tuple[pa.Array, dict[int, InvalidId]]:
-    """Return the ids in a column as text, and why some cells are no ids, by their positions.
+    """Return the ids in a column as text, and the errors of cells that are not ids, by their positions.
 
-    An empty cell becomes empty text, and so does a cell that is no id.
+    An empty cell becomes empty text, and so does a cell that is not an id.
     """
     strings = _as_id_strings(cells)
     if strings is None:
@@ -71,10 +71,10 @@ class CountColumn:
         self._mark = mark
         self._known: dict[Any, int | InvalidNumber] = {}
         self.forms = NumberForms()
-        """How the numbers seen so far are written."""
+        """The forms of the numbers so far."""
 
     def convert(self, cells: Cells, lines: Sequence[int]) -> tuple[pa.Array, dict[int, str]]:
-        """Return the counts in a column, int64, and why some cells are no counts, by their positions.
+        """Return the counts in a column, int64, and the errors of cells that are not counts, by their positions.
 
         Args:
             cells: the cells of the column.
@@ -147,7 +147,7 @@ def _as_id_strings(cells: Cells) -> pa.Array | None:
 
 
 def _as_strings(cells: Cells) -> pa.Array | None:
-    """Return a column of text as strings without nulls; None if some cells are no text."""
+    """Return a column of text as strings without nulls; None if some cells are not text."""
     if isinstance(cells, list):
         try:
             return pc.fill_null(pa.array(cells, pa.string()), "")
@@ -166,7 +166,7 @@ def _positions(mask: pa.Array) -> list[int]:
 def _each(
     values: Sequence[Any], positions: Sequence[int], convert: Callable[[Any], str]
 ) -> tuple[list[str], dict[int, InvalidId]]:
-    """Convert each value. A value that is no id becomes empty text, and its error is returned by its position."""
+    """Convert each value. A value that is not an id becomes empty text, and its error is returned by its position."""
     converted, invalid = list[str](), dict[int, InvalidId]()
     for position, value in zip(positions, values, strict=True):
         try:

@@ -27,7 +27,7 @@ class Record:
     items: list[dict[str, Any]] = field(default_factory=list)
     """Per item: asin, name, quantity (None if unknown), and length, width, height, weight as {value, unit} or None."""
     note: str | None = None
-    """An oddity that does not make the record invalid."""
+    """A remark about something unusual in a valid record."""
 
 
 class InvalidRecord(ValueError):
@@ -37,8 +37,8 @@ class InvalidRecord(ValueError):
 def parse_abid_record(data: bytes) -> Record:
     """Parse one JSON record of the Amazon Bin Image Dataset.
 
-    Only `EXPECTED_QUANTITY` decides about the expected quantity. If the items do not add up to it, the record gets a
-    note. An item that cannot be parsed is left out with a note.
+    The expected quantity comes from `EXPECTED_QUANTITY` alone. If the items have another sum, the record gets a note.
+    An item that cannot be parsed is left out with a note.
 
     Args:
         data: JSON in UTF-8, with or without byte order mark: `EXPECTED_QUANTITY` and optionally `BIN_FCSKU_DATA`, a

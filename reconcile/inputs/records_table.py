@@ -48,7 +48,7 @@ def load_table(
     """Create the table `source_rows` with every row of the file, checked.
 
     The table has the columns line, bin_id, expected_quantity, changed_at and reason. `line` is the number that a person
-    sees: the first line of a CSV file is line 1. A row that cannot be used has a reason and no quantity. With
+    sees: the first line of a CSV file has number 1. A row that cannot be used has a reason and no quantity. With
     `options.has_products`, there is a table `product_rows` as well; see sql/inputs/items_from_products.sql.
 
     Args:
@@ -58,11 +58,11 @@ def load_table(
         options: how to read the table.
 
     Returns:
-        what the user should know about the way in which the table was read.
+        notes for the user about how the table was read.
 
     Raises:
         UsageError: the file lacks a column, has two of one name or an unknown ending. Or a quantity has two readings.
-            Or a bin has several rows, and `options` does not say what to do with them.
+            Or a bin has several rows, and `options` does not state their treatment.
         ReconcileError: the file is empty, or cannot be read in its format.
     """
     options = options or TableOptions()

@@ -137,7 +137,7 @@ def read_csv_rows(text: TextIO) -> Iterator[list[str] | BrokenRow]:
                 row_lines.clear()
                 yield row
             return
-        except csv.Error as error:  # only the first line is broken: read the others again, as rows of their own
+        except csv.Error as error:  # only the first line is broken: read the other lines again, as separate rows
             broken, *others = row_lines
             unread.extendleft(reversed(others))
             row_lines.clear()

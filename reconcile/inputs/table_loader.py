@@ -44,7 +44,7 @@ class TableLoader:
         """Product ids that a spreadsheet has turned into numbers or dates."""
 
     def load(self, mark: DecimalMark | None) -> NumberForms:
-        """Create the table of rows, and return how their quantities are written."""
+        """Create the table of rows, and return the forms of their quantities."""
         database, counts = self._database, CountColumn(mark)
         types = {"int64": "BIGINT", "string": "VARCHAR"}
         columns = ", ".join(f"{name} {types[str(kind)]}" for name, kind in self._schema.items())
@@ -122,7 +122,7 @@ class TableLoader:
         }
 
     def _convert_unreadable(self, rows: list[UnreadableRow]) -> pa.Table:
-        """Return rows for what could not be split into columns. The first cell may still be the bin id."""
+        """Return rows for lines that could not be split into columns. The first cell may still be the bin id."""
         positions = self._table.positions
         is_first = positions.get("bin_id") == 0
         bins = [_first_id(row) if is_first else None for row in rows]
@@ -144,7 +144,7 @@ class TableLoader:
 
 
 def _first_id(row: UnreadableRow) -> str | None:
-    """Return the first cell of a row as an id; None for a row of one cell, which is text and no id."""
+    """Return the first cell of a row as an id; None for a row of one cell, which is text and not an id."""
     if len(row.cells) < 2:
         return None
     try:

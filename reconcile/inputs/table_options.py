@@ -1,4 +1,4 @@
-"""How the user wants a table of records to be read."""
+"""The options of the user for reading a table of records."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TableOptions:
-    """How to read a table of records."""
+    """The options for reading a table of records."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
     """Our column names mapped to those of the file, for names that differ. With `changed_at`, that column is read, too.
     With `product_id` or `product_name`, each record gets its product as an item."""
     aggregate: Aggregate | None = None
-    """What to do with several rows of a bin. None refuses the table."""
+    """The treatment of several rows of a bin. None refuses the table."""
     decimal: DecimalMark | None = None
     """The decimal mark of the quantities. None takes it from the table."""
 
@@ -30,5 +30,5 @@ class TableOptions:
 
     @property
     def has_products(self) -> bool:
-        """Tell whether records of this table may have items."""
+        """Return whether records of this table may have items."""
         return self.aggregate == "sum" or "product_id" in self.columns or "product_name" in self.columns

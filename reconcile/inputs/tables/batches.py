@@ -40,7 +40,8 @@ class Batch:
     cells: dict[str, Cells]
     """The cells of each wanted column that the table has, by our names."""
     unreadable: list[UnreadableRow] = field(default_factory=list)
-    """Rows among these that could not be split into their columns. `lines` and `cells` leave them out."""
+    """Rows of the same part of the file that could not be split into columns. `lines` and `cells` do not include
+    them."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,13 @@ class Table:
     read: Callable[[], Iterator[Batch]]
     """Reads the rows from the first one on. Raises ReconcileError if the file turns out to be damaged."""
     delimiter: str | None = None
-    """What separates the cells; None for formats whose cells have types or need no separator."""
+    """The separator between cells; None for formats whose cells have types or need no separator."""
     positions: dict[str, int] = field(default_factory=dict)
     """The position of each wanted column in rows of text; empty for formats in which columns cannot be mixed up."""
     header: tuple[str, ...] = ()
     """The column names of a table with a header."""
     note: str | None = None
-    """Something that the user should know, such as the sheet that was chosen."""
+    """A note for the user, such as the sheet that was chosen."""
 
 
 @contextmanager
@@ -78,5 +79,5 @@ def readable(label: str) -> Iterator[None]:
 
 
 def describe_width(cells: int, columns: int) -> str:
-    """Return what is wrong with a row that has another number of cells than the header."""
+    """Return the problem of a row that has another number of cells than the header, as text."""
     return f"{plural(cells, 'cell')}, the header has {columns}"

@@ -17,7 +17,7 @@ _MOST_LISTED = 12
 
 @dataclass(frozen=True)
 class WantedColumn:
-    """A column that a reader of a table asks for."""
+    """A column that a reader of a table requests."""
 
     names: tuple[str, ...]
     """The accepted names. If a table has several of them, the first in this order is used."""
@@ -26,7 +26,7 @@ class WantedColumn:
 
 @dataclass(frozen=True)
 class TableRequest:
-    """What to read from a table, and how to speak of it."""
+    """The columns to read from a table, and the names of the table in messages."""
 
     name: str
     """The file in errors about its columns, such as `stock.csv`."""
@@ -37,11 +37,11 @@ class TableRequest:
     fold: Callable[[str], str]
     """Brings a column name to the form in which names are compared."""
     hint: Callable[[list[str]], str]
-    """Returns what to do about missing columns, from our names of them. Empty text for no advice."""
+    """Returns advice about missing columns, from our names of these columns. Empty text means no advice."""
     quotes_names: bool = False
-    """Whether errors quote column names, because users choose them."""
+    """True if errors quote column names, because users choose these names."""
     accepts_stray_quotes: bool = False
-    """Whether a CSV row with a stray quote is used if it has as many cells as the header."""
+    """True if a CSV row with a stray quote is used, provided that it has as many cells as the header."""
 
 
 def fold_case(name: str) -> str:
@@ -63,7 +63,7 @@ def find_columns(header: Sequence[str], request: TableRequest) -> dict[str, int]
     """Return the positions of the wanted columns by our names, or None if a required column is missing.
 
     Raises:
-        UsageError: two columns have the same name, so that either may be meant.
+        UsageError: two columns have the same name, so it is unclear which one is meant.
     """
     folded = [request.fold(name) for name in header]
     chosen = {ours: _choose(folded, wanted, request) for ours, wanted in request.columns.items()}

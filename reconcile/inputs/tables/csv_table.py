@@ -30,7 +30,7 @@ _MAX_SAMPLE = 1024 * 1024
 
 
 class _Layout(NamedTuple):
-    """Where the header of a file is, and what it says."""
+    """The position of the header in a file, and its column names."""
 
     delimiter: str
     header_line: int
@@ -118,7 +118,7 @@ def _batches(rows: Iterator[list[str] | BrokenRow], layout: _Layout, request: Ta
         number += len(chunk)
         unreadable: list[UnreadableRow] = []
         first = next(iter(layout.positions.values()))
-        # Most chunks have neither an odd row nor an empty one. The others are looked at row by row.
+        # Most chunks have no row of another width and no empty row. All other chunks are checked row by row.
         is_regular = layout.named == width and set(map(len, chunk)) == {width}
         if not is_regular or not all(row[first].strip() for row in chunk):  # type: ignore[index]
             lines, chunk, unreadable = _sort_out(lines, chunk, layout, request)

@@ -1,4 +1,4 @@
-"""Tell the format of a table file by its first bytes, because its name may be wrong."""
+"""Detect the format of a table file by its first bytes, because its name may be wrong."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ _BINARY = {
     b"\x28\xb5\x2f\xfd": "compressed with Zstandard",
     b"PK\x05\x06": "an empty ZIP archive",
 }
-"""The first bytes of other formats, and what to call them."""
+"""The first bytes of other formats, and their names in messages."""
 _ADVICE = "save the table as CSV, as a workbook, as Parquet or as JSON Lines"
 
 
 def format_of_name(name: str) -> TableFormat | None:
-    """Return the format that the ending of a file name stands for, or None. An additional `.gz` is ignored."""
+    """Return the format with the ending of a file name, or None. An additional `.gz` is ignored."""
     return _ENDINGS.get(PurePosixPath(PurePosixPath(name).name.lower().removesuffix(".gz")).suffix)
 
 
@@ -67,7 +67,7 @@ def split_sheet(location: str) -> tuple[str, str | None]:
     """Split `stock.xlsx#Sheet2` into the file and the sheet. The sheet is None if the location names none.
 
     Args:
-        location: a path or an address on S3. A file whose name contains `#` is found before a sheet.
+        location: a path or an address on S3. If a file with the whole name exists, `#` is a part of the name.
     """
     if not location.startswith("s3://") and Path(location).expanduser().exists():
         return location, None
@@ -80,7 +80,7 @@ def split_sheet(location: str) -> tuple[str, str | None]:
 
 
 def detect_format(path: Path, name: str, label: str) -> TableFormat:
-    """Return the format of a file. The content decides whether it is a workbook; the ending decides the rest.
+    """Return the format of a file. The content decides whether it is a workbook. Otherwise the ending decides.
 
     Args:
         path: the file on this machine.
@@ -131,7 +131,7 @@ def _refuse_other_text(text: str, label: str, *, is_json: bool) -> None:
 
 
 def _is_json(text: str) -> bool:
-    """Tell whether a text starts with JSON, and not with a column name in brackets."""
+    """Return whether a text starts with JSON, and not with a column name in brackets."""
     try:
         json.JSONDecoder().raw_decode(text)
     except (ValueError, RecursionError):

@@ -32,7 +32,7 @@ class _RepeatedNames(dict[str, Any]):
 def open_json_lines(path: Path, request: TableRequest) -> Table:
     """Open a JSON Lines file. Names have to match exactly, and a line may lack any of them. Blank lines are skipped.
 
-    A line that is no JSON object, or in which a wanted name occurs twice, breaks only its own row.
+    A line that is not a JSON object, or in which a wanted name occurs twice, breaks only its own row.
 
     Args:
         path: the file on this machine.
@@ -71,7 +71,7 @@ def _lines(text: Any) -> Iterator[str]:
 
 
 def _parse(line: str, known: set[str]) -> dict[str, Any] | str:
-    """Return the JSON object of a line, or why the line cannot be used."""
+    """Return the JSON object of a line, or the reason why the line cannot be used."""
     try:
         row = json.loads(line, object_pairs_hook=_unique)
     except (ValueError, RecursionError):

@@ -27,7 +27,7 @@ _LATIN_FALLBACK = "reconcile-latin"
 
 
 def open_bytes(path: Path) -> BinaryIO:
-    """Open a file for reading. A file that is compressed with gzip is decompressed, whatever its name."""
+    """Open a file for reading. A file that is compressed with gzip is decompressed, under any name."""
     with path.open("rb") as raw:
         is_gzip = raw.read(2) == _GZIP
     return cast("BinaryIO", gzip.open(path)) if is_gzip else path.open("rb")
@@ -37,7 +37,8 @@ def open_text(path: Path) -> TextIO:
     """Open a text file in UTF-8, UTF-16 or UTF-32, with or without a byte order mark, possibly compressed with gzip.
 
     A byte that is not valid UTF-8 is decoded as Windows' code page 1252, which Excel writes in western countries. So a
-    stray byte in a product's name costs one letter of it. Only line feeds and carriage returns end a line.
+    stray byte changes only one letter, for example of a product's name. Only line feeds and carriage returns end a
+    line.
 
     Raises:
         OSError: the file cannot be read.

@@ -101,7 +101,7 @@ def _check_size(path: Path, label: str) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError):  # the library says what is wrong
+    except (zipfile.BadZipFile, OSError, ValueError):  # the error of the library explains the problem
         return
     if size > _MAX_UNPACKED:
         raise ReconcileError(f"{label} is too large for a workbook ({size / 1e9:.1f} GB unpacked); save it as CSV")
@@ -128,6 +128,6 @@ def _readable(label: str) -> Iterator[None]:
     except OSError as error:
         raise ReconcileError(f"{label} cannot be read: {first_line(error)}") from None
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # what a bug in the library raises
+        if type(error).__name__ != "PanicException":  # errors that a bug in the library raises
             raise
         raise ReconcileError(f"{label} cannot be read as a workbook: {first_line(error)}") from None
