@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).parent / "RESULTS.md"
 BINS = 1000
 COPIES = {"small": 4, "large": 12}
-"""Buckets, and how many copies of the drawn bins each holds. reconcile counts the large one: it is so fast that its
-first and last batch would distort the result of the small one."""
+"""The buckets, and the number of copies of the drawn bins in each. reconcile counts the large bucket. In the small one,
+the first and the last batch would distort its speed."""
 INPUT_SIZE = 160
 TITLES = {
     "throughput": "Counting on a CPU",
@@ -57,7 +57,7 @@ def main(wanted: list[str]) -> None:
         for bucket, copies in COPIES.items():
             copy_bucket(sample, folder / "s3" / bucket, copies)
         with serve(folder / "s3") as server:
-            tune_for_batch()  # like `reconcile run`; the stages and the baseline do it too
+            tune_for_batch()  # as `reconcile run` does; the stages and the baseline also do it
             parts: dict[str, Callable[[], list[str]]] = {
                 "throughput": lambda: throughput.measure(server, "large", "small", folder),
                 "feed": lambda: throughput.measure_feed(server, "large", folder, INPUT_SIZE),

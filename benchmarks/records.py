@@ -1,6 +1,6 @@
 """python -m benchmarks.records [ROWS …]: measure the join and report of many records, next to the same in pandas.
 
-Each measurement runs in a process of its own: `records_run` (the code of reconcile) and `pandas_baseline`. The two take
+Each measurement runs in a separate process: `records_run` (the code of reconcile) and `pandas_baseline`. The two take
 turns over the same files.
 """
 

@@ -40,12 +40,12 @@ _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 def make_run_data(folder: Path, rows: int, counter: CountPredictor) -> None:
     """Write the data of a run into `folder`.
 
-    Files: listing.parquet (photos and JSON records), out/counts/<model id>/*.parquet, out/records/*.parquet (with one
-    or two products per bin), records.csv (the same records without products) and prior.json (fractions of the labels in
-    training).
+    The photos and JSON records are in listing.parquet. The counts are in out/counts/<model id>/*.parquet, and the
+    records with one or two products per bin in out/records/*.parquet. records.csv has the same records without
+    products. prior.json has the fractions of the labels in training.
 
-    One record in thirty is wrong. Of a thousand bins, five have no record, five have no photo, one has an invalid
-    record, two have an unreadable photo, and four have an older photo as well.
+    One record in thirty is wrong. Five in a thousand bins have no record, and five have no photo. One has an invalid
+    record, two have an unreadable photo, and four also have an older photo.
 
     Args:
         folder: an empty folder.

@@ -70,7 +70,7 @@ def machines() -> list[str]:
 
 
 def rate(vcpus: int, least: float, most: float) -> tuple[float, float]:
-    """Limit a machine's images per second to what its fetches in flight bring, at the slowest and the fastest S3."""
+    """Limit a machine's images per second to the rate of its fetches in flight, at the slowest and the fastest S3."""
     in_flight = min(FETCHES_PER_CORE * vcpus, MAX_FETCHES)
     return min(least, in_flight / figure("slow")), min(most, in_flight / figure("fast"))
 

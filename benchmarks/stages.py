@@ -1,7 +1,7 @@
 """Measure each stage of counting alone: CPU seconds per image, of this process and of the S3 server.
 
-Each stage uses all cores at once, because threads of one physical core, and cores that share a cache, slow each other
-down.
+Each stage uses all cores at the same time, because threads of one physical core, and cores that share a cache, slow
+each other down.
 
 The sum of the stages gives the limit of a run. However well the stages overlap,
 
@@ -40,7 +40,7 @@ class Costs:
     """CPU seconds of the S3 server, which runs on the same cores."""
     decode: float
     count: float
-    """CPU seconds of the model, with all sessions active at once, as in a run."""
+    """CPU seconds of the model, with all sessions active at the same time, as in a run."""
     record: float
     """CPU seconds to fetch and parse the record, including those of the S3 server."""
 

@@ -145,7 +145,7 @@ def _table(costs: list[stages.Costs], cores: int) -> list[str]:
 def _keys(server: Server, bucket: str, folder: Path) -> Path:
     """Write a list of a bucket's objects for `--keys`.
 
-    rclone scans all objects for every page of a listing. That would take as long as serving the photos.
+    rclone scans all objects for every page of a listing. A listing would take as long as serving the photos.
     """
     path = folder / f"{bucket}.csv"
     listed = open_bucket(f"s3://{bucket}", S3Access(endpoint_url=server.endpoint))

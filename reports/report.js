@@ -5,7 +5,7 @@ const page = document.body.dataset;
 const queue = document.getElementById("queue-table");
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const followTheme = () => document.documentElement.classList.toggle("dark", dark.matches); // DataTables asks for this class
+const followTheme = () => document.documentElement.classList.toggle("dark", dark.matches); // DataTables needs this class
 dark.addEventListener("change", followTheme);
 followTheme();
 

@@ -2,7 +2,7 @@
 
     python tools/take_pictures.py [FOLDER]
 
-Needs Chromium and the extra `dev` (playwright). The script goes through the tutorial: it runs `reconcile demo` in a
+Needs Chromium and the extra `dev` (playwright). The script follows the tutorial. It runs `reconcile demo` in a
 temporary folder, marks bins in the report, imports the marks and runs the demo again. The demo draws its bins, because
 the script keeps it from reaching the public bucket: no real photo may be in a picture.
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME = "/home/you/reconcile"
-"""What the pictures show instead of the name of the temporary folder."""
+"""The name that the pictures show instead of that of the temporary folder."""
 FOUND = {"00015": 2, "00040": 3, "00042": 9, "00043": 3, "00010": 4, "00011": 3, "00099": 3, "00140": 5}
-"""What the drawings show. The first six records are wrong, the last two are correct."""
+"""The number of items in the drawings, by bin. The first six records are wrong, the last two are correct."""
 WIDTH, HEIGHT = 1300, 900
 KILOBYTES = 200
 
@@ -98,7 +98,7 @@ def _take_report(camera: Camera, browser: Browser, report: Path) -> None:
 
 
 def _take_recount(camera: Camera, browser: Browser, report: Path, scratch: Path) -> Path:
-    """Mark the bins of FOUND and export the marks. Returns the exported file."""
+    """Mark the bins of FOUND and export the marks. Return the exported file."""
     page = _open(browser, report)
     page.locator('tr[data-bin="00042"] .enlarge').click()
     camera.save("enlarged", page.locator("#enlarged").screenshot())
@@ -174,7 +174,7 @@ def _chromium() -> Iterator[Browser]:
 
 
 def _reconcile(*arguments: str) -> None:
-    """Run the command. An address that nobody listens on takes the place of a proxy, so no bucket can be reached."""
+    """Run the command. An address on which no server listens is set as the proxy, so no bucket can be reached."""
     closed = "http://127.0.0.1:9"
     proxies = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), closed)
     program = Path(sys.executable).with_name("reconcile")

@@ -1,4 +1,4 @@
-"""Fill the reference pages from the code, so that no option is written down twice.
+"""Fill the reference pages from the code. So every option is described once.
 
 A page holds a marker such as `<!-- generated: commands -->`. `mkdocs build` replaces the marker with tables made from
 the command line (`typer.main.get_command`) and from `reconcile.config.Settings`. Nothing generated is committed.
@@ -42,7 +42,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Command:
-    """One command with everything that `--help` says about it."""
+    """One command with everything that `--help` shows about it."""
 
     path: str
     usage: str
@@ -122,7 +122,8 @@ def _options(command: Any, context: typer.Context) -> Iterator[Option]:
 def _setting_texts() -> dict[str, str]:
     """Return the help text of each setting.
 
-    An option is a setting if it has both name and text of one: `--out` of `evaluate`, for example, has the name only.
+    An option is a setting if it has the name and the text of a setting. For example, `--out` of `evaluate` has only the
+    name of one.
     """
     run = get_command(app).commands["run"]  # type: ignore[attr-defined]
     context = typer.Context(run, info_name="run")

@@ -3,8 +3,8 @@
 A page links to such a file by its relative path, for example `../../models/MODEL_CARD.md`. GitHub resolves this link by
 itself. For the site, this hook does two things:
 
-1. It adds every linked file to the site under `project/`: a Markdown file as a page, any other text file as a page that
-   shows its text, and a folder as a list of its files. Files that these pages link to are added, too.
+1. It adds every linked file to the site under `project/`. A Markdown file becomes a page, any other text file a page
+that shows its text, and a folder a list of its files. Files that these pages link to are added, too.
 2. It rewrites the links to these pages.
 
 A link to a file that does not exist stays as it is, so `mkdocs build --strict` reports it.
@@ -36,7 +36,7 @@ _CODE = re.compile(r"^[ ]*(?P<fence>```+|~~~+)[^\n]*\n.*?^[ ]*(?P=fence)[ ]*$|`[
 
 
 def on_config(config: MkDocsConfig) -> None:
-    """Make the anchors of headings as GitHub makes them, so that one link works in both places."""
+    """Make the anchors of headings as GitHub makes them. So the same link works on GitHub and on the site."""
     from pymdownx.slugs import slugify
 
     config.mdx_configs.setdefault("toc", {})["slugify"] = slugify(case="lower")

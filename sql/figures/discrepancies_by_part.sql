@@ -1,7 +1,7 @@
 -- Each row is one value of a part of the bin id, such as one aisle, with its compared bins and their wrong records.
 -- The pattern is applied to the image's key if it does not match the bin id.
 --   expected_wrong  sum of the probabilities that a record is wrong; a recounted bin counts as 0 or 1
---   excess          expected wrong records beyond those of as many average bins of the run
+--   excess          expected wrong records minus those of the same number of average bins of the run
 WITH compared AS (
     SELECT *, probability_wrong(recounted_count, expected_quantity, p_wrong) AS wrong
     FROM reconciled

@@ -1,7 +1,7 @@
 -- Each row is one product, with the compared bins whose record names it and their wrong records.
 -- The $most products with the largest excess come first.
 --   expected_wrong   sum of the probabilities that a record is wrong; a recounted bin counts as 0 or 1
---   excess           expected wrong records beyond those of as many average bins of the run
+--   excess           expected wrong records minus those of the same number of average bins of the run
 --   items_on_record  recorded quantity of the product in these bins
 WITH compared AS (
     SELECT

@@ -12,7 +12,7 @@ summed AS (
         count(*) AS row_count,
         nullif(trim(bin_id), '') AS id,
         sum(expected_quantity) AS total,
-        -- A time that cannot be read is kept, so that it is noted. Else the last change counts.
+        -- A time that cannot be read is kept, because it becomes a note. Otherwise the last change is kept.
         coalesce(
             min(changed_at) FILTER (change_note(changed_at) IS NOT NULL), arg_max(changed_at, change_time(changed_at))
         ) AS changed_at,

@@ -17,8 +17,8 @@ listed AS (
     UNION ALL
     SELECT *, row_number() OVER (PARTITION BY bin_id ORDER BY modified DESC, key) = 1 AS is_current
     FROM (
-        -- A table given by --keys may list a key twice, with different times and ETags, or without. The entry that could be
-        -- fetched is the one that exists.
+        -- A table given by --keys may list a key twice, with different times and ETags, or without. The object has the
+        -- ETag of the entry that could be fetched.
         SELECT DISTINCT ON (key) entry.*
         FROM (SELECT * FROM listed_images SEMI JOIN bins_with_several_images USING (bin_id)) AS entry
         LEFT JOIN counts

@@ -35,7 +35,8 @@ checked AS (
         coalesce(recounted.imported_at < record_changed_at, TRUE)
         AND coalesce(record_changed_at > photographed_at + to_seconds($stale_after::DOUBLE), FALSE) AS is_stale
     FROM matched
-    -- A verdict applies to this photo only, and only while the record has the quantity that was checked or that was found.
+    -- A verdict applies to this photo only. The record must still have the quantity that was recounted, or the true
+    -- count.
     LEFT JOIN (SELECT bin_id, image_etag, expected_quantity, true_count, imported_at FROM latest_verdicts) AS recounted
         ON recounted.bin_id = matched.bin_id
         AND recounted.image_etag = matched.image_etag

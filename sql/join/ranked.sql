@@ -1,6 +1,7 @@
 -- Each row is a row of scored.sql with its rank in the recount queue.
--- The queue has every bin with a count and a record that nobody has recounted since. $rank_by puts the bins first that are
--- most likely wrong, have most items off, or have most value off. The other rows follow, ordered by status.
+-- The queue has every bin with a count and a record that nobody has recounted since. $rank_by decides which bins come
+-- first: those that are most likely wrong, have most items off, or have most value off. The other rows follow, ordered
+-- by status.
 WITH in_order AS (
     SELECT *
     FROM scored

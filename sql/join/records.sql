@@ -2,7 +2,7 @@
 -- Several records of one bin become one row. The row is invalid if the records disagree.
 -- Few bins have several records. Only those are grouped.
 --   changed_at  time of the last change, if it is known
---   items_at    row of the items; of several records, the first valid record has them
+--   items_at    row of the items; if there are several records, that of the first valid record
 SELECT
     bin_id,
     record_key,
@@ -30,8 +30,8 @@ SELECT
     END AS reason,
     first(items_at ORDER BY reason IS NOT NULL, record_key) AS items_at
 FROM (
-    -- A table given by --keys may list a key twice, once with an ETag of the past. The entry that could be read is the one
-    -- that exists.
+    -- A table given by --keys may list a key twice, once with an outdated ETag. The object has the ETag of the entry
+    -- that could be read.
     SELECT DISTINCT ON (record_key) *
     FROM all_records
     SEMI JOIN bins_with_several_records USING (bin_id)
