@@ -16,7 +16,7 @@ from reconcile.errors import ReconcileError, UsageError
 from reconcile.inputs.key_files import ENDINGS, read_key_file
 from reconcile.inputs.s3_inventory import read_manifest
 from reconcile.storage.base import FetchError
-from reconcile.storage.open import file_ending, open_bucket, split_location
+from reconcile.storage.open import open_bucket
 from reconcile.text import plural
 
 if TYPE_CHECKING:
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 
 
 class KeyList:
-    """The objects of a bucket as `--keys` lists them. The objects may have changed meanwhile.
+    """The objects of a bucket as `--keys` lists them. They may have changed or disappeared since.
 
-    Files are downloaded one at a time and deleted after reading. So memory and disk space do not grow with the number
-    of files.
+    Files are downloaded one at a time and deleted after reading. So neither memory nor disk grows with their number.
     """
 
     def __init__(self, location: str, access: S3Access, bucket: Bucket, scratch: Path) -> None:
@@ -50,7 +49,7 @@ class KeyList:
         if not bucket.location.startswith("s3://"):
             raise UsageError(f"--keys needs a bucket, but {bucket.location} is a folder; leave out --keys")
         self._location, self._scratch = location, scratch
-        name, prefix = split_location(bucket.location)
+        name, _, prefix = bucket.location.removeprefix("s3://").partition("/")
         self._bucket_name, self._base = name, f"{prefix}/" if prefix else ""
         self._folder, self._name = _locate(location, access)
         self._manifest: Manifest | None = None
@@ -135,7 +134,7 @@ class KeyList:
         with tempfile.TemporaryDirectory(prefix="keys-", dir=self._scratch) as folder:
             path = self._path_on_disk(key)
             if path is None:
-                path = Path(folder, "1" + file_ending(key))  # a key may end in .. or be longer than a file name
+                path = Path(folder) / key.rpartition("/")[2]
                 try:
                     self._folder.download(key, path)
                 except FetchError as error:
@@ -147,8 +146,8 @@ class KeyList:
     def _path_on_disk(self, key: str) -> Path | None:
         """Return the path of a key if the list is on this disk, or None if it is on S3.
 
-        A person may have copied a whole bucket or only a folder of it. So the end of the key is searched for in every
-        folder above the manifest.
+        A person may have copied a whole bucket or only a folder of it. So every folder above the manifest may stand for
+        any part of the key.
         """
         if self._folder.local_path(key) is None:
             return None
@@ -188,10 +187,10 @@ class KeyList:
 def _locate(location: str, access: S3Access) -> tuple[Bucket, str]:
     """Return the bucket or folder of a file, and the file's key in it."""
     if location.startswith("s3://"):
-        name, key = split_location(location)
+        name, _, key = location.removeprefix("s3://").partition("/")
         if not key:
             raise UsageError(f"--keys {location} names a bucket, but no object in it")
-        return open_bucket(f"s3://{name}", access), key
+        return open_bucket(name, access), key
     path = Path(location).expanduser()
     if not path.is_file():
         raise ReconcileError(f"--keys: there is no file {location}")

@@ -1,18 +1,23 @@
-"""Read CSV files of verdicts, as the report exports them or as people and spreadsheets write them."""
+"""Read files of verdicts, as the report exports them or as people and spreadsheets write them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconcile.inputs.spreadsheet_csv import InvalidLine, parse_number, read_csv_lines
+from reconcile.errors import ReconcileError, UsageError
+from reconcile.inputs.cells import cell_text, id_of_cell, unescape_formula, unguard_id
+from reconcile.inputs.quantities import InvalidNumber, NumberForms, decide_mark, is_blank, parse_number
+from reconcile.inputs.tables.columns import TableRequest, WantedColumn, fold_words
+from reconcile.inputs.tables.formats import split_sheet
+from reconcile.inputs.tables.open import InvalidLine, TableRow, open_table, read_rows
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from reconcile.config import DecimalMark
 
 
-_REQUIRED = ("bin_id", "run_id", "true_count")
+_REQUIRED, _OPTIONAL = ("bin_id", "run_id", "true_count"), ("note", "image_key")
 _MOST_ITEMS = 99_999
 """The largest count of one bin. A larger number was probably scanned from a barcode."""
 
@@ -22,7 +27,7 @@ class VerdictLine:
     """One verdict of a file."""
 
     line: int
-    """The line's number in the file, see `spreadsheet_csv.CsvLine.number`."""
+    """The line's number in the file, see `tables.open.TableRow.number`."""
     bin_id: str
     run_id: str
     true_count: int
@@ -32,12 +37,12 @@ class VerdictLine:
 
 
 def read_verdict_file(path: Path) -> tuple[list[VerdictLine], list[InvalidLine]]:
-    """Read a CSV file with the columns bin_id, run_id and true_count, and optionally note and image_key.
+    """Read a table with the columns bin_id, run_id and true_count, and optionally note and image_key.
 
     Lines without a true_count were not recounted and are skipped.
 
     Args:
-        path: the file, in any form that `spreadsheet_csv.read_csv_lines` accepts.
+        path: the file: CSV, a workbook, Parquet or JSON Lines. `verdicts.xlsx#Sheet2` names a sheet.
 
     Returns:
         the valid lines and the invalid ones.
@@ -45,35 +50,63 @@ def read_verdict_file(path: Path) -> tuple[list[VerdictLine], list[InvalidLine]]
     Raises:
         UsageError: the file cannot be read, or a column is missing.
     """
+    try:
+        rows, mark = _read_rows(path)
+    except UsageError:
+        raise
+    except ReconcileError as error:
+        raise UsageError(str(error)) from None
     verdicts: list[VerdictLine] = []
     invalid: list[InvalidLine] = []
-    for line in read_csv_lines(path, str(path), _REQUIRED):
-        if isinstance(line, InvalidLine):
-            invalid.append(line)
-        elif line.cells.get("true_count"):
+    for row in rows:
+        if isinstance(row, InvalidLine):
+            invalid.append(row)
+        elif not is_blank(row.cells["true_count"]):
             try:
-                verdicts.append(_parse_verdict(line.cells, line.number))
+                verdicts.append(_parse_verdict(row, mark))
             except ValueError as error:
-                invalid.append(InvalidLine(line.number, str(error)))
+                invalid.append(InvalidLine(row.number, str(error)))
     return verdicts, invalid
 
 
-def _parse_verdict(cells: dict[str, str], line: int) -> VerdictLine:
+def _read_rows(path: Path) -> tuple[list[TableRow | InvalidLine], DecimalMark | None]:
+    """Return all rows of a file, and the decimal mark of the counts if it is known."""
+    columns = {name: WantedColumn((name,), is_required=name in _REQUIRED) for name in (*_REQUIRED, *_OPTIONAL)}
+    request = TableRequest(str(path), str(path), columns, fold_words, lambda missing: "")
+    table = open_table(Path(split_sheet(str(path))[0]), str(path), request)
+    rows = list(read_rows(table))
+    forms = NumberForms()
+    for row in rows:
+        if isinstance(row, TableRow):
+            forms.add(row.number, row.cells["true_count"])
+    return rows, decide_mark(forms, table.delimiter)[0]
+
+
+def _parse_verdict(row: TableRow, mark: DecimalMark | None) -> VerdictLine:
+    cells = {name: unescape_formula(cell_text(cell)) for name, cell in row.cells.items()}
     for name in ("bin_id", "run_id"):
         if not cells.get(name):
             raise ValueError(f"{name} is empty")
-    bin_id, count = cells["bin_id"], cells["true_count"]
+    bin_id, count, key = unguard_id(cells["bin_id"]), cells["true_count"], cells.get("image_key")
+    if not key:  # without the key of the photo, an id that a spreadsheet has rewritten cannot be restored
+        bin_id = id_of_cell(row.cells["bin_id"]).strip()
+    number = _parse_count(bin_id[:100], row.cells["true_count"], count, mark)
+    return VerdictLine(row.number, bin_id, cells["run_id"], number, cells.get("note") or None, key or None)
+
+
+def _parse_count(bin_id: str, cell: object, text: str, mark: DecimalMark | None) -> int:
+    """Return a true count.
+
+    Raises:
+        ValueError: the cell holds no count; the message names the bin.
+    """
     try:
-        number = parse_number(count)
-    except ValueError:
-        exact = "; write the exact count" if count.endswith("+") else ""
-        raise ValueError(f"true_count of bin {bin_id[:100]!r} is not a number: {count[:40]!r}{exact}") from None
-    if not 0 <= number < inf or number != int(number):
-        raise ValueError(f"true_count of bin {bin_id[:100]!r} is not a whole number from 0 on: {count[:40]!r}")
-    if number > _MOST_ITEMS:
-        raise ValueError(
-            f"true_count of bin {bin_id[:100]!r} is over {_MOST_ITEMS:,}: {count[:40]!r}; is it a barcode?"
-        )
-    return VerdictLine(
-        line, bin_id, cells["run_id"], int(number), cells.get("note") or None, cells.get("image_key") or None
-    )
+        number = parse_number(text if isinstance(cell, str) else cell, mark)
+    except InvalidNumber as error:
+        exact = "; write the exact count" if text.endswith("+") else ""
+        raise ValueError(f"true_count of bin {bin_id!r} is {error.problem}: {text[:40]!r}{exact}") from None
+    if number.is_finite() and number > _MOST_ITEMS:
+        raise ValueError(f"true_count of bin {bin_id!r} is over {_MOST_ITEMS:,}: {text[:40]!r}; is it a barcode?")
+    if not number.is_finite() or number < 0 or number % 1:
+        raise ValueError(f"true_count of bin {bin_id!r} is not a whole number from 0 on: {text[:40]!r}")
+    return int(number)

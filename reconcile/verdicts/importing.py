@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from reconcile.discrepancy.label_shift import adjust_for_prior
 from reconcile.discrepancy.scoring import as_matrix
 from reconcile.errors import first_line
-from reconcile.inputs.spreadsheet_csv import InvalidLine, unescape_formula
+from reconcile.inputs.cells import unguard_id
+from reconcile.inputs.tables.open import InvalidLine
 from reconcile.output.run_ids import RUN_ID_FORM
 from reconcile.output.schemas import VERDICTS_SCHEMA
 from reconcile.resources import query
@@ -183,7 +184,7 @@ class _Bins:
         if by_key is not None:
             # The image key may replace an id that a spreadsheet rewrote, but not another id that somebody typed.
             is_rewritten = by_id is None and _REWRITTEN.fullmatch(line.bin_id) is not None
-            if is_rewritten or _normalized(unescape_formula(by_key["bin_id"])) == _normalized(line.bin_id):
+            if is_rewritten or _normalized(unguard_id(by_key["bin_id"])) == _normalized(line.bin_id):
                 return by_key
             raise ValueError(f"image_key is a photo of bin {by_key['bin_id'][:100]!r}, not of {line.bin_id[:100]!r}")
         if by_id is not None:

@@ -4,6 +4,7 @@ import pytest
 
 from reconcile.errors import UsageError
 from reconcile.inputs.unit_costs import read_costs
+from tests.workbooks import write_workbook
 
 
 def read(tmp_path, data: str | bytes) -> tuple[dict[str, float], list[str]]:
@@ -35,18 +36,65 @@ def test_csv_of_programs_and_spreadsheets_is_read(tmp_path, data):
 
 
 @pytest.mark.parametrize(
-    "line", ["B9,free", "B9,", "B9", ",3", "B9,-1", "B9,nan", "B9,inf", "B9,1e300", "B9,1_000", 'B9,"1,500"', 'B9,"3"x']
+    ("line", "reason"),
+    [
+        ("B9,free", "the unit cost is not a number: free"),
+        ("B9,", "the unit cost is missing"),
+        ("B9", "1 cell, the header has 2"),
+        ("B9,1,200", "3 cells, the header has 2"),
+        (",3", "the ASIN is missing"),
+        ("B9,-1", "the unit cost is not a number from 0 to 1e+12: -1"),
+        ("B9,nan", "the unit cost is not a number from 0 to 1e+12: nan"),
+        ("B9,inf", "the unit cost is not a number from 0 to 1e+12: inf"),
+        ("B9,1e300", "the unit cost is not a number from 0 to 1e+12: 1e300"),
+        ("B9,1.20E+03", "the unit cost is rounded by a spreadsheet: 1.20E+03"),
+        ("B9,1_000", "the unit cost is not a number: 1_000"),
+        ('B9,"1,500"', "the unit cost is either 1.5 or 1500: 1,500"),
+        ("B9,1.500", "the unit cost is either 1.5 or 1500: 1.500"),
+        ('B9,"3"x', "',' expected after '\"'"),
+        ("1.60E+03,3", "a spreadsheet has turned this id into a number: 1.60E+03"),
+        ("02-Jan,3", "a spreadsheet has turned this id into a date: 02-Jan"),
+        ("Total,3", "this is a row of totals: Total"),
+    ],
 )
-def test_invalid_line_is_reported_and_the_others_are_read(tmp_path, line):
+def test_invalid_line_is_reported_and_the_others_are_read(tmp_path, line, reason):
     costs, warnings = read(tmp_path, f"asin,unit_cost\nB1,1\n{line}\nB2,2\n")
     assert costs == {"B1": 1, "B2": 2}
-    [warning] = warnings
-    assert warning.startswith("--costs s3://w/costs.csv line 3: ")
-    assert warning.endswith("; the line is ignored")
+    assert warnings == [f"--costs s3://w/costs.csv line 3: {reason}; the line is ignored"]
+
+
+@pytest.mark.parametrize(
+    ("data", "cost", "why"),
+    [
+        ("asin,unit_cost\nB1,1.500\nB2,2.5\n", 1.5, "a decimal point, because of 2.5"),
+        ('asin,unit_cost\nB1,1.500\nB2,"2,5"\n', 1500, "a decimal comma, because of 2,5"),
+        ("asin;unit_cost\nB1;1,500\nB2;2\n", 1.5, "a decimal comma, because semicolons separate the cells"),
+    ],
+)
+def test_other_cells_decide_how_an_ambiguous_cost_is_read(tmp_path, data, cost, why):
+    costs, warnings = read(tmp_path, data)
+    assert costs["B1"] == cost
+    assert warnings == [f"--costs s3://w/costs.csv: unit costs have {why}"]
+
+
+def test_guarded_asins_and_lines_above_the_header_are_read(tmp_path):
+    costs = {"0123456789": 1.0, "0306406152": 2.0}
+    assert read(tmp_path, 'Costs\nof today\n\nASIN,Unit Cost\n="0123456789",1\n\'0306406152,2\n') == (costs, [])
+
+
+def test_costs_are_read_from_a_sheet_of_a_workbook(tmp_path):
+    rows = [["asin", "unit_cost"], ["B1", 12.345], ["B2", "2,50"], ["B3", float("1e300")]]
+    write_workbook(tmp_path / "costs.xlsx", {"Notes": [["none"]], "May": rows})
+    warnings: list[str] = []
+    table = read_costs(tmp_path / "costs.xlsx", "costs.xlsx#may", warnings.append)
+    assert table.to_pydict() == {"asin": ["B1", "B2"], "unit_cost": [12.345, 2.5]}
+    assert [warning.partition(":")[0] for warning in warnings] == ["--costs costs.xlsx#may line 4"]
+    with pytest.raises(UsageError, match=r"--costs costs.xlsx#June has no sheet 'June'; its sheets: Notes, May$"):
+        read_costs(tmp_path / "costs.xlsx", "costs.xlsx#June", print)
 
 
 def test_line_without_its_asin_is_reported(tmp_path):
-    costs, [warning] = read(tmp_path, "unit_cost,asin\n5\n1,B1\n")
+    costs, [warning] = read(tmp_path, "unit_cost,asin\n5,\n1,B1\n")
     assert costs == {"B1": 1}
     assert "line 2: the ASIN is missing" in warning
 
@@ -67,7 +115,9 @@ def test_first_of_two_costs_is_used_and_the_other_reported(tmp_path):
         ("", "is empty"),
         ("asin,unit_cost\n", "has no valid line"),
         ("asin,unit_cost\nB1,free\n", "has no valid line"),
-        (b"PK\x03\x04 and more", "is a workbook; save it as CSV"),
+        (b"PK\x03\x04 and more", "cannot be read as a workbook: "),
+        ("<!DOCTYPE html>\n<html><body><table>", "is an HTML page; save the table as CSV"),
+        ("asin,Unit Cost,unit_cost\nB1,1,2\n", "has several columns of one name: column 2 .* and column 3"),
     ],
 )
 def test_unusable_file_raises_usage_error(tmp_path, data, message):

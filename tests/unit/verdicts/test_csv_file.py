@@ -4,6 +4,7 @@ import pytest
 
 from reconcile.errors import UsageError
 from reconcile.verdicts.csv_file import VerdictLine, read_verdict_file
+from tests.workbooks import write_workbook
 
 PLAIN = "bin_id,run_id,true_count,note\n00012,n1,3,\n7,n1,0,dusty café\n"
 
@@ -70,7 +71,7 @@ def test_line_is_read_into_its_fields(tmp_path):
 
 
 def test_lines_without_a_true_count_are_skipped(tmp_path):
-    assert read_counts(tmp_path, "bin_id,run_id,true_count,note\n1,n1,,\n2,n1,5\n3,n1\n4,n1, ,later\n5\n") == {"2": 5}
+    assert read_counts(tmp_path, "bin_id,run_id,true_count,note\n1,n1,,\n2,n1,5,\n4,n1, ,later\n5,,,\n") == {"2": 5}
 
 
 @pytest.mark.parametrize(
@@ -81,10 +82,17 @@ def test_lines_without_a_true_count_are_skipped(tmp_path):
         ("9,n1,2.5", "true_count of bin '9' is not a whole number from 0 on: '2.5'"),
         ("9,n1,nan", "true_count of bin '9' is not a whole number from 0 on: 'nan'"),
         ("9,n1,inf", "true_count of bin '9' is not a whole number from 0 on: 'inf'"),
-        ("9,n1,1e400", "true_count of bin '9' is not a whole number from 0 on: '1e400'"),
+        ("9,n1,1e400", "true_count of bin '9' is over 99,999: '1e400'; is it a barcode?"),
         ("9,n1,5012345678900", "true_count of bin '9' is over 99,999: '5012345678900'; is it a barcode?"),
         ("9,n1,1_000", "true_count of bin '9' is not a number: '1_000'"),
-        ('9,n1,"1,000"', "true_count of bin '9' is not a number: '1,000'"),  # ambiguous: one, or a thousand
+        ('9,n1,"1,000"', "true_count of bin '9' is either 1 or 1000: '1,000'"),
+        ("9,n1,1.000", "true_count of bin '9' is either 1 or 1000: '1.000'"),
+        ("9,n1,1.20E+03", "true_count of bin '9' is rounded by a spreadsheet: '1.20E+03'"),
+        ("9,n1,1,200", "4 cells, the header has 3"),
+        ("9,n1", "2 cells, the header has 3"),
+        ("9", "1 cell, the header has 3"),
+        ("1.60E+03,n1,3", "a spreadsheet has turned this id into a number: 1.60E+03"),
+        ("02-Jan,n1,3", "a spreadsheet has turned this id into a date: 02-Jan"),
         (",n1,3", "bin_id is empty"),
         ("9,,3", "run_id is empty"),
         ('9,n1,"3"x', "',' expected after '\"'"),
@@ -139,15 +147,54 @@ def test_apostrophe_against_formulas_is_removed_from_ids(tmp_path, cell, expecte
     assert [(line.bin_id, line.image_key) for line in valid] == [(expected, expected)]
 
 
+@pytest.mark.parametrize("cell", ['="01600"', '"=""01600"""', "'01600"])
+def test_guarded_ids_are_unwrapped(tmp_path, cell):
+    assert read_counts(tmp_path, f"bin_id,run_id,true_count\n{cell},n1,3\n") == {"01600": 3}
+
+
+def test_rewritten_id_is_kept_if_the_photo_is_known(tmp_path):
+    valid, invalid = read_verdicts(tmp_path, "bin_id,run_id,true_count,image_key\n1.60E+03,n1,3,i/1600.jpg\n")
+    assert ([line.bin_id for line in valid], invalid) == (["1.60E+03"], [])
+
+
+@pytest.mark.parametrize(("other", "count"), [("2.0", 1), ('"2,0"', 1000)])
+def test_other_counts_decide_how_an_ambiguous_one_is_read(tmp_path, other, count):
+    assert read_counts(tmp_path, f"bin_id,run_id,true_count\n1,n1,1.000\n2,n1,{other}\n") == {"1": count, "2": 2}
+
+
+def test_lines_above_the_header_are_skipped_and_counted(tmp_path):
+    valid, _ = read_verdicts(tmp_path, "Recounts\nof Monday\n\nbin_id;run_id;true_count\n1;n1;3\n")
+    assert [(line.line, line.bin_id) for line in valid] == [(5, "1")]
+
+
+def test_verdicts_are_read_from_a_sheet_of_a_workbook(tmp_path):
+    header = ["bin_id", "run_id", "true_count", "note"]
+    rows = [header, ["00012", "n1", 3, "dusty"], [7.0, "n1", 0.0, ""], [8, "n1", "", ""], [9, "n1", 2.5, ""]]
+    write_workbook(tmp_path / "v.xlsx", {"Help": [["Fill in true_count"]], "Recounts": rows})
+    for name in ("v.xlsx", "v.xlsx#Recounts"):
+        valid, invalid = read_verdict_file(tmp_path / name)
+        assert [(line.line, line.bin_id, line.true_count, line.note) for line in valid] == [
+            (2, "00012", 3, "dusty"),
+            (3, "7", 0, None),
+        ]
+        assert [(line.number, line.reason) for line in invalid] == [
+            (5, "true_count of bin '9' is not a whole number from 0 on: '2.5'")
+        ]
+    with pytest.raises(UsageError, match=r"has no sheet 'Sheet9'; its sheets: Help, Recounts$"):
+        read_verdict_file(tmp_path / "v.xlsx#Sheet9")
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("bin_id,true_count\n1,2\n", "has no column run_id; the first line must name the columns"),
+        ("bin_id,true_count\n1,2\n", r"has no column run_id \(its columns: bin_id, true_count\)"),
         ("bin,n\n1,2\n", "has no column bin_id and no column run_id and no column true_count"),
         ("", "is empty"),
         ("\n\n", "is empty"),
         ("sep=;\n", "is empty"),
-        (b"PK\x03\x04workbook", "is a workbook; save it as CSV"),
+        ("bin_id,run_id,true_count,True Count\n1,n1,2,3\n", "has several columns of one name: column 3"),
+        (b"PK\x03\x04workbook", "cannot be read as a workbook"),
+        (b"%PDF-1.7", "is a PDF document; save the table as CSV"),
     ],
 )
 def test_file_without_verdicts_raises_usage_error(tmp_path, data, message):
