@@ -4,7 +4,7 @@ A page links to such a file by its relative path, for example `../../models/MODE
 itself. For the site, this hook does two things:
 
 1. It adds every linked file to the site under `project/`. A Markdown file becomes a page, any other text file a page
-that shows its text, and a folder a list of its files. Files that these pages link to are added, too.
+   that shows its text, and a folder a list of its files. Files that these pages link to are added, too.
 2. It rewrites the links to these pages.
 
 A link to a file that does not exist stays as it is, so `mkdocs build --strict` reports it.

@@ -1,7 +1,7 @@
 -- Each row is one count class (a recorded quantity as a label of the model); the last row is for all classes together.
 -- The figures say how often and how far the count differs from the record. They assume that every record is correct,
---   although a few are wrong. accuracy_low, accuracy_high  Wilson score interval, 95 % (Wilson 1927, JASA 22:209-212);
---   $z is the normal quantile
+-- although a few are wrong.
+--   accuracy_low, accuracy_high  Wilson score interval, 95 % (Wilson 1927, JASA 22:209-212); $z is the normal quantile
 WITH compared AS (
     -- All quantities above the last label are one class.
     SELECT least(predicted_count - difference, $last_count + 1) AS expected_count, difference

@@ -5,8 +5,8 @@
 --   met              rows with both a photo and a record
 --   older_photos     readable photos of bins that have a newer photo; only the newest is compared
 --   queued           bins in the recount queue
---   covered          compared bins whose record a label of the model covers; for other bins, the photo cannot confirm
---   the record agreeing         covered bins in which photo and record have the same label
+--   covered          compared bins whose record a label of the model covers; other bins have no p_wrong
+--   agreeing         covered bins in which photo and record have the same label
 SELECT
     count(DISTINCT bin_id) AS bins,
     count(*) FILTER (predicted_count IS NOT NULL) AS photos_counted,

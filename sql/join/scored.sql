@@ -1,8 +1,8 @@
 -- Each row is a row of joined.sql with its scores (discrepancy/scoring.py), its items and its final status.
 --   status     for a compared bin, from the recount if there is one, else from the most probable count given photo and
---   record. predicted_count and difference come from the photo alone is_queued  the bin has a count and a record, and
---   nobody has recounted it since value_off  expected items off times the average cost of an item of this bin, null if
---   no cost is known
+--              record. predicted_count and difference come from the photo alone
+--   is_queued  the bin has a count and a record, and nobody has recounted it since
+--   value_off  expected items off times the average cost of an item of this bin, null if no cost is known
 SELECT
     bin.* EXCLUDE (file_row_number, items_at) REPLACE (
         CASE
