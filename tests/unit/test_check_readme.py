@@ -49,7 +49,7 @@ def test_measure_when_link_has_target_counts_its_text(link):
     assert measure(f"See {link} now.\n\n[1]: https://example.com/a/long/address").words == 4
 
 
-def test_measure_when_table_has_cells_takes_only_full_stops_as_sentences():
+def test_measure_when_table_has_cells_counts_only_sentences():
     measured = measure("| a | two words |\n| --- | :-: |\n| `x \\| y` | This is one. This is two. |")
     assert measured.sentences == ["This is one.", "This is two."]
     assert measured.words == 10

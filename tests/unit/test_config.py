@@ -8,7 +8,7 @@ from reconcile.config import load_settings, unknown_variables
 from reconcile.errors import UsageError
 
 
-def test_flags_win_over_environment_over_file_over_defaults(monkeypatch):
+def test_flags_override_environment_file_and_defaults(monkeypatch):
     Path("reconcile.toml").write_text('bucket = "file"\nbatch_size = 8\nregion = "file"\nalarm = "60%"\n')
     monkeypatch.setenv("RECONCILE_BUCKET", "environment")
     monkeypatch.setenv("RECONCILE_BATCH_SIZE", "16")
@@ -68,7 +68,7 @@ def test_every_option_of_run_can_come_from_the_environment(monkeypatch):
         ({"bucket": "b", "records_columns": "nonsense"}, "--records-columns: expected bin_id=COLUMN"),
     ],
 )
-def test_a_wrong_setting_names_its_flag(flags, message):
+def test_wrong_setting_names_its_flag(flags, message):
     with pytest.raises(UsageError, match=message):
         load_settings(flags)
 
@@ -83,14 +83,14 @@ def test_a_wrong_setting_names_its_flag(flags, message):
         ("logformat", "LOG_FORMAT"),
     ],
 )
-def test_a_variable_that_is_almost_a_setting_is_wrong_usage(monkeypatch, slip, meant):
+def test_misspelled_variable_is_wrong_usage(monkeypatch, slip, meant):
     monkeypatch.setenv(f"RECONCILE_{slip}", "value")
     with pytest.raises(UsageError, match=rf"^there is no setting RECONCILE_{slip}; did you mean RECONCILE_{meant}\?$"):
         load_settings({"bucket": "b"})
     assert load_settings({"bucket": "b"}, flags_only=True).bucket == "b"
 
 
-def test_variables_that_others_set_are_no_reason_to_stop(monkeypatch):
+def test_unrelated_variables_do_not_stop_the_command(monkeypatch):
     # Kubernetes does, for a service with the name reconcile.
     for name in ("SERVICE_HOST", "PORT", "PORT_80_TCP", "DEBUG"):
         monkeypatch.setenv(f"RECONCILE_{name}", "value")
@@ -98,7 +98,7 @@ def test_variables_that_others_set_are_no_reason_to_stop(monkeypatch):
     assert unknown_variables() == ["RECONCILE_PORT", "RECONCILE_PORT_80_TCP", "RECONCILE_SERVICE_HOST"]
 
 
-def test_a_wrong_setting_is_named_as_it_was_set(monkeypatch):
+def test_wrong_setting_names_its_source(monkeypatch):
     Path("reconcile.toml").write_text(
         'capacity = "lots"\ntolerance = -1\nrun_id = 7\nstale_after = true\nrecords_columns = {bin_id = 1}\n'
     )
@@ -115,13 +115,13 @@ def test_a_wrong_setting_is_named_as_it_was_set(monkeypatch):
     ]
 
 
-def test_a_file_that_is_no_text_says_so():
+def test_settings_file_that_is_not_text_is_refused():
     Path("reconcile.toml").write_bytes(b'bucket = "caf\xe9"')
     with pytest.raises(UsageError, match=r"reconcile\.toml cannot be read"):
         load_settings({"bucket": "b"})
 
 
-def test_settings_alone_hear_neither_environment_nor_file(monkeypatch):
+def test_flags_only_ignores_environment_and_file(monkeypatch):
     Path("reconcile.toml").write_text('images_prefix = "file/"\n')
     monkeypatch.setenv("RECONCILE_LIMIT", "3")
     settings = load_settings({"bucket": "b"}, flags_only=True)
@@ -138,7 +138,7 @@ def test_settings_alone_hear_neither_environment_nor_file(monkeypatch):
         ('where = "(?P<pod>\\d+)"', "cannot be read: .*; write text with a backslash in single quotes$"),
     ],
 )
-def test_a_wrong_file_says_so(text, message):
+def test_invalid_settings_file_is_refused_with_advice(text, message):
     Path("reconcile.toml").write_text(text)
     with pytest.raises(UsageError, match=message):
         load_settings({"bucket": "b"})

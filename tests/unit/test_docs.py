@@ -73,7 +73,7 @@ def test_commands_page_has_what_help_says_of_an_option(reference):
     assert not default or f" | text | {default.partition(')')[0].replace('_', chr(92) + '_')} | " in text
 
 
-def test_options_that_only_share_the_name_of_a_setting_have_no_variable(reference):
+def test_options_named_like_a_setting_have_no_variable(reference):
     [evaluate] = [command for command in reference.commands() if command.path == "reconcile evaluate"]
     variables = {option.name: option.variables for option in evaluate.options}
     assert variables["out"] == ()

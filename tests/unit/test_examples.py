@@ -89,7 +89,7 @@ def test_commands_shown_on_a_page_have_options_that_exist(path):
         assert flags_of(rest) <= options_of(command) | {"--help"}, " ".join(words)
 
 
-def test_commands_shown_on_a_page_when_several_per_line_are_all_found():
+def test_shown_commands_when_several_per_line_are_all_returned():
     block = "```sh\n( cd x && a/reconcile run \\\n  --out y; ray exec f 'reconcile run -x' )\n```\n"
     text = f"Say `reconcile doctor --bad`.\n\n{block}"
     assert list(shown_commands(text)) == [
@@ -123,7 +123,7 @@ def test_recipes_shown_on_pages_are_valid():
     Recipe.model_validate(recipe)
 
 
-def test_a_percent_sign_ends_a_line_of_a_crontab():
+def test_percent_sign_ends_a_line_of_a_crontab():
     assert not re.search(r"(?<!\\)%", crontab_line())
 
 

@@ -64,13 +64,13 @@ def test_progress_line_appears_while_nothing_is_done(monkeypatch):
     assert "counting: 0 of 7, 0/s" in stream.getvalue()
 
 
-def test_progress_lines_as_json(clock):
+def test_json_progress_line_has_run_and_numbers(clock):
     first, second, _ = (json.loads(line) for line in progress_lines(clock, "json"))
     assert first["run_id"] == second["run_id"] == "r1"
     assert (second["done"], second["total"], second["per_second"]) == (600, 1000, 10.0)
 
 
-def test_failures_are_named_in_text_up_to_a_limit_and_all_in_json():
+def test_failures_are_limited_in_text_but_not_in_json():
     for log_format, named in (("text", logs.NAMED_IN_TEXT), ("json", 50)):
         stream = io.StringIO()
         with RunLog(log_format, "r1", stream).failures("photos", "count") as log_failure:

@@ -28,5 +28,5 @@ def test_exact_percent_shows_a_limit_as_set(limit, expected):
     [("one\ntwo", "one"), ("\n one", "one"), ("", "ValueError"), ("x" * 400, "x" * 300)],
     ids=["two lines", "blank first line", "no message", "long"],
 )
-def test_first_line_of_an_error(message, expected):
+def test_first_line_returns_a_short_text(message, expected):
     assert first_line(ValueError(message)) == expected

@@ -14,7 +14,7 @@ needs_model = pytest.mark.skipif(not list(resource("models").glob("*.onnx")), re
 
 
 @needs_model
-def test_demo_counts_drawn_bins_if_the_public_bucket_does_not_answer(tmp_path, monkeypatch):
+def test_demo_when_public_bucket_is_silent_counts_drawn_bins(tmp_path, monkeypatch):
     # A proxy on a port where nothing listens makes sure that the bucket does not answer.
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")

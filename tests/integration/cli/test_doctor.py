@@ -59,7 +59,7 @@ def test_doctor_checks_the_columns_of_a_table(grey_model, tmp_path):
     assert "ok    ids        of the first 1 photographed bins, 1 are in stock.csv" in done.stdout
 
 
-def test_doctor_asks_if_photos_and_records_share_no_bin(grey_model, tmp_path):
+def test_doctor_asks_if_no_bin_ids_match(grey_model, tmp_path):
     write_bucket(tmp_path / "w", {"00001": (1, None), "00002": (1, None), "A-3": (None, 2)})
     (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n1,1\n2,1\n")
     arguments = ["doctor", "--bucket", "./w", "--model", grey_model, "--out", "out"]
@@ -137,14 +137,14 @@ def test_doctor_with_keys_does_not_list_the_bucket(s3, grey_model, tmp_path):
     assert "metadata/1.json can be read" in done.stdout
 
 
-def test_doctor_without_a_bucket_checks_the_rest(grey_model):
+def test_doctor_without_a_bucket_runs_all_other_checks(grey_model):
     done = reconcile("doctor", "--model", grey_model, "--out", "out")
     assert (done.returncode, done.stderr) == (0, "")
     assert "?     bucket     not checked, because no bucket is given; set --bucket" in done.stdout
     assert set(statuses(done)) == {"reconcile", "libraries", "providers", "model", "bucket", "output"}
 
 
-def test_doctor_without_credentials_says_what_to_set(grey_model, tmp_path, monkeypatch):
+def test_doctor_without_credentials_names_the_missing_settings(grey_model, tmp_path, monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     done = reconcile("doctor", "--bucket", "w", "--model", grey_model)

@@ -171,7 +171,7 @@ def test_p_wrong_finds_slips_better_than_all_baselines(benchmark):
     assert ours["first"][2]["lift"]["value"] >= 5
 
 
-def test_p_wrong_finds_uniform_errors_about_as_well_as_self_confidence(benchmark):
+def test_p_wrong_matches_self_confidence_on_uniform_errors(benchmark):
     leads = {method["name"]: method["lead"] for method in benchmark["uniform"]["methods"][1:]}
     assert leads["self-confidence"]["value"] > -0.015
     assert leads["normalized margin"]["low"] > 0

@@ -58,7 +58,7 @@ def lock_json(output, **changes):
     return json.dumps(json.loads(data) | {"token": "another"} | changes).encode()
 
 
-def test_second_run_is_refused_and_the_owner_named(output):
+def test_second_run_is_refused_with_the_name_of_owner(output):
     with run_lock(output, "first", pytest.fail):
         for run_id in ("second", None):
             with pytest.raises(ReconcileError) as refusal, run_lock(output, run_id, pytest.fail):

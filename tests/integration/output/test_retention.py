@@ -246,7 +246,7 @@ def test_sagemaker_archive_is_removed_with_the_counts_of_its_model(out):
     assert {key for key in removed if key.startswith("transform/")} == {f"transform/models/{old}/model.tar.gz"}
 
 
-def test_age_of_runs_is_their_start_even_in_a_copy(out):
+def test_copied_runs_keep_their_age(out):
     for run_id, day in zip("abcd", (9, 8, 7, 6), strict=True):
         os.utime(out / "runs" / run_id / "summary.json", (START + 86400 * day,) * 2)
     output = Output(open_bucket(str(out), S3Access()))

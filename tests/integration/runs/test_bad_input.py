@@ -86,7 +86,7 @@ def bad_bucket(s3):
     return folder
 
 
-def test_every_bad_photo_and_record_is_a_row_with_a_reason(s3, bad_bucket, grey_model, tmp_path):
+def test_every_bad_photo_and_record_gets_a_reason(s3, bad_bucket, grey_model, tmp_path):
     assert len(BAD_PHOTOS) + len(BAD_RECORDS) >= 30
     arguments = ["--bucket", "trouble", "--endpoint-url", s3.endpoint_url, "--model", grey_model, "--out", "out"]
     done = reconcile("run", *arguments, "--max-unreadable", "100%", "--max-invalid", "100%", "--run-id", "a")

@@ -95,7 +95,7 @@ def reconciled(out):
     return pd.read_parquet(finished / "reconciled.parquet")
 
 
-def test_twenty_kills_leave_no_trace(run, tmp_path):
+def test_twenty_kills_do_not_change_the_results(run, tmp_path):
     dice = random.Random(20261124)
     moments = [(pattern, dice.randint(1, most)) for pattern, most, times in MOMENTS for _ in range(times)]
     assert len(moments) == 20

@@ -147,7 +147,7 @@ def is_reading():
     return any(thread.name in ("read-0", "write-records") for thread in threading.enumerate())
 
 
-def test_failed_reading_warns_at_once_and_counting_goes_on(start_run, stream, may_end):
+def test_failed_reading_warns_immediately_and_counting_continues(start_run, stream, may_end):
     def wait_for_warning(log):
         wait_for_all_records(log)
         may_end.set()

@@ -72,7 +72,7 @@ def test_results_on_s3_equal_local_results(s3, warehouse, grey_model, tmp_path):
 
 @pytest.mark.parametrize("location", ["local", "s3"])
 @pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
-def test_records_from_a_table(s3, warehouse, grey_model, tmp_path, kind, location):
+def test_table_of_records_gives_the_expected_statuses(s3, warehouse, grey_model, tmp_path, kind, location):
     stock = pd.DataFrame(
         [(name, record) for name, (_, record) in BINS.items() if record is not None], columns=["loc", "qty"]
     )
@@ -177,7 +177,7 @@ def test_endpoint_from_the_aws_environment_is_used(s3, warehouse, grey_model):
 
 
 @pytest.mark.parametrize("prefix", ["bins/", ""])
-def test_photos_and_records_under_one_prefix(grey_model, tmp_path, prefix):
+def test_photos_and_records_under_one_prefix_are_separated(grey_model, tmp_path, prefix):
     folder = write_bucket(tmp_path / "w", {"1": (1, 1), "2": (3, 5)})
     (folder / "bins").mkdir()
     for path in [*(folder / "bin-images").iterdir(), *(folder / "metadata").iterdir()]:

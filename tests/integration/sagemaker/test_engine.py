@@ -142,7 +142,7 @@ def test_job_of_another_model_is_imported_after_its_end(service, s3, grey_model,
     assert [path.name for path in (s3.root / "results" / "nightly" / "counts").iterdir()] == [old_model]
 
 
-def test_foreign_jobs_are_ignored_and_unborn_jobs_removed(service, s3, grey_model):
+def test_foreign_jobs_are_ignored_and_uncreated_jobs_removed(service, s3, grey_model):
     folder = s3.root / "results" / "nightly" / "transform"
     run = EngineRun(s3, grey_model)
     job = {"model_id": run.engine.model.model_id, "region": REGION, "images": 1, "shards": 1}

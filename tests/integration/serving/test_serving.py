@@ -61,7 +61,7 @@ def line(stored, **more):
     return {"key": stored.key, "etag": stored.etag, "size": stored.size} | more
 
 
-def test_ping_and_execution_parameters(server):
+def test_ping_and_execution_parameters_describe_the_server(server):
     assert server.request("GET", "/ping").json["model_id"].startswith("grey-")
     parameters = server.request("GET", "/execution-parameters").json
     assert parameters.pop("MaxConcurrentTransforms") >= 1
@@ -78,7 +78,7 @@ def test_image_formats_are_counted(server, kind):
         assert answer.json["predicted_count"] == 3
 
 
-def test_response_to_an_image(server, grey_model):
+def test_image_gets_count_and_probabilities(server, grey_model):
     answer = server.count(grey_photo(6))
     assert answer.media_type == "application/json"
     fields = answer.json
@@ -235,7 +235,7 @@ def test_rows_follow_the_order_of_the_keys(server, objects, grey_model):
         ]
 
 
-def test_rows_as_json_and_csv(server, objects):
+def test_rows_are_equal_as_json_and_csv(server, objects):
     request = [line(objects[0]), {"key": 'gone, "or not".jpg', "etag": "x"}]
     plain = [row | {"counted_at": ""} for row in server.count_keys(request).lines]
     array = server.count_keys(request, accept="application/json").json

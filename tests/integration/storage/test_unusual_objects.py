@@ -34,7 +34,7 @@ def test_folder_markers_are_not_listed_among_plain_keys(moto, moto_client):
     assert [stored.key for page in pages for stored in page] == ["p/1.jpg", "p/sub/2.jpg", "p/zero.jpg"]
 
 
-def test_unreadable_files_are_listed_and_get_says_why(tmp_path):
+def test_unreadable_files_are_listed_and_get_raises_reason(tmp_path):
     folder = tmp_path / "photos"
     (folder / "sub").mkdir(parents=True)
     (folder / "sub" / "loop").symlink_to(folder)

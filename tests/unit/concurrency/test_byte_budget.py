@@ -7,7 +7,7 @@ from reconcile.concurrency.byte_budget import ByteBudget
 from tests.unit.serving.helpers import run
 
 
-def test_cancelled_waiter_lets_the_next_one_in():
+def test_cancelled_waiter_lets_the_next_waiter_proceed():
     async def scenario():
         budget = ByteBudget(10)
         async with budget.acquired(9):

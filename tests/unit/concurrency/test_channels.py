@@ -9,7 +9,7 @@ from reconcile.concurrency.channels import Channel, StageGroup, Stopped
 
 
 @pytest.mark.parametrize("release_size", [1, 2, 3])
-def test_each_item_comes_out_exactly_once(release_size):
+def test_each_item_is_consumed_exactly_once(release_size):
     with StageGroup() as stages:
         numbers: Channel[int] = Channel(stages, 3, 4, release_size)
         doubled: Channel[int] = Channel(stages, 2, 2)
@@ -18,7 +18,7 @@ def test_each_item_comes_out_exactly_once(release_size):
         assert sorted(doubled) == [2 * n for n in range(400)]
 
 
-def test_slow_consumer_holds_the_producer_back():
+def test_slow_consumer_blocks_the_producer():
     made = []
     with StageGroup() as stages:
         numbers: Channel[int] = Channel(stages, 5, 1)

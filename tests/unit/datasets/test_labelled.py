@@ -101,7 +101,7 @@ def test_photos_keep_their_folds_when_photos_are_added(tmp_path):
     assert {name: after[name] for name in before} == before
 
 
-def test_held_out_photo_with_a_trained_item_list_is_left_out(tmp_path):
+def test_held_out_photo_with_trained_items_is_left_out(tmp_path):
     def photo(name, fold, items):
         return LabelledImage(tmp_path / name, 1, fold, items)
 

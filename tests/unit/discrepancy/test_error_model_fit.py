@@ -28,7 +28,7 @@ def recounted_top(true_errors: ErrorModel, bins: int = 8000, capacity: int = 800
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.08])
-def test_true_error_rate_is_recovered_from_the_top_of_the_queue(rate):
+def test_true_error_rate_is_recovered_from_first_queued_bins(rate):
     recounts = recounted_top(ErrorModel(rate))
     wrong_fraction = (recounts.expected != recounts.counted).mean()
     assert wrong_fraction > 3 * rate

@@ -124,7 +124,7 @@ def test_run_without_comparable_bins_has_no_estimate():
     assert estimate_wrong_records([scored_bins([{}])[:0]], fitted_rate(), 5) is None
 
 
-def test_run_in_which_every_bin_was_recounted():
+def test_run_with_all_bins_recounted_has_exact_estimates():
     estimates = estimate_wrong_records(
         [scored_bins([{"is_wrong": True, "is_off": True}]), scored_bins([{"is_wrong": False}])], fitted_rate(), 5
     )

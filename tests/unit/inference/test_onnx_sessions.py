@@ -104,7 +104,7 @@ def test_every_provider_option_exists_in_onnxruntime(tmp_path):
         assert not unknown
 
 
-def test_engine_folder_differs_by_model_and_survives_a_read_only_home(tmp_path, monkeypatch):
+def test_engine_folder_differs_by_model_without_a_writable_home(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert engine_folder("1.0-abc") == tmp_path / "reconcile/tensorrt/1.0-abc"
     assert engine_folder("1.0-def") != engine_folder("1.0-abc")

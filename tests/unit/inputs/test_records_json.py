@@ -45,7 +45,7 @@ def test_record_of_an_empty_bin_is_valid():
     assert (record.expected_quantity, record.items, record.note) == (0, [], None)
 
 
-def test_expected_quantity_decides_and_a_difference_is_noted():
+def test_items_that_differ_from_expected_quantity_give_a_note():
     record = parse_abid_record(abid_record(5, B1=2, B2=2))
     assert record.expected_quantity == 5
     assert record.note == "the items add up to 4, but the record says 5"

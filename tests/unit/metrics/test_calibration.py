@@ -85,7 +85,7 @@ def test_coverage_agrees_with_taking_the_most_certain_photos(photos, evaluation)
     assert evaluation.coverage[-1].accuracy.value == pytest.approx(evaluation.protocols[0].accuracy.value)
 
 
-def test_coverage_takes_at_least_one_photo_and_keeps_ties_in_order():
+def test_coverage_has_one_photo_or_more_in_stable_order():
     points = risk_coverage(np.array([0.5, 0.5, 0.9]), np.array([True, False, False]))
     assert (points[0].photos, points[0].accuracy.value) == (1, 0)
     assert (points[65].photos, points[65].accuracy.value) == (2, 0.5)

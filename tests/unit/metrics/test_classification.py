@@ -98,7 +98,7 @@ def test_four_photos_agree_with_figures_done_by_hand():
     assert origins == [(True, 2, 0)]
 
 
-def test_one_photo_is_enough():
+def test_one_photo_gives_all_figures():
     evaluation = evaluate(certain_rows(3), [3], SEVEN, [None], seed=1)
     assert evaluation.protocols[0].accuracy.value == 1
     assert {point.photos for point in evaluation.coverage} == {1}

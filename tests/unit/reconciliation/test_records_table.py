@@ -121,7 +121,7 @@ def test_ids_in_windows_code_page_stay_distinct(reconciler_of, tmp_path):
     assert dict(rows["expected_quantity"]) == {"\xc4-1": 1, "\xd6-1": 2}
 
 
-def test_file_name_with_brackets_is_no_pattern(reconciler_of, tmp_path):
+def test_file_name_with_brackets_is_not_a_pattern(reconciler_of, tmp_path):
     for name, quantity in (("stock[1].parquet", 2), ("stock1.parquet", 5)):
         pd.DataFrame({"bin_id": ["a"], "expected_quantity": [quantity]}).to_parquet(tmp_path / name)
     reconciler = reconciler_of([], [], [], TableRecords(tmp_path / "stock[1].parquet", "stock[1].parquet", {}))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from tests.unit.reconciliation.rows import count_row, queue, reconciled, record_row, stored, table, verdict
 
 
-def test_recounted_bin_has_its_found_status_and_leaves_the_queue(reconciler_of, tmp_path, verdicts_part):
+def test_recounted_bin_gets_its_true_status_and_leaves_queue(reconciler_of, tmp_path, verdicts_part):
     # bin: (record as it was, found, record as it is, status)
     bins = {
         "right": (4, 4, 4, "match"),
@@ -59,7 +59,7 @@ def test_verdicts_add_no_rows(reconciler_of, tmp_path, verdicts_part):
     assert rows.set_index("image_key")["recounted_count"].dropna().to_dict() == {"i/b/7.jpg": 2}
 
 
-def test_last_of_several_verdicts_holds(reconciler_of, tmp_path, verdicts_part):
+def test_last_of_several_verdicts_is_used(reconciler_of, tmp_path, verdicts_part):
     later = datetime(2026, 1, 3, tzinfo=UTC)
     verdicts = verdicts_part(
         verdict("1", 4, 1, imported_at=later, line=2),

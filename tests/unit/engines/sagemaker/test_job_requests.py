@@ -45,7 +45,7 @@ def test_options_are_merged_into_the_request(tmp_path):
     assert request["ModelClientConfig"] == {"InvocationsTimeoutInSeconds": 3600, "InvocationsMaxRetries": 0}
 
 
-def test_server_environment_says_how_to_reach_the_photos(monkeypatch):
+def test_server_environment_has_the_access_to_the_photos(monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3.here:9000")
     changes = {"no_sign_request": True, "profile": "night", "device": "cuda"}
     settings = load_settings(VALID | changes, flags_only=True)

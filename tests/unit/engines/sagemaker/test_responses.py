@@ -17,7 +17,7 @@ def response(key, model_id, **changes):
     return json.dumps(row | changes).encode() + b"\n"
 
 
-def test_each_key_gets_one_row_whatever_the_response(grey_model):
+def test_each_key_gets_one_row_for_any_response(grey_model):
     model = read_model(grey_model)
     keys = b"".join(json.dumps({"key": key, "etag": "e"}).encode() + b"\n" for key in "abcdefg")
     no_count = {"predicted_label": None, "predicted_count": None, "probabilities": None}

@@ -75,7 +75,7 @@ def test_every_bin_is_in_one_range_of_p_wrong(result):
         assert all(row.low <= row.p_wrong < row.high for row in errors.ranges)
 
 
-def test_predicted_numbers_come_true_if_model_and_errors_are_as_assumed(result_of_many):
+def test_predicted_numbers_are_right_if_the_assumptions_hold(result_of_many):
     slips = result_of_many.errors[0]
     assert slips.calibration_error < 0.01
     for number in slips.numbers:
