@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 
 EXIT_FAILED, EXIT_BAD_INPUT, EXIT_ALARM = 1, 3, 4
+_COMPLETE = "the run is complete, but "
+"""How each reason begins, because the last line of a log is often all that a person reads at night."""
 _ROUNDING = 1e-9
 """Floating point must not decide whether 7 of 100 bins reach a limit of 7 %."""
 
@@ -63,7 +65,7 @@ def apply_exit_rules(summary: Summary, limits: ExitLimits, example_of: Callable[
         conditions.append((EXIT_ALARM, f"{reason} (alarm: {exact_percent(alarm)})"))
     if conditions:
         summary.exit_code = conditions[0][0]
-        summary.exit_reason = "; ".join(reason for _, reason in conditions)
+        summary.exit_reason = _COMPLETE + "; ".join(reason for _, reason in conditions)
 
 
 def _invalid_records(summary: Summary) -> str:

@@ -12,7 +12,7 @@ def test_unreadable_photos_and_alarm_have_their_own_exit_codes(warehouse, grey_m
     arguments = ["run", "--bucket", warehouse, "--model", grey_model, "--out", "out"]
     alarmed = reconcile(*arguments, "--alarm", "30%", "--run-id", "a")
     assert (alarmed.returncode, last_line(alarmed.stderr)) == (
-        4, "reconcile: 2 of 6 compared bins are short or over (alarm: 30%)",
+        4, "reconcile: the run is complete, but 2 of 6 compared bins are short or over (alarm: 30%)",
     )  # fmt: skip
     assert reconcile(*arguments, "--alarm", "40%", "--run-id", "b").returncode == 0
     (warehouse / "bin-images" / "00001.jpg").write_bytes(b"")
@@ -20,8 +20,9 @@ def test_unreadable_photos_and_alarm_have_their_own_exit_codes(warehouse, grey_m
     assert "the alarm is set to 1% of the compared bins\n" in unreadable.stderr
     assert (unreadable.returncode, last_line(unreadable.stderr)) == (
         3,
-        "reconcile: 1 of 7 images are unreadable (limit: 5%); most frequent reason: the object is empty (0 bytes), "
-        "for example bin-images/00001.jpg; 2 of 5 compared bins are short or over (alarm: 1%)",
+        "reconcile: the run is complete, but 1 of 7 images are unreadable (limit: 5%); most frequent reason: the "
+        "object is empty (0 bytes), for example bin-images/00001.jpg; 2 of 5 compared bins are short or over "
+        "(alarm: 1%)",
     )
     assert reconcile(*arguments, "--max-unreadable", "20%", "--run-id", "d").returncode == 0
 
@@ -31,7 +32,7 @@ def test_run_without_matching_ids_fails(warehouse, grey_model, tmp_path):
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "excel.csv")
     assert done.returncode == 1
     reason = "no photo and record have the same bin id (photos such as 00001, records such as 2)"
-    assert last_line(done.stderr) == f"reconcile: nothing could be compared: {reason}"
+    assert last_line(done.stderr) == f"reconcile: the run is complete, but nothing could be compared: {reason}"
     [report] = (tmp_path / "out").rglob("report.html")
     assert "We could not compare anything" in report.read_text()
 
@@ -41,8 +42,8 @@ def test_table_with_a_row_per_product_is_rejected_with_reason(warehouse, grey_mo
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "stock.csv")
     assert (done.returncode, last_line(done.stderr)) == (
         3,
-        "reconcile: 1 of 3 bins on record have invalid records (limit: 5%); most frequent reason: 2 records for this "
-        "bin disagree: 1, 2, for example stock.csv row 3, stock.csv row 4",
+        "reconcile: the run is complete, but 1 of 3 bins on record have invalid records (limit: 5%); most frequent "
+        "reason: 2 records for this bin disagree: 1, 2, for example stock.csv row 3, stock.csv row 4",
     )
 
 
@@ -59,7 +60,8 @@ def test_exit_reason_lists_every_cause(grey_model, tmp_path):
     ):  # fmt: skip
         Path("stock.csv").write_text(f"bin_id,expected_quantity\n{rows}\n")
         done = reconcile(*arguments, "--max-unreadable", "90%")
-        assert (done.returncode, last_line(done.stderr)) == (1, f"reconcile: nothing could be compared: {causes}")
+        reason = f"the run is complete, but nothing could be compared: {causes}"
+        assert (done.returncode, last_line(done.stderr)) == (1, f"reconcile: {reason}")
     Path("stock.csv").write_text("bin_id,expected_quantity\n" + "".join(f"P1,{n}\n" for n in range(3000)) + "P2,1\n")
     done = reconcile(*arguments, "--max-unreadable", "90%")
     assert done.returncode == 3
@@ -70,7 +72,7 @@ def test_invalid_rows_of_a_table_are_logged(warehouse, grey_model, tmp_path):
     (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n00001,2\n00002,many\n,4\n00003,1\n")
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--records", "stock.csv")
     assert done.returncode == 3
-    invalid = "reconcile: 2 of 4 bins on record have invalid records (limit: 5%)"
+    invalid = "reconcile: the run is complete, but 2 of 4 bins on record have invalid records (limit: 5%)"
     example = "most frequent reason: the bin id is missing, for example stock.csv row 4"
     assert last_line(done.stderr) == f"{invalid}; {example}"
     summary, _ = results(tmp_path / "out")
@@ -92,13 +94,14 @@ def test_invalid_rows_of_a_table_are_logged(warehouse, grey_model, tmp_path):
         ("", "--records stock.csv is empty"),
         (
             "bin_id,expected_quantity\n",
-            "nothing could be compared: there are no records (photos such as 00001 have no record)",
+            "the run is complete, but nothing could be compared: there are no records (photos such as 00001 have no "
+            "record)",
         ),
         (
             "bin_id,expected_quantity\n00001,N/A\n00002,N/A\n00003,\n00004,N/A\n",
-            "nothing could be compared: no readable photo has a record that can be compared with it; 4 of 4 bins on "
-            "record have invalid records; most frequent reason: the expected quantity is not a number: N/A, for "
-            "example stock.csv row 2",
+            "the run is complete, but nothing could be compared: no readable photo has a record that can be compared "
+            "with it; 4 of 4 bins on record have invalid records; most frequent reason: the expected quantity is not a "
+            "number: N/A, for example stock.csv row 2",
         ),
     ],
     ids=["nothing", "no rows", "no quantities"],

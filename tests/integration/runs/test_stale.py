@@ -40,8 +40,8 @@ def test_stale_records_have_their_own_status(warehouse, grey_model, tmp_path):
     every = reconcile(*arguments, "--run-id", "b", "--stale-after", 0)
     assert (every.returncode, last_line(every.stderr)) == (
         1,
-        "reconcile: nothing could be compared: no readable photo has a record that can be compared with it; 3 records "
-        "changed after the photo (--stale-after)",
+        "reconcile: the run is complete, but nothing could be compared: no readable photo has a record that can be "
+        "compared with it; 3 records changed after the photo (--stale-after)",
     )
 
     without = reconcile(*arguments, "--run-id", "c")
