@@ -25,12 +25,19 @@ def import_(
     file: Annotated[
         Path, typer.Argument(help="recount.csv of a run with true_count filled in, or the export of its report.")
     ],
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes", help="Import counts above 20 even if they are over ten times the record.", show_default=False
+        ),
+    ] = False,
     **flags: Any,
 ) -> None:
     """Import verdicts from a CSV file. Later runs learn from them.
 
     The file has the columns bin_id, run_id and true_count, and optionally note. Lines without a true_count are
-    skipped, and so are verdicts that were imported before. Invalid lines are listed by number.
+    skipped, and so are verdicts that were imported before. Invalid lines are listed by number. Without --yes, a count
+    above 20 is invalid if it is over ten times the record.
 
     Exit codes: 0 done, 1 failed or some lines are invalid, 2 wrong usage.
     """
@@ -40,7 +47,7 @@ def import_(
 
     output = options.open_output(flags)
     with TemporaryDirectory(prefix="reconcile-") as scratch:
-        imported, known, invalid, reasons = import_verdicts(file, output, Path(scratch))
+        imported, known, invalid, reasons = import_verdicts(file, output, Path(scratch), accept_large=yes)
     for reason in reasons:
         print(f"reconcile: {file}: {printable(reason)}", file=sys.stderr)
     print(f"{plural(imported, 'verdict')} imported, {known:,} already known, {plural(invalid, 'line')} invalid")

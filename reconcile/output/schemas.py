@@ -61,6 +61,7 @@ VERDICTS_SCHEMA = pa.schema(
         ("labels", pa.list_(pa.string())),
         ("line", pa.int64()),  # line number in the imported file
         ("imported_at", pa.timestamp("us", tz="UTC")),
+        ("sequence", pa.int64()),  # counts the imports, because the clock may step back; null in older parts
     ]
 )
 """One row per recount of a bin."""

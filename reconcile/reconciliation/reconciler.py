@@ -92,8 +92,8 @@ class Reconciler:
         self._images = ListedObjects(self._database, "listed_images", "counted", "inputs/new_images")
         self._records = ListedObjects(self._database, "listed_records", "read_records", "inputs/new_records")
         self.update_parts(parts.counts, parts.records)
-        self._view_parts("verdicts", parts.verdicts, VERDICTS_SCHEMA)
         with _readable("verdicts", "restore that file from a backup, because it holds what people found"):
+            self._view_parts("verdicts", parts.verdicts, VERDICTS_SCHEMA)
             self._database.execute("CREATE TABLE latest_verdicts AS " + query("verdicts/latest"))
         costs = COSTS_SCHEMA.empty_table() if costs is None else costs
         self._has_costs = len(costs) > 0
@@ -123,7 +123,9 @@ class Reconciler:
         empty = self._folder / f"{name}.empty.parquet"
         pq.write_table(schema.empty_table(), empty)
         files = [literal_path(path) for path in (str(empty), *paths)]
-        self._database.read_parquet(files).project(columns).create_view(name, replace=True)
+        # Older parts of verdicts lack columns. Of the other parts, DuckDB need not open every file to know the columns.
+        parts = self._database.read_parquet(files, union_by_name=schema is VERDICTS_SCHEMA)
+        parts.project(columns).create_view(name, replace=True)
 
     def backlog(self, name: str) -> Backlog:
         """Return a new backlog that keeps its objects in this database. `close` stops it.

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _COLUMNS = ["bin_id", "image_key", "image_etag", "expected_quantity", "p_wrong", "probabilities"]
 _COMPARED = ["match", "short", "over"]
 _BATCH_ROWS = 50_000
+_LARGE_COUNT, _LARGE_FACTOR = 20, 10
+"""A count above both 20 and ten times the record is probably a typing error or a scanned number."""
 _MOST_LINE_NUMBERS = 10
 """Line numbers that a reason lists if they are not consecutive."""
 _MOST_REASONS = 20
@@ -51,13 +53,16 @@ class ImportResult(NamedTuple):
     """One sentence per reason, with the numbers of the invalid lines that it applies to."""
 
 
-def import_verdicts(path: Path, output: Output, work: Path) -> ImportResult:
+def import_verdicts(path: Path, output: Output, work: Path, *, accept_large: bool = False) -> ImportResult:
     """Import a file of verdicts. Each line is completed with the facts of its run.
+
+    The verdict that was imported last counts, whatever the clock says.
 
     Args:
         path: a CSV file; see `csv_file.read_verdict_file`.
         output: holds the runs, and receives the verdicts.
         work: a folder for copies of files on S3.
+        accept_large: import counts above 20 that are also over ten times the record. Without it they are invalid.
 
     Raises:
         UsageError: the file cannot be read at all.
@@ -71,12 +76,28 @@ def import_verdicts(path: Path, output: Output, work: Path) -> ImportResult:
         rows += completed
         invalid += rejected
     rows.sort(key=lambda row: row["line"])
-    new = _drop_known(rows, output, work) if rows else []
+    new, sequence = _drop_known(rows, output, work) if rows else ([], 1)
+    known = len(rows) - len(new)
+    if not accept_large:
+        invalid += [InvalidLine(row["line"], _explain_large(row)) for row in new if _is_large(row)]
+        new = [row for row in new if not _is_large(row)]
     if new:
-        now = datetime.now(UTC)
-        imported = [row | {"imported_at": now} for row in new]
+        stamp = {"imported_at": datetime.now(UTC), "sequence": sequence}
+        imported = [row | stamp for row in new]
         output.write_part(FOLDER, pa.Table.from_pylist(imported, schema=VERDICTS_SCHEMA))
-    return ImportResult(len(new), len(rows) - len(new), len(invalid), _group_by_reason(invalid))
+    return ImportResult(len(new), known, len(invalid), _group_by_reason(invalid))
+
+
+def _is_large(row: dict[str, Any]) -> bool:
+    count: int = row["true_count"]
+    return count > _LARGE_COUNT and count > _LARGE_FACTOR * row["expected_quantity"]
+
+
+def _explain_large(row: dict[str, Any]) -> str:
+    return (
+        f"true_count of bin {row['bin_id'][:100]!r} is {row['true_count']:,}, over {_LARGE_FACTOR} times the record of "
+        f"{row['expected_quantity']:,}; if the count is correct, import the file with --yes"
+    )
 
 
 def _group_by_reason(invalid: list[InvalidLine]) -> list[str]:
@@ -198,10 +219,15 @@ class _Bins:
         raise ValueError(f"the run did not compare a bin {line.bin_id[:100]!r}")
 
 
-def _drop_known(rows: list[dict[str, Any]], output: Output, work: Path) -> list[dict[str, Any]]:
-    """Leave out rows that repeat the last verdict on that bin of that run."""
+def _drop_known(rows: list[dict[str, Any]], output: Output, work: Path) -> tuple[list[dict[str, Any]], int]:
+    """Leave out rows that repeat the last verdict on that bin of that run.
+
+    Returns:
+        the other rows, and the sequence number of this import.
+    """
     with open_verdicts(output.local_parts(FOLDER, work), work) as database:
         before = database.sql(query("verdicts/by_run")).fetchall()
+        [(sequence,)] = database.sql("SELECT coalesce(max(sequence), 0) + 1 FROM verdicts").fetchall()
     latest = {(run_id, bin_id): (count, note) for run_id, bin_id, count, note in before}
     new = []
     for row in rows:
@@ -209,4 +235,4 @@ def _drop_known(rows: list[dict[str, Any]], output: Output, work: Path) -> list[
         if latest.get(key) != verdict:
             new.append(row)
         latest[key] = verdict
-    return new
+    return new, sequence

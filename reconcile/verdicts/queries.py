@@ -74,7 +74,9 @@ def open_verdicts(paths: Sequence[str], work: Path) -> Iterator[duckdb.DuckDBPyC
     pq.write_table(VERDICTS_SCHEMA.empty_table(), empty)
     with open_database(work) as database:
         try:
-            database.read_parquet([literal_path(path) for path in (str(empty), *paths)]).create("verdicts")
+            files = [literal_path(path) for path in (str(empty), *paths)]
+            # Older parts lack columns.
+            database.read_parquet(files, union_by_name=True).create("verdicts")
         except duckdb.Error as error:
             raise ReconcileError(f"cannot read the verdicts: {first_line(error)}") from None
         database.execute("CREATE VIEW latest_verdicts AS " + query("verdicts/latest"))

@@ -14,4 +14,4 @@ SELECT
     image_key,
     strftime(imported_at, '%Y-%m-%dT%H:%M:%SZ') AS imported_at
 FROM latest_verdicts
-ORDER BY imported_at DESC, run_id DESC, bin_id
+ORDER BY sequence DESC NULLS LAST, imported_at DESC, run_id DESC, bin_id

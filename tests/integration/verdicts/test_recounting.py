@@ -1,9 +1,12 @@
 """Recounts between two runs, through the command line: a run, an import of verdicts, and the next run."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from reconcile.labels import CountLabels
@@ -91,6 +94,45 @@ def test_latest_verdict_of_a_bin_is_used(run_again):
     # The latest verdict also applies if it repeats the first one.
     assert import_file(fill_in_counts("n1", {"00003": 1})) == "1 verdict imported, 0 already known, 0 lines invalid"
     assert run_again("n3")[0].loc["00003", "status"] == "short"
+
+
+def test_last_import_counts_although_the_clock_stepped_back(run_again, monkeypatch):
+    import_file(fill_in_counts("n1", {"00003": 4}))
+    [part] = Path("out/verdicts").iterdir()
+    table = pq.read_table(part)
+    later = pa.array([datetime(2099, 1, 1, tzinfo=UTC)], table.schema.field("imported_at").type)
+    table = table.set_column(table.schema.get_field_index("imported_at"), "imported_at", later)
+    pq.write_table(table, part)  # the first import had a clock that was too far ahead
+    assert import_file(fill_in_counts("n1", {"00003": 1})) == "1 verdict imported, 0 already known, 0 lines invalid"
+    assert import_file("filled.csv") == "0 verdicts imported, 1 already known, 0 lines invalid"
+    rows, _ = run_again("n2")
+    assert (rows.loc["00003", "recounted_count"], rows.loc["00003", "status"]) == (1, "short")
+    # A part of an older version has no sequence, and comes before all others.
+    pq.write_table(table.drop_columns(["sequence"]), "out/verdicts/part-old.parquet")
+    assert run_again("n3")[0].loc["00003", "recounted_count"] == 1
+    assert run_verdicts("list").stdout.split("\n")[1].split()[:3] == ["00003", "n1", "1"]
+
+
+def test_only_parts_of_an_older_version_can_be_read(run_again):
+    import_file(fill_in_counts("n1", {"00003": 4}))
+    [part] = Path("out/verdicts").iterdir()
+    pq.write_table(pq.read_table(part).drop_columns(["sequence"]), part)
+    assert run_again("n2")[0].loc["00003", "recounted_count"] == 4
+    import_file(fill_in_counts("n1", {"00003": 1}))
+    assert run_again("n3")[0].loc["00003", "recounted_count"] == 1
+
+
+def test_count_far_above_the_record_needs_yes(finished_run):
+    # The records of these bins are 4, 2 and 0.
+    filled = fill_in_counts("n1", {"00003": 41, "00004": 20, "00006": 21, "7": 50})
+    done = run_verdicts("import", filled)
+    assert done.returncode == 1
+    assert done.stdout.strip() == "2 verdicts imported, 0 already known, 2 lines invalid"
+    assert "true_count of bin '00003' is 41, over 10 times the record of 4; if the count is correct" in done.stderr
+    assert "true_count of bin '00006' is 21, over 10 times the record of 0; " in done.stderr
+    done = run_verdicts("import", filled, "--yes")
+    assert done.stdout.strip() == "2 verdicts imported, 2 already known, 0 lines invalid"
+    assert import_file(filled) == "0 verdicts imported, 4 already known, 0 lines invalid"
 
 
 def test_old_file_imported_again_does_not_replace_later_verdicts(run_warehouse, warehouse):
