@@ -35,8 +35,8 @@ def export(
     Count with the file: `reconcile run --model FILE`
     """
     require_training_extra()
-    from reconcile.training.export import export
+    from reconcile.training.export import ExportSource, export
 
     log = RunLog("text")
     with report_failure(log):
-        export(checkpoint, data, {precision: destination}, log.info, validation=validation, size=input_size)
+        export(ExportSource(checkpoint, data, validation), {precision: destination}, log.info, size=input_size)

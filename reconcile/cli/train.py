@@ -96,20 +96,20 @@ def train(
         out, cache = _SAGEMAKER_CHECKPOINTS, cache or Path(gettempdir(), "reconcile-cache")
     out = out or Path("training")
     from reconcile.training.checkpoint import LAST
-    from reconcile.training.export import export
-    from reconcile.training.train import train
+    from reconcile.training.export import ExportSource, export
+    from reconcile.training.train import TrainingPaths, train
 
     start = None if resume and (out / LAST).exists() else _start_model(recipe_file, chosen.start_from)
 
     with report_failure(log):
-        best = train(data, chosen, out, log, validation=validation, start=start, cache=cache, resume=resume)
+        best = train(chosen, TrainingPaths(data, out, validation, start, cache), log, resume=resume)
         if os.environ.get("RANK", "0") != "0":
             return
         print(f"best checkpoint: {best}")
         if export_to:
             cancellation.raise_if_cancelled()  # a signal may have come while the last checkpoint was written
             files = {kept: export_to / f"bin-counter-{kept}.onnx" for kept in (Precision.INT8, Precision.FP16)}
-            export(best, data, files, log.info, validation=validation, cache=cache)
+            export(ExportSource(best, data, validation, cache), files, log.info)
 
 
 def tune(
@@ -126,6 +126,7 @@ def tune(
     require_training_extra()
     from reconcile.resources import resource
     from reconcile.training.recipe import read_recipe
+    from reconcile.training.train import TrainingPaths
     from reconcile.training.tune import tune
 
     recipe_file = recipe or resource("models", "recipe.toml")
@@ -133,7 +134,7 @@ def tune(
     start = _start_model(recipe_file, base.start_from)
     log = RunLog("text")
     with report_failure(log):
-        best = tune(data, base, out, trials, log, validation=validation, start=start)
+        best = tune(base, TrainingPaths(data, out, validation, start), trials, log)
     print(f"best recipe: {best}")
 
 

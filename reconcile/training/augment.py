@@ -1,4 +1,4 @@
-"""Changes to training images that leave the count as it is, or add counts up."""
+"""Augmentation: random changes that keep the count, and stitched bins whose counts add up."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ if TYPE_CHECKING:
 
 
 CROP_MARGIN = 1.1
-"""Training arrays are this much larger than the input, so that a crop shows real pixels."""
+"""The side of training arrays divided by the side of the input, so that crops need no scaling up."""
 
-_ROTATION = math.radians(4)
+_MAX_ROTATION = math.radians(4)
 _ERASED_AREA = (0.01, 0.06)
+"""The range of a patch's area, as a fraction of the image."""
 _ERASED_SHAPE = (0.2, 5.0)
+"""The range of a patch's height divided by its width."""
 
 
 def stitch(first: Tensor, second: Tensor, *, upright: bool) -> Tensor:
-    """Two bins in one photo, each at half its width or height: their counts add up.
+    """Join two bins into one image, each at half its width or height. Their counts add up.
 
     Args:
         first: uint8 [N, s, s, 3].
         second: uint8 [N, s, s, 3].
-        upright: one above the other; else side by side.
+        upright: True puts one bin above the other, False puts them side by side.
 
     Returns:
         uint8 [N, s, s, 3].
@@ -44,15 +46,17 @@ def stitch(first: Tensor, second: Tensor, *, upright: bool) -> Tensor:
 
 
 def augment(pixels: Tensor, size: int, erased: float = 0.0) -> Tensor:
-    """Random crops that keep most of the bin, slight turns, mirror images, light and colour, a hidden patch.
+    """Crop, rotate and mirror images at random, change their light and colour, and paint over patches.
+
+    Crops keep most of the bin. Random numbers come from torch's global generator.
 
     Args:
         pixels: uint8 [N, s, s, 3].
-        size: side of the result.
-        erased: share of the images of which a patch (1 to 6 % of the area) is painted over.
+        size: the side of the result, in pixels.
+        erased: the fraction of images in which one patch (1 to 6 % of the area) is painted over, 0 to 1.
 
     Returns:
-        float [N, size, size, 3] of 0 to 255.
+        float32 [N, size, size, 3], 0 to 255.
     """
     number = len(pixels)
     device = pixels.device
@@ -60,10 +64,10 @@ def augment(pixels: Tensor, size: int, erased: float = 0.0) -> Tensor:
     def uniform(low: float, high: float) -> Tensor:
         return torch.empty(number, device=device).uniform_(low, high)
 
-    # The affine map takes output to input coordinates: a scale under 1 zooms in, the shift stays inside the image.
+    # The affine map goes from output to input coordinates. A scale below 1 zooms in, and shifts stay inside the image.
     scale_x, scale_y = uniform(0.84, 1.0), uniform(0.84, 1.0)
     mirror = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
-    angle = uniform(-_ROTATION, _ROTATION)
+    angle = uniform(-_MAX_ROTATION, _MAX_ROTATION)
     theta = torch.zeros(number, 2, 3, device=device)
     theta[:, 0, 0], theta[:, 0, 1] = scale_x * mirror * angle.cos(), -scale_x * angle.sin()
     theta[:, 1, 0], theta[:, 1, 1] = scale_y * mirror * angle.sin(), scale_y * angle.cos()
@@ -73,25 +77,28 @@ def augment(pixels: Tensor, size: int, erased: float = 0.0) -> Tensor:
         pixels.permute(0, 3, 1, 2).float(), grid, padding_mode="reflection", align_corners=False
     )
     grey = images.mean(dim=1, keepdim=True)
-    middle = images.mean(dim=(1, 2, 3), keepdim=True)
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
     images = grey + (images - grey) * uniform(0.6, 1.4).view(-1, 1, 1, 1)
-    images = middle + (images - middle) * uniform(0.7, 1.3).view(-1, 1, 1, 1)
+    images = mean + (images - mean) * uniform(0.7, 1.3).view(-1, 1, 1, 1)
     images = images * uniform(0.7, 1.3).view(-1, 1, 1, 1)
     if erased:
         images = _erase(images, uniform, erased)
     return images.clamp_(0, 255).permute(0, 2, 3, 1)
 
 
-def _erase(images: Tensor, uniform: Callable[[float, float], Tensor], share: float) -> Tensor:
-    """Paint a rectangle of one colour over some of the images (Zhong et al. 2020); small, so as not to hide an item."""
+def _erase(images: Tensor, uniform: Callable[[float, float], Tensor], fraction: float) -> Tensor:
+    """Paint a rectangle of one colour over some of the images (Zhong et al. 2020, Random Erasing Data Augmentation).
+
+    The rectangles are small, so that they do not hide an item.
+    """
     size = images.shape[-1]
     area = uniform(*_ERASED_AREA)
     shape = torch.exp(uniform(math.log(_ERASED_SHAPE[0]), math.log(_ERASED_SHAPE[1])))
     height, width = (area * shape).sqrt(), (area / shape).sqrt()
     top, left = uniform(0, 1) * (1 - height), uniform(0, 1) * (1 - width)
-    place = (torch.arange(size, device=images.device) + 0.5) / size
-    rows = (place >= top[:, None]) & (place < (top + height)[:, None])
-    columns = (place >= left[:, None]) & (place < (left + width)[:, None])
-    hidden = rows[:, :, None] & columns[:, None, :] & (uniform(0, 1) < share)[:, None, None]
+    positions = (torch.arange(size, device=images.device) + 0.5) / size
+    rows = (positions >= top[:, None]) & (positions < (top + height)[:, None])
+    columns = (positions >= left[:, None]) & (positions < (left + width)[:, None])
+    hidden = rows[:, :, None] & columns[:, None, :] & (uniform(0, 1) < fraction)[:, None, None]
     colour = torch.stack([uniform(0, 255) for _ in range(3)], dim=1)[:, :, None, None]
     return torch.where(hidden[:, None], colour, images)

@@ -1,4 +1,4 @@
-"""What one step of a training sees: photos in random order, some of them two bins stitched together."""
+"""Draw training batches: images in random order, some of them two stitched bins."""
 
 from __future__ import annotations
 
@@ -21,41 +21,52 @@ if TYPE_CHECKING:
 
 
 _UPRIGHT = 0.3
-"""Share of the batches whose pairs stand one above the other; else side by side."""
+"""The fraction of batches in which one bin of a pair is above the other. Otherwise they are side by side."""
 
 
 class Step(NamedTuple):
-    """Where in a training a step is. With the seed it decides all that is random in it."""
+    """The position of a step in a training. Together with the seed it decides everything random in the step."""
 
     stage: int
     epoch: int
     number: int
-    """In its epoch."""
+    """The number of the step in its epoch, from 0."""
 
 
 def order_of_epoch(images: Arrays, recipe: Recipe, stage: int, epoch: int) -> NDArray[np.int64]:
-    """The order in which an epoch sees all images: int64 [N], their places."""
+    """Return the order of all images in an epoch.
+
+    Args:
+        images: all images, N of them.
+        recipe: the seed.
+        stage: the number of the stage, from 0.
+        epoch: the number of the epoch in the stage, from 0.
+
+    Returns:
+        indices of images, int64 [N].
+    """
     return np.random.default_rng([recipe.seed, stage, epoch]).permutation(len(images.counts))
 
 
 def draw_batch(
-    images: Arrays, order: NDArray[np.int64], step: Step, recipe: Recipe, place: Distributed
+    images: Arrays, order: NDArray[np.int64], step: Step, recipe: Recipe, process: Distributed
 ) -> tuple[Tensor, Tensor]:
-    """What this process takes of the next batch.
+    """Return this process's part of a batch.
 
     Args:
-        images: all that is trained on, larger than the input by `augment.CROP_MARGIN`.
-        order: of the epoch.
-        step: which batch.
-        recipe: its size, and what is done to its images.
-        place: this process's part.
+        images: all training images, larger than the input by `augment.CROP_MARGIN`.
+        order: the order of images in the epoch; see `order_of_epoch`.
+        step: the position of the batch in the training.
+        recipe: the size of a batch, and the augmentation.
+        process: this process of the training.
 
     Returns:
-        float [N, S, S, 3] of 0 to 255, S the stage's size; and targets, float [N, labels].
+        images, float32 [N, S, S, 3], 0 to 255, where S is the input size of the stage, and soft targets,
+        float32 [N, labels].
     """
     labels, size = recipe.count_labels, recipe.stages[step.stage].size
     rng = np.random.default_rng([recipe.seed, *step])
-    # Every process draws the whole batch, so that they agree, and takes its part of it.
+    # Every process draws the whole batch, so that all agree, and keeps its part.
     chosen = np.sort(order[step.number * recipe.batch_size :][: recipe.batch_size])
     partners = np.full(len(chosen), -1)
     pairs = int(len(chosen) * recipe.stitched)
@@ -64,25 +75,28 @@ def draw_batch(
         first, second = few[rng.integers(len(few), size=(2, pairs))]
         sums = images.counts[first] + images.counts[second]
         fits = np.array([labels.index_of(int(total)) is not None for total in sums])
-        places = rng.choice(len(chosen), pairs, replace=False)[fits]
-        chosen[places], partners[places] = first[fits], second[fits]
+        replaced = rng.choice(len(chosen), pairs, replace=False)[fits]
+        chosen[replaced], partners[replaced] = first[fits], second[fits]
     upright = bool(rng.random() < _UPRIGHT)
-    torch.manual_seed(int(rng.integers(2**62)) + place.rank)
-    chosen, partners = chosen[place.rank :: place.processes], partners[place.rank :: place.processes]
-    pixels = torch.from_numpy(images.pixels[chosen]).to(place.device)
+    torch.manual_seed(int(rng.integers(2**62)) + process.rank)
+    chosen, partners = chosen[process.rank :: process.processes], partners[process.rank :: process.processes]
+    pixels = torch.from_numpy(images.pixels[chosen]).to(process.device)
     counts = images.counts[chosen]
     (stitched,) = np.nonzero(partners >= 0)
     if len(stitched):
         seconds = partners[stitched]
-        where = torch.from_numpy(stitched).to(place.device)
-        others = torch.from_numpy(images.pixels[seconds]).to(place.device)
-        pixels[where] = stitch(pixels[where], others, upright=upright)
+        rows = torch.from_numpy(stitched).to(process.device)
+        others = torch.from_numpy(images.pixels[seconds]).to(process.device)
+        pixels[rows] = stitch(pixels[rows], others, upright=upright)
         counts[stitched] += images.counts[seconds]
     targets = soft_targets(torch.from_numpy(counts), labels, recipe.label_sigma)
-    return augment(pixels, size, recipe.erased), targets.to(place.device)
+    return augment(pixels, size, recipe.erased), targets.to(process.device)
 
 
 def _few_items(counts: NDArray[np.int64], labels: CountLabels) -> NDArray[np.int64]:
-    """Images with so few items, but some, that two of them stay within the labels: their places."""
+    """Return the indices of images with at least one item, but so few that the sum of two has a label.
+
+    Without such images, all indices are returned.
+    """
     few = np.flatnonzero((counts > 0) & (counts <= labels.values[-1] // 2))
     return few if len(few) else np.arange(len(counts))

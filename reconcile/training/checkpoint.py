@@ -1,4 +1,4 @@
-"""Checkpoints: whole or absent, and tied to the recipe and the photos they come from."""
+"""Read and write checkpoints. A checkpoint belongs to one recipe and one set of photos."""
 
 from __future__ import annotations
 
@@ -15,11 +15,18 @@ if TYPE_CHECKING:
 
 
 LAST = "last.pt"
-"""The checkpoint that a training goes on from."""
+"""The file name of the checkpoint from which a training continues."""
 
 
 def save(state: dict[str, Any], recipe: Recipe, data_fingerprint: str, path: Path) -> None:
-    """Write beside, then rename."""
+    """Write a checkpoint, so that the file is either complete or absent.
+
+    Args:
+        state: the entries of the checkpoint.
+        recipe: the recipe of the training, which is added.
+        data_fingerprint: the fingerprint of the photos, which is added.
+        path: the file to write.
+    """
     partial = path.with_suffix(".partial")
     torch.save(state | {"recipe": recipe.model_dump(), "data_fingerprint": data_fingerprint}, partial)
     partial.replace(path)
@@ -29,19 +36,19 @@ def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU.
 
     Raises:
-        ReconcileError: the file is no checkpoint of ours.
+        ReconcileError: the file is not a checkpoint of `reconcile train`.
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if not {"recipe", "data_fingerprint"} <= state.keys():
             raise KeyError
-    except Exception:  # torch raises whatever it likes on bytes that are no checkpoint
-        raise ReconcileError(f"{path} is no checkpoint of `reconcile train`") from None
+    except Exception:  # torch raises many kinds of errors for other files
+        raise ReconcileError(f"{path} is not a checkpoint of `reconcile train`") from None
     return state
 
 
-def _recipe_of(state: dict[str, Any]) -> Recipe | None:
-    """None where it is of no form that is known here; what it does not say yet is at its default."""
+def _parse_recipe(state: dict[str, Any]) -> Recipe | None:
+    """Return the recipe of a checkpoint, with defaults for missing settings; None if it is malformed."""
     try:
         return Recipe.model_validate(state["recipe"])
     except ValidationError:
@@ -49,17 +56,24 @@ def _recipe_of(state: dict[str, Any]) -> Recipe | None:
 
 
 def load_to_resume(path: Path, recipe: Recipe, data_fingerprint: str, processes: int) -> dict[str, Any]:
-    """Read a checkpoint that must fit what is to be trained now.
+    """Read a checkpoint from which a training can continue.
+
+    Args:
+        path: the checkpoint.
+        recipe: the recipe of the training.
+        data_fingerprint: the fingerprint of its photos.
+        processes: the number of its processes.
 
     Raises:
-        UsageError: it was made after another recipe, from other photos, or by another number of processes.
+        ReconcileError: the file is not a checkpoint of `reconcile train`.
+        UsageError: the checkpoint was made with another recipe, with other photos or by another number of processes.
     """
     state = load(path)
     for name, differs in (
-        ("with another recipe", _recipe_of(state) != recipe),
-        ("from other photos", state["data_fingerprint"] != data_fingerprint),
+        ("with another recipe", _parse_recipe(state) != recipe),
+        ("with other photos", state["data_fingerprint"] != data_fingerprint),
         (f"by {state['processes']} process(es), not {processes}", state["processes"] != processes),
     ):
         if differs:
-            raise UsageError(f"{path} was made {name}; say --no-resume, or another --out")
+            raise UsageError(f"{path} was made {name}; start again with --no-resume, or choose another --out")
     return state

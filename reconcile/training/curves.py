@@ -1,4 +1,4 @@
-"""The training curves of curves.html."""
+"""Draw the training curves of curves.html."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LINES = ("#d98032", "#3f9b6c")
 
 
 def curves_chart(epochs: pd.DataFrame) -> str:
-    """How a training went: accuracy on held-out photos, and the losses, over all epochs of all stages.
+    """Draw the accuracy on held-out photos and the losses over all epochs of all stages.
 
     Args:
-        epochs: one row an epoch, as in metrics.csv.
+        epochs: one row per epoch, with the columns of metrics.csv.
 
     Returns:
         an SVG element.
@@ -29,16 +29,16 @@ def curves_chart(epochs: pd.DataFrame) -> str:
     panels = []
     for title, unit, lines in (
         (
-            "held-out photos counted right",
+            "held-out photos counted correctly",
             "%",
-            {"accuracy_current": "weights as they are", "accuracy_averaged": "averaged weights"},
+            {"accuracy_current": "current weights", "accuracy_averaged": "averaged weights"},
         ),
         (
             "nats",
             ".2f",
             {
-                "training_loss": "training: cross-entropy to soft targets",
-                "loss_current": "held out: −ln P, weights as they are",
+                "training_loss": "training: cross-entropy with soft targets",
+                "loss_current": "held out: −ln P, current weights",
                 "loss_averaged": "held out: −ln P, averaged weights",
             },
         ),

@@ -1,4 +1,4 @@
-"""Photos and drawings as arrays that an epoch can be read from without decoding anything."""
+"""Training and validation arrays, decoded once."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
     from reconcile.training.recipe import Recipe
 
 
-# Drawings for training come from these seeds on; `reconcile demo` draws from small ones, which are never trained on.
 FIRST_DRAWING_SEED = 1_000_000
-_COPIED_AT_ONCE = 1000
+"""The seed of the first drawing for training. `reconcile demo` uses small seeds, which are never trained on."""
+_IMAGES_PER_COPY = 1000
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A drawn bin: the same seed gives the same drawing."""
+    """A drawn bin. Seed and count decide every pixel."""
 
     seed: int
     count: int
 
     def as_jpeg(self) -> bytes:
-        """Draw it."""
+        """Draw the bin and return it as JPEG."""
         rng = random.Random(self.seed)
         products = draw_catalogue(rng, 3)
         items = [rng.choice(products) for _ in range(self.count)]
@@ -56,58 +56,64 @@ class Arrays:
     """Decoded images and their counts."""
 
     pixels: NDArray[np.uint8]
-    """uint8 [N, S, S, 3], memory-mapped."""
+    """RGB, uint8 [N, S, S, 3], memory-mapped."""
     counts: NDArray[np.int64]
-    """int64 [N], items."""
+    """The number of items, int64 [N]."""
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a recipe trains on, and what it holds out."""
+    """The images of a training, not yet decoded."""
 
     photos: list[LabelledImage]
+    """The training photos."""
     held_out: list[LabelledImage]
+    """The photos for validation."""
     drawings: list[Drawing]
 
     @property
     def images(self) -> list[LabelledImage | Drawing]:
-        """All that is trained on."""
+        """All training images: photos, then drawings."""
         return [*self.photos, *self.drawings]
+
+    def fingerprint(self) -> str:
+        """Return the fingerprint of all photos, held-out photos included; see `labelled.fingerprint`."""
+        return labelled.fingerprint([*self.photos, *self.held_out])
 
 
 def read_training_data(
-    folder: Path, recipe: Recipe, validation: Path | None, say: Callable[[str], None]
+    folder: Path, recipe: Recipe, validation: Path | None, info: Callable[[str], None]
 ) -> TrainingData:
-    """Read the photos of a folder and hold some of them out, after a recipe.
+    """Read the labels of the photos and decide which photos are held out.
 
     Args:
-        folder: in any layout that `labelled.read_labelled` knows.
-        recipe: its labels, fold, share and drawings.
-        validation: a folder whose photos are all held out; then none of `folder` are.
-        say: called with one line for each photo that is left out.
+        folder: the photos with counts, in any layout of `labelled.read_labelled`.
+        recipe: its labels, validation fold, training share and drawings are used.
+        validation: A folder of photos to hold out. Then no photo of `folder` is held out.
+        info: called with one line about photos that are left out.
 
     Raises:
         UsageError: both folders are the same.
-        ReconcileError: a folder cannot be read, or nothing is left to train on or to hold out.
+        ReconcileError: A folder cannot be read, or there is no training photo or no held-out photo.
     """
     labels = recipe.count_labels
-    photos, known = _usable(labelled.read_labelled(folder, say), labels, say), 0
+    photos, leaked = _with_label(labelled.read_labelled(folder, info), labels, info), 0
     if validation is None:
-        photos, held_out, known = labelled.split(photos, recipe.validation_fold)
+        photos, held_out, leaked = labelled.split(photos, recipe.validation_fold)
     elif validation.resolve() == folder.resolve():
-        raise UsageError(f"{folder} cannot be both trained on and held out")
+        raise UsageError(f"{folder} is both --data and --validation; held-out photos need a folder of their own")
     else:
-        others = _usable(labelled.read_labelled(validation, say), labels, say)
+        others = _with_label(labelled.read_labelled(validation, info), labels, info)
         held_out = labelled.drop_leaked(others, photos)
-        known = len(others) - len(held_out)
-    if known:
-        say(f"left out {known} held-out photos whose items are also among the training photos")
+        leaked = len(others) - len(held_out)
+    if leaked:
+        info(f"left out {leaked} held-out photos, because training photos have the same items")
     if recipe.training_share < 1:
-        photos = _share(photos, recipe.training_share)
+        photos = _random_fraction(photos, recipe.training_share)
     if not photos or not held_out:
         raise ReconcileError(
-            f"{len(photos)} photos to train on and {len(held_out)} held out: both are needed; a column fold in "
-            "labels.csv or --validation says which to hold out"
+            f"there are {len(photos)} training photos and {len(held_out)} held-out photos, but both are needed; choose "
+            "the held-out photos with a column fold in labels.csv, or with --validation"
         )
     top = labels.values[-1] + (3 if labels.open_ended else 0)
     drawn = [count for count in range(top + 1) if labels.index_of(count) is not None]
@@ -115,41 +121,48 @@ def read_training_data(
     return TrainingData(photos, held_out, drawings)
 
 
-def _usable(photos: list[LabelledImage], labels: CountLabels, say: Callable[[str], None]) -> list[LabelledImage]:
-    usable = [photo for photo in photos if labels.index_of(photo.count) is not None]
-    if len(usable) < len(photos):
-        say(f"left out {len(photos) - len(usable)} photos whose count none of {','.join(labels.names)} covers")
-    return usable
+def _with_label(photos: list[LabelledImage], labels: CountLabels, info: Callable[[str], None]) -> list[LabelledImage]:
+    kept = [photo for photo in photos if labels.index_of(photo.count) is not None]
+    if len(kept) < len(photos):
+        names = ",".join(labels.names)
+        info(f"left out {len(photos) - len(kept)} photos, because none of the labels {names} covers their count")
+    return kept
 
 
-def _share(photos: list[LabelledImage], share: float) -> list[LabelledImage]:
-    """The first of the photos in an order that is random but the same for every share: a quarter is part of a half."""
-    places = np.random.default_rng(0).permutation(len(photos))[: max(1, round(len(photos) * share))]
-    return [photos[place] for place in sorted(places)]
+def _random_fraction(photos: list[LabelledImage], fraction: float) -> list[LabelledImage]:
+    """Return a random fraction of the photos. A smaller fraction is part of a larger one."""
+    indices = np.random.default_rng(0).permutation(len(photos))[: max(1, round(len(photos) * fraction))]
+    return [photos[index] for index in sorted(indices)]
 
 
 def load_arrays(
-    images: Sequence[LabelledImage | Drawing], size: int, cache: Path, say: Callable[[str], None]
+    images: Sequence[LabelledImage | Drawing], size: int, cache: Path, info: Callable[[str], None]
 ) -> Arrays:
-    """Decode every image once, by the same preprocessing as counting, and keep the result in `cache`.
+    """Decode every image once, with the same preprocessing as in counting, and keep the result in a cache.
 
-    Unreadable images are told to `say`, every time, and left out.
+    Unreadable images are left out. Their reasons are reported in every call.
+
+    Args:
+        images: the images.
+        size: S, the side of the arrays in pixels.
+        cache: the folder of the cache.
+        info: called with one line for each unreadable image.
 
     Raises:
-        ReconcileError: none of them can be decoded, or a file cannot be read at all.
+        ReconcileError: no image can be decoded, or a file cannot be read.
     """
     cache.mkdir(parents=True, exist_ok=True)
     stem = cache / f"{PREPROCESSING}-{size}-{_cache_key(images)}"
     pixels_file, done_file = stem.with_suffix(".npy"), stem.with_suffix(".json")
     if not done_file.exists():
-        unreadable = _decode_all(images, size, pixels_file)
+        reasons = _decode_all(images, size, pixels_file)
         partial = done_file.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(unreadable), encoding="utf-8")
+        partial.write_text(json.dumps(reasons), encoding="utf-8")
         partial.replace(done_file)
-    unreadable = {int(place): reason for place, reason in json.loads(done_file.read_text(encoding="utf-8")).items()}
-    for place, reason in unreadable.items():
-        say(f"left out {_name(images[place])}: {reason}")
-    counts = [image.count for place, image in enumerate(images) if place not in unreadable]
+    unreadable = {int(index): reason for index, reason in json.loads(done_file.read_text(encoding="utf-8")).items()}
+    for index, reason in unreadable.items():
+        info(f"left out {_name(images[index])}: {reason}")
+    counts = [image.count for index, image in enumerate(images) if index not in unreadable]
     return Arrays(np.load(pixels_file, mmap_mode="r"), np.array(counts, dtype=np.int64))
 
 
@@ -158,12 +171,12 @@ def _name(image: LabelledImage | Drawing) -> str:
 
 
 def _cache_key(images: Sequence[LabelledImage | Drawing]) -> str:
-    """Changes with any photo's place, size, time and count, with the drawings, and with how they are drawn."""
+    """Return a digest of the path, size, time and count of each photo, of the drawings, and of the drawing code."""
     digest = hashlib.sha256()
     for image in images:
         if isinstance(image, LabelledImage):
-            known = image.path.stat()
-            digest.update(f"{image.path.absolute()}\t{known.st_size}\t{known.st_mtime_ns}\t{image.count}\n".encode())
+            status = image.path.stat()
+            digest.update(f"{image.path.absolute()}\t{status.st_size}\t{status.st_mtime_ns}\t{image.count}\n".encode())
         else:
             digest.update(f"{image.seed}\t{image.count}\n".encode())
     digest.update(Drawing(0, 3).as_jpeg())
@@ -171,36 +184,43 @@ def _cache_key(images: Sequence[LabelledImage | Drawing]) -> str:
 
 
 def _decode_all(images: Sequence[LabelledImage | Drawing], size: int, pixels_file: Path) -> dict[int, str]:
-    """Write the pixels of those that can be decoded; give back why the others cannot, by their place."""
+    """Write the pixels of all readable images, and return the reason for each unreadable image by its index.
+
+    Raises:
+        ReconcileError: no image can be decoded, or a file cannot be read.
+    """
     partial = pixels_file.with_suffix(f".{os.getpid()}.partial")
     pixels = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(images), size, size, 3))
     unreadable: dict[int, str] = {}
 
-    def decode(place: int) -> None:
-        image = images[place]
+    def decode(index: int) -> None:
+        image = images[index]
         try:
             data = image.as_jpeg() if isinstance(image, Drawing) else image.path.read_bytes()
-            load_image(data, size, out=pixels[place])
+            load_image(data, size, out=pixels[index])
         except UnreadableImage as reason:
-            unreadable[place] = str(reason)
-        except OSError as error:  # may be gone tomorrow: nothing to keep
+            unreadable[index] = str(reason)
+        except OSError as error:  # the cause may be temporary, so the cache must not keep it
             raise ReconcileError(f"{_name(image)} cannot be read: {error.strerror}") from None
 
     try:
         with ThreadPoolExecutor() as pool:
             list(pool.map(decode, range(len(images))))
         if len(unreadable) == len(images):
-            raise ReconcileError(f"none of {len(images)} images can be read")
+            raise ReconcileError(f"none of the {len(images)} images can be read")
         if unreadable:
-            kept = [place for place in range(len(images)) if place not in unreadable]
-            whole = partial.with_suffix(".kept")
-            shape = (len(kept), size, size, 3)
-            chosen = np.lib.format.open_memmap(whole, mode="w+", dtype=np.uint8, shape=shape)
-            for start in range(0, len(kept), _COPIED_AT_ONCE):
-                places = kept[start : start + _COPIED_AT_ONCE]
-                chosen[start : start + len(places)] = pixels[places]
-            whole.replace(partial)
+            _copy_rows(pixels, [index for index in range(len(images)) if index not in unreadable], partial)
         partial.replace(pixels_file)
     finally:
         partial.unlink(missing_ok=True)
     return dict(sorted(unreadable.items()))
+
+
+def _copy_rows(pixels: NDArray[np.uint8], rows: Sequence[int], file: Path) -> None:
+    """Replace the file by one with some rows of the array that it holds."""
+    smaller = file.with_suffix(".kept")
+    copy = np.lib.format.open_memmap(smaller, mode="w+", dtype=np.uint8, shape=(len(rows), *pixels.shape[1:]))
+    for start in range(0, len(rows), _IMAGES_PER_COPY):
+        some = rows[start : start + _IMAGES_PER_COPY]
+        copy[start : start + len(some)] = pixels[some]
+    smaller.replace(file)

@@ -1,4 +1,4 @@
-"""Where training runs: on the CPU or on GPUs, in one process or in several that torchrun started."""
+"""One process of a distributed training, on the CPU or on a GPU."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-_WELL_FASTER = 0.8
-"""So much of float32's time at most: where both take about as long, trainings after one recipe are to be alike."""
+_MAX_RELATIVE_TIME = 0.8
+"""bfloat16 is used only if it takes at most this fraction of the time of float32.
+
+If both take about as long, trainings of one recipe should be alike on all machines.
+"""
 
 
 @dataclass(frozen=True)
@@ -31,22 +34,23 @@ class Distributed:
 
     device: torch.device
     rank: int
-    """0 for the process that writes files and talks."""
+    """The number of this process. Process 0 writes the files and the log."""
     processes: int
+    """The number of all processes."""
     autocast: torch.dtype | None
-    """What convolutions are computed in; None for float32."""
+    """The dtype of convolutions; None for float32."""
 
     def any_rank(self, flag: bool) -> bool:
-        """Whether it holds in any of the processes; every process must call."""
+        """Return whether the flag is true in any process. Every process must call this."""
         if self.processes == 1:
             return flag
-        held = torch.tensor(int(flag), device=self.device)
-        distributed.all_reduce(held, distributed.ReduceOp.MAX)
-        return bool(held.item())
+        any_flag = torch.tensor(int(flag), device=self.device)
+        distributed.all_reduce(any_flag, distributed.ReduceOp.MAX)
+        return bool(any_flag.item())
 
     @contextmanager
     def main_process_first(self) -> Iterator[None]:
-        """The first process does what is within before the others do it, who then find it done."""
+        """Run the block in process 0 first. The other processes run it afterwards and can use its result."""
         if self.rank > 0:
             distributed.barrier()
         yield
@@ -54,18 +58,18 @@ class Distributed:
             distributed.barrier()
 
     def wait_for_all(self) -> None:
-        """Go on when every process has come here."""
+        """Wait until every process has called this."""
         if self.processes > 1:
             distributed.barrier()
 
-    def share(self, tensors: Iterable[Tensor]) -> None:
-        """Give every process the first one's tensors."""
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
+        """Copy the tensors of process 0 to every process, in place."""
         if self.processes > 1:
             for tensor in tensors:
                 distributed.broadcast(tensor, 0)
 
     def gather(self, value: Any) -> list[Any]:
-        """The values of all processes, in the order of their ranks; every process must call."""
+        """Return the values of all processes, in the order of their ranks. Every process must call this."""
         if self.processes == 1:
             return [value]
         values: list[Any] = [None] * self.processes
@@ -75,36 +79,38 @@ class Distributed:
 
 @contextmanager
 def init_distributed(dtype: str) -> Iterator[Distributed]:
-    """Take this process's part: its GPU where there are any, and its rank where torchrun started several.
+    """Join the process group of torchrun, if there is one, and choose this process's GPU, if there is one.
 
-    CUDA was not to be had where this was written: one and two processes on the CPU were run, GPUs were not.
+    Tested with one and two processes on the CPU. Not yet run on a GPU.
 
     Args:
-        dtype: what the recipe wants convolutions computed in: float32, bfloat16, float16, or auto for what is fast.
+        dtype: the dtype of convolutions in the recipe: float32, bfloat16, float16, or auto for a fast one.
 
     Raises:
-        UsageError: torchrun started more processes than there are GPUs, or several machines, which would each need the
-            first one's files.
+        UsageError: torchrun started more processes than there are GPUs, or processes on several machines. The machines
+            would all need the files of process 0.
     """
     processes, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     if os.environ.get("GROUP_WORLD_SIZE", "1") != "1":
-        raise UsageError("training on several machines is not supported; take one with more GPUs")
+        raise UsageError("training on several machines is not supported; use one machine with more GPUs")
     device = torch.device("cpu")
     if torch.cuda.is_available():
         local = int(os.environ.get("LOCAL_RANK", "0"))
         if local >= torch.cuda.device_count():
-            raise UsageError(f"process {local + 1} on this machine has no GPU: there are {torch.cuda.device_count()}")
+            gpus = torch.cuda.device_count()
+            raise UsageError(f"process {local + 1} has no GPU, because this machine has {gpus}; start fewer processes")
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     if processes > 1:
-        # The others wait while the first decodes all photos.
+        # The timeout is long, because the other processes wait while process 0 decodes all photos.
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=12))
     try:
-        place = Distributed(device, rank, processes, _autocast(dtype, device))
-        yield replace(place, autocast=place.gather(place.autocast)[0])  # timed, each process might find another
+        process = Distributed(device, rank, processes, _autocast(dtype, device))
+        # The choice may depend on a timing, so all processes use that of process 0.
+        yield replace(process, autocast=process.gather(process.autocast)[0])
     finally:
         if processes > 1:
-            # What still holds the group when it is destroyed aborts the process at its end.
+            # An object that still holds the destroyed group would abort the process at its end.
             gc.collect()
             distributed.destroy_process_group()
 
@@ -116,28 +122,29 @@ def _autocast(dtype: str, device: torch.device) -> torch.dtype | None:
 
 
 def _fast_dtype(device: torch.device) -> torch.dtype | None:
-    """bfloat16 where the device computes it well faster than float32, float16 on GPUs before Ampere, else None.
+    """Return bfloat16 if the device computes it much faster than float32, float16 on GPUs before Ampere, else None.
 
-    CPUs that have instructions for bfloat16 are timed: ResNet34 at 96 pixels on 2 cores trained at 95 images/s with
-    AMX; with AVX-512 BF16 alone at 41 on one kind (float32: 51) and at 161 on another (float32: 75).
+    A CPU with instructions for bfloat16 is timed, because on some of them float32 is faster.
+    docs/explanation/design/performance.md has measurements.
     """
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    known = torch.cpu.get_capabilities()
-    if not (known.get("amx_bf16") or known.get("avx512_bf16")):
+    capabilities = torch.cpu.get_capabilities()
+    if not (capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")):
         return None
-    in_float32, in_bfloat16 = _seconds_of_a_step(None), _seconds_of_a_step(torch.bfloat16)
-    return torch.bfloat16 if in_bfloat16 < _WELL_FASTER * in_float32 else None
+    in_float32, in_bfloat16 = _seconds_per_step(None), _seconds_per_step(torch.bfloat16)
+    return torch.bfloat16 if in_bfloat16 < _MAX_RELATIVE_TIME * in_float32 else None
 
 
-def _seconds_of_a_step(dtype: torch.dtype | None) -> float:
-    """The fastest of some steps through a convolution like most of ResNet34's, forward and backward.
+def _seconds_per_step(dtype: torch.dtype | None) -> float:
+    """Return the time of the fastest of five steps through a convolution that is typical of ResNet34.
 
-    In one thread and by its own time on a core: several would wait for each other wherever somebody else is busy.
+    A step is one forward and one backward pass. It uses one thread, and its CPU time counts, because several threads
+    would wait for each other if other programs are running.
     """
     convolution = nn.Conv2d(128, 128, 3, padding=1).to(memory_format=torch.channels_last)
     images = torch.zeros(16, 128, 24, 24).to(memory_format=torch.channels_last)
-    taken = []
+    seconds = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -145,7 +152,7 @@ def _seconds_of_a_step(dtype: torch.dtype | None) -> float:
             started = time.thread_time()
             with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
                 convolution(images).sum().backward()
-            taken.append(time.thread_time() - started)
+            seconds.append(time.thread_time() - started)
     finally:
         torch.set_num_threads(threads)
-    return min(taken)
+    return min(seconds)

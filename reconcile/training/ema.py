@@ -1,4 +1,4 @@
-"""Weight averaging: the mean of the last weights is steadier than the weights themselves."""
+"""Exponential moving average of the weights, which varies less between steps than the weights."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ if TYPE_CHECKING:
 
 
 def averaged_model(network: nn.Module, decay: float) -> AveragedModel:
-    """An exponential moving average of the weights and batch statistics of `network`.
+    """Return an exponential moving average of the weights and batch statistics of a network.
 
-    The first steps count more, min(decay, (1 + n) / (10 + n)) after n of them, so that the average does not drag the
-    random start along.
+    After n steps the average keeps min(decay, (1 + n) / (10 + n)) of itself, so that the random initial weights lose
+    their influence soon.
+
+    Args:
+        network: the network to average. Call `update_parameters(network)` after each step.
+        decay: the fraction of the average that is kept in each step, 0 to 1.
     """
 
     def update(averages: _Tensors, current: _Tensors, steps: Tensor | int) -> None:
         kept = min(decay, (1 + int(steps)) / (10 + int(steps)))
         if averages and averages[0].is_floating_point():
             torch._foreach_lerp_(averages, current, 1 - kept)
-        else:  # counters, such as the number of batches seen
+        else:  # counters, such as the number of batches, are copied
             for average, value in zip(averages, current, strict=True):
                 average.copy_(value)
 

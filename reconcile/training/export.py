@@ -1,11 +1,10 @@
-"""From a checkpoint to ONNX files that carry all that is needed to use them."""
+"""Export a checkpoint to ONNX and verify it: convert, calibrate, verify, write."""
 
 from __future__ import annotations
 
 import math
 import shutil
 import tempfile
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
-from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from reconcile.datasets import labelled
 from reconcile.errors import ReconcileError
 from reconcile.images import PREPROCESSING
 from reconcile.inference.calibration import calibrated
@@ -26,6 +21,7 @@ from reconcile.inference.counter import load_predictor
 from reconcile.inference.model import ModelCard
 from reconcile.inference.precision import Precision
 from reconcile.training import checkpoint
+from reconcile.training.conversion import BATCH, check_range, to_fp16, to_int8, to_onnx
 from reconcile.training.dataset import load_arrays, read_training_data
 from reconcile.training.network import CountNetwork, predict_logits
 from reconcile.training.recipe import Recipe
@@ -33,23 +29,25 @@ from reconcile.training.soft_targets import mean_targets
 from reconcile.training.temperature import fit_temperature, log_loss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from reconcile.training.dataset import Arrays, TrainingData
+
 
 _CALIBRATION_IMAGES = 512
-_BATCH = 32
+"""The largest number of photos from which the ranges of activations are taken."""
 
 
 @dataclass(frozen=True)
 class Bound:
-    """How far an exported model may be from the network it came from."""
+    """How much an exported model may differ from the network it came from."""
 
     difference: float
-    """Largest difference in any probability of any held-out photo."""
+    """The largest accepted difference of any probability of any held-out photo."""
     agreement: float
-    """Share of the held-out photos that must be counted the same."""
+    """The smallest accepted fraction of held-out photos with the same count."""
 
 
 BOUNDS = {
@@ -59,249 +57,234 @@ BOUNDS = {
 }
 
 
+@dataclass(frozen=True)
+class ExportSource:
+    """A trained checkpoint and its photos."""
+
+    checkpoint: Path
+    """best.pt of a training."""
+    data: Path
+    """The folder of photos that it was trained on."""
+    validation: Path | None = None
+    """The folder of held-out photos, if the training had one."""
+    cache: Path | None = None
+    """The folder for decoded photos. None means cache/ beside the checkpoint."""
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A trained network, and everything that is needed to calibrate and verify its exports."""
+
+    recipe: Recipe
+    network: CountNetwork
+    size: int
+    """S, the side of the input in pixels."""
+    data: TrainingData
+    data_fingerprint: str
+    cache: Path
+    held_out: Arrays
+    truth: NDArray[np.int64]
+    """The index of the true label of each held-out photo, int64 [N]."""
+    logits: NDArray[np.float32]
+    """The logits of the held-out photos by torch, float32 [N, labels]."""
+    counts: NDArray[np.int64]
+    """The items in each training photo, int64 [training photos]."""
+    soft_targets: NDArray[np.float32] | None
+    """The mean training target of each label, float32 [labels, labels]; None for hard labels."""
+
+
 def export(
-    saved: Path,
-    folder: Path,
+    source: ExportSource,
     destinations: dict[Precision, Path],
-    say: Callable[[str], None],
+    info: Callable[[str], None],
     *,
-    validation: Path | None = None,
-    cache: Path | None = None,
     size: int | None = None,
 ) -> None:
-    """Write ONNX files: uint8 [N, S, S, 3] in, logits [N, labels] out.
+    """Write ONNX files with uint8 [N, S, S, 3] as input and logits [N, labels] as output.
 
-    Each is held against torch on every held-out photo, and its temperature is fitted to its own logits there.
+    The temperature of each file is fitted to its own logits of the held-out photos. Each file is compared with torch on
+    all held-out photos.
 
     Args:
-        saved: best.pt of a training.
-        folder: the photos it was trained on; int8 takes its ranges from up to 512 of them.
-        destinations: the file to write for each precision. fp32 is as trained; fp16 is for GPUs, its weights with 8
-            significant bits; int8, in QDQ form (u8 activations, s8 weights per channel), is for CPUs.
-        say: called with one line a step.
-        validation: the folder of held-out photos, where the training had one of its own.
-        cache: where decoded arrays are kept; beside `saved` by default.
-        size: side of the input in pixels; the one of the last stage by default. ResNets count at other sizes too:
-            smaller is faster, and how much worse is for `reconcile evaluate` to say.
+        source: the checkpoint and its photos. int8 takes the ranges of activations from up to 512 training photos.
+        destinations: the file to write for each precision. fp32 is as trained. fp16 is for GPUs, and its weights have 8
+            significant bits. int8 is for CPUs, in QDQ format with u8 activations and s8 weights per channel.
+        info: called with one line per step.
+        size: S, the side of the input in pixels. None means the size of the last stage. ResNets also count at other
+            sizes. A smaller size is faster; `reconcile evaluate` measures its accuracy.
 
     Raises:
-        ReconcileError: no checkpoint, other photos than it was trained on, or a file that breaks its bound: it is not
-            written then.
+        ReconcileError: the checkpoint cannot be read, it was trained on other photos, or a file differs too much from
+            torch. Such a file is not written.
     """
-    state = checkpoint.load(saved)
+    trained = _load(source, size, info)
+    with tempfile.TemporaryDirectory() as temporary:
+        fp32 = Path(temporary) / "fp32.onnx"
+        to_onnx(trained.network.eval(), trained.size, fp32)
+        for precision, destination in destinations.items():
+            path = _convert(precision, fp32, trained, info)
+            temperature = _calibrate_and_verify(precision, path, trained, info)
+            _write(path, _model_card(trained, temperature), destination, info)
+            megabytes = destination.stat().st_size / 2**20
+            info(f"{destination}: {precision}, {trained.size} px, {megabytes:.1f} MB")
+
+
+def _load(source: ExportSource, size: int | None, info: Callable[[str], None]) -> _Trained:
+    """Load the network and its photos, and count the held-out photos with torch.
+
+    Raises:
+        ReconcileError: the checkpoint cannot be read, or was trained on other photos.
+    """
+    state = checkpoint.load(source.checkpoint)
     recipe, size = Recipe.model_validate(state["recipe"]), size or int(state["size"])
-    labels, cache = recipe.count_labels, cache or saved.parent / "cache"
-    found = read_training_data(folder, recipe, validation, say)
-    if labelled.fingerprint([*found.photos, *found.held_out]) != state["data_fingerprint"]:
-        raise ReconcileError(f"{saved} was trained on other photos than those of {folder}")
+    labels, cache = recipe.count_labels, source.cache or source.checkpoint.parent / "cache"
+    data = read_training_data(source.data, recipe, source.validation, info)
+    if data.fingerprint() != state["data_fingerprint"]:
+        raise ReconcileError(f"{source.checkpoint} was trained on other photos than those of {source.data}")
     network = CountNetwork(len(labels.names))
     network.load_state_dict(state["weights"])
-    held_out = load_arrays(found.held_out, size, cache, say)
-    right = labels.indices_of(held_out.counts)
-    reference = predict_logits(network, held_out.pixels)
-    counts = np.array([photo.count for photo in found.photos])
-    taught = mean_targets(torch.from_numpy(counts), labels, recipe.label_sigma).numpy() if recipe.label_sigma else None
-
-    with tempfile.TemporaryDirectory() as temporary:
-        plain = Path(temporary) / "fp32.onnx"
-        _to_onnx(network.eval(), size, plain)
-        for precision, destination in destinations.items():
-            made = plain
-            if precision is Precision.FP16:
-                say(_check_range(network, held_out.pixels[:_CALIBRATION_IMAGES]))
-                made = _to_fp16(plain)
-            elif precision is Precision.INT8:
-                chosen = found.photos[:: -(-len(found.photos) // _CALIBRATION_IMAGES)]
-                made = _quantize(plain, load_arrays(chosen, size, cache, say).pixels)
-            logits = _logits(made, held_out.pixels)
-            temperature = fit_temperature(logits, right, taught)
-            shares = calibrated(logits, temperature, taught)
-            say(_quality(precision, logits, shares, right, temperature))
-            if _is_no_better_than_one_count(shares, right):
-                say(f"warning: {precision} is right no more often than who always says the most frequent count")
-            say(check_bound(precision, shares, calibrated(reference, temperature, taught)))
-            trained_on = labels.indices_of(counts)
-            prior = np.bincount(trained_on, minlength=len(labels.names)) / len(trained_on)
-            card = ModelCard(
-                labels=labels,
-                input_size=size,
-                temperature=temperature,
-                class_prior=tuple(round(float(share), 5) for share in prior),
-                version=recipe.version,
-                data_fingerprint=state["data_fingerprint"],
-                preprocessing=PREPROCESSING,
-                soft_targets=None
-                if taught is None
-                else tuple(tuple(round(float(x), 5) for x in row) for row in taught),
-            )
-            model = onnx.load(made)
-            onnx.helper.set_model_props(model, card.as_metadata())
-            onnx.save(model, made)
-            load_predictor(made, "cpu", say)
-            destination.parent.mkdir(parents=True, exist_ok=True)
-            partial = destination.with_name(f"{destination.name}.partial")
-            shutil.copy(made, partial)
-            partial.replace(destination)
-            say(f"{destination}: {precision}, {size} px, {destination.stat().st_size / 2**20:.1f} MB")
+    held_out = load_arrays(data.held_out, size, cache, info)
+    logits = predict_logits(network, held_out.pixels)
+    counts = np.array([photo.count for photo in data.photos])
+    means = mean_targets(torch.from_numpy(counts), labels, recipe.label_sigma).numpy() if recipe.label_sigma else None
+    return _Trained(
+        recipe=recipe,
+        network=network,
+        size=size,
+        data=data,
+        data_fingerprint=state["data_fingerprint"],
+        cache=cache,
+        held_out=held_out,
+        truth=labels.indices_of(held_out.counts),
+        logits=logits,
+        counts=counts,
+        soft_targets=means,
+    )
 
 
-def check_bound(precision: Precision, shares: NDArray[np.float32], reference: NDArray[np.float32]) -> str:
-    """Hold an exported model's answers against torch's.
+def _convert(precision: Precision, fp32: Path, trained: _Trained, info: Callable[[str], None]) -> Path:
+    """Convert the fp32 file to another precision, and return the new file.
+
+    Raises:
+        ReconcileError: half precision cannot hold the activations.
+    """
+    if precision is Precision.FP16:
+        info(check_range(trained.network, trained.held_out.pixels[:_CALIBRATION_IMAGES]))
+        return to_fp16(fp32)
+    if precision is Precision.INT8:
+        photos = trained.data.photos
+        chosen = photos[:: -(-len(photos) // _CALIBRATION_IMAGES)]
+        return to_int8(fp32, load_arrays(chosen, trained.size, trained.cache, info).pixels)
+    return fp32
+
+
+def _calibrate_and_verify(precision: Precision, path: Path, trained: _Trained, info: Callable[[str], None]) -> float:
+    """Fit the temperature of a file, compare the file with torch, and return the temperature.
+
+    Raises:
+        ReconcileError: the file differs too much from torch.
+    """
+    logits = _predict_logits(path, trained.held_out.pixels)
+    temperature = fit_temperature(logits, trained.truth, trained.soft_targets)
+    probabilities = calibrated(logits, temperature, trained.soft_targets)
+    info(_accuracy_line(precision, logits, probabilities, trained.truth, temperature))
+    if _is_no_better_than_majority(probabilities, trained.truth):
+        info(f"warning: {precision} is not better than a model that always answers the most frequent count")
+    reference = calibrated(trained.logits, temperature, trained.soft_targets)
+    info(check_bound(precision, probabilities, reference))
+    return temperature
+
+
+def check_bound(precision: Precision, probabilities: NDArray[np.float32], reference: NDArray[np.float32]) -> str:
+    """Compare the probabilities of an exported model with those of torch.
 
     Args:
-        precision: whose bound.
-        shares: float32 [N, labels], calibrated probabilities of the exported model.
-        reference: the same of the network it came from.
+        precision: the precision, whose bound is checked.
+        probabilities: the calibrated probabilities of the exported model, float32 [N, labels].
+        reference: those of the network, float32 [N, labels].
 
     Returns:
-        a line that says how close they are.
+        A line that states the differences.
 
     Raises:
-        ReconcileError: not close enough.
+        ReconcileError: the differences exceed the bound.
     """
     bound = BOUNDS[precision]
-    difference = float(np.abs(shares - reference).max())
-    photos, otherwise = len(shares), int((shares.argmax(axis=1) != reference.argmax(axis=1)).sum())
+    difference = float(np.abs(probabilities - reference).max())
+    photos = len(probabilities)
+    changed = int((probabilities.argmax(axis=1) != reference.argmax(axis=1)).sum())
     line = (
-        f"{precision} against torch on {photos} held-out photos: the same count in {1 - otherwise / photos:.1%}, "
-        f"probabilities at most {difference:.4f} apart"
+        f"{precision} compared with torch on {photos} held-out photos: same count in {1 - changed / photos:.1%}, "
+        f"probabilities differ by at most {difference:.4f}"
     )
-    # Of few photos, one or two that are counted otherwise are no sign of anything: two standard errors are granted.
+    # With few photos, one or two changed counts mean nothing. The limit is two standard errors higher for this reason.
     error = math.sqrt(bound.agreement * (1 - bound.agreement) / photos)
     allowed = max(1, math.floor(photos * (1 - bound.agreement + 2 * error)))
-    # `not <=` and not `>`: NaN breaks every bound.
-    if not (difference <= bound.difference and otherwise <= allowed):
-        raise ReconcileError(f"{line}; allowed are {1 - allowed / photos:.1%} and {bound.difference}")
+    # The comparison is `not <=` instead of `>`, so that NaN exceeds every bound.
+    if not (difference <= bound.difference and changed <= allowed):
+        raise ReconcileError(
+            f"{line}; at least {1 - allowed / photos:.1%} and at most {bound.difference} are required, so the file is "
+            "not written"
+        )
     return line
 
 
-def _quality(
+def _accuracy_line(
     precision: Precision,
     logits: NDArray[np.float32],
-    shares: NDArray[np.float32],
-    right: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    truth: NDArray[np.int64],
     temperature: float,
 ) -> str:
-    accuracy = (shares.argmax(axis=1) == right).mean()
-    before = log_loss(logits, right)
-    after = float(-np.log(shares[np.arange(len(right)), right]).mean())
+    accuracy = (probabilities.argmax(axis=1) == truth).mean()
+    before = log_loss(logits, truth)
+    after = float(-np.log(probabilities[np.arange(len(truth)), truth]).mean())
     return (
-        f"{precision}: {accuracy:.1%} of {len(right)} held-out photos right; temperature {temperature}, "
-        f"−ln P of the true label {before:.3f}, {after:.3f} calibrated"
+        f"{precision}: {accuracy:.1%} of {len(truth)} held-out photos correct; temperature {temperature}; "
+        f"−ln P of the true label {before:.3f} before calibration, {after:.3f} after"
     )
 
 
-def _is_no_better_than_one_count(shares: NDArray[np.float32], right: NDArray[np.int64]) -> bool:
-    return bool((shares.argmax(axis=1) == right).sum() <= np.bincount(right).max())
+def _is_no_better_than_majority(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> bool:
+    return bool((probabilities.argmax(axis=1) == truth).sum() <= np.bincount(truth).max())
 
 
-def _to_onnx(network: CountNetwork, size: int, path: Path) -> None:
-    example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network,
-            (example,),
-            path,
-            input_names=["images"],
-            output_names=["logits"],
-            dynamic_shapes={"pixels": {0: torch.export.Dim("N", min=1)}},
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-
-
-def _check_range(network: CountNetwork, pixels: NDArray[np.uint8]) -> str:
-    """Half precision holds nothing over 65,504. A CPU computes it in float32, where an overflow would not show.
-
-    Raises:
-        ReconcileError: an activation of these photos comes within a factor of eight of that.
-    """
-    largest = 0.0
-
-    def watch(_: torch.nn.Module, __: object, output: torch.Tensor) -> None:
-        nonlocal largest
-        largest = max(largest, float(output.abs().max()))
-
-    hooks = [module.register_forward_hook(watch) for module in network.modules()]
-    predict_logits(network, pixels)
-    for hook in hooks:
-        hook.remove()
-    line = f"fp16: the largest activation over {len(pixels)} held-out photos is {largest:.0f}"
-    if not largest < torch.finfo(torch.float16).max / 8:
-        raise ReconcileError(f"{line}, too close to the 65,504 that half precision holds")
-    return line
-
-
-def _to_fp16(source: Path) -> Path:
-    """Half-precision weights and activations from the pixels on; logits leave as float32.
-
-    Written for GPUs and tried out on the CPU, where onnxruntime computes most of it in float32.
-    """
-    destination = source.with_name("fp16.onnx")
-    model = convert_float_to_float16(onnx.load(source), keep_io_types=True)
-    for initializer in model.graph.initializer:
-        values = onnx.numpy_helper.to_array(initializer)
-        if values.dtype == np.float16 and values.ndim > 1:
-            initializer.CopyFrom(onnx.numpy_helper.from_array(_shortened(values), initializer.name))
-    onnx.save(model, destination)
-    return destination
-
-
-def _shortened(values: NDArray[np.float16]) -> NDArray[np.float16]:
-    """Rounded to the 8 significant bits that bfloat16 has of the 11 of half precision, ties to even.
-
-    Networks are trained with as many; and the file gets a sixth smaller where it is compressed, in git and in a wheel.
-    """
-    bits = values.view(np.uint16)
-    odd = (bits >> 3) & np.uint16(1)
-    rounded: NDArray[np.float16] = ((bits + np.uint16(3) + odd) >> 3 << 3).view(np.float16)
-    return rounded
-
-
-def _quantize(source: Path, pixels: NDArray[np.uint8]) -> Path:
-    """Static quantisation, as onnxruntime's documentation recommends it for convolutional networks on CPUs.
-
-    Weights get 7 of their 8 bits: a CPU without VNNI adds products in pairs, in 16 bits, where two of 8 bits overflow
-    without a word (vpmaddubsw; onnxruntime's documentation, "reduce_range"). With 7 it counts the same on every CPU.
-    """
-    destination, prepared = source.with_name("int8.onnx"), source.with_name("prepared.onnx")
-    quant_pre_process(source, prepared, skip_symbolic_shape=True)
-    quantize_static(
-        prepared,
-        destination,
-        _Batches(pixels),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        reduce_range=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        # The first lines of the graph only cast and scale pixels; what follows the convolutions is too little work to
-        # gain anything from 8 bits, and loses by them: 256 steps for means of which most are small, and for logits.
-        op_types_to_quantize=["Conv", "Add", "MaxPool", "Relu"],
-    )
-    return destination
-
-
-class _Batches(CalibrationDataReader):  # type: ignore[misc]
-    """Feeds real photos to the quantiser, which watches the range of every activation."""
-
-    def __init__(self, pixels: NDArray[np.uint8]) -> None:
-        self._batches: Iterator[NDArray[np.uint8]] = (
-            np.array(pixels[start : start + _BATCH]) for start in range(0, len(pixels), _BATCH)
-        )
-
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        """The next batch, None at the end."""
-        batch = next(self._batches, None)
-        return None if batch is None else {"images": batch}
-
-
-def _logits(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _predict_logits(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     parts = [
-        session.run(["logits"], {"images": np.array(pixels[start : start + _BATCH])})[0]
-        for start in range(0, len(pixels), _BATCH)
+        session.run(["logits"], {"images": np.array(pixels[start : start + BATCH])})[0]
+        for start in range(0, len(pixels), BATCH)
     ]
     return np.concatenate(parts)
+
+
+def _model_card(trained: _Trained, temperature: float) -> ModelCard:
+    labels, targets = trained.recipe.count_labels, trained.soft_targets
+    trained_on = labels.indices_of(trained.counts)
+    prior = np.bincount(trained_on, minlength=len(labels.names)) / len(trained_on)
+    return ModelCard(
+        labels=labels,
+        input_size=trained.size,
+        temperature=temperature,
+        class_prior=tuple(round(float(fraction), 5) for fraction in prior),
+        version=trained.recipe.version,
+        data_fingerprint=trained.data_fingerprint,
+        preprocessing=PREPROCESSING,
+        soft_targets=None if targets is None else tuple(tuple(round(float(p), 5) for p in row) for row in targets),
+    )
+
+
+def _write(path: Path, card: ModelCard, destination: Path, info: Callable[[str], None]) -> None:
+    """Add the metadata to a file, check that it can be loaded, and copy it to its destination.
+
+    Raises:
+        ReconcileError: the file cannot be loaded.
+    """
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, card.as_metadata())
+    onnx.save(model, path)
+    load_predictor(path, "cpu", info)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    partial = destination.with_name(f"{destination.name}.partial")
+    shutil.copy(path, partial)
+    partial.replace(destination)

@@ -1,4 +1,4 @@
-"""What each epoch came to: one row of metrics.csv, one point of the curves in curves.html."""
+"""Per-epoch metrics: metrics.csv and curves.html."""
 
 from __future__ import annotations
 
@@ -18,55 +18,66 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """One epoch. `current` are the weights as they are, `averaged` their moving average."""
+    """The metrics of one epoch, for the current weights and for their moving average. The fields are metrics.csv's."""
 
     stage: int
-    """From 1."""
+    """The number of the stage, from 1."""
     size: int
-    """Side of the input, in pixels."""
+    """The side of the input, in pixels."""
     epoch: int
-    """Of the stage, from 1."""
+    """The number of the epoch in the stage, from 1."""
     training_loss: float
-    """Mean cross-entropy to the soft targets, in nats."""
+    """The mean cross-entropy with the soft targets, in nats."""
     loss_current: float
-    """Mean −ln P of the held-out photos' labels, in nats, after calibration."""
+    """The mean −ln P(true label) of the held-out photos after calibration, in nats, with the current weights."""
     loss_averaged: float
+    """The same with the averaged weights."""
     accuracy_current: float
-    """Share of the held-out photos that are counted right."""
+    """The fraction of held-out photos that are counted correctly, with the current weights."""
     accuracy_averaged: float
+    """The same with the averaged weights."""
     seconds: float
-    """Time spent training, without validation."""
+    """The time spent on training, without validation."""
 
     def as_line(self, epochs: int) -> str:
-        """For the log."""
+        """Return the line for the log.
+
+        Args:
+            epochs: the number of epochs in the stage.
+        """
         return (
             f"{self.size} px, epoch {self.epoch}/{epochs}: loss {self.training_loss:.3f}; held-out photos: "
-            f"{self.accuracy_current:.1%} right, −ln P {self.loss_current:.3f} "
+            f"{self.accuracy_current:.1%} correct, −ln P {self.loss_current:.3f} "
             f"(averaged weights {self.accuracy_averaged:.1%}, {self.loss_averaged:.3f}), {self.seconds:.0f} s"
         )
 
 
 class Metrics:
-    """The epochs of one training so far, and their files."""
+    """The metrics of a training so far, and their files.
+
+    Args:
+        out: the folder for metrics.csv and curves.html.
+        version: the version of the model, for the title of curves.html.
+    """
 
     def __init__(self, out: Path, version: str) -> None:
         self._table, self._page, self._version = out / "metrics.csv", out / "curves.html", version
         self.rows: list[EpochMetrics] = []
 
     def add(self, metrics: EpochMetrics) -> None:
-        """One more epoch."""
+        """Add the metrics of an epoch."""
         self.rows.append(metrics)
 
     def state(self) -> list[dict[str, Any]]:
-        """For a checkpoint."""
+        """Return all rows for a checkpoint."""
         return [asdict(row) for row in self.rows]
 
     def restore(self, state: list[dict[str, Any]]) -> None:
-        """From a checkpoint."""
+        """Replace all rows by those of a checkpoint."""
         self.rows = [EpochMetrics(**row) for row in state]
 
     def write(self) -> None:
-        """Write both files anew."""
+        """Write both files."""
         with self._table.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow([field.name for field in fields(EpochMetrics)])

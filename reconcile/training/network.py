@@ -1,4 +1,4 @@
-"""The network: torchvision's ResNet34 over raw pixels."""
+"""The ResNet34 network."""
 
 from __future__ import annotations
 
@@ -13,24 +13,37 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-# ImageNet's channel means and deviations, as in torchvision's own recipes, in units of 0 to 255.
+# ImageNet's channel means and standard deviations, as in torchvision's recipes, on the scale 0 to 255.
 _MEAN = (123.675, 116.28, 103.53)
 _DEVIATION = (58.395, 57.12, 57.375)
 
 
 class _Mean(nn.Module):
-    """What torchvision's adaptive pooling computes here.
+    """The global average, which torchvision computes by adaptive pooling.
 
-    That one is exported with a gather over single numbers behind it, and there OpenVINO computed other means.
+    Adaptive pooling is exported with a gather over single numbers, for which OpenVINO computed other means.
     """
 
     def forward(self, features: Tensor) -> Tensor:
-        """Mean over the image: [N, C, H, W] → [N, C, 1, 1]."""
+        """Return the mean over the image.
+
+        Args:
+            features: float [N, C, H, W].
+
+        Returns:
+            float [N, C, 1, 1].
+        """
         return features.mean(dim=(2, 3), keepdim=True)
 
 
 class CountNetwork(nn.Module):
-    """ResNet34 with casting, scaling and layout inside, so that they are exported with it."""
+    """ResNet34 (He et al. 2016, Deep Residual Learning for Image Recognition) that takes raw pixels.
+
+    Cast, scaling and layout are part of the network, so that they are exported with it.
+
+    Args:
+        labels: the number of labels.
+    """
 
     mean: Tensor
     deviation: Tensor
@@ -43,10 +56,17 @@ class CountNetwork(nn.Module):
         self.register_buffer("deviation", torch.tensor(_DEVIATION), persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """uint8 or float [N, S, S, 3] of 0 to 255 → float [N, labels] logits."""
+        """Return the logits.
+
+        Args:
+            pixels: uint8 or float32 [N, S, S, 3], 0 to 255.
+
+        Returns:
+            float [N, labels].
+        """
         images, height, width, channels = pixels.shape
-        # Scaled as rows of S x 3 numbers: onnxruntime computes with three numbers at a time where a tensor ends in its
-        # channels, which cost a tenth of all the time on a CPU with VNNI.
+        # Pixels are scaled as rows of S x 3 numbers. If a tensor ends in its channels, ONNX Runtime computes only three
+        # numbers at a time.
         rows = pixels.reshape(images, height, width * channels).float()
         rows = (rows - self.mean.repeat(width)) / self.deviation.repeat(width)
         logits: Tensor = self.resnet(rows.reshape(images, height, width, channels).permute(0, 3, 1, 2))
@@ -56,7 +76,17 @@ class CountNetwork(nn.Module):
 def predict_logits(
     network: nn.Module, pixels: NDArray[np.uint8], autocast: torch.dtype | None = None, batch_size: int = 128
 ) -> NDArray[np.float32]:
-    """Logits of uint8 [N, S, S, 3], in evaluation mode: float32 [N, labels]."""
+    """Return the logits of images in evaluation mode.
+
+    Args:
+        network: the network, on any device. It stays in evaluation mode.
+        pixels: uint8 [N, S, S, 3].
+        autocast: the dtype of convolutions; None for float32.
+        batch_size: the number of images in one pass.
+
+    Returns:
+        float32 [N, labels].
+    """
     device = next(network.parameters()).device
     network.eval()
     parts = [np.empty((0, 0), dtype=np.float32)]

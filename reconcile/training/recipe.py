@@ -1,4 +1,4 @@
-"""A training recipe: one committed TOML file that says how a model was made, and makes it again."""
+"""Training recipes: a TOML file that states how a model is trained, so that it can be trained again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Stage(BaseModel):
-    """Some epochs at one input size, under one one-cycle schedule."""
+    """Some epochs at one input size, with one one-cycle schedule (Smith and Topin 2019, Super-Convergence)."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -28,7 +28,7 @@ class Stage(BaseModel):
 
 
 class Recipe(BaseModel):
-    """Everything that decides what comes out of a training but the images themselves."""
+    """Everything that decides the result of a training, except for the images."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -36,25 +36,33 @@ class Recipe(BaseModel):
     labels: list[str] = ["0", "1", "2", "3", "4", "5", "6+"]
     stages: list[Stage] = Field(min_length=1)
     start_from: str | None = Field(
-        default=None, description="an exported model to start from, a path seen from the recipe; else random weights"
+        default=None, description="an exported model to start from, relative to the recipe; default: random weights"
     )
-    batch_size: int = Field(default=64, ge=2, description="images a step, of all processes together")
+    batch_size: int = Field(default=64, ge=2, description="images per step, of all processes together")
     weight_decay: float = Field(default=0.05, ge=0)
     label_sigma: float = Field(
         default=0.6, ge=0, description="width, in items, of the Gaussian that spreads a count over its neighbours"
     )
     stitched: float = Field(
-        default=0.0, ge=0, le=0.9, description="share of a batch made of two bins with few items, their counts added"
+        default=0.0,
+        ge=0,
+        le=0.9,
+        description="fraction of a batch that joins two bins with few items and adds their counts",
     )
-    erased: float = Field(default=0.0, ge=0, le=1, description="share of the images with a small patch painted over")
-    ema_decay: float = Field(default=0.998, ge=0, lt=1, description="weight averaging, per optimizer step")
-    validation_fold: int = Field(default=9, ge=0, description="fold of the photos that is held out of training")
+    erased: float = Field(default=0.0, ge=0, le=1, description="fraction of the images with a small patch painted over")
+    ema_decay: float = Field(
+        default=0.998, ge=0, lt=1, description="decay of the moving average of the weights, per step"
+    )
+    validation_fold: int = Field(default=9, ge=0, description="fold of the photos that is held out")
     training_share: float = Field(
-        default=1.0, gt=0, le=1, description="share of the training photos to use, for a curve of accuracy against data"
+        default=1.0,
+        gt=0,
+        le=1,
+        description="fraction of the training photos to use, to measure accuracy against their number",
     )
-    drawings: int = Field(default=1000, ge=0, description="drawn bins added to the training images")
+    drawings: int = Field(default=1000, ge=0, description="number of drawn bins among the training images")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        default="auto", description="what convolutions are computed in; auto: what the machine is fast at"
+        default="auto", description="dtype of the convolutions; auto: one that the machine computes fast"
     )
     seed: int = Field(default=1, ge=0)
 
@@ -62,7 +70,7 @@ class Recipe(BaseModel):
     @classmethod
     def _fits_a_folder_name(cls, version: str) -> str:
         if not VERSION_FORM.fullmatch(version):
-            raise ValueError("letters, digits, dots and hyphens only, and a letter or digit first: it names a folder")
+            raise ValueError("expected letters, digits, dots and hyphens only, with a letter or digit first")
         return version
 
     @model_validator(mode="after")
@@ -72,7 +80,7 @@ class Recipe(BaseModel):
 
     @property
     def count_labels(self) -> CountLabels:
-        """The labels with their meaning."""
+        """The labels as `CountLabels`."""
         return CountLabels(tuple(self.labels))
 
 
@@ -80,7 +88,7 @@ def read_recipe(path: Path) -> Recipe:
     """Read a recipe.
 
     Raises:
-        UsageError: it is no TOML, or a setting in it is missing, unknown or out of range.
+        UsageError: the file is not valid TOML, or a setting is missing, unknown or out of range.
     """
     try:
         return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -88,11 +96,17 @@ def read_recipe(path: Path) -> Recipe:
         problems = (f"{'.'.join(map(str, problem['loc']))}: {describe_problem(problem)}" for problem in error.errors())
         raise UsageError(f"{path}: {'; '.join(problems)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no TOML: {error}") from None
+        raise UsageError(f"{path} is not valid TOML: {error}") from None
 
 
 def write_recipe(recipe: Recipe, path: Path, comment: str) -> None:
-    """Write a recipe as TOML, the comment on top; what is at its default is left out."""
+    """Write a recipe as TOML, without the settings that have their default.
+
+    Args:
+        recipe: the recipe.
+        path: the file to write.
+        comment: the comment at the top of the file, of one or more lines.
+    """
     values = recipe.model_dump(exclude_defaults=True)
     stages = values.pop("stages")
     lines = [f"# {line}" for line in comment.splitlines()]
@@ -103,4 +117,6 @@ def write_recipe(recipe: Recipe, path: Path, comment: str) -> None:
 
 
 def _toml(value: str | float | list[str]) -> str:
-    return json.dumps(value, ensure_ascii=False)  # TOML writes these as JSON does, and no digit is lost
+    return json.dumps(
+        value, ensure_ascii=False
+    )  # for these types TOML and JSON have the same form, and JSON keeps all digits

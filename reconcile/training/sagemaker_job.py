@@ -1,9 +1,9 @@
-"""A training on SageMaker, from a recipe to the ONNX files that come of it.
+"""Train in a SageMaker training job, from a recipe to ONNX files.
 
-<out>/training.json                      which job it is; there before the job
+<out>/training.json                      the job; written before the job is created
 <out>/<job name>/recipe/                 the recipe, and the model that it starts from
-<out>/<job name>/output/model.tar.gz     what SageMaker makes of it
-<out>/checkpoints/<digest>/              by which the next job goes on where one on just this was stopped
+<out>/<job name>/output/model.tar.gz     the result, as SageMaker packs it
+<out>/checkpoints/<digest>/              checkpoints, from which the next job of the same training continues
 """
 
 from __future__ import annotations
@@ -33,144 +33,165 @@ if TYPE_CHECKING:
 
 _KIND = JobKind.TRAINING
 _STATE = "training.json"
-_ENDED_BADLY = ("Failed", "Stopped")
+_UNSUCCESSFUL = ("Failed", "Stopped")
 
 
 @dataclass(frozen=True)
-class _Training:
-    """What training.json holds."""
+class _TrainingJob:
+    """The content of training.json."""
 
     name: str
     region: str
     asked: str
-    """A digest of what was to be trained on which photos: other machines make it no other training."""
+    """The digest of recipe, start model and photos. It identifies the training; instances may differ."""
 
 
 def train_on_sagemaker(
-    data: str, validation: str | None, recipe: Path, settings: Settings, bring_to: Path | None, messages: RunLog
+    data: str, validation: str | None, recipe: Path, settings: Settings, bring_to: Path | None, log: RunLog
 ) -> str:
-    """Have a training job train, and wait for it.
+    """Train in a SageMaker training job, and wait for it.
 
-    A job that an earlier call began is found again, one that has completed is only fetched. After one that failed or
-    was stopped, another goes on from its checkpoints.
+    A running job of an earlier call is resumed, and the result of a completed one is fetched. If a job failed or was
+    stopped, a new job continues from its checkpoints.
 
     Args:
-        data: s3://… of the photos with counts.
-        validation: s3://… of photos to hold out; None for a fold of `data`.
+        data: s3://… address of the photos with counts.
+        validation: s3://… address of photos to hold out; None to hold out a fold of `data`.
         recipe: the TOML file.
-        settings: <out>, and the machines.
-        bring_to: a folder for the ONNX files; None to leave them where they are.
-        messages: where progress goes.
+        settings: `out`, and the resources of the job.
+        bring_to: the folder to download the ONNX files to; None for no download.
+        log: receives the progress.
 
     Returns:
-        the address of the model.tar.gz.
+        the address of model.tar.gz.
 
     Raises:
-        UsageError: something is not on S3, or missing.
-        ReconcileError: the job cannot be created, or failed; the message says why.
-        KeyboardInterrupt: somebody asked to stop; the job goes on, which is told.
+        UsageError: an address is not on S3, or a setting is missing.
+        ReconcileError: the job cannot be created, or it failed. The message states the reason.
+        KeyboardInterrupt: a signal asked to stop. The job continues, and the log says how to stop it.
     """
-    for flag, location in (("--data", data), ("--validation", validation), ("--out", settings.out)):
-        if location is not None and not location.startswith("s3://"):
-            raise UsageError(f"{flag} has to be s3://…, where SageMaker can get at it, and is {location}")
-    for flag, location in (("--data", data), ("--validation", validation)):
-        if location is not None and f"{settings.out.rstrip('/')}/".startswith(f"{location.rstrip('/')}/"):
-            raise UsageError(f"--out lies in {flag}: what the training writes would be photos to train on")
-    machines = job_requests.job_resources(settings)
-    sent = _recipe_to_send(recipe)
+    _check_locations(data, validation, settings.out)
+    resources = job_requests.job_resources(settings)
+    files = _recipe_files(recipe)
     access = settings.output_access()
-    service, bucket = SageMaker(settings), open_bucket(settings.out, access)
-    asked = _digest(sent, [data, validation], access)
-    training = _known(service, bucket, asked, messages)
+    sagemaker, bucket = SageMaker(settings), open_bucket(settings.out, access)
+    digest = _digest(files, [data, validation], access)
+    training = _existing_job(sagemaker, bucket, digest, log)
     if training is None:
-        training = _Training(new_job_name(), service.region, asked)
-        for name, content in sent.items():
+        training = _TrainingJob(new_job_name(), sagemaker.region, digest)
+        for name, content in files.items():
             bucket.put(f"{training.name}/recipe/{name}", content)
         bucket.put(_STATE, json.dumps(asdict(training), indent=2).encode())
         channels = {"train": data, "recipe": bucket.url(f"{training.name}/recipe/"), "validation": validation}
-        where = job_requests.TrainingUrls(bucket.location, bucket.url(f"checkpoints/{asked[:16]}"))
-        with creating_job(service, _KIND, training.name, messages):
-            service.create("TrainingJob", job_requests.create_training_job(training.name, machines, channels, where))
-            messages.info(f"training job {training.name} is asked for, on {machines.instance_type}", job=training.name)
+        urls = job_requests.TrainingUrls(bucket.location, bucket.url(f"checkpoints/{digest[:16]}"))
+        with creating_job(sagemaker, _KIND, training.name, log):
+            request = job_requests.create_training_job(training.name, resources, channels, urls)
+            sagemaker.create("TrainingJob", request)
+            log.info(f"created training job {training.name} on {resources.instance_type}", job=training.name)
     try:
-        job = wait_for_job(service, _KIND, training.name, messages)
+        job = wait_for_job(sagemaker, _KIND, training.name, log)
     except (KeyboardInterrupt, ReconcileError):
-        messages.warn(still_running_message(service, _KIND, training.name))
+        log.warn(still_running_message(sagemaker, _KIND, training.name))
         raise
-    problem = failure_reason(service, _KIND, training.name, job)
+    problem = failure_reason(sagemaker, _KIND, training.name, job)
     if problem is not None:
-        raise ReconcileError(f"{problem}; the same command goes on from its checkpoints")
-    return _fetch(job, access, bring_to, messages)
+        raise ReconcileError(f"{problem}; the same command continues from its checkpoints")
+    return _fetch(job, access, bring_to, log)
 
 
-def _recipe_to_send(recipe: Path) -> dict[str, bytes]:
-    """The recipe, and the model that it starts from, as files of one folder."""
-    read = read_recipe(recipe)
-    sent: dict[str, bytes] = {}
-    if read.start_from is not None:
-        start = recipe.parent / read.start_from
+def _check_locations(data: str, validation: str | None, out: str) -> None:
+    """Check that all addresses are on S3, and that the output is not among the photos.
+
+    Raises:
+        UsageError: they are not.
+    """
+    for flag, location in (("--data", data), ("--validation", validation), ("--out", out)):
+        if location is not None and not location.startswith("s3://"):
+            raise UsageError(f"{flag} must be s3://…, because SageMaker reads and writes only there (got {location})")
+    for flag, location in (("--data", data), ("--validation", validation)):
+        if location is not None and f"{out.rstrip('/')}/".startswith(f"{location.rstrip('/')}/"):
+            raise UsageError(f"--out is inside {flag}, so its files would be among the photos; choose another --out")
+
+
+def _recipe_files(recipe: Path) -> dict[str, bytes]:
+    """Return the recipe and the model that it starts from, by file name.
+
+    Raises:
+        UsageError: the recipe is not valid, or the model does not exist.
+    """
+    chosen = read_recipe(recipe)
+    files: dict[str, bytes] = {}
+    if chosen.start_from is not None:
+        start = recipe.parent / chosen.start_from
         if not start.is_file():
-            raise UsageError(f"{recipe} starts from {start}, and there is no such file")
-        sent[start.name] = start.read_bytes()
-        read = read.model_copy(update={"start_from": start.name})
+            raise UsageError(f"{recipe} starts from {start}, but that file does not exist")
+        files[start.name] = start.read_bytes()
+        chosen = chosen.model_copy(update={"start_from": start.name})
     with tempfile.TemporaryDirectory(prefix="reconcile-") as folder:
         path = Path(folder, job_requests.RECIPE)
-        write_recipe(read, path, f"From {recipe.name}.")
-        return {**sent, job_requests.RECIPE: path.read_bytes()}
+        write_recipe(chosen, path, f"From {recipe.name}.")
+        return {**files, job_requests.RECIPE: path.read_bytes()}
 
 
-def _digest(sent: dict[str, bytes], photos: list[str | None], access: S3Access) -> str:
-    """Of all that makes it this training: recipe, start, and every photo there is now.
+def _digest(files: dict[str, bytes], photos: list[str | None], access: S3Access) -> str:
+    """Return a digest of everything that identifies a training: recipe, start model, and the photos that exist now.
 
     Raises:
-        ReconcileError: a place of photos cannot be listed, or has none.
+        ReconcileError: an address cannot be listed, or has no photo.
     """
-    asked = hashlib.sha256(json.dumps(photos).encode())
-    for name in sorted(sent):
-        asked.update(sent[name])
+    digest = hashlib.sha256(json.dumps(photos).encode())
+    for name in sorted(files):
+        digest.update(files[name])
     for location in filter(None, photos):
-        some = False
+        is_empty = True
         for page in open_bucket(location, access).list_pages():
             for stored in page:
-                asked.update(json.dumps([stored.key, stored.etag]).encode())
-                some = True
-        if not some:
-            raise ReconcileError(f"there is nothing in {location}")
-    return asked.hexdigest()
+                digest.update(json.dumps([stored.key, stored.etag]).encode())
+                is_empty = False
+        if is_empty:
+            raise ReconcileError(f"{location} is empty; it must hold photos with counts")
+    return digest.hexdigest()
 
 
-def _known(service: SageMaker, bucket: Bucket, asked: str, messages: RunLog) -> _Training | None:
-    """The job of an earlier call that is at work on just this, or has done it.
+def _existing_job(sagemaker: SageMaker, bucket: Bucket, digest: str, log: RunLog) -> _TrainingJob | None:
+    """Return the job of an earlier call, if it runs the same training or has completed it.
 
     Raises:
-        ReconcileError: one is at work in <out> on something else.
+        ReconcileError: a job of another training is running, or training.json cannot be read.
     """
     try:
-        found = bucket.read(_STATE)
-        training = None if found is None else _Training(**json.loads(found[1]))
+        stored = bucket.read(_STATE)
+        training = None if stored is None else _TrainingJob(**json.loads(stored[1]))
     except (FetchError, ValueError, TypeError) as error:
         raise ReconcileError(f"{bucket.url(_STATE)} cannot be read: {error}") from None
     if training is None:
         return None
-    if training.region != service.region:
-        raise ReconcileError(f"{bucket.location} has a training in {training.region}: say --region, or another --out")
-    job = service.describe(_KIND, training.name)
-    if job is not None and job["TrainingJobStatus"] == "Stopping":  # its checkpoints are still written
-        job = wait_for_job(service, _KIND, training.name, messages)
-    if job is None or job["TrainingJobStatus"] in _ENDED_BADLY:
+    if training.region != sagemaker.region:
+        raise ReconcileError(
+            f"{bucket.location} has a training in {training.region}; name that --region, or choose another --out"
+        )
+    job = sagemaker.describe(_KIND, training.name)
+    if job is not None and job["TrainingJobStatus"] == "Stopping":  # it still writes its checkpoints
+        job = wait_for_job(sagemaker, _KIND, training.name, log)
+    if job is None or job["TrainingJobStatus"] in _UNSUCCESSFUL:
         return None
-    if training.asked != asked:
+    if training.asked != digest:
         if job["TrainingJobStatus"] == COMPLETED:
             return None
         raise ReconcileError(
-            f"training job {training.name} is at work in {bucket.location}, on another recipe or other photos; "
+            f"training job {training.name} is running in {bucket.location} with another recipe or other photos; "
             "wait for it, or choose another --out"
         )
-    messages.info(f"training job {training.name} was begun by an earlier call, and is taken up again")
+    log.info(f"resuming training job {training.name} of an earlier call")
     return training
 
 
-def _fetch(job: dict[str, Any], access: S3Access, bring_to: Path | None, messages: RunLog) -> str:
+def _fetch(job: dict[str, Any], access: S3Access, bring_to: Path | None, log: RunLog) -> str:
+    """Download the ONNX files if requested, and return the address of model.tar.gz.
+
+    Raises:
+        ReconcileError: model.tar.gz cannot be read.
+    """
     url = str(job["ModelArtifacts"]["S3ModelArtifacts"])
     if bring_to is not None:
         folder, _, name = url.rpartition("/")
@@ -179,5 +200,5 @@ def _fetch(job: dict[str, Any], access: S3Access, bring_to: Path | None, message
         except FetchError as error:
             raise ReconcileError(f"{url}: {error}") from None
         for path in unpack_models(archive, bring_to):
-            messages.info(f"{path} is the trained model")
+            log.info(f"wrote the trained model {path}")
     return url

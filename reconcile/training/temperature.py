@@ -20,9 +20,9 @@ def fit_temperature(
     The search uses a grid that is even in log T.
 
     Args:
-        logits: The logits of images that were not trained on, float32 [N, labels].
-        truth: The index of the true label of each image, int64 [N].
-        soft_targets: The mean training target of each label, float32 [labels, labels]. Its spread is removed as in
+        logits: the logits of images that were not trained on, float32 [N, labels].
+        truth: the index of the true label of each image, int64 [N].
+        soft_targets: the mean training target of each label, float32 [labels, labels]. Its spread is removed as in
             counting. None if the network was trained on hard labels.
 
     Returns:
@@ -46,9 +46,9 @@ def log_loss(
 
     Args:
         logits: float32 [N, labels].
-        truth: The index of the true label of each image, int64 [N].
-        temperature: See `calibration.calibrated`.
-        soft_targets: See `calibration.calibrated`.
+        truth: the index of the true label of each image, int64 [N].
+        temperature: see `calibration.calibrated`.
+        soft_targets: see `calibration.calibrated`.
     """
     if soft_targets is not None:
         probabilities = calibrated(logits, temperature, soft_targets).astype(np.float64)

@@ -1,4 +1,4 @@
-"""The state of one training: its stages run, its checkpoints written and taken up."""
+"""The training loop and its resumable state."""
 
 from __future__ import annotations
 
@@ -36,95 +36,132 @@ if TYPE_CHECKING:
     from reconcile.training.recipe import Recipe, Stage
 
 
-_SHORTEST_CYCLE = 8
-"""Steps; of a shorter one torch's schedule divides by zero."""
+_MIN_CYCLE = 8
+"""The minimum number of steps in a one-cycle schedule. With fewer steps, torch divides by zero."""
 
 
 class Diverged(ReconcileError):
-    """The loss is no number any more."""
+    """The loss is not a finite number."""
 
 
 @dataclass
 class Progress:
-    """Where a training stands."""
+    """The position of a training. The fields are stored in the checkpoint."""
 
     stage: int = 0
+    """The number of the current stage, from 0."""
     epoch: int = 0
+    """The number of the current epoch in its stage, from 0."""
     step: int = 0
-    """Steps of this epoch that are done."""
+    """The number of finished steps in this epoch."""
     loss: float = 0.0
-    """Their sum of losses."""
+    """The sum of the losses of these steps."""
     seconds: float = 0.0
-    """Time this epoch took so far, over all its interruptions."""
+    """The training time of this epoch so far, without interruptions."""
     best: float = math.inf
-    """−ln P of the held-out labels by the best checkpoint."""
+    """The mean −ln P(true label) of the held-out photos with the best checkpoint, in nats."""
 
 
 class Trainer:
-    """The state of one training, and how it is kept."""
+    """A training and its state.
 
-    def __init__(self, recipe: Recipe, out: Path, cache: Path, place: Distributed, data_fingerprint: str) -> None:
+    Args:
+        recipe: the recipe of the training.
+        out: the folder for checkpoints and metrics.
+        cache: the folder for decoded photos.
+        process: this process of the training.
+        data_fingerprint: the fingerprint of the photos, which is stored in checkpoints.
+    """
+
+    def __init__(self, recipe: Recipe, out: Path, cache: Path, process: Distributed, data_fingerprint: str) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe, self.place, self.cache = recipe, place, cache
+        self.recipe, self.process, self.cache = recipe, process, cache
         self.data_fingerprint = data_fingerprint
         self.labels = recipe.count_labels
         self.last, self.best = out / checkpoint.LAST, out / "best.pt"
-        self.network = CountNetwork(len(self.labels.names)).to(place.device).to(memory_format=torch.channels_last)
+        self.network = CountNetwork(len(self.labels.names)).to(process.device).to(memory_format=torch.channels_last)
         self.module: nn.Module = self.network
-        """The network, or what keeps it the same in several processes."""
-        if place.processes > 1:
+        """The network, or its wrapper that averages gradients over several processes."""
+        if process.processes > 1:
             self.module = DistributedDataParallel(self.network)
         self.average = averaged_model(self.network, recipe.ema_decay)
-        self.autocast = place.autocast
-        self.scaler = torch.amp.GradScaler(place.device.type, enabled=place.autocast == torch.float16)
+        self.autocast = process.autocast
+        self.scaler = torch.amp.GradScaler(process.device.type, enabled=process.autocast == torch.float16)
         self.progress = Progress()
         self.metrics = Metrics(out, recipe.version)
         self._saved: dict[str, Any] | None = None
 
-    def begin(self, start: Path | None, found: TrainingData, messages: RunLog) -> None:
-        """Forget what an earlier training left, and take the weights to start from."""
-        if self.place.rank == 0:
+    def begin(self, start: Path | None, data: TrainingData, log: RunLog) -> None:
+        """Delete the checkpoints of an earlier training, and load the weights to start from.
+
+        Args:
+            start: an exported model; None keeps the random weights.
+            data: some of its training photos are used to set the batch norms.
+            log: receives one line for each unreadable photo.
+
+        Raises:
+            ReconcileError: the model cannot be read or does not fit.
+        """
+        if self.process.rank == 0:
             for path in (self.last, self.best):
                 path.unlink(missing_ok=True)
         if start is None:
             return
-        chosen = found.photos[:: -(-len(found.photos) // START_IMAGES)]
-        with self.place.main_process_first():
-            pixels = load_arrays(chosen, self.recipe.stages[0].size, self.cache, messages.info).pixels
+        chosen = data.photos[:: -(-len(data.photos) // START_IMAGES)]
+        with self.process.main_process_first():
+            pixels = load_arrays(chosen, self.recipe.stages[0].size, self.cache, log.info).pixels
         start_from(start, self.network, pixels)
         self.average.module.load_state_dict(self.network.state_dict())
 
     def load(self) -> None:
-        """Take up the last checkpoint; the optimizer's part of it waits for its stage to begin."""
-        self._saved = checkpoint.load_to_resume(self.last, self.recipe, self.data_fingerprint, self.place.processes)
-        if self._saved["device"] == self.place.device.type == "cpu":  # timed: today another dtype may be the faster
+        """Continue from the last checkpoint. The state of the optimizer is loaded when its stage begins.
+
+        Raises:
+            ReconcileError: the file is not a checkpoint.
+            UsageError: the checkpoint belongs to another training.
+        """
+        self._saved = checkpoint.load_to_resume(self.last, self.recipe, self.data_fingerprint, self.process.processes)
+        if self._saved["device"] == self.process.device.type == "cpu":  # a new timing could choose another dtype
             self.autocast = self._saved["autocast"]
         self.network.load_state_dict(self._saved["network"])
         self.average.load_state_dict(self._saved["average"])
-        if self._saved["scaler"] and self.scaler.is_enabled():  # none where it was not float16
+        if self._saved["scaler"] and self.scaler.is_enabled():  # empty unless the dtype was float16
             self.scaler.load_state_dict(self._saved["scaler"])
         self.progress = Progress(**self._saved["progress"])
         self.metrics.restore(self._saved["metrics"])
 
-    def steps_of_an_epoch(self, images: int) -> int:
-        """Full batches only; which images wait for the next epoch changes with its order."""
+    def steps_per_epoch(self, images: int) -> int:
+        """Return the number of full batches. The images of the incomplete batch differ from epoch to epoch."""
         return max(1, images // self.recipe.batch_size)
 
     def run_stage(
         self,
         number: int,
-        found: TrainingData,
-        messages: RunLog,
+        data: TrainingData,
+        log: RunLog,
         advance: Advance,
-        watch: Callable[[EpochMetrics], None],
+        on_epoch: Callable[[EpochMetrics], None],
     ) -> None:
-        """Train the epochs of one stage that are still to do."""
+        """Train the remaining epochs of one stage.
+
+        Args:
+            number: the number of the stage, from 0.
+            data: the images of the training.
+            log: receives one line for each epoch and each unreadable image.
+            advance: called with the number of images after each step.
+            on_epoch: called after each epoch.
+
+        Raises:
+            KeyboardInterrupt: A signal asked to stop. A checkpoint of the current step was written before.
+            Diverged: the learning rate is too high.
+            ReconcileError: an image file cannot be read.
+        """
         stage = self.recipe.stages[number]
-        with self.place.main_process_first():
-            images = load_arrays(found.images, round(stage.size * CROP_MARGIN), self.cache, messages.info)
-            held_out = load_arrays(found.held_out, stage.size, self.cache, messages.info)
+        with self.process.main_process_first():
+            images = load_arrays(data.images, round(stage.size * CROP_MARGIN), self.cache, log.info)
+            held_out = load_arrays(data.held_out, stage.size, self.cache, log.info)
         optimizer, schedule = _optimizer(
-            self.network, self.recipe, stage, self.steps_of_an_epoch(len(images.counts)) * stage.epochs
+            self.network, self.recipe, stage, self.steps_per_epoch(len(images.counts)) * stage.epochs
         )
         if self._saved is not None and (self.progress.epoch or self.progress.step):
             optimizer.load_state_dict(self._saved["optimizer"])
@@ -137,8 +174,8 @@ class Trainer:
             self.progress.step, self.progress.loss, self.progress.seconds = 0, 0.0, 0.0
             self.metrics.add(metrics)
             self._save_last(optimizer, schedule)
-            messages.info(metrics.as_line(stage.epochs), **asdict(metrics))
-            watch(metrics)
+            log.info(metrics.as_line(stage.epochs), **asdict(metrics))
+            on_epoch(metrics)
         self.progress.stage, self.progress.epoch = number + 1, 0
 
     def _run_epoch(
@@ -149,15 +186,15 @@ class Trainer:
         schedule: torch.optim.lr_scheduler.LRScheduler,
         advance: Advance,
     ) -> None:
-        """One pass over all images. What is random in a step depends on the seed and the step's place only."""
+        """Train one epoch. Everything random in a step depends only on the seed and the position of the step."""
         progress = self.progress
         started = time.monotonic() - progress.seconds
         order = order_of_epoch(images, self.recipe, progress.stage, progress.epoch)
         self.module.train()
-        while progress.step < self.steps_of_an_epoch(len(order)):
+        while progress.step < self.steps_per_epoch(len(order)):
             step = Step(progress.stage, progress.epoch, progress.step)
-            batch, targets = draw_batch(images, order, step, self.recipe, self.place)
-            with torch.autocast(self.place.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+            batch, targets = draw_batch(images, order, step, self.recipe, self.process)
+            with torch.autocast(self.process.device.type, dtype=self.autocast, enabled=self.autocast is not None):
                 logits = self.module(batch)
             loss = functional.cross_entropy(logits.float(), targets)
             optimizer.zero_grad(set_to_none=True)
@@ -170,43 +207,43 @@ class Trainer:
             progress.step += 1
             progress.seconds = time.monotonic() - started
             advance(self.recipe.batch_size)
-            if self.place.any_rank(cancellation.is_requested()):
+            if self.process.any_rank(cancellation.is_requested()):
                 self._save_last(optimizer, schedule)
-                self.place.wait_for_all()
+                self.process.wait_for_all()
                 raise KeyboardInterrupt
-        if self.place.any_rank(not math.isfinite(progress.loss)):
+        if self.process.any_rank(not math.isfinite(progress.loss)):
             raise Diverged(
-                f"the loss is no number any more after epoch {progress.epoch + 1} at {stage.size} px: "
+                f"the loss is not a finite number after epoch {progress.epoch + 1} at {stage.size} px: "
                 f"the learning rate of {stage.learning_rate:g} is too high"
             )
 
     def _validate(self, held_out: Arrays, stage: Stage, number: int) -> EpochMetrics:
-        """How likely the held-out labels are, by the weights as they are and by their average; keeps the best.
+        """Return the metrics of the epoch, and write a checkpoint if it is the best of the last stage.
 
-        While the learning rate is high, the average may trail the weights too far to be of use.
+        The current and the averaged weights compete, because the average lags behind while the learning rate is high.
         """
         is_last_stage = number == len(self.recipe.stages) - 1
         candidates = {"current": self.network, "averaged": self.average.module}
-        right = self.labels.indices_of(held_out.counts)
+        truth = self.labels.indices_of(held_out.counts)
         losses, accuracies = {}, {}
         for candidate in candidates.values():
-            # Each process saw other images, so its batch statistics are its own; the first one's are kept.
-            self.place.share(candidate.buffers())
+            # Each process trained on other images and has other batch statistics. Those of process 0 are used.
+            self.process.broadcast(candidate.buffers())
         for name, candidate in candidates.items():
             logits = self._logits(candidate, held_out.pixels)
-            losses[name] = log_loss(logits, right, fit_temperature(logits, right))
-            accuracies[name] = float((logits.argmax(axis=1) == right).mean())
+            losses[name] = log_loss(logits, truth, fit_temperature(logits, truth))
+            accuracies[name] = float((logits.argmax(axis=1) == truth).mean())
         better = min(losses, key=lambda name: losses[name])
         if is_last_stage and losses[better] < self.progress.best:
             self.progress.best = losses[better]
-            if self.place.rank == 0:
+            if self.process.rank == 0:
                 state = {"weights": candidates[better].state_dict(), "size": stage.size}
                 checkpoint.save(state, self.recipe, self.data_fingerprint, self.best)
         return EpochMetrics(
             stage=number + 1,
             size=stage.size,
             epoch=self.progress.epoch + 1,
-            training_loss=sum(self.place.gather(self.progress.loss)) / self.place.processes / self.progress.step,
+            training_loss=sum(self.process.gather(self.progress.loss)) / self.process.processes / self.progress.step,
             loss_current=losses["current"],
             loss_averaged=losses["averaged"],
             accuracy_current=accuracies["current"],
@@ -215,16 +252,16 @@ class Trainer:
         )
 
     def _logits(self, network: nn.Module, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Each process takes every so-manieth image."""
-        place = self.place
-        parts = place.gather(predict_logits(network, pixels[place.rank :: place.processes], self.autocast))
+        """Return the logits of all images, float32 [N, labels]. The processes share the work."""
+        process = self.process
+        parts = process.gather(predict_logits(network, pixels[process.rank :: process.processes], self.autocast))
         logits = np.empty((len(pixels), len(self.labels.names)), dtype=np.float32)
         for rank, part in enumerate(parts):
-            logits[rank :: place.processes] = part
+            logits[rank :: process.processes] = part
         return logits
 
     def _save_last(self, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler) -> None:
-        if self.place.rank > 0:
+        if self.process.rank > 0:
             return
         state = {
             "network": self.network.state_dict(),
@@ -233,8 +270,8 @@ class Trainer:
             "optimizer": optimizer.state_dict(),
             "schedule": schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "processes": self.place.processes,
-            "device": self.place.device.type,
+            "processes": self.process.processes,
+            "device": self.process.device.type,
             "autocast": self.autocast,
             "metrics": self.metrics.state(),
         }
@@ -246,12 +283,12 @@ class Trainer:
 def _optimizer(
     network: nn.Module, recipe: Recipe, stage: Stage, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    # Norms and biases are not decayed, as in torchvision's reference training.
+    # Batch norms and biases have no weight decay, as in torchvision's reference training.
     decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=stage.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=stage.learning_rate, total_steps=max(steps + 1, _SHORTEST_CYCLE), pct_start=0.25
+        optimizer, max_lr=stage.learning_rate, total_steps=max(steps + 1, _MIN_CYCLE), pct_start=0.25
     )
     return optimizer, schedule

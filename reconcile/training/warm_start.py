@@ -1,4 +1,4 @@
-"""Start from a model that was exported before, instead of from random weights."""
+"""Load the weights of an exported model, to start a training from them."""
 
 from __future__ import annotations
 
@@ -22,46 +22,46 @@ if TYPE_CHECKING:
 
 
 START_IMAGES = 256
-"""So many are enough for the statistics of a norm."""
+"""The number of images from which the statistics of a batch norm are computed."""
 _PREFIX = "resnet."
 
 
 def start_from(model: Path, network: CountNetwork, pixels: NDArray[np.uint8]) -> None:
-    """Give `network` the weights of an exported model, whatever its precision.
+    """Copy the weights of an exported model of any precision into a network.
 
-    An exported model has no batch norms: they were folded into the convolutions before them. They come back as norms
-    that undo exactly what they do to `pixels`, so that training starts from the same answers.
+    The export folds each batch norm into the convolution before it. Here each batch norm is set so that it has no
+    effect on `pixels` except for the folded bias. So the training starts with the output of the exported model.
 
     Args:
-        model: an ONNX file made by `reconcile export`.
-        network: takes the weights; where its labels differ from the model's, its last layer stays as it is.
-        pixels: uint8 [N, S, S, 3], about START_IMAGES training images.
+        model: an ONNX file that `reconcile export` wrote.
+        network: receives the weights. If its labels differ from the model's, its last layer keeps its weights.
+        pixels: about `START_IMAGES` training images, uint8 [N, S, S, 3].
 
     Raises:
-        ReconcileError: there is no such file, or it holds no ResNet34 of ours.
+        ReconcileError: the file does not exist, or has no weights of this network.
     """
-    found = _initializers(model)
+    constants = _float_constants(model)
     resnet = network.resnet
     with torch.no_grad():
         for name, convolution, norm in _folded_pairs(resnet):
-            weight, bias = found.get(f"{_PREFIX}{name}.weight"), found.get(f"{_PREFIX}{name}.weight_bias")
+            weight, bias = constants.get(f"{_PREFIX}{name}.weight"), constants.get(f"{_PREFIX}{name}.weight_bias")
             if weight is None or bias is None or weight.shape != convolution.weight.shape:
-                raise ReconcileError(f"{model} holds no weights of {name}: training cannot start from it")
+                raise ReconcileError(f"{model} has no weights for {name}, so no training can start from it")
             convolution.weight.copy_(weight)
             norm.bias.copy_(bias)
-        weight, bias = found.get(f"{_PREFIX}fc.weight"), found.get(f"{_PREFIX}fc.bias")
+        weight, bias = constants.get(f"{_PREFIX}fc.weight"), constants.get(f"{_PREFIX}fc.bias")
         if weight is not None and bias is not None and weight.shape == resnet.fc.weight.shape:
             resnet.fc.weight.copy_(weight)
             resnet.fc.bias.copy_(bias)
-        hooks = [norm.register_forward_hook(_undo) for _, _, norm in _folded_pairs(resnet)]
+        hooks = [norm.register_forward_hook(_neutralise) for _, _, norm in _folded_pairs(resnet)]
         device = next(network.parameters()).device
         network(torch.from_numpy(np.array(pixels)).to(device))
     for hook in hooks:
         hook.remove()
 
 
-def _undo(norm: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> Tensor:
-    """Set a norm so that it only adds the folded bias to these inputs, and pass on just that."""
+def _neutralise(norm: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> Tensor:
+    """Set a batch norm so that it only adds the folded bias to these inputs, and return that sum."""
     assert isinstance(norm, nn.BatchNorm2d)
     images = inputs[0]
     shift = norm.bias.detach().clone()
@@ -76,7 +76,7 @@ def _undo(norm: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> Tensor:
 
 
 def _folded_pairs(resnet: nn.Module) -> Iterator[tuple[str, nn.Conv2d, nn.BatchNorm2d]]:
-    """Each convolution with the norm behind it, by torchvision's names."""
+    """Yield each convolution with torchvision's name for it, and the batch norm behind it."""
     modules = dict(resnet.named_modules())
     for name, module in modules.items():
         if isinstance(module, nn.Conv2d):
@@ -87,13 +87,13 @@ def _folded_pairs(resnet: nn.Module) -> Iterator[tuple[str, nn.Conv2d, nn.BatchN
             yield name, module, follower
 
 
-def _initializers(model: Path) -> dict[str, Tensor]:
-    """The graph's constants as float32; quantised ones as what they stand for."""
+def _float_constants(model: Path) -> dict[str, Tensor]:
+    """Return the constants of the graph by name, as float32. Quantised constants are dequantised."""
     if not model.is_file():
-        raise ReconcileError(f"there is no {model} to start from")
+        raise ReconcileError(f"there is no model file {model} to start from")
     try:
         graph = onnx.load(model).graph
-    except Exception:  # protobuf has errors of its own
+    except Exception:  # protobuf has its own classes of errors
         raise ReconcileError(f"{model} is not an ONNX file") from None
     raw = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     constants = {name: value.astype(np.float32) for name, value in raw.items() if value.dtype.kind == "f"}
@@ -101,7 +101,7 @@ def _initializers(model: Path) -> dict[str, Tensor]:
         if node.op_type == "DequantizeLinear" and node.input[0] in raw:
             quantised, scale = raw[node.input[0]], raw[node.input[1]]
             zero = raw[node.input[2]] if len(node.input) > 2 else np.zeros_like(scale)
-            along = (-1, *(1,) * (quantised.ndim - 1))
-            value = (quantised.astype(np.float32) - zero.reshape(along)) * scale.reshape(along)
+            shape = (-1, *(1,) * (quantised.ndim - 1))
+            value = (quantised.astype(np.float32) - zero.reshape(shape)) * scale.reshape(shape)
             constants[node.output[0].removesuffix("_DequantizeLinear_Output")] = value.astype(np.float32)
     return {name: torch.from_numpy(value) for name, value in constants.items()}

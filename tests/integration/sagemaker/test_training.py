@@ -11,7 +11,7 @@ import pytest
 from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 
-from reconcile.cli import app
+from reconcile.cli.commands import app
 from reconcile.concurrency import cancellation
 from reconcile.config import load_settings
 from reconcile.engines.sagemaker.client import SageMaker
@@ -123,7 +123,7 @@ def test_interrupted_command_resumes_and_downloads_the_model(service, s3, comman
     upload_trained_model(job, s3, tmp_path)
     done = reconcile(*command, "--bring-to", tmp_path / "models")
     assert done.returncode == 0, done.stderr
-    assert "is taken up again" in done.stderr
+    assert "resuming training job reconcile-" in done.stderr
     assert done.stdout.strip() == job.model_artifacts["S3ModelArtifacts"]
     assert read_model(tmp_path / "models" / "bin-counter-int8.onnx").card.version == "trained"
     assert len(service.jobs) == 1
@@ -175,7 +175,7 @@ def test_only_the_same_training_resumes_a_job(service, s3, command, tmp_path, mo
     [job] = service.jobs
     recipe.write_text(RECIPE.replace("ours-1", "ours-2"))
     job.training_job_status = "InProgress"
-    with pytest.raises(ReconcileError, match="is at work in s3://results/training, on another recipe or other photos"):
+    with pytest.raises(ReconcileError, match="is running in s3://results/training with another recipe or other photos"):
         train(s3, recipe)
     job.training_job_status = "Completed"
     train(s3, recipe)
@@ -211,9 +211,9 @@ def test_interruption_after_creation_logs_how_to_stop_the_job(service, s3, comma
 
 def test_missing_photos_or_output_among_them_create_no_job(service, s3, command, tmp_path):
     recipe = tmp_path / "recipes" / "ours.toml"
-    with pytest.raises(ReconcileError, match="there is nothing in s3://photos/nowhere"):
+    with pytest.raises(ReconcileError, match="s3://photos/nowhere is empty"):
         train(s3, recipe, data="s3://photos/nowhere")
-    with pytest.raises(UsageError, match="--out lies in --data"):
+    with pytest.raises(UsageError, match="--out is inside --data"):
         train(s3, recipe, data="s3://results")
     assert service.jobs == []
 
@@ -224,5 +224,5 @@ def test_container_trains_with_the_sent_recipe(tmp_path, monkeypatch):
     (tmp_path / "photos").mkdir()
     monkeypatch.setenv("SM_CHANNEL_RECIPE", str(tmp_path / "recipe"))
     monkeypatch.setenv("SM_CHANNEL_TRAIN", str(tmp_path / "photos"))
-    with pytest.raises(UsageError, match=r"recipe/recipe\.toml is no TOML"):
+    with pytest.raises(UsageError, match=r"recipe/recipe\.toml is not valid TOML"):
         app(["train"], standalone_mode=False)

@@ -1,4 +1,4 @@
-"""A handful of drawings, and what was trained on them: that it runs, not that it learns."""
+"""A few drawings and a model trained on them, to test that training runs."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.integration.training.recipes import RECIPE
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory):
-    """Forty labelled drawings, one of which is broken, as a folder with labels.csv."""
+    """Return a folder with labels.csv and forty drawings, one of which is broken."""
     from reconcile.training.dataset import Drawing
 
     folder = tmp_path_factory.mktemp("labelled")
@@ -25,7 +25,7 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(photos, tmp_path_factory):
-    """A finished training: its folder, and what it said."""
+    """Return the folder of a finished training, and the process."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "recipe.toml").write_text(RECIPE.format(first=2))
     arguments = ["train", "--data", photos, "--recipe", folder / "recipe.toml", "--out", folder / "t"]
@@ -36,11 +36,11 @@ def trained(photos, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def exported(trained, photos):
-    """The trained model in every precision: files and what was said of them."""
-    from reconcile.training.export import export
+    """Return the files of the trained model in every precision, and the lines of the export."""
+    from reconcile.training.export import ExportSource, export
 
     folder, _ = trained
     files = {precision: folder / f"{precision}.onnx" for precision in Precision}
-    said = []
-    export(folder / "t" / "best.pt", photos, files, said.append)
-    return files, said
+    lines = []
+    export(ExportSource(folder / "t" / "best.pt", photos), files, lines.append)
+    return files, lines

@@ -1,6 +1,6 @@
-"""A training that is asked to stop when a certain checkpoint has been written, and goes on once it has heard of it.
+"""Run a training that sends SIGTERM after its Nth last.pt, and waits until the signal is handled.
 
-So the signal always comes at the same moment: python -m tests.integration.training.interrupted N self|parent train …
+So the signal always comes at the same step: python -m tests.integration.training.interrupted N self|parent train …
 """
 
 import os
@@ -13,11 +13,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 
 
-def run_stopped(number, arguments, cwd, launcher=(sys.executable,), **variables):
-    """Run the command; its `number`th last.pt makes it stop, or the launcher, which passes that on."""
-    whom = "self" if launcher == (sys.executable,) else "parent"
+def run_interrupted(number, arguments, cwd, launcher=(sys.executable,), **variables):
+    """Run the command. After its `number`th last.pt, it sends SIGTERM to itself, or to its launcher if there is one."""
+    target = "self" if launcher == (sys.executable,) else "parent"
     return subprocess.run(
-        [*launcher, "-m", __name__, str(number), whom, *map(str, arguments)],
+        [*launcher, "-m", __name__, str(number), target, *map(str, arguments)],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -32,19 +32,19 @@ def main():
     from reconcile.concurrency import cancellation
     from reconcile.training import checkpoint
 
-    left, whom = int(sys.argv.pop(1)), sys.argv.pop(1)
+    remaining, target = int(sys.argv.pop(1)), sys.argv.pop(1)
     save = checkpoint.save
 
-    def save_and_stop(*arguments):
-        nonlocal left
+    def save_and_interrupt(*arguments):
+        nonlocal remaining
         save(*arguments)
-        left -= arguments[-1].name == "last.pt"
-        if left == 0 and not cancellation.is_requested():
-            os.kill(os.getpid() if whom == "self" else os.getppid(), signal.SIGTERM)
+        remaining -= arguments[-1].name == "last.pt"
+        if remaining == 0 and not cancellation.is_requested():
+            os.kill(os.getpid() if target == "self" else os.getppid(), signal.SIGTERM)
             while not cancellation.is_requested():
                 time.sleep(0.01)
 
-    checkpoint.save = save_and_stop
+    checkpoint.save = save_and_interrupt
     cli.main()
 
 

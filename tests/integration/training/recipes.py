@@ -1,4 +1,4 @@
-"""Recipes of trainings that are over in seconds."""
+"""Recipes of trainings that take seconds."""
 
 RECIPE = """
 version = "tiny"
@@ -20,4 +20,4 @@ learning_rate = 1e-4
 """
 
 ONE_EPOCH = RECIPE.format(first=1)[: RECIPE.format(first=1).rindex("[[stages]]")].replace('dtype = "float32"\n', "")
-"""Computed in what the machine is fast at."""
+"""One stage of one epoch, with the default dtype."""

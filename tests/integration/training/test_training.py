@@ -1,4 +1,4 @@
-"""Training and going on with it, as people do from the command line."""
+"""The command `reconcile train`: metrics, resuming and errors."""
 
 import csv
 import re
@@ -12,7 +12,7 @@ pytest.importorskip("torchvision", reason="the extra `train` is not installed")
 import torch
 
 from tests.conftest import SCRIPTS, last_line, reconcile
-from tests.integration.training.interrupted import run_stopped
+from tests.integration.training.interrupted import run_interrupted
 from tests.integration.training.recipes import ONE_EPOCH, RECIPE
 
 
@@ -21,14 +21,14 @@ def last_weights(folder):
 
 
 def assert_same_weights(one, other):
-    wanted = last_weights(other)
+    expected = last_weights(other)
     for name, tensor in last_weights(one).items():
-        torch.testing.assert_close(tensor, wanted[name], msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(tensor, expected[name], msg=lambda text, name=name: f"{name}: {text}")
 
 
-def test_a_training_says_what_it_does_and_keeps_its_metrics(trained, photos):
+def test_training_logs_its_data_and_writes_metrics(trained, photos):
     folder, done = trained
-    assert re.search(r"20 photos and 6 drawings to train on, 20 photos held out; 1 x \w+, float32\n", done.stderr)
+    assert re.search(r"training on 20 photos and 6 drawings, 20 photos held out; 1 x \w+, float32\n", done.stderr)
     assert f"left out {photos / 'bin-images' / '0.jpg'}: not an image" in done.stderr
     rows = list(csv.DictReader((folder / "t" / "metrics.csv").open()))
     assert [(row["size"], row["epoch"]) for row in rows] == [("32", "1"), ("32", "2"), ("40", "1")]
@@ -38,20 +38,20 @@ def test_a_training_says_what_it_does_and_keeps_its_metrics(trained, photos):
     assert "<td>40 px</td>" in page
 
 
-def test_a_finished_training_trains_no_more(trained, photos):
+def test_finished_training_does_not_train_again(trained, photos):
     folder, _ = trained
     before = (folder / "t" / "metrics.csv").read_text()
     again = reconcile("train", "--data", photos, "--recipe", folder / "recipe.toml", "--out", folder / "t")
     assert again.returncode == 0, again.stderr
     assert (folder / "t" / "metrics.csv").read_text() == before
     assert "epoch" not in again.stderr
-    assert f"the training in {folder / 't'} is finished, nothing is left to do; --no-resume begins anew" in again.stderr
+    assert f"the training in {folder / 't'} is already finished; --no-resume starts it again" in again.stderr
 
 
-def test_a_stopped_training_ends_where_an_undisturbed_one_does(trained, photos, tmp_path):
+def test_interrupted_training_ends_with_the_same_weights(trained, photos, tmp_path):
     folder, _ = trained
     command = ["train", "--data", photos, "--recipe", folder / "recipe.toml", "--out", "t"]
-    stopped = run_stopped(1, command, tmp_path)
+    stopped = run_interrupted(1, command, tmp_path)
     assert stopped.returncode == 130, stopped.stderr
     assert last_line(stopped.stderr).startswith("reconcile: interrupted; finished work is kept")
     assert len(list(csv.DictReader((tmp_path / "t" / "metrics.csv").open()))) < 3
@@ -62,22 +62,22 @@ def test_a_stopped_training_ends_where_an_undisturbed_one_does(trained, photos, 
     assert len(list(csv.DictReader((tmp_path / "t" / "metrics.csv").open()))) == 3
 
 
-def test_a_recipe_may_say_what_is_computed_in(photos, tmp_path):
+def test_recipe_may_set_the_dtype(photos, tmp_path):
     (tmp_path / "recipe.toml").write_text(f'dtype = "bfloat16"\n{ONE_EPOCH}')
     done = reconcile("train", "--data", photos, "--recipe", "recipe.toml", "--out", "t", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.search(r"; 1 x \w+, bfloat16\n", done.stderr)
 
 
-def test_a_changed_recipe_is_not_resumed(trained, photos):
+def test_changed_recipe_is_not_resumed(trained, photos):
     folder, _ = trained
     (folder / "other.toml").write_text(RECIPE.format(first=3))
     done = reconcile("train", "--data", photos, "--recipe", folder / "other.toml", "--out", folder / "t")
     assert done.returncode == 2
-    assert "was made with another recipe; say --no-resume" in done.stderr
+    assert "was made with another recipe; start again with --no-resume" in done.stderr
 
 
-def test_a_learning_rate_that_blows_up_is_named(photos, tmp_path):
+def test_diverging_training_names_the_learning_rate(photos, tmp_path):
     (tmp_path / "recipe.toml").write_text(ONE_EPOCH.replace("1e-3", "1e30"))
     done = reconcile("train", "--data", photos, "--recipe", "recipe.toml", cwd=tmp_path)
     assert done.returncode == 1
@@ -94,14 +94,14 @@ def test_a_learning_rate_that_blows_up_is_named(photos, tmp_path):
         ({"recipe.toml": 'version = "a"\ndtype = "int8"\n[[stages]]\nsize = 32\nepochs = 1\nlearning_rate = 1'},
          2, "recipe.toml: dtype: expected auto, float32, bfloat16 or float16 (got 'int8')"),
         ({"recipe.toml": 'version = "a"\n[stages]\nsize = 32'}, 2, "stages: expected a list: write [[stages]]"),
-        ({"recipe.toml": "version ="}, 2, "recipe.toml is no TOML"),
+        ({"recipe.toml": "version ="}, 2, "recipe.toml is not valid TOML"),
         ({"recipe.toml": 'version = "a"\nlabels = ["2", "1"]\n[[stages]]\nsize = 32\nepochs = 1\nlearning_rate = 1'},
          2, "expected two or more count labels in increasing order, not 2,1"),
         ({"recipe.toml": 'version = "a"\nstart_from = "m.onnx"\n[[stages]]\nsize = 32\nepochs = 1\nlearning_rate = 1'},
-         2, "m.onnx; the path is seen from the recipe"),
+         2, "m.onnx; the path is relative to the recipe"),
     ],
 )  # fmt: skip
-def test_what_training_lacks_is_said_in_one_line(tmp_path, files, code, message):
+def test_missing_input_ends_with_one_line(tmp_path, files, code, message):
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     recipe = ["--recipe", "recipe.toml"] if "recipe.toml" in files else []
@@ -111,7 +111,7 @@ def test_what_training_lacks_is_said_in_one_line(tmp_path, files, code, message)
     assert message in line
 
 
-def test_training_without_its_extra_says_what_to_install(tmp_path):
+def test_training_without_its_extra_names_it(tmp_path):
     hide = "import sys; sys.modules['torch'] = None; sys.argv = ['reconcile', 'train', '--data', '.']; "
     hide += "from reconcile.cli import main; main()"
     done = subprocess.run([str(SCRIPTS / "python"), "-c", hide], capture_output=True, text=True, check=False)
