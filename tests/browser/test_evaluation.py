@@ -112,7 +112,9 @@ def test_page_fits_a_phone(page):
 
 def test_benchmark_comes_first_with_sentence_tile_and_chart(planted):
     sentence, counts = planted.locator("p.lead").all_inner_texts()
-    assert sentence.startswith("We altered 10% of the records by slips. Among the first 5% of the queue (1 bin), ")
+    assert sentence.startswith(
+        "We altered 10% of the records on purpose, most of them by one or two items. Among the first "
+    )
     assert counts.startswith("We compared the counts of 20 photos")
     assert planted.locator(".tile").filter(has_text="wrong records in the first 1 bin of the queue").count() == 1
     assert planted.locator("main section").first.get_attribute("id") == "planted"

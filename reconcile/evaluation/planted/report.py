@@ -22,9 +22,9 @@ def planted_sentence(planted: PlantedEvaluation) -> str:
     """Return the main result as a paragraph."""
     first = _headline(planted)
     return (
-        f"We altered {_rate(planted)} of the records by slips. Among the first {first.share:.0%} of the queue "
-        f"({plural(first.bins, 'bin')}), {_amount(first.wrong.value)} records were wrong on average. That is "
-        f"{first.lift.value:.1f} times as many as in random order."
+        f"We altered {_rate(planted)} of the records on purpose, most of them by one or two items. Among the first "
+        f"{first.share:.0%} of the queue ({plural(first.bins, 'bin')}), {_amount(first.wrong.value)} records were "
+        f"wrong on average. That is {first.lift.value:.1f} times as many as in random order."
     )
 
 

@@ -195,9 +195,9 @@ def test_altered_records_are_found_first(grey_model, tmp_path):
     with_forty_photos(tmp_path / "photos")
     done, run = evaluate(grey_model, "--data", "photos", "--plant", "10%", "--seed", 3)
     assert unwrapped(done.stdout).startswith(
-        "Evaluation of a count model =========================== We altered 10% of the records by slips. Among the "
-        "first 5% of the queue (2 bins), 2.0 records were wrong on average. That is 10.0 times as many as in random "
-        "order. We compared the counts of 40 photos"
+        "Evaluation of a count model =========================== We altered 10% of the records on purpose, most of "
+        "them by one or two items. Among the first 5% of the queue (2 bins), 2.0 records were wrong on average. That "
+        "is 10.0 times as many as in random order. We compared the counts of 40 photos"
     )
     assert max(map(len, done.stdout.splitlines())) <= 78
     planted = run["planted"]
@@ -209,7 +209,7 @@ def test_altered_records_are_found_first(grey_model, tmp_path):
         assert [first["bins"] for first in ours["first"]] == [1, 1, 2, 4]
         assert sum(row["bins"] for row in errors["ranges"]) == pytest.approx(40)
     page = (tmp_path / "e" / "evaluation.html").read_text(encoding="utf-8")
-    assert page.index("records by slips") < page.index("The model agreed with 40 records") < page.index("<main>")
+    assert page.index("records on purpose") < page.index("The model agreed with 40 records") < page.index("<main>")
 
 
 def test_nothing_is_altered_without_plant(grey_model, tmp_path):
