@@ -30,7 +30,15 @@ from reconcile.logs import LogFormat
 from reconcile.output.run_ids import RUN_ID_FORM
 from reconcile.setting_errors import describe_problem
 from reconcile.storage.base import S3Access
-from reconcile.urls import WEB_ADDRESS, WITH_SECRETS, holds_secrets, is_web_address
+from reconcile.urls import (
+    WEB_ADDRESS,
+    WITH_SECRETS,
+    has_scheme,
+    holds_secrets,
+    is_web_address,
+    may_hold_secret,
+    normalize_location,
+)
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -45,6 +53,7 @@ DecimalMark = Literal["comma", "point"]
 """The character between a whole number and its fraction."""
 _DECIMAL_MARKS = {",": "comma", ".": "point"}
 _TABLE_COLUMNS = ("bin_id", "expected_quantity", "changed_at", "product_id", "product_name", "product_quantity")
+_LOCATIONS = ("bucket", "out", "keys", "records", "costs")
 RECORD_ERROR_RATE = 0.03
 """The prior probability that a record is wrong, until verdicts are imported."""
 
@@ -139,12 +148,25 @@ class Settings(BaseSettings):
             raise ValueError(WITH_SECRETS)
         return url
 
-    @field_validator("bucket", "out", "keys", "records", "costs")
+    @field_validator("*", mode="before")
     @classmethod
-    def _refuse_web_address(cls, location: str | None) -> str | None:
-        if location is not None and location.lower().startswith(("http://", "https://")):
-            raise ValueError("is a web address; expected s3://… or a path on this machine")
-        return location
+    def _refuse_secrets(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse passwords and signatures, because settings appear in logs and reports."""
+        if info.field_name not in _LOCATIONS and isinstance(value, str | Path) and may_hold_secret(str(value)):
+            raise ValueError(WITH_SECRETS)
+        return value
+
+    @field_validator("model", "sagemaker_options", mode="before")
+    @classmethod
+    def _refuse_scheme(cls, path: Any) -> Any:
+        if path is not None and has_scheme(str(path)):
+            raise ValueError("expected a path on this machine")
+        return path
+
+    @field_validator(*_LOCATIONS)
+    @classmethod
+    def _normalize_location(cls, location: str | None) -> str | None:
+        return None if location is None else normalize_location(location)
 
     @field_validator("where")
     @classmethod

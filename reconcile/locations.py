@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconcile.output.store import Output
-from reconcile.storage.open import is_folder, open_bucket
+from reconcile.storage.open import is_bare_word, is_folder, open_bucket
 
 if TYPE_CHECKING:
     from reconcile.config import Settings
@@ -35,5 +35,8 @@ def as_folder(location: str) -> str:
     """Return a location, with a bare word such as `results` as the folder `./results`.
 
     For photos, a bare word is a bucket. For `--out`, people expect a folder.
+
+    Raises:
+        UsageError: reconcile does not support the location, or it holds credentials.
     """
-    return location if "/" in location or location.startswith((".", "~")) else f"./{location}"
+    return f"./{location}" if is_bare_word(location) else location

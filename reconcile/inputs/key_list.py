@@ -16,7 +16,7 @@ from reconcile.errors import ReconcileError, UsageError
 from reconcile.inputs.key_files import ENDINGS, read_key_file
 from reconcile.inputs.s3_inventory import read_manifest
 from reconcile.storage.base import FetchError
-from reconcile.storage.open import open_bucket
+from reconcile.storage.open import file_ending, open_bucket, split_location
 from reconcile.text import plural
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class KeyList:
         if not bucket.location.startswith("s3://"):
             raise UsageError(f"--keys needs a bucket, but {bucket.location} is a folder; leave out --keys")
         self._location, self._scratch = location, scratch
-        name, _, prefix = bucket.location.removeprefix("s3://").partition("/")
+        name, prefix = split_location(bucket.location)
         self._bucket_name, self._base = name, f"{prefix}/" if prefix else ""
         self._folder, self._name = _locate(location, access)
         self._manifest: Manifest | None = None
@@ -134,7 +134,7 @@ class KeyList:
         with tempfile.TemporaryDirectory(prefix="keys-", dir=self._scratch) as folder:
             path = self._path_on_disk(key)
             if path is None:
-                path = Path(folder) / key.rpartition("/")[2]
+                path = Path(folder, "1" + file_ending(key))  # a key may end in .. or be longer than a file name
                 try:
                     self._folder.download(key, path)
                 except FetchError as error:
@@ -187,10 +187,10 @@ class KeyList:
 def _locate(location: str, access: S3Access) -> tuple[Bucket, str]:
     """Return the bucket or folder of a file, and the file's key in it."""
     if location.startswith("s3://"):
-        name, _, key = location.removeprefix("s3://").partition("/")
+        name, key = split_location(location)
         if not key:
             raise UsageError(f"--keys {location} names a bucket, but no object in it")
-        return open_bucket(name, access), key
+        return open_bucket(f"s3://{name}", access), key
     path = Path(location).expanduser()
     if not path.is_file():
         raise ReconcileError(f"--keys: there is no file {location}")

@@ -54,6 +54,12 @@ def test_every_option_of_run_can_come_from_the_environment(monkeypatch):
         ({"bucket": "b", "endpoint_url": "http://h?X-Amz-Signature=hunter2"}, "--endpoint-url: holds((?!hunter2).)*$"),
         ({"bucket": "https://h/?X-Amz-Signature=hunter2"}, "--bucket: is a web address((?!hunter2).)*$"),
         ({"bucket": "b", "records": "https://h/stock.csv?sig=hunter2"}, "--records: is a web((?!hunter2).)*$"),
+        ({"bucket": "s3://k:hunter2@b"}, "--bucket: holds credentials((?!hunter2).)*$"),
+        ({"bucket": "b", "records": "postgresql://u:hunter2@h/db"}, "--records: has the scheme post((?!hunter2).)*$"),
+        ({"bucket": "b", "out": "gs://b/out"}, "--out: has the scheme gs://, which reconcile does not support"),
+        ({"bucket": "b", "model": Path("https://u:hunter2@h/m.onnx")}, "--model: ((?!hunter2).)*$"),
+        ({"bucket": "b", "model": Path("s3://b/m.onnx")}, "--model: expected a path on this machine$"),
+        ({"bucket": "b", "ray_address": "ray://u:hunter2@h"}, "--ray-address: holds credentials((?!hunter2).)*$"),
         ({"bucket": "b", "device": "s3://k:hunter2@h"}, "--device: ((?!hunter2).)*$"),
         ({"bucket": "b", "device": "user:hunter2@h"}, "--device: ((?!hunter2).)*$"),
         ({"bucket": "b", "capacity": 1_000_001}, "--capacity: expected 1,000,000 or less"),
@@ -71,6 +77,11 @@ def test_every_option_of_run_can_come_from_the_environment(monkeypatch):
 def test_wrong_setting_names_its_flag(flags, message):
     with pytest.raises(UsageError, match=message):
         load_settings(flags)
+
+
+def test_locations_on_s3_have_one_scheme():
+    settings = load_settings({"bucket": "s3a://b/x", "out": "S3://o", "records": "arn:aws:s3:::b/stock.csv"})
+    assert (settings.bucket, settings.out, settings.records) == ("s3://b/x", "s3://o", "s3://b/stock.csv")
 
 
 @pytest.mark.parametrize(
