@@ -9,6 +9,18 @@ class UsageError(ReconcileError):
     """A malformed setting, or settings that contradict each other. The exit code is 2."""
 
 
+class OutputError(ReconcileError):
+    """Standard output cannot be written, because its disk is full or its reader has ended.
+
+    Args:
+        reason: the operating system's reason.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"standard output cannot be written: {reason}")
+        self.reason = reason
+
+
 DEBUG = "RECONCILE_DEBUG"
 """The environment variable with which unexpected errors are printed with a traceback. It is not a setting."""
 

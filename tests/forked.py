@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PRELOADED = [
     "pytest",
     "tests.conftest",
-    "reconcile.cli",
+    "reconcile.cli.commands",
     "reconcile.pipeline.run",
     "reconcile.evaluation.run",
     "torchvision",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.main import get_command
 
-from reconcile.cli import app
+from reconcile.cli.commands import app
 from reconcile.config import Settings
 
 if TYPE_CHECKING:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path  # noqa: TC003 # typer reads annotations
 from typing import Annotated, Any
 
-import typer
-
 from reconcile.cli import options
-from reconcile.cli.exits import INTERRUPTED
+from reconcile.cli.startup import INTERRUPTED
 from reconcile.logs import RunLog
 
 
@@ -49,4 +47,4 @@ def evaluate(
         print(run_evaluation(EvaluationRequest(data, fold, out, seed, rate), settings, log))
     except KeyboardInterrupt:
         log.error("interrupted; an evaluation keeps no partial results")
-        raise typer.Exit(INTERRUPTED) from None
+        raise SystemExit(INTERRUPTED) from None

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from reconcile.cli.startup import INTERRUPTED, STOPPED
 from reconcile.errors import DEBUG, ReconcileError, UsageError
+from reconcile.urls import WITH_SECRETS, may_hold_secret, normalize_location
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from reconcile.logs import RunLog
 
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+FAILED, USAGE = 1, 2
 _PLAINER = {
     "Input should be a valid integer, unable to parse string as an integer": "expected a whole number",
     "Input should be a valid number, unable to parse string as a number": "expected a number",
@@ -26,16 +28,13 @@ _PLAINER = {
 
 @contextmanager
 def report_failure(log: RunLog) -> Iterator[None]:
-    """Log any error as one line, then end the command with its exit code.
-
-    typer alone would end without a message after Ctrl-C.
-    """
+    """Log any error as one line, then end the command with its exit code by SystemExit."""
     try:
         yield
     except BaseException as error:  # a panic in a Rust library is not an Exception
         code, line = describe_error(error, stopped=isinstance(error, KeyboardInterrupt))
         log.error(line)
-        raise typer.Exit(code) from None
+        raise SystemExit(code) from None
 
 
 def describe_error(error: BaseException, *, stopped: bool) -> tuple[int, str]:
@@ -49,7 +48,7 @@ def describe_error(error: BaseException, *, stopped: bool) -> tuple[int, str]:
         the exit code, and the line without `reconcile: `. The line is empty if typer has printed the help already.
     """
     if stopped:
-        return INTERRUPTED, "interrupted; finished work is kept, run the same command again to continue"
+        return INTERRUPTED, STOPPED
     if isinstance(error, ReconcileError):
         return USAGE if isinstance(error, UsageError) else FAILED, " ".join(str(error).split())
     if isinstance(error, typer.TyperException):
@@ -58,6 +57,30 @@ def describe_error(error: BaseException, *, stopped: bool) -> tuple[int, str]:
         raise error
     line = f"unexpected {type(error).__name__}: {error} (set {DEBUG}=1 to see the traceback)"
     return FAILED, " ".join(line.split())
+
+
+def refuse_secrets(arguments: Sequence[str]) -> None:
+    """Refuse passwords and signatures in the arguments of the command, before any message can repeat them.
+
+    Raises:
+        UsageError: an argument looks like an address with a password or a signature. The message does not repeat it.
+    """
+    name = None
+    for number, argument in enumerate(arguments, start=1):
+        flag, separator, value = argument.partition("=")
+        is_flag = argument.startswith("--")
+        if is_flag and separator:
+            name = flag
+        elif not is_flag:
+            value = argument
+        if may_hold_secret(value):
+            if name != "--endpoint-url":
+                try:
+                    normalize_location(value)
+                except ValueError as error:  # a better reason, such as a scheme that reconcile does not support
+                    raise UsageError(f"{name or f'argument {number}'}: {error}") from None
+            raise UsageError(f"{name or f'argument {number}'}: {WITH_SECRETS}")
+        name = flag if is_flag and not separator else None
 
 
 def _describe_wrong_usage(error: typer.TyperException) -> str:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from reconcile.cli import options
-from reconcile.cli.exits import INTERRUPTED, describe_error, report_failure
+from reconcile.cli.exits import describe_error, report_failure
+from reconcile.cli.startup import INTERRUPTED
 from reconcile.concurrency import cancellation
+from reconcile.errors import OutputError
 from reconcile.logs import RunLog
 
 if TYPE_CHECKING:
@@ -96,14 +98,14 @@ def _run_pipeline(
         code, line = describe_error(error, stopped=cancellation.is_requested())
         # A log of cron does not show the command that has to be run again.
         log.error(f"{line}: {shlex.join(sys.argv)}" if code == INTERRUPTED else line)
-        raise typer.Exit(code) from None
+        raise SystemExit(code) from None
     text = terminal_summary(summary)
     if print_address:
         text += f"\nOpen {Path(summary.report).as_uri()}"
     try:
         print(json.dumps(summary.as_dict()) if settings.log_format == "json" else text, flush=True)
-    except OSError as error:
-        log.warn(f"the figures cannot be printed: {error.strerror}; summary.json has them")
+    except OutputError as error:
+        log.warn(f"the figures cannot be printed: {error.reason}; summary.json has them")
     if summary.exit_reason:
         log.error(summary.exit_reason)
     raise typer.Exit(summary.exit_code)

@@ -3,12 +3,15 @@
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from reconcile import cli
+from reconcile.cli import commands
 from reconcile.concurrency import cancellation
+from reconcile.config import load_settings
+from reconcile.errors import UsageError
 from tests.conftest import SECRET_KEY, reconcile, write_bucket
 
 TOKEN, PASSWORD, SIGNATURE = "session/token+of//some=length", "pass-of-the-proxy", "f00d5ignature"
@@ -50,13 +53,14 @@ def leaky_server():
 def failed(monkeypatch, capfd, grey_model):
     """Return a function that runs a failing command in this process and returns its output."""
     monkeypatch.setattr(cancellation, "install_handlers", lambda: None)
-    monkeypatch.setattr(cli, "any_running", lambda: False)  # otherwise the command would end the tests
+    monkeypatch.setattr(commands, "end_on_signals", lambda code: None)
+    monkeypatch.setattr(commands, "any_running", lambda: False)  # otherwise the command would end the tests
 
     def run(command, *arguments):
         model = ["--model", str(grey_model)]
         monkeypatch.setattr(sys, "argv", ["reconcile", command, *map(str, arguments), *model])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            commands.execute()
         assert ended.value.code in (1, 2)
         return "".join(capfd.readouterr())
 
@@ -81,6 +85,17 @@ def secrets_in(text):
         (["--bucket", "./w", "--records", PRESIGNED], "--records: is a web address"),
         (["--bucket", "./w", "--costs", PRESIGNED], "--costs: is a web address"),
         (["--bucket", "./w", "--out", PRESIGNED], "--out: is a web address"),
+        (["--bucket", f"s3://AKIAKEY:{PASSWORD}@b"], "--bucket: holds credentials"),
+        (["--bucket", f"AKIAKEY:{PASSWORD}@b/prefix"], "--bucket: holds credentials"),
+        (["--bucket", "./w", f"--records=postgresql://me:{PASSWORD}@db/stock"], "--records: has the scheme postgresql"),
+        (["--bucket", "./w", "--costs", f"https://me:{PASSWORD}@h/costs.csv"], "--costs: is a web address"),
+        (["--bucket", "./w", "--keys", f"s3://k:{PASSWORD}/x@b/keys.csv"], "--keys: holds credentials"),
+        (["--bucket", "./w", "--out", f"s3a://k:{PASSWORD}@b/out"], "--out: holds credentials"),
+        (["--bucket", "./w", "--out", f"gs://b/out?token={PASSWORD}"], "--out: has the scheme gs://"),
+        (["--bucket", "./w", "--sagemaker-options", f"https://me:{PASSWORD}@h/o"], "--sagemaker-options: "),
+        (["--bucket", "./w", "--ray-address", f"ray://me:{PASSWORD}@h:1"], "--ray-address: "),
+        (["--bucket", "./w", "--capacity", f"https://me:{PASSWORD}@h"], "--capacity: is a web address"),
+        (["--bucket", "./w", f"postgresql://me:{PASSWORD}@db/stock"], "argument 4: has the scheme postgresql://"),
     ],
 )
 def test_failed_run_prints_no_secret(failed, leaky_server, tmp_path, arguments, line, log_format):
@@ -89,6 +104,63 @@ def test_failed_run_prints_no_secret(failed, leaky_server, tmp_path, arguments, 
     output = failed("run", *arguments, "--log-format", log_format)
     assert line in output
     assert secrets_in(output) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["report", f"https://me:{PASSWORD}@h/runs/1"],
+        ["report", "1", "--bucket", f"postgresql://me:{PASSWORD}@db"],
+        ["ingest", f"s3://k:{PASSWORD}@b/out"],
+        ["verdicts", "import", f"postgresql://db/verdicts?password={PASSWORD}"],
+        ["verdicts", "export", PRESIGNED],
+        ["train", "--data", f"https://me:{PASSWORD}@h/photos", "--out", "o"],
+        ["evaluate", "--data", f"https://me:{PASSWORD}@h/photos"],
+        ["export", f"https://me:{PASSWORD}@h/last.pt"],
+        ["sagemaker", "train", "--data", f"s3://k:{PASSWORD}@b/photos", "--out", "s3://b/o"],
+        ["serve", "--bucket", f"s3://k:{PASSWORD}@b"],
+        ["doctor", "--model", f"https://me:{PASSWORD}@h/m.onnx"],
+        [f"https://me:{PASSWORD}@h"],
+    ],
+    ids=lambda arguments: " ".join(arguments)[:16],
+)
+def test_no_command_repeats_a_secret_of_its_arguments(arguments):
+    done = reconcile(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("reconcile: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert secrets_in(done.stdout + done.stderr) == []
+
+
+SECRET_SETTINGS = {
+    "bucket": f"s3://AKIAKEY:{PASSWORD}@b",
+    "records": f"postgresql://me:{PASSWORD}@db/stock",
+    "costs": f"https://me:{PASSWORD}@h/costs.csv",
+    "keys": f"s3://k:{PASSWORD}@b/keys.csv",
+    "out": f"k:{PASSWORD}@b/out",
+    "model": f"https://me:{PASSWORD}@h/m.onnx",
+    "sagemaker_options": f"file:/h/o?password={PASSWORD}",
+    "image_uri": f"https://me:{PASSWORD}@registry/reconcile:1",
+    "ray_address": f"ray://me:{PASSWORD}@h:1",
+    "endpoint_url": f"me:{PASSWORD}@h:9000",
+    "capacity": f"https://me:{PASSWORD}@h",
+    "where": f"https://me:{PASSWORD}@(?P<a>.)",
+}
+
+
+@pytest.mark.parametrize("name", SECRET_SETTINGS)
+def test_setting_of_environment_or_file_is_checked_before_it_is_repeated(name, monkeypatch):
+    values = {"bucket": "b"} | {name: SECRET_SETTINGS[name]}
+    monkeypatch.setenv(f"RECONCILE_{name.upper()}", SECRET_SETTINGS[name])
+    with pytest.raises(UsageError) as raised:
+        load_settings({}, need_bucket=False)
+    assert f"RECONCILE_{name.upper()}: " in str(raised.value)
+    assert secrets_in(str(raised.value)) == []
+    monkeypatch.delenv(f"RECONCILE_{name.upper()}")
+    Path("reconcile.toml").write_text("".join(f"{key} = '{value}'\n" for key, value in values.items()))
+    with pytest.raises(UsageError, match=f"^{name} in reconcile.toml: ") as raised:
+        load_settings({})
+    assert secrets_in(str(raised.value)) == []
 
 
 def test_failed_command_prints_no_secret_of_the_environment(failed, s3, leaky_server, monkeypatch):

@@ -10,7 +10,7 @@ import typer
 import yaml
 from typer.main import get_command
 
-from reconcile.cli import app
+from reconcile.cli.commands import app
 from reconcile.config import Settings
 from reconcile.output import schemas
 

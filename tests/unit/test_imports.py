@@ -7,6 +7,6 @@ HEAVY = ["numpy", "pydantic", "pyarrow", "duckdb", "pandas", "onnxruntime", "bot
 
 
 def test_command_line_imports_no_heavy_library():
-    code = f"import sys, reconcile.cli; print([name for name in {HEAVY} if name in sys.modules])"
+    code = f"import sys, reconcile.cli.commands; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

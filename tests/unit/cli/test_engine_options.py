@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from reconcile.cli import app
+from reconcile.cli.commands import app
 
 
 def run_without_bucket(*arguments):

@@ -3,9 +3,9 @@
 import io
 
 import pytest
-import typer
 
-from reconcile.cli.exits import FAILED, INTERRUPTED, USAGE, describe_error, report_failure
+from reconcile.cli.exits import FAILED, USAGE, describe_error, report_failure
+from reconcile.cli.startup import INTERRUPTED
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.logs import RunLog
 
@@ -36,7 +36,7 @@ def test_unexpected_error_is_raised_again_if_debugging(monkeypatch):
 
 def test_failure_is_logged_before_the_command_ends():
     stream = io.StringIO()
-    with pytest.raises(typer.Exit) as ended, report_failure(RunLog("text", None, stream)):
+    with pytest.raises(SystemExit) as ended, report_failure(RunLog("text", None, stream)):
         raise UsageError("--limit is wrong")
-    assert ended.value.exit_code == USAGE
+    assert ended.value.code == USAGE
     assert stream.getvalue().endswith("reconcile: --limit is wrong\n")

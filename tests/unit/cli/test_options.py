@@ -8,7 +8,8 @@ import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from reconcile.cli import app, options
+from reconcile.cli import options
+from reconcile.cli.commands import app
 from reconcile.config import Settings
 
 
