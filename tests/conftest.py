@@ -29,7 +29,7 @@ from reconcile.storage.base import S3Access
 from tests.forked import run_forked
 from tests.process_log import wait_for
 
-# Several tests run at once, so each gets one thread.
+# Several tests run at the same time, so each gets one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 LABELS = CountLabels(("0", "1", "2", "3", "4", "5", "6+"))

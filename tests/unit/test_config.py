@@ -1,4 +1,4 @@
-"""Settings: flags win over the environment, that over reconcile.toml, that over defaults."""
+"""Settings: flags override the environment, which overrides reconcile.toml, which overrides the defaults."""
 
 from pathlib import Path
 
@@ -102,7 +102,7 @@ def test_misspelled_variable_is_wrong_usage(monkeypatch, slip, meant):
 
 
 def test_unrelated_variables_do_not_stop_the_command(monkeypatch):
-    # Kubernetes does, for a service with the name reconcile.
+    # Kubernetes sets them, for a service with the name reconcile.
     for name in ("SERVICE_HOST", "PORT", "PORT_80_TCP", "DEBUG"):
         monkeypatch.setenv(f"RECONCILE_{name}", "value")
     assert load_settings({"bucket": "b"}).bucket == "b"

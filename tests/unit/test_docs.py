@@ -19,7 +19,7 @@ DOCS = ROOT / "docs"
 
 
 def hook(name):
-    """A hook of mkdocs, as a module."""
+    """Return a hook of mkdocs as a module."""
     spec = importlib.util.spec_from_file_location(name, DOCS / "_hooks" / f"{name}.py")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -48,7 +48,7 @@ HEALTH = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 500, 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A cluster of a head with one core and a second node with one core."""
+    """Return a cluster of a head with one core and a second node with one core."""
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
@@ -69,7 +69,7 @@ def cluster():
 
 @pytest.fixture
 def settings(cluster):
-    """A function that returns the settings of a run on the cluster, with changes."""
+    """Return a function that returns the settings of a run on the cluster, with changes."""
 
     def settings(**changes):
         values = {"bucket": "unused", "engine": "ray", "ray_address": cluster.address, "batch_size": BATCH}
@@ -106,7 +106,7 @@ def count(engine, folder, images, out, advance=lambda _: None):
 
 @pytest.fixture(scope="module")
 def local_run(tmp_path_factory):
-    """A folder of photos, its listing, and the rows of a local run. Some photos are missing, changed or damaged."""
+    """Return a folder of photos, its listing, and the rows of a local run. Some photos are missing or damaged."""
     folder = tmp_path_factory.mktemp("local")
     (folder / "bin-images").mkdir()
     paths = sorted((SHARED / "night" / "bin-images").iterdir())[:PHOTOS]

@@ -86,7 +86,7 @@ def write_inventory(served, files: list[list[dict]], file_format: str = "Parquet
 
 @pytest.fixture(scope="module")
 def served(start_s3_server, tmp_path_factory):
-    """An S3 server with the buckets `warehouse` and `reports`. The inventories are in `reports`."""
+    """Return an S3 server with the buckets `warehouse` and `reports`. The inventories are in `reports`."""
     root = tmp_path_factory.mktemp("keys")
     write_bucket(root / "warehouse", BINS)
     (root / "reports").mkdir()
@@ -272,7 +272,7 @@ def test_unordered_keys_are_compared_with_all_counted_keys(tmp_path):
 
 @pytest.fixture(scope="module")
 def runs(served, grey_model, tmp_path_factory):
-    """Rows and logs of runs over the bucket, by its listing and by an inventory of yesterday."""
+    """Return rows and logs of runs over the bucket, by its listing and by an inventory of yesterday."""
     root, out = served.root, tmp_path_factory.mktemp("out")
     warehouse = root / "warehouse"
     logs: dict[str, str] = {}

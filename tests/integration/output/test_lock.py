@@ -26,7 +26,7 @@ from tests.forked import fork_server
 
 @pytest.fixture(params=["folder", "moto", "rclone"])
 def location(request, tmp_path):
-    """The location of `<out>`, and how to reach it: a folder, S3, or an S3 server that ignores conditions."""
+    """Return `<out>` and the access to it: a folder, S3, or an S3 server that ignores conditions."""
     if request.param == "folder":
         return str(tmp_path / "out"), S3Access()
     if request.param == "moto":
@@ -271,7 +271,7 @@ def test_lock_of_a_dead_local_process_is_taken_over(output):
 
 @pytest.fixture
 def start_waiting_run(grey_model):
-    """A function that starts a run into ./out. The run waits for its first listing from an S3 that never answers."""
+    """Return a function that starts a run into ./out. The run waits for a listing from an S3 that never answers."""
     processes = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"

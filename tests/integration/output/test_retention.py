@@ -53,7 +53,7 @@ def run_once(folder, out, version, run_id):
 
 @pytest.fixture(scope="module")
 def four_runs(tmp_path_factory):
-    """Runs of the first four days of January 2026: a and b with one model, c and d with another. b has a verdict."""
+    """Return runs of four days in January 2026: a and b with one model, c and d with another. b has a verdict."""
     folder = tmp_path_factory.mktemp("four_runs")
     out = folder / "out"
     write_bucket(folder / "w", BINS)
@@ -76,7 +76,7 @@ def four_runs(tmp_path_factory):
 
 @pytest.fixture
 def out(four_runs, tmp_path):
-    """A copy of that `<out>` with the same file times, with leftovers, unfinished runs and files of other people."""
+    """Return a copy of `four_runs` with the same file times, with leftovers, unfinished runs and foreign files."""
     out = shutil.copytree(four_runs / "out", tmp_path / "out")
     write(out, "runs/half/report.html", 3)
     write(out, "runs/going-on/report.html", 5)

@@ -8,5 +8,5 @@ from tests.integration.runs.small_warehouse import BINS
 
 @pytest.fixture
 def warehouse(s3):
-    """A bucket of eight bins on the S3 server."""
+    """Return a bucket of eight bins on the S3 server."""
     return write_bucket(s3.root / "warehouse", BINS)

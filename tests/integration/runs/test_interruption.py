@@ -31,7 +31,7 @@ def start(*arguments):
 
 @pytest.fixture
 def silent_server():
-    """The address of a server that accepts connections and never answers."""
+    """Return the address of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 

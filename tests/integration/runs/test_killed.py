@@ -24,7 +24,7 @@ from tests.forked import fork_server
 
 PHOTOS = 1500
 PART_ROWS = 40
-# What a run opens, renames or removes; the largest number of such events before a kill; and the number of kills.
+# The files that a run opens, renames or removes; the most such events before a kill; and the number of kills.
 MOMENTS = [
     ("open .*/metadata/", 60, 3),  # photos are counted meanwhile
     ("os.rename .*/records/", 2, 1),
@@ -126,7 +126,7 @@ def test_stop_while_writing_a_part_writes_it_once(run, tmp_path):
     code, log = run("out", r"os.remove .*/counts/.*partial", 3, deadly=signal.SIGTERM)
     assert code == 130, log
     rows = parts(tmp_path / "out" / "counts")
-    assert 3 * PART_ROWS <= len(rows) <= PHOTOS  # on many cores, all may have been counted by then
+    assert 3 * PART_ROWS <= len(rows) <= PHOTOS  # on many cores, all photos may have been counted at this point
     assert rows["image_key"].is_unique
     warning = rf"warning: stopped after {len(rows):,} of (at least )?[\d,]+ photos; their results are kept\n"
     assert re.search(warning, log), log

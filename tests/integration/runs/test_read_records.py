@@ -1,4 +1,4 @@
-"""Records are read while photos are counted. Records that were read are kept, whatever ends the counting."""
+"""Records are read while photos are counted. Records that were read are kept, for any reason that ends the counting."""
 
 import io
 import threading
@@ -75,14 +75,14 @@ class SlowEngine:
 
 @pytest.fixture
 def stream():
-    """The log of the run."""
+    """Return the stream of the log of the run."""
     return io.StringIO()
 
 
 @pytest.fixture
 def may_end(monkeypatch):
-    """An event: the listing of records may end."""
-    monkeypatch.setattr(backlog, "_PATIENCE_SECONDS", 0.1)  # so that a listing that does not end is soon abandoned
+    """Return an event that allows the listing of records to end."""
+    monkeypatch.setattr(backlog, "_PATIENCE_SECONDS", 0.1)  # a listing that does not end is then soon abandoned
     may_end = threading.Event()
     yield may_end
     may_end.set()

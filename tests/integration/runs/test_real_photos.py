@@ -22,7 +22,7 @@ def served(start_s3_server):
 
 @pytest.fixture(scope="module")
 def first(served, tmp_path_factory):
-    """The output folder of a run over all photos, and the finished process."""
+    """Return the output folder of a run over all photos, and the finished process."""
     out = tmp_path_factory.mktemp("night")
     from tests.conftest import ACCESS_KEY, SECRET_KEY
 

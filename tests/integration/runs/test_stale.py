@@ -15,7 +15,7 @@ PHOTOGRAPHED = 1_790_000_000
 
 @pytest.fixture
 def warehouse(tmp_path):
-    """A bucket of three bins. The record of one changed an hour after its photo."""
+    """Return a bucket of three bins. The record of one changed an hour after its photo."""
     folder = write_bucket(tmp_path / "w", {"A-1": (1, 5), "A-2": (2, 2), "A-3": (3, 3)})
     for photo in (folder / "bin-images").iterdir():
         os.utime(photo, (0, PHOTOGRAPHED))

@@ -11,7 +11,7 @@ from tests.integration.sagemaker.transform_stand_in import REGION, TransformServ
 
 @pytest.fixture
 def service(s3, moto_server, monkeypatch):
-    """An account with the bucket `warehouse` for the photos and the bucket `results` for `<out>`."""
+    """Return an account with the bucket `warehouse` for the photos and the bucket `results` for `<out>`."""
     urllib.request.urlopen(urllib.request.Request(f"{moto_server}/moto-api/reset", method="POST")).close()
     write_bucket(s3.root / "warehouse", BINS)
     (s3.root / "results").mkdir()
@@ -24,7 +24,7 @@ def service(s3, moto_server, monkeypatch):
 
 @pytest.fixture
 def command(s3, grey_model):
-    """The arguments of `reconcile run` with this account."""
+    """Return the arguments of `reconcile run` with this account."""
     return (
         "run", "--bucket", "warehouse", "--endpoint-url", s3.endpoint_url, "--region", REGION, "--model", grey_model,
         "--out", "s3://results/nightly", *SAGEMAKER_FLAGS,

@@ -62,7 +62,7 @@ class AccessDenied(SagemakerClientError):
 
 @dataclass
 class TransformService:
-    """The transform jobs of one account, with switches for what goes wrong."""
+    """The transform jobs of one account, with switches that cause failures."""
 
     s3_url: str
     moto_url: str
@@ -75,7 +75,7 @@ class TransformService:
     loses: str | None = None
     """The name of an input object whose response is lost."""
     forbids_deleting: bool = False
-    """Whether the permission to delete models is missing."""
+    """True if the permission to delete models is missing."""
     container: dict[str, str] = field(default_factory=dict)
     """The environment variables that the image sets."""
     requests: list[str] = field(default_factory=list)

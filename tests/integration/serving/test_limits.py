@@ -22,7 +22,7 @@ SHORT_LIMITS = (
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with a secret, and in it the bucket of the server."""
+    """Return a folder with a secret, and in it the bucket of the server."""
     folder = tmp_path_factory.mktemp("limits")
     (folder / "photos").mkdir()
     (folder / "photos/a.jpg").write_bytes(grey_photo(4))
@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(folder, grey_model):
-    """The real server, except that it waits one second for headers and accepts 20 connections."""
+    """Return the real server, except that it waits one second for headers and accepts 20 connections."""
     running = Server(
         folder, "--model", grey_model, "--bucket", "./photos/", command=(sys.executable, "-c", SHORT_LIMITS)
     )

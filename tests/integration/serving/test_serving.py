@@ -27,7 +27,7 @@ COLUMNS = [*CSV_COLUMNS, *(f"probability_{name}" for name in LABELS.names)]
 
 @pytest.fixture(scope="module")
 def warehouse_s3(start_s3_server, tmp_path_factory):
-    """An S3 server with the bucket `warehouse`: bin N holds N items, for N from 0 to 6."""
+    """Return an S3 server with the bucket `warehouse`: bin N holds N items, for N from 0 to 6."""
     root = tmp_path_factory.mktemp("s3")
     write_bucket(root / "warehouse", {str(count): (count, None) for count in range(7)})
     (root / "warehouse/bin-images/note.jpg").write_bytes(b"<html>no image</html>")
@@ -36,7 +36,7 @@ def warehouse_s3(start_s3_server, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(warehouse_s3, tmp_path_factory):
-    """A server whose model is where SageMaker unpacks it: one file for CPUs, and one for GPUs."""
+    """Return a server with its model in SageMaker's folder: one file for CPUs, and one for GPUs."""
     folder = tmp_path_factory.mktemp("server")
     (folder / "model").mkdir()
     write_grey_model(folder / "model/bin-counter-int8.onnx")
@@ -51,7 +51,7 @@ def server(warehouse_s3, tmp_path_factory):
 
 @pytest.fixture
 def objects(warehouse_s3):
-    """The images of the bucket, as listed."""
+    """Return the images of the bucket, as listed."""
     [page] = open_bucket("warehouse", S3Access(warehouse_s3.endpoint_url)).list_pages("bin-images/")
     return page
 
@@ -283,7 +283,7 @@ def test_rows_are_those_of_a_local_run(start_s3_server, tmp_path):
     )
     endpoint = start_s3_server(tmp_path / "s3").endpoint_url
     variables = {"RECONCILE_BUCKET": "night", "RECONCILE_ENDPOINT_URL": endpoint}
-    # The local run ends before the server starts, because both at once are slow.
+    # The local run ends before the server starts, because both at the same time are slow.
     done = reconcile("run", "--bucket", "night", "--endpoint-url", endpoint, "--out", "out")
     assert done.returncode == 0, done.stderr
     parts = list((tmp_path / "out/counts").rglob("*.parquet"))  # several if the machine is slow

@@ -1,4 +1,4 @@
-"""Conditional writes on S3 and in folders: of several writers at once, one succeeds."""
+"""Conditional writes on S3 and in folders: of several simultaneous writers, one succeeds."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Listing and reading of unusual objects: folder markers, keys that are no file names, links, pipes."""
+"""Listing and reading of unusual objects: folder markers, keys that are not file names, links, pipes."""
 
 import os
 from pathlib import Path

@@ -68,7 +68,7 @@ def test_new_photo_or_record_returns_bin_to_the_queue(run_warehouse, warehouse):
     assert rows.loc["00003", "recounted_count"] == rows.loc["00003", "expected_quantity"] == 1
     assert rows.loc["00004", "status"] == "over"
     assert rows.loc[["00001", "00002"], "recounted_count"].isna().all()
-    assert summary["recounts"]["recounted"] == 4  # the summary keeps what recounts found, whatever changed later
+    assert summary["recounts"]["recounted"] == 4  # the summary keeps the results of recounts, also after later changes
 
 
 def test_importing_the_same_file_twice_changes_nothing(run_again):

@@ -9,7 +9,7 @@ from tests.unit.metrics.photos import SEVEN, Photos
 
 @pytest.fixture(scope="module")
 def photos():
-    """300 photos. The model counts about every other one correctly."""
+    """Return 300 photos. The model counts about every second photo correctly."""
     rng = np.random.default_rng(11)
     counts = rng.integers(0, 12, size=300)
     probabilities = rng.dirichlet(np.full(7, 0.6), size=300)

@@ -1,4 +1,4 @@
-"""Labels and probabilities that the tests of the metrics share."""
+"""Labels and probabilities for the tests of the metrics."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ SEVEN = CountLabels(("0", "1", "2", "3", "4", "5", "6+"))
 
 
 class Photos(NamedTuple):
-    """What `evaluate` needs of each photo."""
+    """The arguments of `evaluate` for each photo."""
 
     probabilities: NDArray[np.float32]
     """float32 [N, 7]."""

@@ -55,7 +55,8 @@ def test_calibration_error_by_chance_agrees_with_coin_tosses():
 
 @pytest.mark.parametrize("miscalibration", [0.0, 0.05, 0.2])
 def test_debiased_error_finds_the_true_miscalibration(miscalibration):
-    """200 times 300 photos are correct a bit less often than their probabilities say. The error is that bit."""
+    """200 sets of 300 photos are correct a little less often than their probabilities state. The error equals this
+    difference."""
     rng = np.random.default_rng(0)
     stated = rng.uniform(0.3, 0.9, 300)
     errors = [

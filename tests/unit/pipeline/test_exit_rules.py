@@ -1,4 +1,4 @@
-"""Exit codes of a finished run: a limit is reached exactly where it says."""
+"""Exit codes of a finished run: a limit is reached exactly at its value."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Joining part by part gives the same rows, in the same order, as joining everything at once."""
+"""Joining part by part gives the same rows, in the same order, as joining all rows together."""
 
 import random
 from datetime import UTC, datetime, timedelta

@@ -49,7 +49,7 @@ def test_recount_list_has_no_formula_after_any_split(reconciler_of, tmp_path, se
 
 
 def filled_in(path, count: int):
-    """Return the list as filled in by a person who found `count` items in every bin."""
+    """Return the list as a person fills it in who counts `count` items in every bin."""
     filled = path.with_name("filled.csv")
     with path.open(newline="", encoding="utf-8-sig") as unfilled, filled.open("w", newline="") as file:
         rows = csv.DictReader(unfilled)

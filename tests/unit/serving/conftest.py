@@ -8,5 +8,5 @@ from reconcile.serving.batching import DynamicBatcher
 
 @pytest.fixture(scope="module")
 def batcher(grey_model):
-    """A batcher whose model counts on this machine."""
+    """Return a batcher whose model counts on this machine."""
     return DynamicBatcher(load_predictor(grey_model, "cpu", print))

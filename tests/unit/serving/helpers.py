@@ -12,7 +12,8 @@ def run(coroutine):
 
 
 class DelayedBatcher:
-    """A batcher that counts only after `start` is set. `most_bytes` is the most it had to hold at once."""
+    """A batcher that counts only after `start` is set. `most_bytes` is the most that it had to hold at the same
+    time."""
 
     def __init__(self, batcher, start):
         self.predictor, self._batcher, self._start = batcher.predictor, batcher, start

@@ -13,7 +13,7 @@ from tests.unit.engines.sagemaker.settings import VALID
 
 @pytest.fixture
 def client():
-    """A client, and the stub that answers it."""
+    """Return a client, and the stub that answers it."""
     client = SageMaker(load_settings(VALID, flags_only=True))
     with Stubber(client._sagemaker) as stub:
         yield client, stub
