@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconcile.errors import ReconcileError
 from reconcile.images import PREPROCESSING
+from reconcile.inference.external_data import has_external_data
 from reconcile.inference.onnx_sessions import read_metadata
 from reconcile.inference.precision import Precision
 from reconcile.labels import CountLabels
@@ -112,10 +113,16 @@ def read_model(path: Path) -> CountModel:
     """Read the metadata of a model file.
 
     Raises:
-        ReconcileError: the file does not exist, is not a count model, or needs another preprocessing of images.
+        ReconcileError: the file does not exist, is not a count model, keeps weights in other files, or needs another
+            preprocessing of images.
     """
     if not path.is_file():
         raise ReconcileError(f"there is no model file {path}")
+    if has_external_data(path):
+        raise ReconcileError(
+            f"{path} keeps weights in other files (ONNX external data), which reconcile does not support because a "
+            "model is identified by one file; export it with `reconcile export`"
+        )
     try:
         card = ModelCard.from_metadata(read_metadata(path))
     except (KeyError, ValueError, TypeError, AttributeError):
