@@ -80,7 +80,7 @@ def test_question_without_standard_input_is_refused(shell, run_command, tmp_path
         assert shell(f"{run_command} --run-id r{number}").returncode == 0
     done = shell(f"prune --keep 1 --out {tmp_path}/out <&-")
     assert done.returncode == 2
-    assert "nothing was removed: there is no terminal to ask on" in done.stderr
+    assert "nothing was removed: " in done.stderr
 
 
 def test_run_without_docstrings_writes_its_report(shell, run_command, tmp_path):
