@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 INPUT, ACCESS, MODEL = "Photos and records", "Access to S3", "Model"
-ELSEWHERE, RESULTS = "Ray and SageMaker", "Results"
+PLATFORMS, RESULTS = "Ray and SageMaker", "Results"
 """The panels of `reconcile run --help`."""
 LABELLED_PHOTOS = "Photos with known counts: labels.csv, bin-images/ with metadata/, or one folder per count."
 RECIPE = "Training recipe, a TOML file (default: the recipe of the model that comes with reconcile)."
@@ -94,21 +94,21 @@ OPTIONS: dict[str, Any] = {
     "model": _path("ONNX file made by `reconcile export` (default: the model that comes with reconcile).", MODEL),
     "device": _text("Device that runs the model: auto, cpu, cuda or tensorrt (default: auto).", MODEL),
     "batch_size": _whole_number("Photos per call of the model (default: 32, or 128 on a GPU).", MODEL),
-    "engine": _text("Where photos are counted: local (this machine), ray or sagemaker (default: local).", ELSEWHERE),
-    "image_uri": _text("SageMaker: container image in ECR.", ELSEWHERE),
-    "role": _text("SageMaker: ARN of the role that the job assumes.", ELSEWHERE),
-    "instance_type": _text("SageMaker: instance type, such as ml.c5.2xlarge or ml.g4dn.xlarge.", ELSEWHERE),
-    "instance_count": _whole_number("SageMaker: number of instances (default: 1).", ELSEWHERE),
+    "engine": _text("Where photos are counted: local (this machine), ray or sagemaker (default: local).", PLATFORMS),
+    "image_uri": _text("SageMaker: container image in ECR.", PLATFORMS),
+    "role": _text("SageMaker: ARN of the role that the job assumes.", PLATFORMS),
+    "instance_type": _text("SageMaker: instance type, such as ml.c5.2xlarge or ml.g4dn.xlarge.", PLATFORMS),
+    "instance_count": _whole_number("SageMaker: number of instances (default: 1).", PLATFORMS),
     "sagemaker_options": _path(
         "SageMaker: JSON file that is merged into the requests: tags, keys, VPC (docs/how-to/sagemaker.md).",
-        ELSEWHERE,
+        PLATFORMS,
     ),
     "ray_address": _text(
         "Ray: address of the cluster, such as HOST:6379 (default: RAY_ADDRESS, or a new Ray on this machine).",
-        ELSEWHERE,
+        PLATFORMS,
     ),
     "ray_gpus_per_actor": _number(
-        "Ray: GPUs per counting actor, at most 1. With 0.5, two actors share a GPU (default: 1).", ELSEWHERE
+        "Ray: GPUs per counting actor, at most 1. With 0.5, two actors share a GPU (default: 1).", PLATFORMS
     ),
     "out": _text("Folder for counts, records and runs, local or s3://name/prefix (default: reconcile-out).", RESULTS),
     "run_id": _text("Name of the run and its folder (default: the time in UTC).", RESULTS),

@@ -54,8 +54,8 @@ def parse_abid_record(data: bytes) -> Record:
     except UnicodeDecodeError:
         raise InvalidRecord("not UTF-8 text") from None
     except (ValueError, RecursionError) as error:
-        where = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise InvalidRecord(f"not JSON{where}") from None
+        position = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise InvalidRecord(f"not JSON{position}") from None
     if not isinstance(document, dict):
         raise InvalidRecord("the record is not a JSON object with EXPECTED_QUANTITY")
     if "EXPECTED_QUANTITY" not in document:

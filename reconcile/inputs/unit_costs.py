@@ -45,17 +45,17 @@ def read_costs(path: Path, source: str, warn: Callable[[str], None]) -> pa.Table
         table = open_table(path, source, _request(source))
         mark = _find_mark(table, source, warn)
         for row in read_rows(table):
-            where = f"--costs {source} line {row.number}"
+            label = f"--costs {source} line {row.number}"
             if isinstance(row, InvalidLine):
-                warn(f"{where}: {row.reason}; the line is ignored")
+                warn(f"{label}: {row.reason}; the line is ignored")
                 continue
             try:
                 asin, cost = _parse(row.cells, mark)
             except ValueError as error:
-                warn(f"{where}: {error}; the line is ignored")
+                warn(f"{label}: {error}; the line is ignored")
                 continue
             if costs.setdefault(asin, cost) != cost:
-                warn(f"{where}: ASIN {asin} has another cost in an earlier line; this line is ignored")
+                warn(f"{label}: ASIN {asin} has another cost in an earlier line; this line is ignored")
     except UsageError:
         raise
     except ReconcileError as error:

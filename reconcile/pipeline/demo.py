@@ -33,11 +33,11 @@ def demo_settings(folder: Path) -> tuple[dict[str, Any], str]:
     """
     out = {"out": str(folder.absolute() / "out"), "capacity": CAPACITY}
     if public_bucket_answers():
-        where = {"bucket": PUBLIC_BUCKET, "region": "us-east-1", "no_sign_request": True, "limit": BINS}
+        source = {"bucket": PUBLIC_BUCKET, "region": "us-east-1", "no_sign_request": True, "limit": BINS}
         notice = (
             f"This run counts the first {BINS} bins of the public bucket {PUBLIC_BUCKET} (Amazon Bin Image Dataset)."
         )
-        return out | where, notice
+        return out | source, notice
     bucket = folder.absolute() / "bucket"
     sample = write_sample_bucket(bucket, BINS)
     notice = (

@@ -59,7 +59,7 @@ def _figures(summary: Summary, previous: RunFigures | None) -> list[Tile]:
                           _before(comparable, "record_accuracy", as_percent=True)))  # fmt: skip
     if summary.expected_wrong:
         tiles.append(Tile("records expected wrong", f"{summary.expected_wrong['value']:,.0f}",
-                          _interval(summary.expected_wrong) + _found_so_far(summary),
+                          _interval(summary.expected_wrong) + _recounted_wrong(summary),
                           _before(previous, "expected_wrong")))  # fmt: skip
     if summary.expected_wrong_in_queue:
         wrong = summary.expected_wrong_in_queue
@@ -97,6 +97,6 @@ def _interval(expected: Mapping[str, float]) -> str:
     return f"95%: {expected['low']:,.0f} to {expected['high']:,.0f}"
 
 
-def _found_so_far(summary: Summary) -> str:
+def _recounted_wrong(summary: Summary) -> str:
     """Return how many of the wrong records recounts have found, as the end of a sentence."""
     return f", {summary.found_wrong:,} of them found by recounts" if summary.found_wrong else ""

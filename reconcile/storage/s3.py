@@ -217,26 +217,26 @@ class S3Bucket:
             return f"{self._explain(error.error, verb)}; {error.effort}"
         text = str(error)
         endpoint = self._access.endpoint_url
-        where = self.location + (f" at {endpoint}" if endpoint else "")
+        address = self.location + (f" at {endpoint}" if endpoint else "")
         if "NoSuchBucket" in text:
             hint = f" (to use the folder of that name, write ./{self._name})" if Path(self._name).is_dir() else ""
-            return f"there is no bucket {where}{hint}"
+            return f"there is no bucket {address}{hint}"
         for code, meaning in _MEANINGS.items():
             if code in text:
-                return f"cannot {verb} {where}: {meaning} ({code})"
+                return f"cannot {verb} {address}: {meaning} ({code})"
         denied = isinstance(error, PermissionDeniedError | UnauthenticatedError)
         if self._access.no_sign_request and ("400 Bad Request" in text or "403 Forbidden" in text or denied):
-            return f"cannot {verb} {where}: S3 refuses unsigned requests; drop --no-sign-request and set credentials"
+            return f"cannot {verb} {address}: S3 refuses unsigned requests; drop --no-sign-request and set credentials"
         if denied or "403 Forbidden" in text or "401 Unauthorized" in text or "AccessDenied" in text:
-            return f"cannot {verb} {where}: access denied; check the credentials' permissions or --no-sign-request"
+            return f"cannot {verb} {address}: access denied; check the credentials' permissions or --no-sign-request"
         if "body error" in text:
-            return f"cannot {verb} {where}: the connection broke or stalled in the middle of an answer"
+            return f"cannot {verb} {address}: the connection broke or stalled in the middle of an answer"
         if "error sending request" in text or "HTTP error" in text:
             why = next((meaning for sign, meaning in _NOT_REACHED.items() if sign in text), "")
             if self._retries.has_answered:
-                return f"cannot {verb} {where}: no answer this time{why}; check that S3 and the network are up"
-            return f"cannot {verb} {where}: no answer{why}; check --endpoint-url, --region and the network"
-        return f"cannot {verb} {where}: {_without_body(text)[:300]}"
+                return f"cannot {verb} {address}: no answer this time{why}; check that S3 and the network are up"
+            return f"cannot {verb} {address}: no answer{why}; check --endpoint-url, --region and the network"
+        return f"cannot {verb} {address}: {_without_body(text)[:300]}"
 
 
 def _without_body(text: str) -> str:

@@ -146,8 +146,8 @@ def test_fp16_file_agrees_with_the_recorded_probabilities():
     kept, photos, predictor = recorded(), night_photos(), fp16_predictor()
     advice = "record it again: python -m tests.integration.evaluation.fp16_reference"
     assert (kept.model_id, kept.data_fingerprint) == (predictor.model_id, fingerprint(photos)), advice
-    now, then = count_all(predictor, photos[::10]), kept.probabilities[::10]
-    np.testing.assert_allclose(now, then, atol=0.01, err_msg=advice)
+    counted, expected = count_all(predictor, photos[::10]), kept.probabilities[::10]
+    np.testing.assert_allclose(counted, expected, atol=0.01, err_msg=advice)
 
 
 def test_int8_and_fp16_have_about_the_same_accuracy(measured):

@@ -89,13 +89,13 @@ def test_interruption_keeps_counts_and_stops_all_threads(out, grey_model, tmp_pa
 
 
 @pytest.fixture
-def few_at_once(monkeypatch):
+def few_fetches(monkeypatch):
     """Limit fetching and decoding, so that few photos are fetched when the first are counted."""
     monkeypatch.setattr(fetch, "fetches_in_flight", lambda: 4)
     monkeypatch.setattr(counting, "available_cores", lambda: 2)
 
 
-def test_stop_seen_first_by_an_s3_request_reports_kept_counts(grey_model, tmp_path, s3, monkeypatch, few_at_once):
+def test_stop_seen_first_by_an_s3_request_reports_kept_counts(grey_model, tmp_path, s3, monkeypatch, few_fetches):
     write_bucket(s3.root / "w", {f"{n:05d}": (1, 1) for n in range(300)})
     bucket = open_bucket("w", S3Access(s3.endpoint_url))
     output = Output(open_bucket(str(tmp_path / "out"), S3Access(), create=True))
@@ -128,7 +128,7 @@ def test_stop_seen_first_by_an_s3_request_reports_kept_counts(grey_model, tmp_pa
     reconciler.close()
 
 
-def test_interruption_keeps_batches_that_wait_to_be_written(grey_model, tmp_path, monkeypatch, few_at_once):
+def test_interruption_keeps_batches_that_wait_to_be_written(grey_model, tmp_path, monkeypatch, few_fetches):
     folder = open_bucket(str(write_bucket(tmp_path / "w", {f"{n:05d}": (1, 1) for n in range(300)})), S3Access())
     output = Output(open_bucket(str(tmp_path / "out"), S3Access(), create=True))
     counter = load_predictor(grey_model, "cpu", pytest.fail, 16)

@@ -14,13 +14,13 @@ from tests.unit.reconciliation.rows import count_row, queue, reconciled, record_
 
 
 def reconciler_of_units(reconciler_of, costs: pa.Table) -> Reconciler:
-    """near is off by one, far is surely off by five, dear is off by one and expensive."""
+    """Return bins named after their errors and costs. The name states by how many items the photo differs."""
     seen = {
-        "near": (3, 2, "CHEAP"),
-        "far": (6, 1, "CHEAP"),
-        "dear": (4, 3, "DEAR"),
-        "right": (2, 2, "DEAR"),
-        "odd": (5, 1, "NEW"),
+        "one_item": (3, 2, "CHEAP"),
+        "five_items": (6, 1, "CHEAP"),
+        "one_expensive": (4, 3, "EXPENSIVE"),
+        "right_expensive": (2, 2, "EXPENSIVE"),
+        "without_cost": (5, 1, "NEW"),
     }
     return reconciler_of(
         [stored(f"i/{name}.jpg") for name in seen],
@@ -34,15 +34,15 @@ def reconciler_of_units(reconciler_of, costs: pa.Table) -> Reconciler:
 
 
 def test_queue_is_ranked_by_probability_units_or_value(reconciler_of, tmp_path):
-    costs = pa.table({"asin": ["CHEAP", "DEAR"], "unit_cost": [1.0, 1000.0]}, schema=COSTS_SCHEMA)
+    costs = pa.table({"asin": ["CHEAP", "EXPENSIVE"], "unit_cost": [1.0, 1000.0]}, schema=COSTS_SCHEMA)
     reconciler = reconciler_of_units(reconciler_of, costs)
-    assert queue(reconciled(reconciler, tmp_path, "probability"))[:2] == ["dear", "near"]
-    assert queue(reconciled(reconciler, tmp_path, "units"))[:2] == ["far", "odd"]
+    assert queue(reconciled(reconciler, tmp_path, "probability"))[:2] == ["one_expensive", "one_item"]
+    assert queue(reconciled(reconciler, tmp_path, "units"))[:2] == ["five_items", "without_cost"]
     rows = reconciled(reconciler, tmp_path, "value")
-    assert queue(rows) == ["dear", "far", "near", "right", "odd"]  # no cost of odd is known
-    assert rows.loc["far", "value_off"] == pytest.approx(rows.loc["far", "units_off"])
-    assert rows.loc["dear", "value_off"] == pytest.approx(1000 * rows.loc["dear", "units_off"])
-    assert pd.isna(rows.loc["odd", "value_off"])
+    assert queue(rows) == ["one_expensive", "five_items", "one_item", "right_expensive", "without_cost"]
+    assert rows.loc["five_items", "value_off"] == pytest.approx(rows.loc["five_items", "units_off"])
+    assert rows.loc["one_expensive", "value_off"] == pytest.approx(1000 * rows.loc["one_expensive", "units_off"])
+    assert pd.isna(rows.loc["without_cost", "value_off"])
 
 
 def test_value_uses_the_average_cost_of_items(reconciler_of, tmp_path):
