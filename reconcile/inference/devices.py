@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnxruntime as ort
+from onnxruntime.capi import build_and_package_info
 
 from reconcile.errors import ReconcileError
 
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_TENSORRT_PACKAGE = "tensorrt_libs"
+"""The Python package of TensorRT's wheels that holds only libraries."""
+_TENSORRT_LIBRARIES = ("libnvinfer.so.10", "libnvonnxparser.so.10")
+"""The libraries that onnxruntime's provider is linked with. The second needs the first."""
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
 
@@ -61,6 +67,8 @@ def _missing_library(device: str) -> str | None:
         return None
     with redirect_stdout(StringIO()):  # preload_dlls prints failures, but standard output is for results
         ort.preload_dlls()
+    if device == "tensorrt":
+        _preload_tensorrt()
     # The providers depend on the shared library, which the process has to load first.
     folder = Path(ort.__file__).parent / "capi"
     try:
@@ -70,8 +78,24 @@ def _missing_library(device: str) -> str | None:
         library = str(error).split(":")[0]
         if library.startswith("libcuda.so"):
             return f"{library} cannot be loaded: this machine has no NVIDIA driver"
+        # The newest TensorRT has other library names.
+        cuda = str(getattr(build_and_package_info, "cuda_version", "13")).partition(".")[0]
         advice = (
-            "pip install tensorrt" if library.startswith("libnvinfer") else "install reconcile with its extra `gpu`"
+            f"pip install 'tensorrt-cu{cuda}-libs<11'"
+            if library.startswith(("libnvinfer", "libnvonnxparser"))
+            else "install reconcile with its extra `gpu`"
         )
         return f"{library} cannot be loaded ({advice})"
     return None
+
+
+def _preload_tensorrt() -> None:
+    """Load the libraries of an installed TensorRT wheel, which are in no folder that the system searches.
+
+    `onnxruntime.preload_dlls` loads CUDA and cuDNN only.
+    """
+    spec = find_spec(_TENSORRT_PACKAGE)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        for name in _TENSORRT_LIBRARIES:
+            with suppress(OSError):  # loading the provider names the library that is missing
+                ctypes.CDLL(str(Path(folder, name)), mode=ctypes.RTLD_GLOBAL)

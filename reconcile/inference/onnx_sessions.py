@@ -108,10 +108,11 @@ def gpu_providers(device: str, gpu: int, shape: tuple[int, int, int, int], engin
         profile = f"{INPUT}:{'x'.join(str(side) for side in shape)}"
         options = {
             "device_id": str(gpu),
-            "trt_fp16_enable": "1",
-            "trt_engine_cache_enable": "1",
+            # TensorRT's options take True and False only, unlike CUDA's.
+            "trt_fp16_enable": "True",
+            "trt_engine_cache_enable": "True",
             "trt_engine_cache_path": str(engines),
-            "trt_timing_cache_enable": "1",
+            "trt_timing_cache_enable": "True",
             "trt_timing_cache_path": str(engines),
             "trt_profile_min_shapes": profile,
             "trt_profile_opt_shapes": profile,

@@ -1,6 +1,7 @@
 """The choice of a device, and the message if it cannot be used."""
 
 import sys
+from pathlib import Path
 
 import onnxruntime as ort
 import pytest
@@ -35,6 +36,46 @@ def test_requested_gpu_that_does_not_load_is_an_error(monkeypatch, device):
     monkeypatch.setattr(devices, "_missing_library", lambda device: "libcublas.so.13 cannot be loaded")
     with pytest.raises(ReconcileError, match=f"--device {device}: libcublas.so.13 cannot be loaded"):
         choose_device(device, pytest.fail)
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """Collect the libraries that are loaded, as if all loaded but those in `missing`."""
+
+    class Loaded(list):
+        missing = ()
+
+    def load(path, mode=0):
+        name = Path(path).name
+        if name in libraries.missing:
+            raise OSError(f"{libraries.missing[name]}: cannot open shared object file: No such file or directory")
+        libraries.append(name)
+
+    libraries = Loaded()
+    monkeypatch.setattr(devices.sys, "platform", "linux")
+    monkeypatch.setattr(devices.ort, "get_available_providers", lambda: [devices.TENSORRT, devices.CUDA])
+    monkeypatch.setattr(devices.ort, "preload_dlls", lambda: libraries.append("CUDA"), raising=False)
+    monkeypatch.setattr(devices.ctypes, "CDLL", load)
+    return libraries
+
+
+def test_tensorrt_libraries_of_wheels_are_loaded_before_the_provider(loaded, monkeypatch, tmp_path):
+    (tmp_path / "tensorrt_libs").mkdir()
+    (tmp_path / "tensorrt_libs/__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert choose_device("tensorrt", pytest.fail) == "tensorrt"
+    providers = ["libonnxruntime_providers_shared.so", "libonnxruntime_providers_tensorrt.so"]
+    assert loaded == ["CUDA", "libnvinfer.so.10", "libnvonnxparser.so.10", *providers]
+
+
+def test_missing_tensorrt_names_the_library_and_its_package(loaded, monkeypatch):
+    monkeypatch.setattr(devices.build_and_package_info, "cuda_version", "13.0", raising=False)
+    loaded.missing = {"libonnxruntime_providers_tensorrt.so": "libnvinfer.so.10"}
+    with pytest.raises(ReconcileError) as raised:
+        choose_device("tensorrt", pytest.fail)
+    assert str(raised.value) == (
+        "--device tensorrt: libnvinfer.so.10 cannot be loaded (pip install 'tensorrt-cu13-libs<11')"
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="onnxruntime-gpu is installed on Linux only")

@@ -86,8 +86,8 @@ def test_auto_counts_on_the_cpu_if_cuda_loads_but_fails(gpus, grey_model, monkey
 def test_tensorrt_gets_one_shape_and_a_cache_for_its_engines(tmp_path):
     (_, tensorrt), (_, cuda), last = gpu_providers("tensorrt", 1, SHAPE, tmp_path)
     assert {tensorrt[f"trt_profile_{which}_shapes"] for which in ("min", "opt", "max")} == {"images:128x160x160x3"}
-    assert (tensorrt["trt_engine_cache_enable"], tensorrt["trt_engine_cache_path"]) == ("1", str(tmp_path))
-    assert tensorrt["trt_fp16_enable"] == "1"
+    assert (tensorrt["trt_engine_cache_enable"], tensorrt["trt_engine_cache_path"]) == ("True", str(tmp_path))
+    assert tensorrt["trt_fp16_enable"] == tensorrt["trt_timing_cache_enable"] == "True"
     assert cuda["prefer_nhwc"] == "1"
     assert last == devices.CPU
 
@@ -102,6 +102,21 @@ def test_every_provider_option_exists_in_onnxruntime(tmp_path):
         known = libraries["cuda" if provider == devices.CUDA else "tensorrt"].read_bytes()
         unknown = [name for name in options if not re.search(rb"\b" + name.encode() + rb"\b", known)]
         assert not unknown
+
+
+def test_switches_of_tensorrt_are_words_that_onnxruntime_accepts(tmp_path):
+    """The parser is in onnxruntime's Python module. Its message for a wrong switch names the switch and both words.
+
+    The parser itself runs only after the TensorRT libraries are loaded.
+    """
+    [module] = devices.Path(onnx_sessions.ort.__file__).parent.glob("capi/onnxruntime_pybind11_state*")
+    messages = module.read_bytes()
+    switches = set(re.findall(rb"The value for the key '(\w+)' should be 'True' or 'False'", messages))
+    if b"trt_fp16_enable" not in switches:
+        pytest.skip("this onnxruntime is built without TensorRT")
+    (_, options), *_ = gpu_providers("tensorrt", 0, SHAPE, tmp_path)
+    words = {name: value for name, value in options.items() if name.encode() in switches}
+    assert words == dict.fromkeys(("trt_fp16_enable", "trt_engine_cache_enable", "trt_timing_cache_enable"), "True")
 
 
 def test_engine_folder_differs_by_model_without_a_writable_home(tmp_path, monkeypatch):
