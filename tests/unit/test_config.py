@@ -20,7 +20,8 @@ def test_flags_override_environment_file_and_defaults(monkeypatch):
 def test_every_option_of_run_can_come_from_the_environment(monkeypatch):
     values = {
         "bucket": "b", "images_prefix": "i/", "records_prefix": "r/", "records": "t.csv", "keys": "k.csv",
-        "records_columns": "bin_id=loc", "records_aggregate": "sum", "records_decimal": ",", "endpoint_url": "http://e:1", "region": "r", "profile": "p",
+        "records_columns": "bin_id=loc", "records_aggregate": "sum", "records_decimal": ",",
+        "endpoint_url": "http://e:1", "region": "r", "profile": "p",
         "no_sign_request": "true", "out": "o", "model": "m.onnx", "device": "cpu", "batch_size": "4", "limit": "9",
         "run_id": "night-1", "log_format": "json", "max_unreadable": "10%", "max_invalid": "9%", "alarm": "0.5",
         "record_error_rate": "2%", "capacity": "40", "rank_by": "units", "costs": "c.csv",
@@ -45,7 +46,7 @@ def test_every_option_of_run_can_come_from_the_environment(monkeypatch):
         ({"bucket": "b", "ray_gpus_per_actor": 2}, r"--ray-gpus-per-actor: expected 1 or less \(got 2\)"),
         ({"bucket": "b", "limit": -3}, "--limit"),
         ({"bucket": "b", "device": "tpu"}, "--device: expected auto, cpu, cuda or tensorrt"),
-        ({"bucket": "b", "max_unreadable": "150%"}, "--max-unreadable: expected a share such as 5% or 0.05"),
+        ({"bucket": "b", "max_unreadable": "150%"}, "--max-unreadable: expected 0% to 100%, such as 5% or 0.05"),
         ({"bucket": "b", "alarm": "often"}, "--alarm"),
         ({"bucket": "b", "run_id": "../elsewhere"}, "--run-id: expected at most 100 letters, digits"),
         ({"bucket": "b", "records_columns": "bin=3"}, "--records-columns: has the unknown name bin; use"),

@@ -83,11 +83,14 @@ def test_doctor_asks_if_few_bins_have_photo_and_record(grey_model, tmp_path):
     (tmp_path / "stock.csv").write_text('bin_id,expected_quantity\n"two\nlines",1\n')
     assert "the row of bin two?lines" in reconcile(*arguments).stdout
     (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n1,1\n1,2\n")
-    assert "rows with different quantities for every bin; a bin needs one row\n" in reconcile(*arguments).stdout
-    (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n1,1\n1,2\n00002,1\n3,x\n")
-    text = "4 rows with the required columns, 1 of them invalid "
+    repeated = (
+        "--records stock.csv has several rows for 1 bin, such as rows 2 and 3 for bin '1'; --records-aggregate sum"
+    )
+    assert f"FAIL  records    {repeated}" in reconcile(*arguments).stdout
+    (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n1,1\n00002,1\n3,x\n")
+    text = "3 rows with the required columns, 1 of them invalid "
     text += "(for example: the expected quantity is not a number: x)"
-    assert f"{text}; 1 of 3 bins have rows with different quantities\n" in reconcile(*arguments).stdout
+    assert f"{text}\n" in reconcile(*arguments).stdout
     (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n,1\n ,2\n")
     assert (
         "FAIL  records    stock.csv has 2 rows, but none is a valid record: the bin id is missing\n"

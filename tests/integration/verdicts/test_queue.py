@@ -43,5 +43,5 @@ def test_costs_without_the_needed_columns_are_a_usage_error(warehouse, grey_mode
     (tmp_path / "costs.csv").write_text("sku,price\n1,2\n")
     done = reconcile("run", "--bucket", warehouse, "--model", grey_model, "--out", "out", "--costs", "costs.csv")
     assert done.returncode == 2
-    message = "--costs costs.csv has no column asin and no column unit_cost; the first line must name the columns"
+    message = "--costs costs.csv has no column asin and no column unit_cost (its columns: sku, price)"
     assert last_line(done.stderr) == f"reconcile: {message}"

@@ -35,7 +35,9 @@ def table_file(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "csv.gz", "parquet", "jsonl"])
 def test_table_records_are_checked_in_every_format(reconciler_of, tmp_path, kind):
-    reconciler = reconciler_of([], [], [], TableRecords(table_file(tmp_path, kind), f"stock.{kind}", {}, aggregate="same"))
+    reconciler = reconciler_of(
+        [], [], [], TableRecords(table_file(tmp_path, kind), f"stock.{kind}", {}, aggregate="same")
+    )
     rows = reconciled(reconciler, tmp_path).reset_index(drop=True)
     broken = rows[rows["bin_id"].isna()]
     assert len(broken) == (3 if kind == "jsonl" else 1)
@@ -143,7 +145,9 @@ def test_columns_can_be_mapped(reconciler_of, tmp_path):
 
 def test_missing_column_raises_usage_error_with_the_columns(reconciler_of, tmp_path):
     (tmp_path / "wms.csv").write_text("location,qty\nA-1,2\n")
-    message = r"no column 'bin_id' and no column 'expected_quantity' \(its columns: location, qty\); name the right ones with"
+    message = (
+        r"no column 'bin_id' and no column 'expected_quantity' \(its columns: location, qty\); name the right ones with"
+    )
     with pytest.raises(UsageError, match=message):
         reconciler_of([], [], [], TableRecords(tmp_path / "wms.csv", "wms.csv", {}))
 
