@@ -36,7 +36,7 @@ function makeTable(marks) {
       lengthMenu: "Bins per page _MENU_",
       info: "_START_ to _END_ of _TOTAL_ bins",
       infoEmpty: "no bins",
-      infoFiltered: "(of _MAX_)",
+      infoFiltered: "(_MAX_ bins in all)",
       zeroRecords: "No bin matches.",
     },
   });
@@ -106,8 +106,8 @@ function listenForMarks(rows, marks, table) {
   const updateTally = () => {
     const counted = [...marks.values()].filter((mark) => mark.count !== undefined).length;
     const notes = marks.size - counted;
-    const withoutCount = notes ? `; ${notes} with a note but no count will not be exported` : "";
-    document.getElementById("marked").textContent = `${counted} of ${rows.length} marked${withoutCount}`;
+    const onlyNotes = `; ${notes === 1 ? "1 bin has" : `${notes} bins have`} only a note, which is not exported`;
+    document.getElementById("marked").textContent = `${counted} of ${rows.length} marked${notes ? onlyNotes : ""}`;
     document.getElementById("export").disabled = counted === 0;
   };
   // A note without a count is kept, because people may write the note first.

@@ -16,8 +16,8 @@ STATUS_WORDS = {
     "short": "short",
     "over": "over",
     "no_record": "no record",
-    "no_image": "no image",
-    "unreadable_image": "unreadable image",
+    "no_image": "no photo",
+    "unreadable_image": "unreadable photo",
     "invalid_record": "invalid record",
     "stale": "stale",
 }

@@ -55,7 +55,7 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> str:
         .encode(
             x=alt.X(
                 "probability:Q",
-                title="probability that the model gave its count",
+                title="probability of the count",
                 axis=alt.Axis(format="%", tickCount=5),
                 scale=_UNIT,
             ),
@@ -87,7 +87,7 @@ def coverage_chart(points: Sequence[CoveragePoint]) -> str:
         ]
     )
     base = alt.Chart(table).encode(
-        x=alt.X("share:Q", title="most certain photos, as a share of all", axis=alt.Axis(format="%", tickCount=5))
+        x=alt.X("share:Q", title="fraction of photos, the most certain first", axis=alt.Axis(format="%", tickCount=5))
     )
     axis = alt.Axis(format="%", tickCount=5)
     band = base.mark_area(color=BAR, opacity=0.22).encode(
@@ -147,10 +147,10 @@ def history_chart(runs: Sequence[RunFigures]) -> str:
     )
     measures = {
         "agreement": (_AGREEMENT, "%"),
-        "wrong": ("records expected wrong", "d"),
+        "wrong": ("records probably wrong", "d"),
         "discrepant": ("short and over", "d"),
-        "unreadable": ("unreadable images", "d"),
-        "speed": ("images per second", "d"),
+        "unreadable": ("unreadable photos", "d"),
+        "speed": ("photos per second", "d"),
     }
     panels = []
     for name, (title, unit) in measures.items():

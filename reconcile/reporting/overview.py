@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconcile.output.history import figures_of_run
-from reconcile.text import percent
+from reconcile.text import percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,21 +52,22 @@ def _figures(summary: Summary, previous: RunFigures | None) -> list[Tile]:
     # Accuracies with different tolerances cannot be compared.
     comparable = previous if previous and previous.tolerance == summary.tolerance else None
     if summary.record_accuracy:
-        detail = f"95%: {summary.record_accuracy['low']:.1%} to {summary.record_accuracy['high']:.1%}"
+        detail = f"95% interval: {summary.record_accuracy['low']:.1%} to {summary.record_accuracy['high']:.1%}"
         if summary.tolerance:
             detail += f"; within {summary.tolerance} items"
         tiles.append(Tile("records probably correct", percent(current.record_accuracy), detail,
                           _before(comparable, "record_accuracy", as_percent=True)))  # fmt: skip
     if summary.expected_wrong:
-        tiles.append(Tile("records expected wrong", f"{summary.expected_wrong['value']:,.0f}",
+        tiles.append(Tile("records probably wrong", f"{summary.expected_wrong['value']:,.0f}",
                           _interval(summary.expected_wrong) + _recounted_wrong(summary),
                           _before(previous, "expected_wrong")))  # fmt: skip
     if summary.expected_wrong_in_queue:
         wrong = summary.expected_wrong_in_queue
-        tiles.append(Tile(f"wrong in the first {summary.to_recount:,} to recount", f"{wrong['value']:,.0f}",
-                          f"expected, {_interval(wrong)}"))  # fmt: skip
+        tiles.append(Tile(f"probably wrong in the first {plural(summary.to_recount, 'bin')}", f"{wrong['value']:,.0f}",
+                          _interval(wrong)))  # fmt: skip
     if current.agreement is not None:
-        tiles.append(Tile("photo agrees with record", percent(current.agreement), "by the photo alone",
+        tiles.append(Tile("photo agrees with record", percent(current.agreement),
+                          f"of {summary.compared:,} compared bins",
                           _before(previous, "agreement", as_percent=True)))  # fmt: skip
     return tiles
 
@@ -78,7 +79,7 @@ def _attention(summary: Summary, previous: RunFigures | None) -> list[Tile]:
     return [
         Tile(name, f"{number:,}", detail, _before(previous, field), needs_attention=number > 0)
         for name, field, number, detail in (
-            ("unreadable images", "unreadable", current.unreadable, ""),
+            ("unreadable photos", "unreadable", current.unreadable, ""),
             ("invalid records", "invalid", current.invalid, ""),
             ("photos without a record", "no_record", current.no_record, older),
             ("records without a photo", "no_image", current.no_image, ""),
@@ -94,9 +95,9 @@ def _before(previous: RunFigures | None, name: str, *, as_percent: bool = False)
 
 
 def _interval(expected: Mapping[str, float]) -> str:
-    return f"95%: {expected['low']:,.0f} to {expected['high']:,.0f}"
+    return f"95% interval: {expected['low']:,.0f} to {expected['high']:,.0f}"
 
 
 def _recounted_wrong(summary: Summary) -> str:
     """Return how many of the wrong records recounts have found, as the end of a sentence."""
-    return f", {summary.found_wrong:,} of them found by recounts" if summary.found_wrong else ""
+    return f"; recounts found {summary.found_wrong:,} of them" if summary.found_wrong else ""

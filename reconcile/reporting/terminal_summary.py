@@ -35,7 +35,10 @@ def summary_lines(summary: Summary) -> list[tuple[str, str]]:
     rate = "-" if summary.images_per_second is None else f"{summary.images_per_second:,.0f}"
     return [
         ("Bins", f"{summary.counts.bins:,}"),
-        ("Photos counted", f"{summary.counted:,} in this run, {summary.already_counted:,} in earlier runs"),
+        (
+            "Photos counted",
+            f"{summary.counted:,} in this run; {summary.already_counted:,} counted or unreadable in earlier runs",
+        ),
         ("Photos per second", rate),
         *_statuses(summary),
         *_expectations(summary),
@@ -63,7 +66,10 @@ def _expectations(summary: Summary) -> list[tuple[str, str]]:
             f"{accuracy['value']}{within} (95% interval: {accuracy['low']} to {accuracy['high']})",
         ),
         ("Records probably wrong", _estimate(summary.expected_wrong) + found),
-        (f"Wrong in the first {summary.to_recount:,} to recount", _estimate(summary.expected_wrong_in_queue)),
+        (
+            f"Probably wrong in the first {plural(summary.to_recount, 'bin')}",
+            _estimate(summary.expected_wrong_in_queue),
+        ),
     ]
 
 

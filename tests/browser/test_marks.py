@@ -69,7 +69,7 @@ def test_typed_counts_and_notes_survive_a_reload(page):
     note.press("Tab")
     page.reload()
     assert note.input_value() == "box torn", "a note is kept without a count"
-    assert page.locator("#marked").inner_text() == "0 of 62 marked; 1 with a note but no count will not be exported"
+    assert page.locator("#marked").inner_text() == "0 of 62 marked; 1 bin has only a note, which is not exported"
     count.fill("2")
     count.press("Tab")
     for invalid_count in ("2.5", "-1"):
@@ -83,7 +83,7 @@ def test_typed_counts_and_notes_survive_a_reload(page):
     assert note.input_value() == "box torn"
     count.fill("")
     count.press("Tab")
-    assert page.locator("#marked").inner_text().startswith("0 of 62 marked; 1 with a note")
+    assert page.locator("#marked").inner_text().startswith("0 of 62 marked; 1 bin has only a note")
 
 
 def test_typed_count_replaces_the_marked_count(page):

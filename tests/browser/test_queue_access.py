@@ -67,7 +67,7 @@ def test_printed_report_has_all_matching_bins_and_blanks_to_fill(page):
     page.evaluate("""() => addEventListener('beforeprint', () => {
         document.body.dataset.printed = document.querySelectorAll('#queue-table tbody tr').length;
     })""")
-    page.get_by_label("Direction").select_option("over")
+    page.get_by_label("If wrong").select_option("over")
     over = int(page.locator(".dt-info").inner_text().split(" of ")[1].split()[0])
     page.pdf()
     assert int(page.evaluate("document.body.dataset.printed")) == over > 25

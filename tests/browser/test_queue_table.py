@@ -24,7 +24,7 @@ def test_queue_shows_25_bins_per_page(page):
 
 def test_number_columns_are_sorted_numerically(page):
     show_all_bins(page)
-    sort_by(page, "record")
+    sort_by(page, "on record")
     records = [int(text) for text in column_texts(page, 3)]
     assert records == sorted(records)
     sort_by(page, "chance wrong")
@@ -33,7 +33,7 @@ def test_number_columns_are_sorted_numerically(page):
     sort_by(page, "bin")
     bins = page.locator("#queue-table .bin-id").all_inner_texts()
     assert bins == ["00012", "=1+1", *(f"B-{n:03d}" for n in range(58)), "C-9", "C-10"]
-    sort_by(page, "#")
+    sort_by(page, "rank")
     assert column_texts(page, 0) == [str(n) for n in range(1, 63)]
 
 
@@ -51,14 +51,14 @@ def test_search_matches_bin_ids_and_products(page):
 
 def test_filters_select_by_direction_status_and_mark(page, queue_run):
     show_all_bins(page)
-    page.get_by_label("Direction").select_option("short")
+    page.get_by_label("If wrong").select_option("short")
     short = set(column_texts(page, 2))
-    page.get_by_label("Direction").select_option("over")
+    page.get_by_label("If wrong").select_option("over")
     over = set(column_texts(page, 2))
     assert short
     assert over
     assert len(short) + len(over) == 62
-    page.get_by_label("Direction").select_option("")
+    page.get_by_label("If wrong").select_option("")
     totals = json.loads((queue_run[0] / "summary.json").read_text())["totals"]
     for status in ("short", "over", "match"):
         page.get_by_label("Status").select_option(status)
@@ -76,8 +76,10 @@ def test_filters_select_by_direction_status_and_mark(page, queue_run):
 
 def test_cards_are_sortable_on_a_phone(open_page, queue_run):
     page = open_page(queue_run[0] / "report.html", width=375)
-    page.get_by_label("Sort by").select_option("record")
-    records = [int(text.split()[-1]) for text in page.locator("#queue-table td[data-label=record]").all_inner_texts()]
+    page.get_by_label("Sort by").select_option("on record")
+    records = [
+        int(text.split()[-1]) for text in page.locator("#queue-table td[data-label='on record']").all_inner_texts()
+    ]
     assert records == sorted(records)
     assert len(set(records)) > 1
 

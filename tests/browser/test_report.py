@@ -28,7 +28,7 @@ def test_overview_shows_the_estimate_and_previous_run(page, report):
     tiles = page.locator("#overview .tile").all_inner_texts()
     bins = next(text for text in tiles if text.startswith("bins"))
     assert f"previous run: {report[1]['rows']}" in bins
-    assert any(text.startswith("unreadable images\n2") for text in tiles)
+    assert any(text.startswith("unreadable photos\n2") for text in tiles)
 
 
 def test_queued_bin_has_photo_record_count_and_probabilities(page, report):

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from reconcile.labels import CountLabels
+from reconcile.text import plural
 from tests.conftest import reconcile, write_bucket, write_grey_model
 
 
@@ -40,9 +41,9 @@ def test_lead_names_the_bins_left_to_recount(open_page, small_run, tmp_path, cap
     remaining = min(int(capacity), 3 - recounted)
     assert page.locator("#queue-table tbody tr").count() == remaining
     if remaining:
-        assert f"Wrong in the first {remaining} to recount" in done.stdout
+        assert f"Probably wrong in the first {plural(remaining, 'bin')} " in done.stdout
         tiles = page.locator("#overview .tile").all_inner_texts()
-        assert any(text.startswith(f"wrong in the first {remaining} to recount") for text in tiles)
+        assert any(text.startswith(f"probably wrong in the first {plural(remaining, 'bin')}\n") for text in tiles)
     if recounted:
         assert f"After {recounted} recount" in page.locator(".recounts").inner_text()
 

@@ -26,7 +26,7 @@ def test_second_run_over_s3_counts_only_changed_photos(s3, warehouse, grey_model
     assert printed["Bins"] == "8"
     assert printed["Match"] == "4"
     assert printed["Records probably wrong"].startswith("2 (95% interval: 2 to ")
-    assert printed["No image"] == "1"
+    assert printed["No photo"] == "1"
     assert printed["Report"] == str(tmp_path / "out/runs/a/report.html")
     row = rows.set_index("bin_id").loc["00003"]
     assert (row["image_key"], row["record_key"]) == ("bin-images/00003.jpg", "metadata/00003.json")
