@@ -66,7 +66,7 @@ def _fraction(value: Any) -> Any:
     except ValueError:
         fraction = -1.0
     if not 0 <= fraction <= 1:
-        raise ValueError("expected a share such as 5% or 0.05")
+        raise ValueError("expected 0% to 100%, such as 5% or 0.05")
     return fraction
 
 
@@ -176,9 +176,9 @@ class Settings(BaseSettings):
         try:
             names = re.compile(pattern).groupindex
         except re.error as error:
-            raise ValueError(f"is not a regular expression: {error}") from None
+            raise ValueError(f"expected a regular expression: {error}") from None
         if not names:
-            raise ValueError("has no named group; write (?P<aisle>...) around a part of the bin id")
+            raise ValueError("expected a named group, such as (?P<aisle>...) around a part of the bin id")
         return pattern
 
     @model_validator(mode="after")
@@ -276,7 +276,7 @@ def load_settings(flags: dict[str, Any], *, flags_only: bool = False, need_bucke
         hint = "; write text with a backslash in single quotes" if "\\" in str(error) else ""
         raise UsageError(f"{_config_file} cannot be read: {error}{hint}") from None
     if need_bucket and not settings.bucket:
-        raise UsageError(f"--bucket is missing (or RECONCILE_BUCKET, or `bucket` in {_config_file})")
+        raise UsageError(f"--bucket is missing; give it, RECONCILE_BUCKET, or `bucket` in {_config_file}")
     return settings
 
 

@@ -1,6 +1,6 @@
 """Register the commands, and run one.
 
-A command imports slow modules when it needs them, so that `--help` and messages about wrong usage are fast.
+A command imports slow modules when it needs them. So `--help` and messages about wrong usage are fast.
 """
 
 from __future__ import annotations

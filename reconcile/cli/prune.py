@@ -45,7 +45,7 @@ def prune(
             return
         if not yes:
             if not sys.stdin.isatty():
-                raise UsageError("nothing was removed: there is no terminal to ask on; add --yes or --dry-run")
+                raise UsageError("nothing was removed: prune cannot ask without a terminal; add --yes or --dry-run")
             if not _confirm(f"Remove {removal.size_text} from {output.location}?"):
                 raise ReconcileError("nothing was removed")
         print(f"{apply_removal(output, keep, removal, log).size_text} removed from {output.location}")

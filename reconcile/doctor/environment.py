@@ -57,7 +57,7 @@ def _check_providers() -> str:
     import onnxruntime
 
     names = [name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()]
-    return f"onnxruntime is built for {', '.join(names)}"
+    return f"onnxruntime supports {', '.join(names)}, if this machine has them"
 
 
 def _check_model(settings: Settings) -> str:

@@ -84,7 +84,7 @@ def log_listing(pages: Iterator[list[StoredObject]], what: str, log: RunLog) -> 
         new += len(page)
         yield page
     seconds = round(time.monotonic() - started, 2)
-    log.info(f"{what} listed in {seconds:.1f} s, {new:,} of them new", stage="list", new=new, seconds=seconds)
+    log.info(f"{what} listed in {seconds:.1f} s; {new:,} are new", stage="list", new=new, seconds=seconds)
 
 
 def prefixes_overlap(settings: Settings) -> bool:

@@ -233,7 +233,8 @@ class _LockHolder:
         with self._loss_guard:
             if not self._ended.is_set():
                 detail = "which saw no heartbeat of this process for too long"
-                self.lost = f"lost {self._output.location} to {owner.describe(detail)}; finished work is kept"
+                kept = "finished work is kept, and the other process continues"
+                self.lost = f"lost the lock of {self._output.location} to {owner.describe(detail)}; {kept}"
                 cancellation.request()
 
     def disarm(self) -> None:

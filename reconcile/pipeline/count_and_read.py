@@ -61,7 +61,7 @@ def _count(context: RunContext, images: Backlog, summary: Summary) -> int:
     if summary.counted:
         summary.images_per_second = round(result.objects / result.seconds, 1)
     log.info(
-        f"{summary.counted:,} images counted in {result.seconds:.1f} s, {result.failed:,} could not be read",
+        f"{summary.counted:,} photos counted in {result.seconds:.1f} s, {result.failed:,} could not be read",
         stage="count",
         counted=summary.counted,
         unreadable=result.failed,
@@ -104,4 +104,4 @@ def _log_table(context: RunContext, inputs: RunInputs) -> None:
 def _log_stop(context: RunContext, backlog: Backlog, kept: int, objects: str, stage: str) -> None:
     """Log how much of a stage is kept after a signal stopped it."""
     total = f"{backlog.total:,}" if backlog.is_complete else f"at least {backlog.total:,}"
-    context.log.warn(f"stopped after {kept:,} of {total} {objects}; their results are kept", stage=stage, kept=kept)
+    context.log.warn(f"stopped after {kept:,} of {total} {objects}; finished work is kept", stage=stage, kept=kept)

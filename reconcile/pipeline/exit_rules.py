@@ -52,7 +52,7 @@ def apply_exit_rules(summary: Summary, limits: ExitLimits, example_of: Callable[
     conditions: list[tuple[int, str]] = []
     if unreadable > limits.max_unreadable * summary.images + _ROUNDING:
         limit = exact_percent(limits.max_unreadable)
-        reason = f"{unreadable:,} of {summary.images:,} images are unreadable (limit: {limit})"
+        reason = f"{unreadable:,} of {summary.images:,} photos are unreadable (limit: {limit})"
         conditions.append((EXIT_BAD_INPUT, reason + example_of("unreadable_image")))
     if summary.compared == 0 and any((summary.without_record, invalid, summary.totals["stale"])):
         conditions.append((EXIT_FAILED, _why_nothing_is_compared(summary, example_of)))

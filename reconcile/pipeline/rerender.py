@@ -72,7 +72,7 @@ def _run_files(output: Output, run_id: str, scratch: Path) -> tuple[Summary, Pat
     summary_path = output.local_run_file(run_id, "summary.json", scratch) if is_valid_id else None
     reconciled = output.local_run_file(run_id, "reconciled.parquet", scratch) if is_valid_id else None
     if summary_path is None or reconciled is None:
-        raise ReconcileError(f"there is no finished run {run_id[:100]} in {output.location}")
+        raise ReconcileError(f"there is no finished run {run_id[:100]} in {output.location}; check the id and --out")
     try:
         summary = Summary.from_dict(json.loads(summary_path.read_bytes()))
         CountLabels(tuple(summary.labels))  # raises ValueError if they are not labels

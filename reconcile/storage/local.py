@@ -36,7 +36,7 @@ class LocalBucket:
             if create:
                 self._path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ReconcileError(f"cannot create the folder {self._path}: {error.strerror}") from None
+            raise ReconcileError(f"cannot create the folder {self._path}: {error.strerror}; check --out") from None
         if self._path.exists() and not self._path.is_dir():
             raise ReconcileError(f"{self._path} is not a folder")
         if not self._path.is_dir():

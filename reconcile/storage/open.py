@@ -140,5 +140,5 @@ def _check_bucket_name(name: str) -> None:
         raise UsageError(
             f"{name!r} is not a valid bucket name: only letters, digits, dots, hyphens and underscores are allowed"
         )
-    if name.endswith(_DIRECTORY_BUCKET):  # its listing has no order, so that it could not be continued
+    if name.endswith(_DIRECTORY_BUCKET):  # its listing has no order, so a broken listing could not continue
         raise UsageError(f"{name} is a directory bucket (S3 Express), which reconcile does not support")

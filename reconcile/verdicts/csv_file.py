@@ -108,5 +108,5 @@ def _parse_count(bin_id: str, cell: object, text: str, mark: DecimalMark | None)
     if number.is_finite() and number > _MOST_ITEMS:
         raise ValueError(f"true_count of bin {bin_id!r} is over {_MOST_ITEMS:,}: {text[:40]!r}; is it a barcode?")
     if not number.is_finite() or number < 0 or number % 1:
-        raise ValueError(f"true_count of bin {bin_id!r} is not a whole number from 0 on: {text[:40]!r}")
+        raise ValueError(f"true_count of bin {bin_id!r} is not a whole number of 0 or more: {text[:40]!r}")
     return int(number)

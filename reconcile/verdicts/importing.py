@@ -216,7 +216,7 @@ class _Bins:
         if matches:
             several = ", ".join(sorted(row["bin_id"] for row in matches)[:5])
             raise ValueError(f"bin {line.bin_id[:100]!r} may be any of {several}")
-        raise ValueError(f"the run did not compare a bin {line.bin_id[:100]!r}")
+        raise ValueError(f"the run in run_id did not compare bin {line.bin_id[:100]!r}")
 
 
 def _drop_known(rows: list[dict[str, Any]], output: Output, work: Path) -> tuple[list[dict[str, Any]], int]:

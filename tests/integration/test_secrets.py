@@ -149,7 +149,7 @@ SECRET_SETTINGS = {
 
 
 @pytest.mark.parametrize("name", SECRET_SETTINGS)
-def test_setting_of_environment_or_file_is_checked_before_it_is_repeated(name, monkeypatch):
+def test_setting_is_checked_before_a_message_repeats_it(name, monkeypatch):
     values = {"bucket": "b"} | {name: SECRET_SETTINGS[name]}
     monkeypatch.setenv(f"RECONCILE_{name.upper()}", SECRET_SETTINGS[name])
     with pytest.raises(UsageError) as raised:

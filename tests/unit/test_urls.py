@@ -84,5 +84,5 @@ def test_endpoint_with_user_or_query_holds_secrets():
 
 
 @pytest.mark.parametrize("address", ["localhost:9000", "http://", "ftp://h", "http://[::1", ""])
-def test_malformed_address_is_no_web_address(address):
+def test_malformed_address_is_not_a_web_address(address):
     assert not is_web_address(address)

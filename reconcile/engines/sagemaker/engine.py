@@ -111,7 +111,7 @@ class SageMakerEngine:
             elif job.model_id != self._model.model_id and description["TransformJobStatus"] not in ENDED:
                 self._log.info(
                     f"transform job {folder.name} still counts with another model, {job.model_id}; the first run "
-                    "after its end imports its counts"
+                    "after the end of that job imports its counts"
                 )
             else:
                 self._resume_job(folder, job, output)

@@ -55,7 +55,9 @@ def ingest_responses(source: Bucket, output: Output) -> IngestResult:
                 files += 1
                 _ingest_file(source, stored, output, result)
     if not files:
-        raise ReconcileError(f"no file in {source.location} ends in {RESPONSE_SUFFIX}")
+        raise ReconcileError(
+            f"{source.location} has no {RESPONSE_SUFFIX} files; name the folder that the transform job writes to"
+        )
     return result
 
 

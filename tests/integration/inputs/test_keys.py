@@ -315,13 +315,13 @@ def test_run_by_an_inventory_equals_a_run_by_a_listing(runs):
     pd.testing.assert_frame_equal(*both)
     assert len(both[0]) == len(BINS)
     assert "keys from the inventory of" in logs["inventory"]
-    assert "4 images counted" in logs["inventory"]
+    assert "4 photos counted" in logs["inventory"]
 
 
 def test_second_run_by_the_same_inventory_counts_nothing(runs):
     tables, logs = runs
     pd.testing.assert_frame_equal(tables["quiet"], tables["inventory"])
-    assert "0 images counted" in logs["quiet"]
+    assert "0 photos counted" in logs["quiet"]
 
 
 def test_objects_changed_since_the_inventory_are_tried_again(runs):

@@ -129,7 +129,7 @@ def test_owner_stops_when_its_lock_was_taken_over(location, output):
     process.join()
     assert process.exitcode == 0, "the output of the process is above"
     error, is_requested = results.get()
-    assert re.match(r"lost \S+(out|nightly) to run other \(host far, ", error)
+    assert re.match(r"lost the lock of \S+(out|nightly) to run other \(host far, ", error)
     assert not is_requested, "the command would report a Ctrl-C"
     assert output.bucket.read("run.lock")[1] == foreign
 
@@ -151,7 +151,7 @@ def test_lost_lock_is_reported_even_if_the_work_fails(output, monkeypatch):
             monkeypatch.setattr(threading.Thread, "join", interrupted_join)
             raise ValueError("the work failed")
 
-    with pytest.raises(ReconcileError, match=r"^lost \S+ to run other"):
+    with pytest.raises(ReconcileError, match=r"^lost the lock of \S+ to run other"):
         work()
 
 
@@ -324,5 +324,5 @@ def test_run_that_lost_its_lock_ends_with_one_line(start_waiting_run, tmp_path):
     assert process.returncode == 1
     assert log.count("\n") == 1
     line = last_line(log)
-    assert line.startswith(f"reconcile: lost {tmp_path / 'out'} to run second (host far, ")
+    assert line.startswith(f"reconcile: lost the lock of {tmp_path / 'out'} to run second (host far, ")
     assert json.loads(path.read_text()) == taken

@@ -160,7 +160,7 @@ def test_prune_without_a_terminal_removes_nothing(out):
     assert completed.returncode == 2
     assert (
         last_line(completed.stderr)
-        == "reconcile: nothing was removed: there is no terminal to ask on; add --yes or --dry-run"
+        == "reconcile: nothing was removed: prune cannot ask without a terminal; add --yes or --dry-run"
     )
     assert files(out) == before
 

@@ -110,7 +110,9 @@ def test_twenty_kills_do_not_change_the_results(run, tmp_path):
             survived = set(counted)
     code, log = run("out")
     assert code == 0, log
-    assert re.search(rf"^Photos counted +0 in this run, {PHOTOS:,} in earlier runs$", log, re.MULTILINE)
+    assert re.search(
+        rf"^Photos counted +0 in this run; {PHOTOS:,} counted or unreadable in earlier runs$", log, re.MULTILINE
+    )
     for folder, key in (("counts", "image_key"), ("records", "record_key")):
         rows = parts(tmp_path / "out" / folder)
         assert len(rows) == PHOTOS
@@ -128,11 +130,13 @@ def test_stop_while_writing_a_part_writes_it_once(run, tmp_path):
     rows = parts(tmp_path / "out" / "counts")
     assert 3 * PART_ROWS <= len(rows) <= PHOTOS  # on many cores, all photos may have been counted at this point
     assert rows["image_key"].is_unique
-    warning = rf"warning: stopped after {len(rows):,} of (at least )?[\d,]+ photos; their results are kept\n"
+    warning = rf"warning: stopped after {len(rows):,} of (at least )?[\d,]+ photos; finished work is kept\n"
     assert re.search(warning, log), log
     assert last_line(log).startswith("reconcile: interrupted; finished work is kept, run the same command again")
     assert last_line(log).endswith(f" --out {tmp_path}/out")
 
     code, log = run("out")
-    counted = rf"^Photos counted +{PHOTOS - len(rows):,} in this run, {len(rows):,} in earlier runs$"
+    counted = (
+        rf"^Photos counted +{PHOTOS - len(rows):,} in this run; {len(rows):,} counted or unreadable in earlier runs$"
+    )
     assert re.search(counted, log, re.MULTILINE)

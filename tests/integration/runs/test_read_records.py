@@ -156,7 +156,7 @@ def test_failed_reading_warns_immediately_and_counting_continues(start_run, stre
 
     with pytest.raises(ReconcileError, match="the listing broke"):
         start_run(wait_for_warning, error=ReconcileError("the listing broke"))
-    assert f"{len(BINS)} images counted" in stream.getvalue()
+    assert f"{len(BINS)} photos counted" in stream.getvalue()
     assert stream.getvalue().count("the listing broke") == 1
 
 
@@ -182,7 +182,7 @@ def test_stop_while_counting_reports_kept_records(start_run, stream, tmp_path, m
         start_run(stop, endless=True)
     kept = records_kept(tmp_path / "out")
     assert sorted(kept["bin_id"]) == sorted(BINS)
-    assert f"stopped after {len(BINS)} of at least {len(BINS)} records; their results are kept" in stream.getvalue()
+    assert f"stopped after {len(BINS)} of at least {len(BINS)} records; finished work is kept" in stream.getvalue()
     assert not is_reading()
 
 
@@ -197,8 +197,8 @@ def test_stop_while_waiting_for_records_reports_kept_records(start_run, stream, 
         patch.setattr(RecordReader, "wait", stop_and_wait)
         with pytest.raises(KeyboardInterrupt):
             start_run(wait_for_all_records, endless=True)
-    assert f"{len(BINS)} images counted" in stream.getvalue()
-    assert f"stopped after {len(BINS)} of at least {len(BINS)} records; their results are kept" in stream.getvalue()
+    assert f"{len(BINS)} photos counted" in stream.getvalue()
+    assert f"stopped after {len(BINS)} of at least {len(BINS)} records; finished work is kept" in stream.getvalue()
     assert len(records_kept(tmp_path / "out")) == len(BINS)
 
 

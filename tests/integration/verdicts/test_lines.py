@@ -25,7 +25,7 @@ def test_invalid_lines_are_reported_and_all_others_are_imported(finished_run, tm
     out = tmp_path / "out"
     assert done.stderr.splitlines() == [
         "reconcile: mixed.csv: line 3: true_count of bin '00004' is not a number: 'many'",
-        "reconcile: mixed.csv: line 5: the run did not compare a bin 'nowhere'",
+        "reconcile: mixed.csv: line 5: the run in run_id did not compare bin 'nowhere'",
         f"reconcile: mixed.csv: line 6: there is no finished run 'n9' in {out}; check --out",
         f"reconcile: mixed.csv: line 7: there is no finished run '../../etc' in {out}; check --out",
     ]
@@ -44,7 +44,7 @@ def test_lines_with_the_same_reason_share_a_message(finished_run, tmp_path):
         f"lines 2 to 41: there is no finished run 'elsewhere' in {tmp_path}/out; check --out",
         "line 42: true_count of bin '0' is not a number: '?'",
         "line 43: true_count of bin '1' is not a number: '?'",
-        "lines 44, 46, 48, 50, 52, 54, 56, 58, 60, 62 and 2 more: the run did not compare a bin 'nowhere'",
+        "lines 44, 46, 48, 50, 52, 54, 56, 58, 60, 62 and 2 more: the run in run_id did not compare bin 'nowhere'",
     ]
 
 
@@ -54,7 +54,7 @@ def test_import_reports_at_most_twenty_reasons(finished_run, tmp_path):
     done = run_verdicts("import", "v.csv")
     assert done.stdout.strip() == "0 verdicts imported, 0 already known, 32 lines invalid"
     messages = done.stderr.splitlines()
-    assert messages[0] == "reconcile: v.csv: lines 2, 32: the run did not compare a bin '10'"
+    assert messages[0] == "reconcile: v.csv: lines 2, 32: the run in run_id did not compare bin '10'"
     assert messages[20:] == ["reconcile: v.csv: and 11 more lines for other reasons"]
 
 

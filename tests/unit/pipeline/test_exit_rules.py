@@ -43,6 +43,6 @@ def test_several_conditions_are_all_in_the_reason():
     judged(summary, alarm=0.3)
     assert (summary.exit_code, summary.exit_reason) == (
         3,
-        "the run is complete, but 91 of 100 images are unreadable (limit: 5%); 4 of 10 bins on record "
+        "the run is complete, but 91 of 100 photos are unreadable (limit: 5%); 4 of 10 bins on record "
         "have invalid records (limit: 5%); 3 of 9 compared bins are short or over (alarm: 30%)",
     )

@@ -78,10 +78,10 @@ def test_lines_without_a_true_count_are_skipped(tmp_path):
     ("cells", "reason"),
     [
         ("9,n1,three", "true_count of bin '9' is not a number: 'three'"),
-        ("9,n1,-1", "true_count of bin '9' is not a whole number from 0 on: '-1'"),
-        ("9,n1,2.5", "true_count of bin '9' is not a whole number from 0 on: '2.5'"),
-        ("9,n1,nan", "true_count of bin '9' is not a whole number from 0 on: 'nan'"),
-        ("9,n1,inf", "true_count of bin '9' is not a whole number from 0 on: 'inf'"),
+        ("9,n1,-1", "true_count of bin '9' is not a whole number of 0 or more: '-1'"),
+        ("9,n1,2.5", "true_count of bin '9' is not a whole number of 0 or more: '2.5'"),
+        ("9,n1,nan", "true_count of bin '9' is not a whole number of 0 or more: 'nan'"),
+        ("9,n1,inf", "true_count of bin '9' is not a whole number of 0 or more: 'inf'"),
         ("9,n1,1e400", "true_count of bin '9' is over 99,999: '1e400'; is it a barcode?"),
         ("9,n1,5012345678900", "true_count of bin '9' is over 99,999: '5012345678900'; is it a barcode?"),
         ("9,n1,1_000", "true_count of bin '9' is not a number: '1_000'"),
@@ -178,7 +178,7 @@ def test_verdicts_are_read_from_a_sheet_of_a_workbook(tmp_path):
             (3, "7", 0, None),
         ]
         assert [(line.number, line.reason) for line in invalid] == [
-            (5, "true_count of bin '9' is not a whole number from 0 on: '2.5'")
+            (5, "true_count of bin '9' is not a whole number of 0 or more: '2.5'")
         ]
     with pytest.raises(UsageError, match=r"has no sheet 'Sheet9'; its sheets: Help, Recounts$"):
         read_verdict_file(tmp_path / "v.xlsx#Sheet9")
