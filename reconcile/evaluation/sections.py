@@ -53,7 +53,7 @@ def _protocols(evaluation: Evaluation) -> Section:
     return Section(
         "protocols",
         "Agreement with the record",
-        "Each row is one protocol, so that you can compare the figures with those of other projects.",
+        "Other projects count only some photos or labels. The rows do the same, so that you can compare the figures.",
         (Table("protocols-table", ("", "photos", "agree", "95%", "RMSE", "95%", "≤ 1 off"), rows),),
         tuple(words),
     )
@@ -101,8 +101,9 @@ def _classes(evaluation: Evaluation) -> Section:
     return Section(
         "classes",
         "Agreement by count on record",
-        "A row holds the photos with one count on record. The columns are the same as above. Intervals of single "
-        "counts are Wilson's; they are wider if there are fewer photos. The last row repeats the interval from above.",
+        "Each row is for one quantity on record. The columns are the same as above. The intervals of single "
+        "quantities are Wilson's. The fewer photos there are, the wider the interval. The last row repeats the "
+        "interval from above.",
         tuple(tables),
     )
 
@@ -119,7 +120,7 @@ def _confusion(evaluation: Evaluation) -> Section:
     return Section(
         "confusion",
         "What the model counted instead",
-        "A row holds the photos with one count on record. A column holds the photos with one count by the model. On "
+        "Each number is a number of photos. The row is the quantity on record, and the column is the model's count. On "
         "the diagonal, photo and record agree.",
         (Table("confusion-table", headings, rows, heat=heat),),
     )
@@ -138,7 +139,7 @@ def _by_prediction(evaluation: Evaluation) -> Section:
     return Section(
         "said",
         "Agreement by count of the model",
-        "A row holds the photos with one count by the model. It shows how often the record agrees.",
+        "Each row is for one count by the model. It shows how often the record agrees.",
         (Table("said-table", ("counted", "photos", "agree", "95%"), rows),),
     )
 
