@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import obstore
-from obstore.store import S3Store
-
 from reconcile.datasets.sample_bucket import write_sample_bucket
+from reconcile.storage.base import S3Access
+from reconcile.storage.s3_client import S3Connection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
 
 PUBLIC_BUCKET = "aft-vbi-pds"
+_ACCESS = S3Access(region="us-east-1", no_sign_request=True)
 BINS = 200
 CAPACITY = 20
 """The number of bins to recount. The default of 100 would be half of the bins."""
@@ -33,7 +33,7 @@ def demo_settings(folder: Path) -> tuple[dict[str, Any], str]:
     """
     out = {"out": str(folder.absolute() / "out"), "capacity": CAPACITY}
     if public_bucket_answers():
-        source = {"bucket": PUBLIC_BUCKET, "region": "us-east-1", "no_sign_request": True, "limit": BINS}
+        source = {"bucket": PUBLIC_BUCKET, "region": _ACCESS.region, "no_sign_request": True, "limit": BINS}
         notice = (
             f"This run counts the first {BINS} bins of the public bucket {PUBLIC_BUCKET} (Amazon Bin Image Dataset)."
         )
@@ -50,14 +50,7 @@ def demo_settings(folder: Path) -> tuple[dict[str, Any], str]:
 
 def public_bucket_answers() -> bool:
     """Return whether the public bucket can be listed within three seconds."""
-    store = S3Store(
-        PUBLIC_BUCKET,
-        region="us-east-1",
-        skip_signature=True,
-        client_options={"timeout": _TIMEOUT, "connect_timeout": _TIMEOUT},
-        retry_config={"max_retries": 0, "retry_timeout": _TIMEOUT},
-    )
     try:
-        return bool(next(iter(obstore.list(store, prefix="bin-images/", chunk_size=1)), None))
+        return S3Connection(PUBLIC_BUCKET, "", _ACCESS).has_objects("bin-images/", _TIMEOUT)
     except Exception:  # offline, blocked or renamed: the demo draws bins instead
         return False

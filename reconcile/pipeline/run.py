@@ -60,6 +60,9 @@ def _start(context: RunContext, started: datetime, notice: str | None) -> Summar
         f"run {context.run_id}: photos from {context.bucket.location}, results to {output.location}, "
         f"model {model.model_id} on {engine.device} ({engine.size})"
     )
+    for opened in (context.bucket, output.bucket):
+        if opened.address is not None:
+            log.info(f"{opened.location} is at {opened.address}")
     if settings.alarm:
         log.info(f"the alarm is set to {exact_percent(settings.alarm)} of the compared bins")
     parameters = {

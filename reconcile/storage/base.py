@@ -60,6 +60,10 @@ class Bucket(Protocol):
         """Return the bucket's name for people: `s3://name/prefix` or an absolute path."""
 
     @property
+    def address(self) -> str | None:
+        """Return the web address in use, such as `https://bins.s3.eu-west-1.amazonaws.com`, or None for a folder."""
+
+    @property
     def access(self) -> S3Access:
         """Return the endpoint and region in use, so that another machine can open the same bucket."""
 

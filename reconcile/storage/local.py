@@ -42,6 +42,7 @@ class LocalBucket:
         if not self._path.is_dir():
             raise ReconcileError(f"there is no such folder: {self._path}")
         self.location = str(self._path)
+        self.address = None
         self.access = S3Access()
 
     def list_pages(self, prefix: str = "") -> Iterator[list[StoredObject]]:

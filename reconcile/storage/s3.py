@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +12,11 @@ from obstore.exceptions import AlreadyExistsError, PermissionDeniedError, Precon
 
 from reconcile.errors import ReconcileError
 from reconcile.storage.base import FetchError, S3Access, StoredObject
-from reconcile.storage.retry import GIVEN_UP_IN_A_ROW, FaultKind, Retries, RetriesExhausted
+from reconcile.storage.retry import GIVEN_UP_IN_A_ROW, FaultKind, Retries
 from reconcile.storage.s3_client import S3Connection
 from reconcile.storage.s3_errors import REQUEST_ERRORS, classify_error
 from reconcile.storage.s3_listing import S3Listing, plain_etag, without_markers
+from reconcile.storage.s3_messages import explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,24 +29,6 @@ PART_BYTES = 5 * 1024 * 1024
 _PARTS_IN_FLIGHT = 4
 _CHUNK_BYTES = 1024 * 1024
 T = TypeVar("T")
-_MEANINGS = {
-    "InvalidAccessKeyId": "the server does not know the access key",
-    "SignatureDoesNotMatch": "the secret key does not match the access key",
-    "ExpiredToken": "the credentials have expired",
-    "RequestTimeTooSkewed": "this machine's clock is wrong",
-    "PermanentRedirect": "the bucket is in another region; set --region",
-    "AuthorizationHeaderMalformed": "the bucket is in another region; set --region",
-    "InvalidToken": "the session token is not accepted",
-    "SlowDown": "S3 kept asking to slow down",
-    "InternalError": "S3 had an internal error",
-}
-_NOT_REACHED = {
-    "dns error": " (there is no host of that name)",
-    "ConnectionRefused": " (no server listens there)",
-    "InvalidCertificate": " (this machine does not trust the server's certificate)",
-    "InvalidMessage": " (the server there does not speak https)",
-}
-"""Phrases of obstore's error messages and what they mean."""
 
 
 class S3Bucket:
@@ -55,14 +36,12 @@ class S3Bucket:
 
     def __init__(self, name: str, prefix: str, access: S3Access) -> None:
         self.location = f"s3://{name}" + (f"/{prefix}" if prefix else "")
-        # The AWS CLI also reads the endpoint from these variables.
-        endpoint = access.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        access = replace(access, endpoint_url=endpoint)
-        self._name, self._access = name, access
         self._retries = Retries()
         self._lock = threading.Lock()
         self._connection = S3Connection(name, prefix, access)
-        self.access = replace(access, region=self._connection.region)
+        endpoint = self._connection.endpoint
+        self.address = endpoint.url
+        self.access = replace(access, endpoint_url=endpoint.configured_url, region=self._connection.region)
 
     def _ask(
         self,
@@ -213,38 +192,7 @@ class S3Bucket:
         return f"{self.location}/{key}"
 
     def _explain(self, error: Exception | None, verb: str) -> str:
-        if isinstance(error, RetriesExhausted):
-            return f"{self._explain(error.error, verb)}; {error.effort}"
-        text = str(error)
-        endpoint = self._access.endpoint_url
-        address = self.location + (f" at {endpoint}" if endpoint else "")
-        if "NoSuchBucket" in text:
-            hint = f" (to use the folder of that name, write ./{self._name})" if Path(self._name).is_dir() else ""
-            return f"there is no bucket {address}{hint}"
-        for code, meaning in _MEANINGS.items():
-            if code in text:
-                return f"cannot {verb} {address}: {meaning} ({code})"
-        denied = isinstance(error, PermissionDeniedError | UnauthenticatedError)
-        if self._access.no_sign_request and ("400 Bad Request" in text or "403 Forbidden" in text or denied):
-            return f"cannot {verb} {address}: S3 refuses unsigned requests; drop --no-sign-request and set credentials"
-        if denied or "403 Forbidden" in text or "401 Unauthorized" in text or "AccessDenied" in text:
-            return f"cannot {verb} {address}: access denied; check the credentials' permissions or --no-sign-request"
-        if "body error" in text:
-            return f"cannot {verb} {address}: the connection broke or stalled in the middle of an answer"
-        if "error sending request" in text or "HTTP error" in text:
-            why = next((meaning for sign, meaning in _NOT_REACHED.items() if sign in text), "")
-            if self._retries.has_answered:
-                return f"cannot {verb} {address}: no answer this time{why}; check that S3 and the network are up"
-            return f"cannot {verb} {address}: no answer{why}; check --endpoint-url, --region and the network"
-        return f"cannot {verb} {address}: {_without_body(text)[:300]}"
-
-
-def _without_body(text: str) -> str:
-    """Keep the error and the server's code and message. The rest of the body may repeat the session token."""
-    start, _, body = text.partition("<")
-    start = start.partition("\n")[0]
-    details = [m[1] for name in ("Code", "Message") if (m := re.search(f"<{name}>([^<]*)</{name}>", f"<{body}"))]
-    return " ".join([start.strip(), *details])
+        return explain(error, verb, self.location, self.access, has_answered=self._retries.has_answered)
 
 
 def _probe_server(connection: S3Connection) -> None:

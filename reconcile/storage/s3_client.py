@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import boto3
-import botocore
 import botocore.exceptions
+import obstore
 from obstore.auth.boto3 import Boto3CredentialProvider
+from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from reconcile.errors import ReconcileError
+from reconcile.errors import ReconcileError, first_line
 from reconcile.storage.retry import BUDGET_SECONDS
+from reconcile.storage.s3_endpoint import AwsSession, open_client, open_session, region_of, resolve
 
 if TYPE_CHECKING:
+    from obstore.store import ClientConfig
+
     from reconcile.storage.base import S3Access
 
 
@@ -28,6 +29,7 @@ _WHOLE_FILE = timedelta(days=1)
 """Timeout for a whole download, such as a table of records. It may take long while bytes keep arriving."""
 _SILENCE_WHILE_WRITING_SECONDS = 30
 """The same limit while a part of up to 5 MB is uploaded."""
+_BOTO_OPTIONS = {"connect_timeout": _CONNECT_SECONDS, "retries": {"total_max_attempts": 1}}
 _QUICK_RETRIES = 3
 """Retries of one part of a large object. After that the whole object is uploaded again."""
 _CREDENTIALS_TTL = timedelta(minutes=6)
@@ -36,14 +38,29 @@ answers from memory, and renews credentials that have 10 minutes left. So no cre
 
 
 class S3Connection:
-    """One set of credentials and the clients that use it."""
+    """One set of credentials and the clients that use it.
+
+    Args:
+        name: the name of the bucket, or the ARN of an access point.
+        prefix: the prefix that every key of this bucket starts with, without its last slash.
+        access: how to reach S3.
+
+    Raises:
+        UsageError: the endpoint is not a web address, or boto3 does not accept the name of the bucket.
+        ReconcileError: there are no credentials, the profile does not exist, or its configuration cannot be used.
+    """
 
     def __init__(self, name: str, prefix: str, access: S3Access) -> None:
         self.name, self._prefix, self._access = name, prefix, access
         self.base = prefix + "/" if prefix else ""
         """The prefix that every key of this bucket starts with."""
-        self._session = open_session(access)
-        self._credentials = None if access.no_sign_request else _credentials(name, self._session)
+        session = open_session(access)
+        self.region = region_of(session)
+        """The region from the settings, or the one that boto3 finds."""
+        self.boto = open_client(session, access, _BOTO_OPTIONS | {"read_timeout": SILENCE_SECONDS})
+        """boto3's S3 client, for keys that obstore cannot express."""
+        self.endpoint = resolve(session, self.boto, name, access)
+        self._credentials = None if access.no_sign_request else _credentials(name, session)
         self.reading = self._store(SILENCE_SECONDS, retries=0)
         self.downloading = self._store(SILENCE_SECONDS, retries=0, whole=_WHOLE_FILE)
         self.writing = self._store(_SILENCE_WHILE_WRITING_SECONDS, retries=0)
@@ -56,61 +73,57 @@ class S3Connection:
         except ReconcileError:
             return self
 
-    @cached_property
-    def boto(self) -> Any:
-        """Return boto3's S3 client."""
-        unsigned = {"signature_version": botocore.UNSIGNED} if self._access.no_sign_request else {}
-        config = botocore.config.Config(
-            connect_timeout=_CONNECT_SECONDS,
-            read_timeout=SILENCE_SECONDS,
-            retries={"total_max_attempts": 1},
-            **unsigned,
-        )
-        return self._session.client(
-            "s3", endpoint_url=self._access.endpoint_url, region_name=self.region, config=config
-        )
+    def has_objects(self, prefix: str, limit: timedelta) -> bool:
+        """Return whether the bucket has an object under `prefix`. There are no retries.
 
-    @property
-    def region(self) -> str:
-        """Return the region from the settings, or the one that boto3 finds."""
-        return self._session.region_name or "us-east-1"
+        Args:
+            prefix: a folder in the bucket.
+            limit: how long the answer may take.
+
+        Raises:
+            Exception: an error of obstore. The bucket cannot be listed, or there was no answer in time.
+        """
+        store = self._store(limit.total_seconds(), retries=0, whole=limit)
+        return bool(next(iter(obstore.list(store, prefix=prefix, chunk_size=1)), None))
 
     def _store(self, silence: float, retries: int, whole: timedelta | None = None) -> S3Store:
-        endpoint = self._access.endpoint_url
-        # obstore does not accept None as an endpoint.
-        return S3Store(
-            self.name,
-            config=None if endpoint is None else {"endpoint": endpoint},
-            prefix=self._prefix or None,
-            region=self.region,
-            skip_signature=self._access.no_sign_request,
-            # Other S3 servers rarely give each bucket its own host name.
-            virtual_hosted_style_request=endpoint is None,
-            credential_provider=self._credentials,
-            client_options={
-                "allow_http": bool(endpoint and endpoint.startswith("http://")),
-                "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
-                "read_timeout": timedelta(seconds=silence),
-                "timeout": whole or timedelta(seconds=BUDGET_SECONDS),
-            },
-            retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=BUDGET_SECONDS)},
-        )
+        url, region, _, certificates = self.endpoint
+        options: ClientConfig = {
+            "allow_http": url.startswith("http://"),
+            "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
+            "read_timeout": timedelta(seconds=silence),
+            "timeout": whole or timedelta(seconds=BUDGET_SECONDS),
+        }
+        if certificates is not None:
+            options["root_certificate"] = certificates
+        try:
+            return S3Store(
+                self.name,
+                # The settings that obstore would otherwise take from the environment, in another order than boto3.
+                config={
+                    "aws_endpoint_url_s3": url,
+                    "virtual_hosted_style_request": True,  # the address contains the bucket
+                    "s3_express": False,
+                    "conditional_put": "etag",
+                },
+                prefix=self._prefix or None,
+                region=region,
+                skip_signature=self._access.no_sign_request,
+                credential_provider=self._credentials,
+                client_options=options,
+                retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=BUDGET_SECONDS)},
+            )
+        except (ValueError, BaseError) as error:
+            raise ReconcileError(f"{_explain_store(certificates)}: {first_line(error)}") from None
 
 
-def open_session(access: S3Access) -> Any:
-    """Open a boto3 session, which finds credentials and region.
-
-    Raises:
-        ReconcileError: the profile does not exist.
-    """
-    region = access.region or os.environ.get("AWS_REGION")  # the AWS CLI reads this variable, boto3 does not
-    try:
-        return boto3.Session(profile_name=access.profile, region_name=region)
-    except botocore.exceptions.BotoCoreError as error:
-        raise ReconcileError(f"AWS profile: {error}") from None
+def _explain_store(certificates: bytes | None) -> str:
+    if certificates is None:
+        return "the connection to S3 cannot be set up"
+    return "the CA bundle (AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE or ca_bundle) cannot be used"
 
 
-def _credentials(name: str, session: Any) -> Boto3CredentialProvider:
+def _credentials(name: str, session: AwsSession) -> Boto3CredentialProvider:
     try:
         return Boto3CredentialProvider(session, ttl=_CREDENTIALS_TTL)
     except (ValueError, botocore.exceptions.BotoCoreError) as error:

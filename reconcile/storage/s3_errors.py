@@ -30,7 +30,7 @@ def classify_error(error: Exception) -> FaultKind:
     text = str(error)
     if not isinstance(error, REQUEST_ERRORS) or "invalid path" in text:
         return FaultKind.PERMANENT
-    status = _status(error, text)
+    status = http_status(error)
     if any(code in text for code in _CREDENTIALS):
         return FaultKind.CREDENTIALS
     if status in (_TOO_MANY, _UNAVAILABLE) or any(code in text for code in _THROTTLED):
@@ -48,10 +48,10 @@ def classify_error(error: Exception) -> FaultKind:
     return FaultKind.TRANSIENT
 
 
-def _status(error: Exception, text: str) -> int | None:
+def http_status(error: Exception) -> int | None:
     """Return the HTTP status of an error, or None."""
     if isinstance(error, botocore.exceptions.ClientError):
         status: int | None = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         return status
-    match = re.search(r"status code: (\d{3})", text)
+    match = re.search(r"status code: (\d{3})", str(error))
     return int(match[1]) if match else None

@@ -38,9 +38,9 @@ class S3Listing:
                 self._pages = start(connection, self._prefix, self._start_after)
             try:
                 page = next(self._pages, None)
-            except REQUEST_ERRORS as error:
+            except (*REQUEST_ERRORS, ValueError) as error:
                 self._pages = None
-                if "invalid path" not in str(error) or self._by_boto:
+                if self._by_boto or not (isinstance(error, ValueError) or "invalid path" in str(error)):
                     raise
                 self._by_boto = True  # obstore cannot express keys such as a//b.jpg and stops there
                 continue

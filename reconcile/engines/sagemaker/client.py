@@ -11,7 +11,7 @@ from botocore.config import Config
 
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.storage.base import S3Access
-from reconcile.storage.s3_client import open_session
+from reconcile.storage.s3_endpoint import open_session
 
 if TYPE_CHECKING:
     from reconcile.config import Settings

@@ -2,6 +2,7 @@
 
 import json
 
+import boto3
 import pandas as pd
 import pytest
 
@@ -48,6 +49,17 @@ def test_demo_uses_the_public_bucket_if_it_answers(tmp_path, monkeypatch):
     values, notice = demo.demo_settings(tmp_path)
     assert (values["bucket"], values["no_sign_request"], values["limit"]) == ("aft-vbi-pds", True, 200)
     assert "public bucket aft-vbi-pds" in notice
+
+
+def test_public_bucket_is_asked_where_a_run_would_look_for_it(moto, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    assert not demo.public_bucket_answers()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", moto.endpoint_url)
+    assert not demo.public_bucket_answers()
+    client = boto3.client("s3", region_name="us-east-1")
+    client.create_bucket(Bucket=demo.PUBLIC_BUCKET)
+    client.put_object(Bucket=demo.PUBLIC_BUCKET, Key="bin-images/1.jpg", Body=b"photo")
+    assert demo.public_bucket_answers()
 
 
 def test_sample_bucket_is_the_same_every_time(tmp_path):
