@@ -51,12 +51,14 @@ class _InputChecks:
         self._recorded: _RecordedBins | None = None
 
     def check_bucket(self) -> Iterator[CheckResult]:
-        settings = self._settings
+        settings, warnings = self._settings, list[str]()
         try:
-            bucket = open_bucket(settings.bucket, settings.s3_access())
+            bucket = open_bucket(settings.bucket, settings.s3_access(), warn=warnings.append)
         except ReconcileError as error:
             yield CheckResult("bucket", "FAIL", str(error))
             return
+        if bucket.address is not None:
+            yield CheckResult("bucket", "ok", f"{bucket.location} is at {bucket.address}")
         try:
             listing = InputListing(settings, bucket, self._scratch)
         except ReconcileError as error:
@@ -67,6 +69,8 @@ class _InputChecks:
         yield run_check("photos", lambda: self._check_photos(bucket, listing))
         if settings.records is None:
             yield run_check("records", lambda: self._check_records(bucket, listing))
+        for warning in warnings:
+            yield CheckResult("bucket", "?", warning)
 
     def _check_photos(self, bucket: Bucket, listing: InputListing) -> str:
         self._photos = _first_page(listing.photos())

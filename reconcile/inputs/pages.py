@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from reconcile.storage.base import StoredObject
+from reconcile.storage.base import UNKNOWN_TIME, StoredObject
 
 Page = list[StoredObject] | pa.Table
 """Some objects of a bucket. A table has the columns key, size, etag and modified."""
@@ -13,7 +13,8 @@ Page = list[StoredObject] | pa.Table
 
 def as_table(page: list[StoredObject]) -> pa.Table:
     """Return a page as a table with the columns position, key, size, etag and modified. Positions start at 0."""
-    keys, sizes, etags, modified = zip(*page, strict=True) if page else ((), (), (), ())
+    keys, sizes, etags, times = zip(*page, strict=True) if page else ((), (), (), ())
+    modified = [None if time == UNKNOWN_TIME else time for time in times]
     return pa.table(
         {
             "position": np.arange(len(page)),

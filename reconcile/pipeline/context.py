@@ -60,7 +60,7 @@ def open_run(settings: Settings, run_id: str, log: RunLog) -> RunContext:
     if settings.where is not None:
         check_pattern(settings.where)
     engine = open_engine(settings, log)
-    bucket = open_bucket(settings.bucket, settings.s3_access())
+    bucket = open_bucket(settings.bucket, settings.s3_access(), warn=log.warn)
     output = open_output(settings, create=True)
     for prefix in (settings.images_prefix, settings.records_prefix):
         if f"{output.location}/".startswith(bucket.url(prefix).rstrip("/") + "/"):

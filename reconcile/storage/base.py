@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from reconcile.errors import UsageError
@@ -10,12 +11,15 @@ from reconcile.urls import WEB_ADDRESS, WITH_SECRETS, holds_secrets, is_web_addr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
     from pathlib import Path
 
 
 PAGE = 1000
 """Objects per page of a listing. S3 returns at most this many per request."""
+
+
+UNKNOWN_TIME = datetime.min.replace(tzinfo=UTC)
+"""The time of an object whose time cannot be used. Tables have null instead."""
 
 
 class FetchError(Exception):

@@ -12,25 +12,33 @@ import shutil
 import stat
 import uuid
 from contextlib import suppress
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconcile.errors import ReconcileError
 from reconcile.storage.base import PAGE, FetchError, S3Access, StoredObject
+from reconcile.storage.local_listing import PARTIAL, FolderListing, etag_of, stored_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-_PARTIAL = ".reconcile-partial"
+    from collections.abc import Callable, Iterator
 
 
 class LocalBucket:
-    """A folder that implements `storage.base.Bucket`. An etag is made of the file's inode, time and size."""
+    """A folder that implements `storage.base.Bucket`. An etag is made of the file's inode, time and size.
 
-    def __init__(self, path: Path, *, create: bool) -> None:
+    Args:
+        path: the folder.
+        create: create the folder if it does not exist.
+        warn: called with a message about a folder inside that cannot be read, and about files without a usable time.
+            If it is None, such a folder is an error.
+
+    Raises:
+        ReconcileError: the folder does not exist, or cannot be created.
+    """
+
+    def __init__(self, path: Path, *, create: bool, warn: Callable[[str], None] | None = None) -> None:
+        self._warn = warn
         self._path = path.expanduser().resolve()
         try:
             if create:
@@ -48,36 +56,11 @@ class LocalBucket:
     def list_pages(self, prefix: str = "") -> Iterator[list[StoredObject]]:
         """List every file under the folder `prefix`. Symbolic links are followed."""
         try:
-            objects = self._walk(self._path / prefix, partial=False)
+            objects = FolderListing(self._path, self._warn).files(self._path / prefix)
             while page := list(islice(objects, PAGE)):
                 yield page
         except OSError as error:
             raise ReconcileError(f"cannot list {error.filename}: {error.strerror}") from None
-
-    def _walk(self, folder: Path, *, partial: bool, above: tuple[str, ...] = ()) -> Iterator[StoredObject]:
-        if not folder.is_dir():
-            return
-        real = os.path.realpath(folder)
-        if real in above:  # a link to one of its own parents would make the walk endless
-            return
-        with os.scandir(folder) as entries:
-            # A folder sorts by its name with a slash, so that keys come in the same order as from S3.
-            ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name + ("/" if _is_folder(entry) else "")))
-        for entry in ordered:
-            if _is_folder(entry):
-                yield from self._walk(Path(entry.path), partial=partial, above=(*above, real))
-            elif entry.name.endswith(_PARTIAL) == partial:
-                with suppress(FileNotFoundError):  # the file was deleted meanwhile
-                    yield self._stored(Path(entry.path))
-
-    def _stored(self, path: Path) -> StoredObject:
-        # A table cannot hold a name that is not UTF-8. With escapes a person can still find the file.
-        key = os.fsencode(path.relative_to(self._path)).decode("utf-8", "backslashreplace")
-        try:
-            status = path.stat()
-        except OSError:  # a broken link: fetching the link raises the reason
-            status = path.lstat()
-        return _stored_object(key, status)
 
     def get(self, key: str, etag: str | None = None) -> bytes:
         """Return the bytes of a file."""
@@ -85,7 +68,7 @@ class LocalBucket:
             if not stat.S_ISREG((self._path / key).stat().st_mode):  # reading a named pipe may block forever
                 raise FetchError("this is a pipe, a device or a folder, not a file")
             with (self._path / key).open("rb") as file:
-                if etag is not None and _etag(os.fstat(file.fileno())) != etag:
+                if etag is not None and etag_of(os.fstat(file.fileno())) != etag:
                     raise FetchError("the file changed after it was listed; the next run reads the new version")
                 return file.read()
         except FileNotFoundError:
@@ -108,7 +91,7 @@ class LocalBucket:
     def put(self, key: str, data: bytes | Path) -> None:
         """Write a temporary file and rename it. A file under its final name is complete, even after a power cut."""
         path = self._path / key
-        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{_PARTIAL}")
+        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -127,7 +110,7 @@ class LocalBucket:
         """Return a file's current bytes, etag and time, or None if it does not exist."""
         try:
             with (self._path / key).open("rb") as file:
-                return _stored_object(key, os.fstat(file.fileno())), file.read()
+                return stored_object(key, os.fstat(file.fileno())), file.read()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -164,7 +147,7 @@ class LocalBucket:
             with path.open("rb+") as file:
                 with suppress(OSError):
                     fcntl.flock(file, fcntl.LOCK_EX)
-                if _etag(path.stat()) != etag:
+                if etag_of(path.stat()) != etag:
                     return False
                 self.put(key, data)
                 return True
@@ -187,7 +170,7 @@ class LocalBucket:
     def incomplete_writes(self) -> Iterator[StoredObject]:
         """List the temporary files that interrupted writes left behind."""
         try:
-            yield from self._walk(self._path, partial=True)
+            yield from FolderListing(self._path, self._warn).files(self._path, partial=True)
         except OSError as error:
             raise ReconcileError(f"cannot list {error.filename}: {error.strerror}") from None
 
@@ -200,17 +183,6 @@ class LocalBucket:
         return str(self._path / key)
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a circular link is not a folder: fetching the link raises the reason
-        return False
-
-
-def _stored_object(key: str, status: os.stat_result) -> StoredObject:
-    return StoredObject(key, status.st_size, _etag(status), datetime.fromtimestamp(status.st_mtime, UTC))
-
-
 def _flush_to_disk(path: Path) -> None:
     """Make the operating system write its buffers of a file to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -218,7 +190,3 @@ def _flush_to_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _etag(status: os.stat_result) -> str:
-    return f"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_size:x}"

@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.storage.base import Bucket, FetchError, S3Access
 from reconcile.urls import normalize_location
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 _BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _ACCESS_POINT = re.compile(r"arn:[a-z-]+:s3:([a-z0-9-]*):\d+:accesspoint[:/]([A-Za-z0-9.-]+)")
@@ -52,13 +57,17 @@ def split_location(location: str) -> tuple[str, str]:
     return match[1], match[4] or ""
 
 
-def open_bucket(location: str, access: S3Access, *, create: bool = False) -> Bucket:
+def open_bucket(
+    location: str, access: S3Access, *, create: bool = False, warn: Callable[[str], None] | None = None
+) -> Bucket:
     """Open a bucket name, `s3://name/prefix` or a local folder. No request is sent yet.
 
     Args:
         location: a bare word is a bucket; a folder has a slash or begins with a dot.
         access: how to reach S3. Not used for a folder.
         create: create the folder if it does not exist.
+        warn: called with a message about a part of the folder that cannot be read. If it is None, such a part is an
+            error.
 
     Raises:
         UsageError: reconcile does not support the location, or it holds credentials.
@@ -67,7 +76,7 @@ def open_bucket(location: str, access: S3Access, *, create: bool = False) -> Buc
     if is_folder(location):
         from reconcile.storage.local import LocalBucket
 
-        return LocalBucket(Path(location), create=create)
+        return LocalBucket(Path(location), create=create, warn=warn)
     from reconcile.storage.s3 import S3Bucket
 
     name, prefix = split_location(location)

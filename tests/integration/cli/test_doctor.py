@@ -20,7 +20,9 @@ def test_doctor_passes_all_checks(s3, grey_model, tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert set(statuses(done).values()) == {"ok"}
-    assert set(statuses(done)) == {"reconcile", "libraries", "providers", "model", "photos", "records", "ids", "output"}
+    inputs = {"bucket", "photos", "records", "ids"}
+    assert set(statuses(done)) == {"reconcile", "libraries", "providers", "model", "output"} | inputs
+    assert f"s3://w is at {s3.endpoint_url}/w" in done.stdout
     assert re.search(
         r"grey.onnx, version grey, labels 0,1,2,3,4,5,6\+, 32 px; counts on CPU( \(OpenVINO\))? with", done.stdout
     )
