@@ -142,7 +142,7 @@ def _table_rows(table: Path) -> list[dict[str, str]]:
     """Return the rows of labels.csv, sorted by image.
 
     Raises:
-        ReconcileError: A column is missing, or the file is not UTF-8 text.
+        ReconcileError: a column is missing, or the file is not UTF-8 text.
     """
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:

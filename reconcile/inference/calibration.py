@@ -22,7 +22,7 @@ def calibrated(
 
     Args:
         logits: the output of the network, float [N, labels].
-        temperature: T in softmax(logits / T) (Guo et al. 2017, On Calibration of Modern Neural Networks, section 4.2).
+        temperature: t in softmax(logits / T) (Guo et al. 2017, On Calibration of Modern Neural Networks, section 4.2).
         soft_targets: the mean training target of each label; see `deconvolve`. None if the network was trained on hard
             labels.
 

@@ -99,7 +99,7 @@ class IOBoundSession:
     """One thread's use of a session, with input and output bound to fixed memory.
 
     Args:
-        session: A session of any provider. Other threads may use it at the same time.
+        session: a session of any provider. Other threads may use it at the same time.
         card: the metadata of its model.
         spare: memory for batches that are not full, uint8 [N, S, S, 3].
     """

@@ -52,7 +52,7 @@ def pin(driver: Any, array: NDArray[np.uint8]) -> bool:
 
     Args:
         driver: from `load_driver`.
-        array: A contiguous array.
+        array: a contiguous array.
 
     Returns:
         whether the array is pinned. An array that is not pinned also works, but its copies are slower.

@@ -141,7 +141,7 @@ def evaluate(
         seed: the seed of the bootstrap. The same seed gives the same intervals.
 
     Raises:
-        ReconcileError: A probability is not a finite number, or no photo has a count that a label covers.
+        ReconcileError: a probability is not a finite number, or no photo has a count that a label covers.
     """
     if not np.isfinite(probabilities).all():
         raise ReconcileError("the model returned probabilities that are not finite numbers")

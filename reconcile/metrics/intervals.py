@@ -84,7 +84,7 @@ def resampled_mean(values: NDArray[np.float64], lower: float, upper: float) -> E
     1993, An Introduction to the Bootstrap, chapter 6).
 
     Args:
-        values: A figure by repetition and resample, float64 [repetitions, 1 + resamples]. The first column comes from
+        values: a figure by repetition and resample, float64 [repetitions, 1 + resamples]. The first column comes from
             the original sample. Values that are not finite are left out.
         lower: the smallest possible limit of the interval.
         upper: the largest possible limit of the interval.

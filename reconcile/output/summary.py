@@ -131,7 +131,7 @@ class Summary:
         """Add the wall-clock time of the `with` block to a stage.
 
         Args:
-            stage: A key of `seconds`.
+            stage: a key of `seconds`.
         """
         started = time.monotonic()
         try:
@@ -150,10 +150,10 @@ class Summary:
         """Return the summary of an earlier run. Unknown keys of other versions are ignored.
 
         Args:
-            values: The content of summary.json.
+            values: the content of summary.json.
 
         Raises:
-            TypeError: A key is missing.
+            TypeError: a key is missing.
         """
         missing = set(KEYS) - values.keys()
         for name, keys in _NESTED_KEYS.items():

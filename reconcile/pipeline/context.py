@@ -47,13 +47,13 @@ def open_run(settings: Settings, run_id: str, log: RunLog) -> RunContext:
     """Open everything a run needs, and check that the run can start.
 
     Args:
-        settings: The settings of the run.
-        run_id: The name of the run's folder under `<out>/runs/`.
-        log: Where the run reports what it does.
+        settings: the settings of the run.
+        run_id: the name of the run's folder under `<out>/runs/`.
+        log: where the run reports what it does.
 
     Raises:
-        UsageError: A setting is wrong.
-        ReconcileError: The bucket, the credentials, the model or `<out>` is missing or cannot be used.
+        UsageError: a setting is wrong.
+        ReconcileError: the bucket, the credentials, the model or `<out>` is missing or cannot be used.
     """
     if settings.records is not None:
         check_name(settings.records)
@@ -76,7 +76,7 @@ def check_pattern(pattern: str) -> None:
     """Check that DuckDB can apply a regular expression. Its engine (RE2) lacks some features of Python's.
 
     Args:
-        pattern: The pattern of `--where`, which Python has accepted.
+        pattern: the pattern of `--where`, which Python has accepted.
 
     Raises:
         UsageError: DuckDB cannot apply the pattern.

@@ -23,13 +23,13 @@ def count_and_read(context: RunContext, inputs: RunInputs, summary: Summary) -> 
     """Count the images and read the records. Afterwards the tables of the run are complete.
 
     Args:
-        context: What the run needs.
-        inputs: What was listed.
-        summary: Gets the numbers and times of this phase.
+        context: what the run needs.
+        inputs: what was listed.
+        summary: gets the numbers and times of this phase.
 
     Raises:
-        ReconcileError: The listing or the engine fails, or a file cannot be read or written.
-        Interrupted: A signal asked the run to stop. Finished counts and records are kept.
+        ReconcileError: the listing or the engine fails, or a file cannot be read or written.
+        Interrupted: a signal asked the run to stop. Finished counts and records are kept.
     """
     reading = _reading_records(context, inputs, summary) if reads_while_counting(context) else nullcontext()
     with context.log.shared_display(), reading:

@@ -26,10 +26,10 @@ def demo_settings(folder: Path) -> tuple[dict[str, Any], str]:
     """Return the settings of `reconcile run` for the demo.
 
     Args:
-        folder: The folder for the results and, if needed, for the drawn bucket.
+        folder: the folder for the results and, if needed, for the drawn bucket.
 
     Returns:
-        The settings, and a notice about the photos that are counted.
+        the settings, and a notice about the photos that are counted.
     """
     out = {"out": str(folder.absolute() / "out"), "capacity": CAPACITY}
     if public_bucket_answers():

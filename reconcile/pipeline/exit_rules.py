@@ -43,9 +43,9 @@ def apply_exit_rules(summary: Summary, limits: ExitLimits, example_of: Callable[
     4. the alarm (4)
 
     Args:
-        summary: The figures of the run, which is changed.
-        limits: The limits of the run.
-        example_of: Called with a status that is part of the reason. Returns why most rows have this status, with an
+        summary: the figures of the run, which is changed.
+        limits: the limits of the run.
+        example_of: called with a status that is part of the reason. Returns why most rows have this status, with an
             example, or an empty text.
     """
     unreadable, invalid = summary.totals["unreadable_image"], summary.counts.invalid_records

@@ -46,16 +46,16 @@ def list_inputs(context: RunContext, scratch: Path) -> Iterator[RunInputs]:
     """Open the tables of a run and start to list its photos and records.
 
     Args:
-        context: What the run needs.
-        scratch: A folder for this run alone.
+        context: what the run needs.
+        scratch: a folder for this run alone.
 
     Yields:
-        The inputs. There is at least one photo, and one record if JSON records are read while photos are counted. The
+        the inputs. There is at least one photo, and one record if JSON records are read while photos are counted. The
         tables are closed at the end.
 
     Raises:
-        UsageError: A file that the settings name cannot be used.
-        ReconcileError: There are no photos or no records, or a file of `<out>` or of the settings cannot be read.
+        UsageError: a file that the settings name cannot be used.
+        ReconcileError: there are no photos or no records, or a file of `<out>` or of the settings cannot be read.
     """
     context.engine.resume(context.bucket, context.output)
     parts = _stored_parts(context, scratch)
@@ -82,8 +82,8 @@ def list_records(context: RunContext, inputs: RunInputs) -> None:
     """Start to list the JSON records. With `--limit`, only those of bins with a listed image.
 
     Args:
-        context: What the run needs.
-        inputs: The inputs of the run, whose backlog of records is filled.
+        context: what the run needs.
+        inputs: the inputs of the run, whose backlog of records is filled.
     """
     only_of_images = context.settings.limit is not None
     new_records = inputs.reconciler.new_records(inputs.listing.records(), only_of_images=only_of_images)

@@ -35,10 +35,10 @@ def publish(context: RunContext, scratch: Path, errors: FittedErrorModel, summar
     """Write the results of a run to `<out>`. summary.json comes last, so a run that has it is complete.
 
     Args:
-        context: What the run needs.
-        scratch: The folder with reconciled.parquet.
-        errors: The error model from which the scores were computed.
-        summary: Gets the figures, the exit code and the location of the report.
+        context: what the run needs.
+        scratch: the folder with reconciled.parquet.
+        errors: the error model from which the scores were computed.
+        summary: gets the figures, the exit code and the location of the report.
     """
     settings, output = context.settings, context.output
     with Results(scratch / RECONCILED, context.engine.model.card.labels, scratch) as results:

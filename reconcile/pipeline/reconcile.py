@@ -27,12 +27,12 @@ def reconcile(context: RunContext, inputs: RunInputs, summary: Summary) -> Fitte
     The result is reconciled.parquet in the scratch folder.
 
     Args:
-        context: What the run needs.
-        inputs: The tables of the run.
-        summary: Gets the results of earlier recounts, the class prior and the time of this phase.
+        context: what the run needs.
+        inputs: the tables of the run.
+        summary: gets the results of earlier recounts, the class prior and the time of this phase.
 
     Returns:
-        The error model from which the scores were computed.
+        the error model from which the scores were computed.
     """
     settings, card = context.settings, context.engine.model.card
     with summary.timed("reconcile"):

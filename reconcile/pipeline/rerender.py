@@ -37,17 +37,17 @@ def render_again(settings: Settings, run_id: str, access: dict[str, Any], *, pho
     """Render the report of a finished run from its files. Nothing is counted, joined or scored again.
 
     Args:
-        settings: The location of `<out>`, and how to reach it.
-        run_id: The run.
-        access: The bucket of the photos and the access to it (bucket, endpoint_url, …), if they have changed since the
+        settings: the location of `<out>`, and how to reach it.
+        run_id: the run.
+        access: the bucket of the photos and the access to it (bucket, endpoint_url, …), if they have changed since the
             run.
-        photos: Whether to fetch the photos.
+        photos: whether to fetch the photos.
 
     Returns:
-        The location of the report.
+        the location of the report.
 
     Raises:
-        ReconcileError: There is no such finished run, an unknown version wrote it, or none of its photos can be
+        ReconcileError: there is no such finished run, an unknown version wrote it, or none of its photos can be
             fetched. The report then stays as it was.
     """
     output = open_output(settings)

@@ -27,17 +27,17 @@ def run(context: RunContext, notice: str | None = None) -> Summary:
     """Count the images that this model has not counted yet, compare all counts with the records, and write the results.
 
     Args:
-        context: What the run needs, from `open_run`.
-        notice: A sentence that the report shows first.
+        context: what the run needs, from `open_run`.
+        notice: a sentence that the report shows first.
 
     Returns:
-        The figures of the run, as in summary.json. They include the exit code.
+        the figures of the run, as in summary.json. They include the exit code.
 
     Raises:
-        ReconcileError: Another run is using `<out>`, a run with this id has finished, or the run fails, for example
+        ReconcileError: another run is using `<out>`, a run with this id has finished, or the run fails, for example
             because a disk is full.
-        Interrupted: A signal asked the run to stop while it was counting or reading. Finished counts are kept.
-        KeyboardInterrupt: A signal asked the run to stop at another time.
+        Interrupted: a signal asked the run to stop while it was counting or reading. Finished counts are kept.
+        KeyboardInterrupt: a signal asked the run to stop at another time.
     """
     started = datetime.now(UTC)
     with run_lock(context.output, context.run_id, context.log.warn):

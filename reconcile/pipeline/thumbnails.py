@@ -24,11 +24,11 @@ def fetch_thumbnails(bucket: Bucket, queue: Sequence[dict[str, Any]]) -> list[st
     """Fetch the photo of each bin of the queue, and make it small.
 
     Args:
-        bucket: The bucket with the photos.
-        queue: Rows with image_key and image_etag.
+        bucket: the bucket with the photos.
+        queue: rows with image_key and image_etag.
 
     Returns:
-        A data URL for each row. None if the photo that was counted no longer exists or cannot be read.
+        a data URL for each row. None if the photo that was counted no longer exists or cannot be read.
     """
     photos: list[str | None] = [None] * len(queue)
     with StageGroup() as stages:

@@ -45,11 +45,11 @@ class BinJoin:
         """Store the arguments. `join_parts` starts the work.
 
         Args:
-            database: The database that holds the tables of the run.
-            folder: A folder for the Parquet files between the steps.
-            labels: The labels of the model whose counts are joined.
-            source: The source of the records.
-            has_costs: Whether the table `unit_costs` has rows.
+            database: the database that holds the tables of the run.
+            folder: a folder for the Parquet files between the steps.
+            labels: the labels of the model whose counts are joined.
+            source: the source of the records.
+            has_costs: whether the table `unit_costs` has rows.
         """
         self._database, self._folder = database, folder
         self._source, self._has_costs = source, has_costs
@@ -60,7 +60,7 @@ class BinJoin:
         """Join images with records and make the view `joined` of the result.
 
         Args:
-            parts: The parts of the tables.
+            parts: the parts of the tables.
             stale_after: Minutes. A record that changed more than this after its photo is stale. None compares all.
         """
         seconds = None if stale_after is None else 60 * stale_after
@@ -78,7 +78,7 @@ class BinJoin:
         """Return the distribution of counts in this run if it is far from the training distribution, else None.
 
         Args:
-            scorer: Holds the training distribution.
+            scorer: holds the training distribution.
 
         Returns:
             float64 [labels], summing to 1.
@@ -95,9 +95,9 @@ class BinJoin:
         """Score the joined bins and make the view `scored` of the result.
 
         Args:
-            parts: The parts of the tables.
-            scorer: Computes the scores.
-            class_prior: The distribution for which the probabilities are corrected; None to use them as they are.
+            parts: the parts of the tables.
+            scorer: computes the scores.
+            class_prior: the distribution for which the probabilities are corrected; None to use them as they are.
         """
         for number in range(parts.count):
             parts.show(number)
@@ -116,7 +116,7 @@ class BinJoin:
         """Rank the scored bins and write them.
 
         Args:
-            destination: The file to write, reconciled.parquet.
+            destination: the file to write, reconciled.parquet.
             rank_by: probability, units or value.
         """
         parameters = self._label_parameters | {"rank_by": rank_by}

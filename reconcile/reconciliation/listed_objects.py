@@ -40,10 +40,10 @@ class ListedObjects:
         """Make both tables, empty.
 
         Args:
-            database: The database of the run.
-            name: The table of listed objects, such as `listed_images`.
-            known: The table of known objects, such as `counted`.
-            new_objects_query: The name of the query that finds new objects among those listed.
+            database: the database of the run.
+            name: the table of listed objects, such as `listed_images`.
+            known: the table of known objects, such as `counted`.
+            new_objects_query: the name of the query that finds new objects among those listed.
         """
         self._database = database
         self._name, self._known, self._new_objects_query = name, known, new_objects_query
@@ -59,8 +59,8 @@ class ListedObjects:
         """Add the objects in Parquet parts to the known objects. Parts that were added before are skipped.
 
         Args:
-            column: The column of the parts that holds the keys.
-            paths: The paths of all parts.
+            column: the column of the parts that holds the keys.
+            paths: the paths of all parts.
 
         Raises:
             duckdb.Error: A part cannot be read.
@@ -78,8 +78,8 @@ class ListedObjects:
         the next one.
 
         Args:
-            pages: Pages of a bucket listing or of a key list, in any order.
-            limit: The largest number of objects to add. None adds all.
+            pages: pages of a bucket listing or of a key list, in any order.
+            limit: the largest number of objects to add. None adds all.
         """
         cursor = self._database.cursor()
         start = end = 0
@@ -123,8 +123,8 @@ def only_of_bins(pages: Iterable[Page], wanted: set[str]) -> Iterator[pa.Table]:
     """Yield only the objects of some bins. Stop as soon as each of these bins has an object.
 
     Args:
-        pages: Pages of a listing.
-        wanted: The ids of the bins.
+        pages: pages of a listing.
+        wanted: the ids of the bins.
     """
     missing = set(wanted)
     for page in pages:

@@ -40,10 +40,10 @@ class Partitions:
         """Choose the tables; `cut` splits them.
 
         Args:
-            database: The database of the run.
-            folder: A folder for the parts, which are Parquet files.
-            record_tables: The tables that hold the records. The tables of the images are always split.
-            count: The number of parts. With 1, the tables stay as they are.
+            database: the database of the run.
+            folder: a folder for the parts, which are Parquet files.
+            record_tables: the tables that hold the records. The tables of the images are always split.
+            count: the number of parts. With 1, the tables stay as they are.
         """
         self._database, self._folder, self.count = database, folder, count
         self._tables = ["listed_images", "counts", *record_tables]
@@ -65,7 +65,7 @@ class Partitions:
         """Make the names of the tables refer to one part.
 
         Args:
-            number: The part, from 0.
+            number: the part, from 0.
         """
         if self.count == 1:
             return

@@ -72,16 +72,16 @@ class Reconciler:
         """Open the tables.
 
         Args:
-            scratch: A folder for this run alone, which can be deleted afterwards.
-            labels: The labels of the model whose counts are used.
-            source: The source of the records.
-            parts: The Parquet parts of earlier runs in `<out>`.
-            costs: The unit cost of each product, `COSTS_SCHEMA`; None if no costs are known.
-            bins_at_once: The number of bins that are joined in memory. Larger tables are split.
+            scratch: a folder for this run alone, which can be deleted afterwards.
+            labels: the labels of the model whose counts are used.
+            source: the source of the records.
+            parts: the Parquet parts of earlier runs in `<out>`.
+            costs: the unit cost of each product, `COSTS_SCHEMA`; None if no costs are known.
+            bins_at_once: the number of bins that are joined in memory. Larger tables are split.
 
         Raises:
-            UsageError: The table of records lacks a column, or the type of its file is unknown.
-            ReconcileError: The parts or the table of records cannot be read.
+            UsageError: the table of records lacks a column, or the type of its file is unknown.
+            ReconcileError: the parts or the table of records cannot be read.
         """
         self._bins_at_once = bins_at_once
         self._folder = scratch / "join"  # a separate folder, because a downloaded file may have the name of a table
@@ -104,11 +104,11 @@ class Reconciler:
         """Read the parts that `<out>` has now, including those written since the last call.
 
         Args:
-            counts: Paths of all parts with counts of the run's model.
-            records: Paths of all parts with JSON records.
+            counts: paths of all parts with counts of the run's model.
+            records: paths of all parts with JSON records.
 
         Raises:
-            ReconcileError: A part cannot be read.
+            ReconcileError: a part cannot be read.
         """
         self._view_parts("counts", counts, COUNTS_SCHEMA)
         self._view_parts("record_parts", records, RECORDS_SCHEMA, f"*, {_ITEMS_AT} AS items_at")
@@ -131,7 +131,7 @@ class Reconciler:
         """Return a new backlog that keeps its objects in this database. `close` stops it.
 
         Args:
-            name: The name of its table.
+            name: the name of its table.
         """
         self._backlogs.append(Backlog(self._database, name))
         return self._backlogs[-1]
@@ -140,8 +140,8 @@ class Reconciler:
         """Add the listed images to their table, and yield those that are not counted yet.
 
         Args:
-            pages: Pages of a bucket listing or of a key list.
-            limit: The largest number of images to add, new or not. None adds all.
+            pages: pages of a bucket listing or of a key list.
+            limit: the largest number of images to add, new or not. None adds all.
         """
         return self._images.find_new(pages, limit)
 
@@ -149,8 +149,8 @@ class Reconciler:
         """Add the listed records to their table, and yield those that are not read yet.
 
         Args:
-            pages: Pages of a bucket listing or of a key list.
-            only_of_images: Leave out records of bins that have no image in this run.
+            pages: pages of a bucket listing or of a key list.
+            only_of_images: leave out records of bins that have no image in this run.
         """
         if only_of_images:
             rows = self._database.cursor().execute("SELECT bin_id FROM listed_images").fetchall()
@@ -180,14 +180,14 @@ class Reconciler:
         """Join, score and rank all bins, and write them as reconciled.parquet.
 
         Args:
-            destination: The file to write.
-            scorer: Computes how likely each record is wrong.
+            destination: the file to write.
+            scorer: computes how likely each record is wrong.
             rank_by: probability, units or value.
             stale_after: Minutes. A record that changed more than this after its photo is not compared with it. None
                 compares all.
 
         Returns:
-            The distribution of counts in this run, float64 [labels], if it is far from the training distribution. The
+            the distribution of counts in this run, float64 [labels], if it is far from the training distribution. The
             probabilities were corrected for it before scoring. Else None.
         """
         bins = max(self.image_count, len(self._database.table(self._source.tables[0])))

@@ -44,12 +44,12 @@ class RecordSource(Protocol):
         """Make the tables that `Reconciler` does not make itself.
 
         Args:
-            database: The database of the run.
-            folder: A folder for temporary files.
+            database: the database of the run.
+            folder: a folder for temporary files.
 
         Raises:
-            UsageError: A column is missing, or the type of the file is unknown.
-            ReconcileError: The file cannot be read.
+            UsageError: a column is missing, or the type of the file is unknown.
+            ReconcileError: the file cannot be read.
         """
 
 
@@ -117,12 +117,12 @@ class TableRecords:
         """Load the file into the table `source_rows`.
 
         Args:
-            database: The database of the run.
-            folder: Not used.
+            database: the database of the run.
+            folder: not used.
 
         Raises:
             UsageError: `load_table` refuses the table.
-            ReconcileError: The file cannot be read.
+            ReconcileError: the file cannot be read.
         """
         for note in load_table(database, self.path, self.name, self.options):
             self.notify(note)

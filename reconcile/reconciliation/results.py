@@ -37,11 +37,11 @@ class Results:
 
         Args:
             reconciled: reconciled.parquet on this machine.
-            labels: The labels of the model that counted.
-            scratch: A folder for data that does not fit into memory.
+            labels: the labels of the model that counted.
+            scratch: a folder for data that does not fit into memory.
 
         Raises:
-            ReconcileError: The file cannot be read.
+            ReconcileError: the file cannot be read.
         """
         self._parameters = {
             "open_ended": labels.open_ended,
@@ -61,8 +61,8 @@ class Results:
         """Return the result of a query over the reconciled rows.
 
         Args:
-            name: The query, `figures/confusion` for sql/figures/confusion.sql.
-            parameters: The parameters of the query, apart from those that follow from the labels.
+            name: the query, `figures/confusion` for sql/figures/confusion.sql.
+            parameters: the parameters of the query, apart from those that follow from the labels.
         """
         table: pd.DataFrame = self._relation(name, parameters).df()
         return table
@@ -71,8 +71,8 @@ class Results:
         """Yield the result of a query in batches. Use it for results that have a row for each bin.
 
         Args:
-            name: The query, as for `table`.
-            parameters: The parameters of the query, as for `table`.
+            name: the query, as for `table`.
+            parameters: the parameters of the query, as for `table`.
         """
         for batch in self._relation(name, parameters).to_arrow_reader(_ROWS_AT_ONCE):
             yield batch.to_pandas()
@@ -81,7 +81,7 @@ class Results:
         """Return whether a regular expression matches the id or the photo's key of any bin.
 
         Args:
-            pattern: The pattern of `--where`.
+            pattern: the pattern of `--where`.
         """
         text = "FROM reconciled WHERE regexp_matches(bin_id, $1) OR regexp_matches(image_key, $1) LIMIT 1"
         return bool(self._database.execute(text, [pattern]).fetchall())
@@ -104,9 +104,9 @@ class Results:
         """Write the first bins of the recount queue as CSV, with empty columns for the counts and notes of people.
 
         Args:
-            destination: The file to write, recount.csv.
-            run_id: The run, which is written into each row.
-            capacity: The number of bins.
+            destination: the file to write, recount.csv.
+            run_id: the run, which is written into each row.
+            capacity: the number of bins.
         """
         rows = self._relation("figures/recount_csv", {"run_id": run_id, "capacity": capacity})
         rows.write_csv(str(destination), header=True)
@@ -130,7 +130,7 @@ def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a table as plain Python values, with None for a missing value.
 
     Args:
-        table: The result of `Results.table`.
+        table: the result of `Results.table`.
     """
     rows: list[dict[str, Any]] = table.astype(object).to_dict("records")  # type: ignore[assignment]
     for row in rows:

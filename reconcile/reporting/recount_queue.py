@@ -28,8 +28,8 @@ def shown_queue(results: Results, capacity: int) -> list[dict[str, Any]]:
     """Return the bins of the recount queue that the report shows, as rows of sql/figures/recount_queue.sql.
 
     Args:
-        results: The reconciled rows of the run.
-        capacity: The number of bins that people can recount. The report shows at most `MOST_SHOWN` of them.
+        results: the reconciled rows of the run.
+        capacity: the number of bins that people can recount. The report shows at most `MOST_SHOWN` of them.
     """
     most = min(capacity, MOST_SHOWN)
     return plain_rows(results.table("figures/recount_queue", most=most, most_items=_MOST_ITEMS))
@@ -41,9 +41,9 @@ def queue_rows(
     """Add `photo`, `bars`, `chance` (to be wrong) and `bin_order` to each row of the queue.
 
     Args:
-        queue: Rows from `shown_queue`.
-        photos: The photo of each row as a data URL; None if there is no photo to show.
-        labels: The labels of the model that counted.
+        queue: rows from `shown_queue`.
+        photos: the photo of each row as a data URL; None if there is no photo to show.
+        labels: the labels of the model that counted.
     """
     return [
         row

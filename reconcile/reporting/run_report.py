@@ -46,14 +46,14 @@ def render_report(
     """Render the report of one run.
 
     Args:
-        results: The reconciled rows of the run.
-        queue: The bins of the recount queue to show, from `shown_queue`.
-        photos: The photo of each of these bins as a data URL; None if there is no photo to show.
-        summary: The figures of the run.
-        earlier: Earlier runs over the same bucket, the oldest first.
+        results: the reconciled rows of the run.
+        queue: the bins of the recount queue to show, from `shown_queue`.
+        photos: the photo of each of these bins as a data URL; None if there is no photo to show.
+        summary: the figures of the run.
+        earlier: earlier runs over the same bucket, the oldest first.
 
     Returns:
-        A page of HTML. Its size does not grow with the number of bins in the bucket.
+        a page of HTML. Its size does not grow with the number of bins in the bucket.
     """
     labels = CountLabels(tuple(summary.labels))
     return render_page(

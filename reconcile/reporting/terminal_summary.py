@@ -19,7 +19,7 @@ def terminal_summary(summary: Summary) -> str:
     All words are ASCII, because the terminal of a server may not show other characters.
 
     Args:
-        summary: The figures of the run.
+        summary: the figures of the run.
     """
     lines = summary_lines(summary)
     width = max(len(name) for name, _ in lines)
@@ -30,7 +30,7 @@ def summary_lines(summary: Summary) -> list[tuple[str, str]]:
     """Return the lines of the terminal summary, each with its name and its value.
 
     Args:
-        summary: The figures of the run.
+        summary: the figures of the run.
     """
     rate = "-" if summary.images_per_second is None else f"{summary.images_per_second:,.0f}"
     return [
