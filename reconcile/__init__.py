@@ -4,6 +4,7 @@ import os
 
 __version__ = "0.1.0"
 
-# onnxruntime 1.29 and later report each session to Microsoft: a permanent id of the machine, the name of the model file
-# and hashes of its weights. onnxruntime reads this variable when it is imported, so it is set before any such import.
+# The library onnxruntime reports each session to Microsoft, from version 1.29 on. A report has a permanent id of the
+# machine, the name of the model file and hashes of its weights. This variable switches it off, and must be set before
+# onnxruntime is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

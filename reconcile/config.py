@@ -48,7 +48,7 @@ Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 EngineName = Literal["local", "ray", "sagemaker"]
 RankBy = Literal["probability", "units", "value"]
 Aggregate = Literal["sum", "same"]
-"""What to do with several rows of a bin: add them up, or accept rows that agree as one record."""
+"""The treatment of several rows of a bin: add them up, or accept rows that agree as one record."""
 DecimalMark = Literal["comma", "point"]
 """The character between a whole number and its fraction."""
 _DECIMAL_MARKS = {",": "comma", ".": "point"}

@@ -38,7 +38,7 @@ def load_image(data: bytes, size: int, out: NDArray[np.uint8] | None = None) -> 
     """Decode an image, turn it upright and resize it to a square.
 
     The aspect ratio is not kept, because half of the training photos were available only as squares.
-    A model must not be able to tell the two halves apart.
+    A model must not be able to distinguish the two halves.
 
     Args:
         data: the bytes of a JPEG, PNG, WebP, TIFF, BMP, GIF, PPM or JPEG 2000 file. Greyscale, CMYK, palette, 16-bit

@@ -19,7 +19,7 @@ class CountLabels:
     """The ordered labels of a model. Each is a count; the last may be open-ended (`6+` is six or more).
 
     Raises:
-        ValueError: a label is not a count, there are fewer than two labels, the counts do not increase, or a label
+        ValueError: a label is not a count, there are fewer than two labels, or the counts do not increase. Or a label
             other than the last is open-ended.
     """
 

@@ -23,7 +23,7 @@ _CHILDREN = {
     "node": {5: "attribute"},
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
 }
-"""Where tensors are in a file: message, field number and message of the field, as in onnx.proto."""
+"""The fields that lead to tensors: message, field number and message of the field, as in onnx.proto."""
 _EXTERNAL_DATA, _DATA_LOCATION, _EXTERNAL = 13, 14, 1
 """The two fields of TensorProto that name another file, and the value of the second one."""
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 
 class KeyList:
-    """The objects of a bucket as `--keys` lists them. They may have changed or disappeared since.
+    """The objects of a bucket as `--keys` lists them. The objects may have changed meanwhile.
 
-    Files are downloaded one at a time and deleted after reading. So neither memory nor disk grows with their number.
+    Files are downloaded one at a time and deleted after reading. So memory and disk space do not grow with the number
+    of files.
     """
 
     def __init__(self, location: str, access: S3Access, bucket: Bucket, scratch: Path) -> None:
@@ -146,8 +147,8 @@ class KeyList:
     def _path_on_disk(self, key: str) -> Path | None:
         """Return the path of a key if the list is on this disk, or None if it is on S3.
 
-        A person may have copied a whole bucket or only a folder of it. So every folder above the manifest may stand for
-        any part of the key.
+        A person may have copied a whole bucket or only a folder of it. So the end of the key is searched for in every
+        folder above the manifest.
         """
         if self._folder.local_path(key) is None:
             return None

@@ -1,7 +1,8 @@
 """Parse numbers as people, programs and spreadsheets write them. Every file format uses these rules.
 
-A cell such as `1.000` may mean 1 or 1000. Such a cell is ambiguous until the decimal mark of its column is known: from
-the user, from the other cells of the column, or from semicolons between the cells (`decide_mark`).
+A cell such as `1.000` may mean 1 or 1000. Such a cell is ambiguous until the decimal mark of its column is known. The
+user may state the mark. Otherwise the other cells of the column decide, or semicolons between the cells
+(`decide_mark`).
 """
 
 from __future__ import annotations

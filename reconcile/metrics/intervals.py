@@ -80,7 +80,7 @@ def bootstrap(errors: NDArray[np.int64], rng: np.random.Generator) -> tuple[Esti
 def resampled_mean(values: NDArray[np.float64], lower: float, upper: float) -> Estimate:
     """Return the mean over repetitions with its 95 % interval, mean ± 1.96 standard errors.
 
-    The standard error is the standard deviation of the mean over the resamples of a bootstrap (Efron and Tibshirani
+    The standard error is the standard deviation of the mean over bootstrap resamples (Efron and Tibshirani
     1993, An Introduction to the Bootstrap, chapter 6).
 
     Args:

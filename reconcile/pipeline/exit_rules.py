@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 EXIT_FAILED, EXIT_BAD_INPUT, EXIT_ALARM = 1, 3, 4
 _COMPLETE = "the run is complete, but "
-"""How each reason begins, because the last line of a log is often all that a person reads at night."""
+"""The beginning of each reason, because people often read only the last line of a log."""
 _ROUNDING = 1e-9
 """Floating point must not decide whether 7 of 100 bins reach a limit of 7 %."""
 

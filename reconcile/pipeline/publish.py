@@ -103,7 +103,7 @@ def _unmatched_ids(results: Results) -> str:
 def _warn(context: RunContext, results: Results, summary: Summary) -> None:
     """Warn about settings without effect, and about bin ids that hardly match."""
     settings, log = context.settings, context.log
-    # With --limit, the records of most bins were left out, so they say nothing about the ids.
+    # With --limit, the records of most bins were left out, so their number does not show whether the ids match.
     unmatched = summary.without_record
     if not summary.is_limited:
         unmatched = min(unmatched, summary.totals["no_image"])

@@ -123,7 +123,8 @@ class Reconciler:
         empty = self._folder / f"{name}.empty.parquet"
         pq.write_table(schema.empty_table(), empty)
         files = [literal_path(path) for path in (str(empty), *paths)]
-        # Older parts of verdicts lack columns. Of the other parts, DuckDB need not open every file to know the columns.
+        # Older parts of verdicts lack columns. The other parts all have the same columns, so DuckDB does not open every
+        # file to read its columns.
         parts = self._database.read_parquet(files, union_by_name=schema is VERDICTS_SCHEMA)
         parts.project(columns).create_view(name, replace=True)
 

@@ -93,7 +93,7 @@ class TableRecords:
 
     @property
     def options(self) -> TableOptions:
-        """How to read the table."""
+        """The options for reading the table."""
         return TableOptions(self.columns, self.aggregate, self.decimal)
 
     @property

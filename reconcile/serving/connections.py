@@ -1,6 +1,6 @@
 """Limit what connections may hold before their requests reach the application.
 
-uvicorn limits neither the number of connections without a request, nor the size of headers, nor the time for them.
+uvicorn does not limit the number of connections without a request, the size of headers, or the time for them.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ class Retries:
                     self._answer()
                     raise
                 refused += fault is FaultKind.CREDENTIALS
-                if tries == 1:  # answers from before this failure say nothing about an outage
+                if tries == 1:  # answers from before this failure do not rule out an outage
                     answered_before = self._answered
                 elif tries >= TRIES and probe is not None and self._answered == answered_before:
                     self._probe(probe, classify)

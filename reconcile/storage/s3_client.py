@@ -34,7 +34,8 @@ _QUICK_RETRIES = 3
 """Retries of one part of a large object. After that the whole object is uploaded again."""
 _CREDENTIALS_TTL = timedelta(minutes=6)
 """The lifetime that obstore assumes. obstore asks boto3 again 5 minutes before the end, which is every minute. boto3
-answers from memory, and renews credentials that have 10 minutes left. So no credentials are used until they expire."""
+answers from memory, and renews credentials that have 10 minutes left. So credentials are replaced before they
+expire."""
 
 
 class S3Connection:

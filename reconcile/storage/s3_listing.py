@@ -90,8 +90,8 @@ def without_markers(
 ) -> Iterator[list[StoredObject]]:
     """Leave out folder markers: objects of 0 bytes whose key ends with a slash, as the AWS console writes them.
 
-    obstore drops that slash. A marker is then an object of 0 bytes that is the prefix itself, or a folder of the next
-    object, or a key that does not exist.
+    obstore drops that slash. A marker is then an object of 0 bytes with one of these keys: the prefix itself, a folder
+    of the next object, or a key that does not exist.
 
     Args:
         pages: the pages of a listing.

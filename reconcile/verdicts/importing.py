@@ -56,7 +56,7 @@ class ImportResult(NamedTuple):
 def import_verdicts(path: Path, output: Output, work: Path, *, accept_large: bool = False) -> ImportResult:
     """Import a file of verdicts. Each line is completed with the facts of its run.
 
-    The verdict that was imported last counts, whatever the clock says.
+    The verdict that was imported last is used, even if a clock was wrong.
 
     Args:
         path: a CSV file; see `csv_file.read_verdict_file`.
@@ -65,7 +65,7 @@ def import_verdicts(path: Path, output: Output, work: Path, *, accept_large: boo
         accept_large: import counts above 20 that are also over ten times the record. Without it they are invalid.
 
     Raises:
-        UsageError: the file cannot be read at all.
+        UsageError: the file cannot be read.
         ReconcileError: earlier verdicts cannot be read, or new ones cannot be written.
     """
     lines, invalid = read_verdict_file(path)
