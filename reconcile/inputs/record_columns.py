@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -38,11 +39,18 @@ def convert_ids(cells: Cells) -> tuple[pa.Array, dict[int, InvalidId]]:
         values = cells if isinstance(cells, list) else cells.to_pylist()
         ids, invalid = _each(values, range(len(values)), lambda cell: id_of_cell(cell, max_float))
         return pa.array(ids, pa.string()), invalid
-    positions = _positions(pc.match_substring_regex(strings, SUSPICIOUS))
+    # Ids of letters and digits are not suspicious, unless they may be a word such as Total.
+    is_word = pc.or_(pc.utf8_is_alpha(strings), pc.invert(pc.utf8_is_alnum(strings)))
+    words = _positions(is_word)
+    if not words:
+        return strings, {}
+    is_suspicious = pc.match_substring_regex(strings.take(pa.array(words)), SUSPICIOUS)
+    positions = [words[index] for index in _positions(is_suspicious)]
     if not positions:
         return strings, {}
     cleaned, invalid = _each(strings.take(pa.array(positions)).to_pylist(), positions, clean_id)
-    mask = pc.match_substring_regex(strings, SUSPICIOUS)
+    mask = np.zeros(len(strings), dtype=bool)
+    mask[positions] = True
     return pc.replace_with_mask(strings, mask, pa.array(cleaned, pa.string())), invalid
 
 
@@ -117,25 +125,34 @@ class CountColumn:
 
 def _plain_counts(cells: Cells) -> pa.Array | None:
     """Return the cells that are clearly counts as int64, and the others as null; None if the cells have many types."""
-    if isinstance(cells, list) or not (pa.types.is_integer(cells.type) or pa.types.is_floating(cells.type)):
-        strings = _as_strings(cells)
+    array = _as_array(cells) if isinstance(cells, list) else cells
+    if array is None:
+        return None
+    if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type)):
+        strings = _as_strings(array)
         if strings is None:
             return None
         is_plain = pc.and_(pc.ascii_is_decimal(strings), pc.less_equal(pc.binary_length(strings), _PLAIN_DIGITS))
         return pc.if_else(is_plain, strings, None).cast(pa.int64())
-    is_count = pc.and_(pc.greater_equal(cells, 0), pc.less_equal(cells, MAX_COUNT))
-    if pa.types.is_floating(cells.type):
-        cells = cells.cast(pa.float64())
-        is_count = pc.and_(is_count, pc.equal(cells, pc.floor(cells)))
-    return pc.if_else(is_count, cells, None).cast(pa.int64())
+    is_count = pc.and_(pc.greater_equal(array, 0), pc.less_equal(array, MAX_COUNT))
+    if pa.types.is_floating(array.type):
+        array = array.cast(pa.float64())
+        is_count = pc.and_(is_count, pc.equal(array, pc.floor(array)))
+    return pc.if_else(is_count, array, None).cast(pa.int64())
 
 
 def _as_id_strings(cells: Cells) -> pa.Array | None:
     """Return a column of text or whole numbers as strings without nulls; None if its cells have other types."""
-    if isinstance(cells, pa.Array) and pa.types.is_integer(cells.type):
+    if isinstance(cells, list):
+        array = _as_array(cells)
+        # A float among integers makes floats of all of them, so columns with floats are converted cell by cell.
+        if array is None or not (pa.types.is_integer(array.type) or pa.types.is_string(array.type)):
+            return None
+        cells = array
+    if pa.types.is_integer(cells.type):
         return pc.fill_null(cells.cast(pa.string()), "")
     strings = _as_strings(cells)
-    if strings is not None or isinstance(cells, list) or not pa.types.is_floating(cells.type):
+    if strings is not None or not pa.types.is_floating(cells.type):
         return strings
     limit = MAX_FLOAT_ID if cells.type == pa.float64() else _MAX_FLOAT32_ID
     values = cells.cast(pa.float64())
@@ -146,13 +163,16 @@ def _as_id_strings(cells: Cells) -> pa.Array | None:
     return pc.fill_null(pc.if_else(is_missing, None, values).cast(pa.int64()).cast(pa.string()), "")
 
 
-def _as_strings(cells: Cells) -> pa.Array | None:
-    """Return a column of text as strings without nulls; None if some cells are not text."""
-    if isinstance(cells, list):
-        try:
-            return pc.fill_null(pa.array(cells, pa.string()), "")
-        except (TypeError, pa.ArrowInvalid, UnicodeEncodeError):
-            return None
+def _as_array(cells: list[object]) -> pa.Array | None:
+    """Return cells of one type as an array; None if they have several."""
+    try:
+        return pa.array(cells)
+    except (TypeError, OverflowError, pa.ArrowException, UnicodeEncodeError):
+        return None
+
+
+def _as_strings(cells: pa.Array) -> pa.Array | None:
+    """Return a column of text as strings without nulls; None if it has another type."""
     kind = cells.type.value_type if pa.types.is_dictionary(cells.type) else cells.type
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     is_binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from contextlib import closing
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reconcile.errors import ReconcileError
 from reconcile.inputs.tables.batches import ROWS_AT_ONCE, Batch, Table, UnreadableRow, describe_width, readable
 from reconcile.inputs.tables.columns import find_columns, missing_columns
-from reconcile.inputs.tables.csv_rows import BrokenRow, read_csv_rows
+from reconcile.inputs.tables.csv_rows import BrokenRow, read_csv_blocks, read_csv_rows
 from reconcile.inputs.tables.text_files import open_text
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ def open_csv(path: Path, request: TableRequest) -> Table:
     def read() -> Iterator[Batch]:
         with readable(request.label), closing(open_text(path)) as text:
             _, lines = _skip_separator_line(text)
-            rows = islice(read_csv_rows(lines, layout.delimiter), layout.header_line, None)
-            yield from _batches(rows, layout, request)
+            yield from _batches(read_csv_blocks(lines, layout.delimiter), layout, request)
 
     return Table(read, layout.delimiter, layout.positions, tuple(layout.names))
 
@@ -111,19 +110,36 @@ def _find_header(sample: Sequence[str], separator: str | None, request: TableReq
     raise missing_columns(widest, request)
 
 
-def _batches(rows: Iterator[list[str] | BrokenRow], layout: _Layout, request: TableRequest) -> Iterator[Batch]:
-    width, number = len(layout.names), layout.header_line + 1
-    while chunk := list(islice(rows, ROWS_AT_ONCE)):
-        lines: Sequence[int] = range(number, number + len(chunk))
-        number += len(chunk)
-        unreadable: list[UnreadableRow] = []
-        first = next(iter(layout.positions.values()))
-        # Most chunks have no row of another width and no empty row. All other chunks are checked row by row.
-        is_regular = layout.named == width and set(map(len, chunk)) == {width}
-        if not is_regular or not all(row[first].strip() for row in chunk):  # type: ignore[index]
-            lines, chunk, unreadable = _sort_out(lines, chunk, layout, request)
-        cells = {ours: [row[index] for row in chunk] for ours, index in layout.positions.items()}  # type: ignore[index]
-        yield Batch(lines, cells, unreadable)
+def _batches(blocks: Iterator[list[list[str] | BrokenRow]], layout: _Layout, request: TableRequest) -> Iterator[Batch]:
+    # Only cells are kept, because the garbage collector would traverse the lists of all rows repeatedly.
+    width, number = len(layout.names), 1
+    first = next(iter(layout.positions.values()))
+    lines, unreadable = list[int](), list[UnreadableRow]()
+    cells: dict[str, Any] = {ours: [] for ours in layout.positions}
+    for block in blocks:
+        rows, of_block = block, range(number, number + len(block))
+        number += len(block)
+        if of_block.start <= layout.header_line:
+            above = layout.header_line + 1 - of_block.start
+            rows, of_block = rows[above:], of_block[above:]
+        # Most blocks have no row of another width and no empty row. All other blocks are checked row by row.
+        is_regular = layout.named == width and set(map(len, rows)) <= {width}
+        if is_regular and all(map(str.strip, _column(rows, first))):
+            lines += of_block
+        else:
+            good_lines, rows, others = _sort_out(of_block, rows, layout, request)
+            lines += good_lines
+            unreadable += others
+        for ours, index in layout.positions.items():
+            cells[ours] += _column(rows, index)
+        if len(lines) + len(unreadable) >= ROWS_AT_ONCE:
+            yield Batch(lines, cells, unreadable)
+            lines, cells, unreadable = [], {ours: [] for ours in layout.positions}, []
+    yield Batch(lines, cells, unreadable)
+
+
+def _column(rows: Sequence[list[str] | BrokenRow], index: int) -> list[str]:
+    return [row[index] for row in rows]  # type: ignore[index]  # a row of full width is never broken
 
 
 def _sort_out(

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from contextlib import closing
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from reconcile.inputs.tables.batches import ROWS_AT_ONCE, Batch, Table, UnreadableRow, readable
 from reconcile.inputs.tables.text_files import open_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from reconcile.inputs.tables.columns import TableRequest
 
 
-_MAX_LINE = 16 * 1024 * 1024
-"""The most characters of a line."""
+_LINES_AT_ONCE = 512
+"""With more lines, their objects do not fit into the caches of a CPU."""
+_scan = json.JSONDecoder().scan_once
+_LINE_ENDS = ("\n", "", "\r\n", "\r")
 
 
 class _RepeatedNames(dict[str, Any]):
@@ -25,8 +29,8 @@ class _RepeatedNames(dict[str, Any]):
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
-        names = [name for name, _ in pairs]
-        self.repeated = {name for name in names if names.count(name) > 1}
+        numbers = Counter(name for name, _ in pairs)
+        self.repeated = {name for name, number in numbers.items() if number > 1}
 
 
 def open_json_lines(path: Path, request: TableRequest) -> Table:
@@ -38,62 +42,73 @@ def open_json_lines(path: Path, request: TableRequest) -> Table:
         path: the file on this machine.
         request: the wanted columns.
     """
-    accepted = {ours: wanted.names for ours, wanted in request.columns.items()}
-    known = {name for names in accepted.values() for name in names}
+    accepted = [wanted.names for wanted in request.columns.values()]
+    known = [f'"{name}"' for names in accepted for name in names]
 
     def read() -> Iterator[Batch]:
-        rows: list[tuple[int, dict[str, Any]]] = []
-        unreadable: list[UnreadableRow] = []
         with readable(request.label), closing(open_text(path)) as text:
-            for number, line in enumerate(_lines(text), start=1):
-                if not line.strip():
-                    continue
-                row = _parse(line, known)
-                if isinstance(row, str):
-                    unreadable.append(UnreadableRow(number, row, []))
-                else:
-                    rows.append((number, row))
-                if len(rows) + len(unreadable) == ROWS_AT_ONCE:
-                    yield _batch(rows, unreadable, accepted)
-                    rows, unreadable = [], []
-            yield _batch(rows, unreadable, accepted)
+            lines, unreadable = list[int](), list[UnreadableRow]()
+            columns: list[list[object]] = [[] for _ in accepted]
+            start = 1
+            while block := list(islice(text, _LINES_AT_ONCE)):
+                rows: list[dict[str, Any]] = []
+                for number, line in enumerate(block, start=start):
+                    row = _parse(line, known)
+                    if isinstance(row, dict):
+                        lines.append(number)
+                        rows.append(row)
+                    elif row is not None:
+                        unreadable.append(UnreadableRow(number, row, []))
+                start += len(block)
+                for column, names in zip(columns, accepted, strict=True):
+                    column += _cells(rows, names)
+                if len(lines) + len(unreadable) >= ROWS_AT_ONCE:
+                    yield Batch(lines, dict(zip(request.columns, columns, strict=True)), unreadable)
+                    lines, unreadable, columns = [], [], [[] for _ in accepted]
+            yield Batch(lines, dict(zip(request.columns, columns, strict=True)), unreadable)
 
     return Table(read)
 
 
-def _lines(text: Any) -> Iterator[str]:
-    """Iterate over lines. Only the first characters of a line that is too long are returned, so it cannot be parsed."""
-    while line := text.readline(_MAX_LINE):
-        rest = line
-        while len(rest) == _MAX_LINE and not rest.endswith("\n"):
-            rest = text.readline(_MAX_LINE)
-        yield line
+def _cells(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> list[object]:
+    """Return the value of each row under the first of some names for which it has one."""
+    if len(names) == 1:
+        return [row.get(names[0]) for row in rows]
+    return [next((row[name] for name in names if row.get(name) is not None), None) for row in rows]
 
 
-def _parse(line: str, known: set[str]) -> dict[str, Any] | str:
-    """Return the JSON object of a line, or the reason why the line cannot be used."""
+def _parse(line: str, known: Sequence[str]) -> dict[str, Any] | str | None:
+    """Return the JSON object of a line, or why the line cannot be used. Return None for a blank line.
+
+    Args:
+        line: the line, possibly with its end.
+        known: the wanted names in quotes.
+    """
+    try:
+        # This takes a third of the time of json.loads, which has to call us for each object to find repeated names.
+        row, end = _scan(line, 0)
+        if type(row) is dict and line[end:] in _LINE_ENDS and "\\" not in line:
+            for name in known:
+                if line.count(name) > 1:
+                    break
+            else:
+                return row
+    except (StopIteration, ValueError, RecursionError):
+        pass
+    return _parse_carefully(line, known)
+
+
+def _parse_carefully(line: str, known: Sequence[str]) -> dict[str, Any] | str | None:
     try:
         row = json.loads(line, object_pairs_hook=_unique)
     except (ValueError, RecursionError):
-        return "the row cannot be parsed"
+        return "the row cannot be parsed" if line.strip() else None
     if not isinstance(row, dict):
         return "the row is not a JSON object"
-    repeated = known & row.repeated if isinstance(row, _RepeatedNames) else set()
-    return f"the name {min(repeated)!r} occurs several times" if repeated else row
+    repeated = [name for name in known if isinstance(row, _RepeatedNames) and name[1:-1] in row.repeated]
+    return f"the name {repeated[0]} occurs several times" if repeated else row
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     row = dict(pairs)
     return row if len(row) == len(pairs) else _RepeatedNames(pairs)
-
-
-def _batch(
-    rows: list[tuple[int, dict[str, Any]]], unreadable: list[UnreadableRow], accepted: dict[str, tuple[str, ...]]
-) -> Batch:
-    cells: dict[str, Any] = {}
-    for ours, (name, *others) in accepted.items():
-        cells[ours] = [row.get(name) for _, row in rows]
-        for other in others:
-            pairs = zip(cells[ours], rows, strict=True)
-            cells[ours] = [row.get(other) if cell is None else cell for cell, (_, row) in pairs]
-    return Batch([number for number, _ in rows], cells, unreadable)

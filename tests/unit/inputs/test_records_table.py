@@ -8,7 +8,7 @@ import pytest
 
 from reconcile.inputs.records_table import load_table
 from reconcile.inputs.table_options import TableOptions
-from reconcile.inputs.tables import csv_table
+from reconcile.inputs.tables import csv_rows, csv_table
 from reconcile.resources import query
 
 IDS = ("B1", "00017", " x ", "", "semi;colon", "com,ma", 'in"ch', "two\nlines", "tab\tin", "é\u00a0", "  ", "7.jpg")
@@ -20,6 +20,7 @@ IDS = ("B1", "00017", " x ", "", "semi;colon", "com,ma", 'in"ch', "two\nlines", 
 @pytest.mark.parametrize("columns", [("bin_id", "expected_quantity"), ("expected_quantity", "name", "bin_id", "note")])
 def test_csv_in_any_dialect_is_read_back_unchanged(tmp_path, monkeypatch, batch_rows, separator, quoting, columns):
     monkeypatch.setattr(csv_table, "ROWS_AT_ONCE", batch_rows)
+    monkeypatch.setattr(csv_rows, "_LINES_AT_ONCE", batch_rows)
     rng = random.Random(f"{separator}{quoting}{columns}")
     rows = [
         dict.fromkeys(columns, "x") | {"bin_id": rng.choice(IDS), "expected_quantity": number} for number in range(70)
