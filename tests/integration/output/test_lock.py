@@ -322,7 +322,7 @@ def test_run_that_lost_its_lock_ends_with_one_line(start_waiting_run, tmp_path):
         pass
     _, log = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert log.count("\n") == 1
-    line = last_line(log)
-    assert line.startswith(f"reconcile: lost the lock of {tmp_path / 'out'} to run second (host far, ")
+    address, line = log.splitlines()
+    assert " s3://b is at http://" in address
+    assert line.split(" ", 2)[2].startswith(f"reconcile: lost the lock of {tmp_path / 'out'} to run second (host far, ")
     assert json.loads(path.read_text()) == taken
