@@ -18,6 +18,8 @@ def doctor(**flags: Any) -> None:
 
     The checks read a few objects. They count nothing and leave nothing behind.
 
+    Each line starts with ok, FAIL or ?. A ? marks what was not checked, or what a person should look at.
+
     With --engine ray or sagemaker, the command checks that engine instead of the model on this machine.
 
     Exit codes: 0 no check failed, 1 a check failed, 2 wrong usage.

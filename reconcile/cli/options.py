@@ -62,8 +62,8 @@ OPTIONS: dict[str, Any] = {
     "images_prefix": _text("Prefix of the photos in the bucket (default: bin-images/).", INPUT),
     "records_prefix": _text("Prefix of the JSON records in the bucket (default: metadata/).", INPUT),
     "keys": _text(
-        "File with the keys to use instead of a listing: manifest.json of an S3 Inventory, or CSV or Parquet with "
-        "the columns key and etag.",
+        "Read the keys from a file and do not list the bucket. The file is manifest.json of an S3 Inventory, or CSV or "
+        "Parquet with the columns key and etag.",
         INPUT,
     ),
     "records": _text(
@@ -95,7 +95,9 @@ OPTIONS: dict[str, Any] = {
     "device": _text("Device that runs the model: auto, cpu, cuda or tensorrt (default: auto).", MODEL),
     "batch_size": _whole_number("Photos per call of the model (default: 32, or 128 on a GPU).", MODEL),
     "engine": _text("Where photos are counted: local (this machine), ray or sagemaker (default: local).", PLATFORMS),
-    "image_uri": _text("SageMaker: container image in ECR.", PLATFORMS),
+    "image_uri": _text(
+        "SageMaker: container image in ECR, such as ACCOUNT.dkr.ecr.REGION.amazonaws.com/reconcile:1.", PLATFORMS
+    ),
     "role": _text("SageMaker: ARN of the role that the job assumes.", PLATFORMS),
     "instance_type": _text("SageMaker: instance type, such as ml.c5.2xlarge or ml.g4dn.xlarge.", PLATFORMS),
     "instance_count": _whole_number("SageMaker: number of instances (default: 1).", PLATFORMS),
@@ -140,15 +142,15 @@ OPTIONS: dict[str, Any] = {
         "CSV file or workbook with the columns asin and unit_cost, local or on s3://, for --rank-by value.", RESULTS
     ),
     "tolerance": _whole_number(
-        "Count a record as correct in the accuracy if it is off by at most N items (default: 0).", RESULTS
+        "For the estimated accuracy: a record that is off by at most N items is correct (default: 0).", RESULTS
     ),
     "where": _text(
-        "Sum up errors by the named groups of a regular expression, such as '(?P<aisle>A\\d+)-(?P<pod>\\d+)'. "
-        "It is applied to the bin id, or else to the photo's key.",
+        "Sum up errors by aisle, pod or the like: a regular expression with named groups, such as "
+        "'(?P<aisle>A\\d+)-(?P<pod>\\d+)'. It must match bin ids or the keys of photos.",
         RESULTS,
     ),
     "stale_after": _number(
-        "Ignore records that changed more than N minutes after the photo. Their status is stale.", RESULTS
+        "Do not compare records that changed more than N minutes after the photo. Their status is stale.", RESULTS
     ),
     "log_format": _text("Format of the log on standard error: text or json (default: text).", RESULTS),
 }

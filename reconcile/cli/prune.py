@@ -23,7 +23,8 @@ def prune(
 ) -> None:
     """Remove old runs, and counts of models that no kept run used. Verdicts and records stay.
 
-    The command lists what it would remove, and asks. Runs that never finished go too if a later run has finished.
+    The command lists what it would remove, then asks. It also removes runs that never finished, if a later run has
+    finished.
 
     Example: `reconcile prune --out results --keep 90 --yes`
 

@@ -20,7 +20,8 @@ def report(
 ) -> None:
     """Render the report of a finished run again, from the files of that run.
 
-    Photos come from the bucket of the run unless --bucket names another. A photo that changed since is left out.
+    Photos come from the bucket of the run unless --bucket names another. A photo that changed after the run is left
+    out.
     """
     from reconcile.config import load_settings
     from reconcile.output.run_ids import out_and_run_id

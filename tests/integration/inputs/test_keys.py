@@ -121,7 +121,7 @@ def test_inventory_lists_exactly_the_current_objects(file_format, served, access
     assert [stored["key"] for stored in objects] == [*odd, "bin-images/empty.jpg"]
     assert objects[0] == {"key": odd[0], "size": 10, "etag": "quoted", "modified": NOON}
     assert listed(keys, "metadata/") == [{"key": "metadata/1.json", "size": 7, "etag": "e", "modified": NOON}]
-    assert f"(22 hours old, 2 {file_format} files); a later inventory" in keys.describe()
+    assert f"(22 hours old, 2 {file_format} files); later photos are not in it" in keys.describe()
     # A copy of the report on this machine lists the same objects.
     copy = KeyList(str(served.root / "reports" / manifest), access, bucket, tmp_path)
     assert listed(copy) == objects
