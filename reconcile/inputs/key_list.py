@@ -67,11 +67,11 @@ class KeyList:
         """Return one line about the file and, for an inventory, about its age."""
         manifest = self._manifest
         if manifest is None:
-            return f"keys from {self._location}"
+            return f"keys from {self._location} instead of a listing"
         files = plural(len(manifest.files), f"{manifest.file_format} file")
         return (
             f"keys from the inventory of {manifest.created:%Y-%m-%d %H:%MZ} "
-            f"({manifest.age_text(datetime.now(UTC))}, {files}); a later inventory adds later changes"
+            f"({manifest.age_text(datetime.now(UTC))}, {files}); later photos are not in it"
         )
 
     def list_pages(self, prefix: str) -> Iterator[pa.Table]:
