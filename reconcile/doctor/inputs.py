@@ -111,7 +111,7 @@ class _InputChecks:
         """
         settings = self._settings
         with open_database(self._scratch) as database:
-            path = download_file(split_sheet(source)[0], settings.s3_access(), self._scratch)
+            path = download_file("--records", split_sheet(source)[0], settings.s3_access(), self._scratch)
             notes = load_table(database, path, source, TableOptions.from_settings(settings))
             text = _check_rows(database, source, has_products=TableOptions.from_settings(settings).has_products)
             bins, first, conflicting = _bins_of_rows(database)

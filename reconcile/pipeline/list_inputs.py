@@ -110,7 +110,7 @@ def _record_source(context: RunContext, scratch: Path) -> RecordSource:
     settings = context.settings
     if settings.records is None:
         return JsonRecords()
-    path = download_file(split_sheet(settings.records)[0], settings.s3_access(), scratch)
+    path = download_file("--records", split_sheet(settings.records)[0], settings.s3_access(), scratch)
     return TableRecords(
         path,
         settings.records,
@@ -127,5 +127,5 @@ def _unit_costs(context: RunContext, scratch: Path) -> pa.Table | None:
     settings = context.settings
     if settings.costs is None:
         return None
-    path = download_file(split_sheet(settings.costs)[0], settings.s3_access(), scratch)
+    path = download_file("--costs", split_sheet(settings.costs)[0], settings.s3_access(), scratch)
     return read_costs(path, settings.costs, context.log.warn)

@@ -87,10 +87,11 @@ def open_bucket(
     return S3Bucket(name, prefix, access)
 
 
-def download_file(location: str, access: S3Access, work: Path) -> Path:
+def download_file(option: str, location: str, access: S3Access, work: Path) -> Path:
     """Return a local path for a file that is given as a path or as `s3://bucket/key`.
 
     Args:
+        option: the option that names the file, for messages.
         location: the file. An S3 object is downloaded.
         access: how to reach S3.
         work: the folder for downloads.
@@ -103,17 +104,17 @@ def download_file(location: str, access: S3Access, work: Path) -> Path:
     if not location.startswith("s3://"):
         path = Path(location).expanduser()
         if not path.is_file():
-            raise ReconcileError(f"there is no file {location}")
+            raise ReconcileError(f"{option}: there is no file {location}")
         return path
     name, key = split_location(location)
     if not key or key.endswith("/"):
-        raise ReconcileError(f"{location} names a bucket or a folder in it, but no object")
+        raise ReconcileError(f"{option}: {location} names a bucket or a folder in it, but no object")
     # A key may end in .. or be longer than a file name, so the copy keeps only its ending.
     path = Path(tempfile.mkdtemp(prefix="download-", dir=work), "1" + file_ending(key))
     try:
         open_bucket(f"s3://{name}", access).download(key, path)
     except FetchError as error:
-        raise ReconcileError(f"{location}: {error}") from None
+        raise ReconcileError(f"{option} {location}: {error}") from None
     return path
 
 

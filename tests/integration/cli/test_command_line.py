@@ -29,7 +29,7 @@ def warehouse(tmp_path):
         (["--bucket", "b", "--endpoint-url", "localhost:9000"], 2, "--endpoint-url"),
         (["--bucket", "./w", "--records", "broken.parquet"], 1, "broken.parquet cannot be read"),
         (["--bucket", "./w", "--records", "s3://stock.csv"], 1, "names a bucket or a folder in it, but no object"),
-        (["--bucket", "./w", "--records", "none.csv"], 1, "there is no file none.csv"),
+        (["--bucket", "./w", "--records", "none.csv"], 1, "--records: there is no file none.csv"),
         (["--bucket", "./w", "--records", "stock.txt"], 2, "expected a file ending in"),
         (["--bucket", "./w", "--records", "stock.csv"], 2, "no column 'bin_id'"),
         (["--bucket", "./w", "--run-id", "done"], 1, "run done has finished already"),
