@@ -57,7 +57,11 @@ class Output:
             ReconcileError: the object cannot be written, read or deleted.
         """
         key = f"{PROBE}{uuid.uuid4().hex}"
-        self.bucket.put(key, b"reconcile can write here\n")
+        try:
+            self.bucket.put(key, b"reconcile can write here\n")
+        except ReconcileError as error:
+            # A person knows <out>, but not the name of the probe.
+            raise ReconcileError(str(error).replace(self.bucket.url(key), self.location)) from None
         try:
             probe = self.bucket.read(key)
         except FetchError as error:
