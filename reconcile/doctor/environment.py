@@ -11,7 +11,7 @@ from reconcile.doctor.checks import CheckResult, run_check
 from reconcile.doctor.inputs import check_inputs
 from reconcile.errors import ReconcileError
 from reconcile.inference.counter import load_predictor
-from reconcile.locations import open_output, output_folder
+from reconcile.locations import check_apart, open_output, output_folder
 from reconcile.logs import RunLog
 from reconcile.output.store import Output
 from reconcile.storage.base import S3Access
@@ -87,8 +87,10 @@ def _check_output(settings: Settings) -> str:
     folder = output_folder(settings)
     if folder is None or folder.exists():
         output = open_output(settings)
+        _check_apart(settings, output.location)
         output.check_writable()
         return f"{output.location} can be written"
+    _check_apart(settings, str(folder))
     # A run would create the folder, so the check writes to the nearest folder that exists.
     parent = next(ancestor for ancestor in folder.parents if ancestor.exists())
     try:
@@ -96,3 +98,13 @@ def _check_output(settings: Settings) -> str:
     except ReconcileError as error:
         raise ReconcileError(f"{folder} does not exist and cannot be created: {error}") from None
     return f"{folder} does not exist yet; it can be created in {parent}"
+
+
+def _check_apart(settings: Settings, output: str) -> None:
+    if not settings.bucket:
+        return
+    try:
+        bucket = open_bucket(settings.bucket, settings.s3_access())
+    except ReconcileError:  # the check of the bucket has reported it
+        return
+    check_apart(settings, bucket, output)

@@ -11,7 +11,7 @@ import duckdb
 from reconcile.engines.open import open_engine
 from reconcile.errors import UsageError, first_line
 from reconcile.inputs.records_table import check_name
-from reconcile.locations import open_output
+from reconcile.locations import check_apart, open_output
 from reconcile.storage.open import open_bucket
 
 if TYPE_CHECKING:
@@ -62,12 +62,7 @@ def open_run(settings: Settings, run_id: str, log: RunLog) -> RunContext:
     engine = open_engine(settings, log)
     bucket = open_bucket(settings.bucket, settings.s3_access(), warn=log.warn)
     output = open_output(settings, create=True)
-    for prefix in (settings.images_prefix, settings.records_prefix):
-        if f"{output.location}/".startswith(bucket.url(prefix).rstrip("/") + "/"):
-            raise UsageError(
-                f"--out lies in {bucket.url(prefix)}, so a run would read its own results as photos or records; "
-                "choose another --out"
-            )
+    check_apart(settings, bucket, output.location)
     output.check_writable()
     return RunContext(settings, bucket, output, engine, run_id, log)
 

@@ -120,12 +120,14 @@ def test_doctor_separates_photos_and_records_in_one_folder(grey_model, tmp_path)
     [
         ("file", "{}/file is not a folder"),
         ("file/x/y", "{0}/file/x/y does not exist and cannot be created: {0}/file is not a folder"),
-        ("/proc/no", "/proc/no does not exist and cannot be created: cannot write /proc/"),
+        ("/proc/no", "/proc/no does not exist and cannot be created: cannot write /proc: "),
+        ("w/bin-images/out", "--out lies in {}/w/bin-images, so a run would read its own results"),
     ],
 )
-def test_doctor_reports_why_the_output_cannot_be_a_folder(grey_model, tmp_path, out, text):
+def test_doctor_reports_why_a_run_cannot_write_its_output(grey_model, tmp_path, out, text):
     (tmp_path / "file").write_text("")
-    done = reconcile("doctor", "--model", grey_model, "--out", f"./{out}" if out[0] != "/" else out)
+    write_bucket(tmp_path / "w", {"1": (1, 1)})
+    done = reconcile("doctor", "--bucket", "./w", "--model", grey_model, "--out", f"./{out}" if out[0] != "/" else out)
     assert done.returncode == 1
     assert f"FAIL  output     {text.format(tmp_path)}" in done.stdout
 
