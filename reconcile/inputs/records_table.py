@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import duckdb
+import numpy as np
 
 from reconcile.errors import ReconcileError, UsageError, first_line
 from reconcile.inputs.quantities import AmbiguousNumber, Form, decide_mark, parse_number
@@ -165,9 +166,10 @@ def _may_repeat(database: duckdb.DuckDBPyConnection) -> bool:
     parts = -(-rows // _HASHES_AT_ONCE)
     for part in range(parts):
         wanted = f"AND number % {parts} = {part}" if parts > 1 else ""
-        hashes = database.execute(
+        columns = database.execute(
             f"SELECT hash(trim(bin_id)) AS number FROM source_rows WHERE reason IS NULL {wanted}"
-        ).fetchnumpy()["number"]
+        ).fetchnumpy()
+        hashes = np.asarray(columns["number"])
         hashes.sort()
         if (hashes[1:] == hashes[:-1]).any():
             return True
