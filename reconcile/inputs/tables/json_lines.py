@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from contextlib import closing
 from itertools import islice
-from json.scanner import make_scanner
 from typing import TYPE_CHECKING, Any
 
 from reconcile.inputs.tables.batches import ROWS_AT_ONCE, Batch, Table, UnreadableRow, readable
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 _LINES_AT_ONCE = 512
 """With more lines, their objects do not fit into the caches of a CPU."""
-_scan = make_scanner(json.JSONDecoder())
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # its stubs omit it
 _LINE_ENDS = ("\n", "", "\r\n", "\r")
 
 
