@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import (
-    BeforeValidator,
     Field,
     TypeAdapter,
     ValidationError,
@@ -19,16 +17,25 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
-from reconcile.errors import DEBUG, UsageError
+from reconcile.errors import UsageError
 from reconcile.logs import LogFormat
 from reconcile.output.run_ids import RUN_ID_FORM
 from reconcile.setting_errors import describe_problem
+from reconcile.setting_types import (
+    Aggregate,
+    Columns,
+    DecimalMarkOrSign,
+    Device,
+    EngineName,
+    Fraction,
+    Pattern,
+    RankBy,
+)
 from reconcile.storage.base import S3Access
 from reconcile.urls import (
     WEB_ADDRESS,
@@ -39,38 +46,15 @@ from reconcile.urls import (
     may_hold_secret,
     normalize_location,
 )
+from reconcile.variables import DEBUG, SERVE_BUCKETS, SERVE_TOKEN
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
-Device = Literal["auto", "cpu", "cuda", "tensorrt"]
-EngineName = Literal["local", "ray", "sagemaker"]
-RankBy = Literal["probability", "units", "value"]
-Aggregate = Literal["sum", "same"]
-"""The treatment of several rows of a bin: add them up, or accept rows that agree as one record."""
-DecimalMark = Literal["comma", "point"]
-"""The character between a whole number and its fraction."""
-_DECIMAL_MARKS = {",": "comma", ".": "point"}
-_TABLE_COLUMNS = ("bin_id", "expected_quantity", "changed_at", "product_id", "product_name", "product_quantity")
 _LOCATIONS = ("bucket", "out", "keys", "records", "costs")
 RECORD_ERROR_RATE = 0.03
 """The prior probability that a record is wrong, until verdicts are imported."""
-
-
-def _fraction(value: Any) -> Any:
-    """Return `5%` or `0.05` as 0.05."""
-    try:
-        text = str(value).strip()
-        fraction = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        fraction = -1.0
-    if not 0 <= fraction <= 1:
-        raise ValueError("expected 0% to 100%, such as 5% or 0.05")
-    return fraction
-
-
-Fraction = Annotated[float, BeforeValidator(_fraction), Field(description="0 to 1")]
 
 
 class Settings(BaseSettings):
@@ -87,9 +71,9 @@ class Settings(BaseSettings):
     records_prefix: str = "metadata/"
     keys: str | None = None
     records: str | None = None
-    records_columns: Annotated[dict[str, str], NoDecode, BeforeValidator(lambda value: _parse_columns(value))] = {}
+    records_columns: Columns = {}
     records_aggregate: Aggregate | None = None
-    records_decimal: DecimalMark | None = None
+    records_decimal: DecimalMarkOrSign | None = None
     endpoint_url: str | None = None
     region: str | None = None
     profile: str | None = None
@@ -117,7 +101,7 @@ class Settings(BaseSettings):
     rank_by: RankBy = "probability"
     costs: str | None = None
     tolerance: int = Field(default=0, ge=0)
-    where: str | None = None
+    where: Pattern | None = None
     stale_after: float | None = Field(default=None, ge=0, le=1_000_000)
 
     @field_validator("*", mode="before")
@@ -168,40 +152,11 @@ class Settings(BaseSettings):
     def _normalize_location(cls, location: str | None) -> str | None:
         return None if location is None else normalize_location(location)
 
-    @field_validator("where")
-    @classmethod
-    def _check_pattern(cls, pattern: str | None) -> str | None:
-        if pattern is None:
-            return None
-        try:
-            names = re.compile(pattern).groupindex
-        except re.error as error:
-            raise ValueError(f"expected a regular expression: {error}") from None
-        if not names:
-            raise ValueError("expected a named group, such as (?P<aisle>...) around a part of the bin id")
-        return pattern
-
     @model_validator(mode="after")
     def _check_costs(self) -> Self:
         if self.rank_by == "value" and self.costs is None:
             raise UsageError("--rank-by value needs --costs FILE with the columns asin and unit_cost")
         return self
-
-    @field_validator("records_columns")
-    @classmethod
-    def _check_columns(cls, columns: dict[str, str]) -> dict[str, str]:
-        unknown = set(columns) - set(_TABLE_COLUMNS)
-        if unknown:
-            names = ", ".join(sorted(unknown))
-            raise ValueError(f"has the unknown name {names}; use {', '.join(_TABLE_COLUMNS)}")
-        if "expected_quantity" in columns and "product_quantity" in columns:
-            raise ValueError("names both expected_quantity and product_quantity; name the one to use")
-        return columns
-
-    @field_validator("records_decimal", mode="before")
-    @classmethod
-    def _name_decimal_mark(cls, mark: Any) -> Any:
-        return _DECIMAL_MARKS.get(mark, mark) if isinstance(mark, str) else mark
 
     @property
     def columns_of_table(self) -> dict[str, str]:
@@ -236,6 +191,7 @@ class Settings(BaseSettings):
 
 _config_file = Path("reconcile.toml")
 _PREFIX = "RECONCILE_"
+_OF_SERVER = (SERVE_TOKEN, SERVE_BUCKETS)
 _TYPO_SIMILARITY = 0.75
 """The smallest ratio of difflib at which a name counts as a misspelled setting. BUKET has 0.91, PORT has 0.57."""
 
@@ -285,16 +241,22 @@ def unknown_variables() -> list[str]:
 
     They deserve a warning, not an error: Kubernetes sets RECONCILE_SERVICE_HOST if a service is called `reconcile`.
     """
-    known = {_PREFIX + name.upper() for name in Settings.model_fields} | {DEBUG}
+    known = {*map(_variable_of, Settings.model_fields), *_OF_SERVER, DEBUG}
     return sorted(name for name in os.environ if name.upper().startswith(_PREFIX) and name.upper() not in known)
 
 
 def _refuse_misspelled_variables() -> None:
-    """Refuse variables that are almost a setting, because a run without that setting would do something else."""
+    """Refuse variables that are almost a setting, because a command without that setting would do something else."""
+    names = [*map(_variable_of, Settings.model_fields), *_OF_SERVER]
+    by_end = {name.removeprefix(_PREFIX): name for name in names}
     for name in unknown_variables():
-        meant = get_close_matches(name[len(_PREFIX) :].lower(), Settings.model_fields, n=1, cutoff=_TYPO_SIMILARITY)
+        meant = get_close_matches(name[len(_PREFIX) :].upper(), by_end, n=1, cutoff=_TYPO_SIMILARITY)
         if meant:
-            raise UsageError(f"there is no setting {name}; did you mean {_PREFIX}{meant[0].upper()}?")
+            raise UsageError(f"there is no setting {name}; did you mean {by_end[meant[0]]}?")
+
+
+def _variable_of(setting: str) -> str:
+    return _PREFIX + setting.upper()
 
 
 def _describe(problem: ErrorDetails, flags: dict[str, Any]) -> str:
@@ -304,22 +266,10 @@ def _describe(problem: ErrorDetails, flags: dict[str, Any]) -> str:
         meant = get_close_matches(name.lower().replace("-", "_"), Settings.model_fields, n=1)
         hint = f"; did you mean {meant[0]}?" if meant else ""
         return f"{_config_file}: there is no setting {name}{hint}"
-    variable = next(
-        (known for known in os.environ if known.upper() == _PREFIX + name.upper() and os.environ[known]), None
-    )
+    variable = next((known for known in os.environ if known.upper() == _variable_of(name) and os.environ[known]), None)
     source = f"--{name.replace('_', '-')}" if name in flags else variable or name
     file = "" if name in flags or variable else f" in {_config_file}"
     return f"{' '.join([source, *inside])}{file}: {describe_problem(problem)}"
-
-
-def _parse_columns(value: Any) -> Any:
-    """Return `bin_id=LOCATION,expected_quantity=QTY` as a dictionary."""
-    if not isinstance(value, str):
-        return value
-    pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
-    if any(not separator or not column.strip() for _, separator, column in pairs):
-        raise ValueError("expected bin_id=COLUMN,expected_quantity=COLUMN,changed_at=COLUMN, or a part of that")
-    return {ours.strip(): column.strip() for ours, _, column in pairs}
 
 
 def parse_rate(text: str) -> float:

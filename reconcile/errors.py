@@ -21,10 +21,6 @@ class OutputError(ReconcileError):
         self.reason = reason
 
 
-DEBUG = "RECONCILE_DEBUG"
-"""The environment variable with which unexpected errors are printed with a traceback. It is not a setting."""
-
-
 def first_line(error: BaseException) -> str:
     """Return the first 300 characters of the first line of an error's message, or its class if it has no message."""
     lines = str(error).strip().splitlines()

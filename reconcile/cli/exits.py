@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from reconcile.cli.startup import INTERRUPTED, STOPPED
-from reconcile.errors import DEBUG, ReconcileError, UsageError
+from reconcile.errors import ReconcileError, UsageError
 from reconcile.urls import WITH_SECRETS, may_hold_secret, normalize_location
+from reconcile.variables import DEBUG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

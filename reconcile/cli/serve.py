@@ -10,10 +10,10 @@ from reconcile.cli import options
 from reconcile.cli.exits import report_failure
 from reconcile.errors import ReconcileError
 from reconcile.logs import RunLog
+from reconcile.variables import SERVE_BUCKETS, SERVE_TOKEN
 
 SAGEMAKER_VARIABLES = "SageMaker sets SAGEMAKER_BIND_TO_PORT, and SM_MODEL_DIR (/opt/ml/model), the model's folder."
 _SERVER = "Server"
-_TOKEN_VARIABLE = "RECONCILE_SERVE_TOKEN"  # noqa: S105 # the name of the variable
 _CONTAINER_VARIABLES = ("SAGEMAKER_BIND_TO_PORT", "SM_MODEL_DIR", "KUBERNETES_SERVICE_HOST")
 _CONTAINER_FILES = (Path("/.dockerenv"), Path("/run/.containerenv"))
 """Files that exist in containers of Docker and Podman."""
@@ -42,7 +42,7 @@ def serve(
         Path | None,
         options.option(
             "File with a token that clients must send as `Authorization: Bearer TOKEN` "
-            f"(default: {_TOKEN_VARIABLE}, or no token).",
+            f"(default: {SERVE_TOKEN}, or no token).",
             _SERVER,
         ),
     ] = None,
@@ -51,7 +51,7 @@ def serve(
         options.option(
             "Another bucket or folder that requests may name, besides --bucket. May be repeated.",
             _SERVER,
-            envvar="RECONCILE_SERVE_BUCKETS",
+            envvar=SERVE_BUCKETS,
             metavar="<str>",
         ),
     ] = None,
@@ -74,7 +74,7 @@ def serve(
         from reconcile.serving.bearer_token import read_token
         from reconcile.serving.server import ServerOptions, serve
 
-        token = read_token(token_file, os.environ.get(_TOKEN_VARIABLE))
+        token = read_token(token_file, os.environ.get(SERVE_TOKEN))
         serve(settings, ServerOptions(host or default_host(), port, token, tuple(allow_bucket or ())), log)
 
 

@@ -15,7 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from reconcile.config import DecimalMark
+    from reconcile.setting_types import DecimalMark
 
 
 MAX_COUNT = 2**53

@@ -15,8 +15,8 @@ from reconcile.inputs.tables.parquet import as_strings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from reconcile.config import DecimalMark
     from reconcile.inputs.tables.batches import Cells
+    from reconcile.setting_types import DecimalMark
 
 
 _MAX_FLOAT32_ID = 2**24

@@ -21,9 +21,9 @@ from reconcile.text import plural
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconcile.config import DecimalMark
     from reconcile.inputs.quantities import NumberForms
     from reconcile.inputs.tables.batches import Table
+    from reconcile.setting_types import DecimalMark
 
 
 _PRODUCT_IDS, _PRODUCT_NAMES = ("product_id", "asin", "sku"), ("product_name",)

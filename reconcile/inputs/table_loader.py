@@ -19,10 +19,10 @@ from reconcile.resources import query
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from reconcile.config import DecimalMark
     from reconcile.inputs.quantities import NumberForms
     from reconcile.inputs.table_options import TableOptions
     from reconcile.inputs.tables.batches import Batch, Table, UnreadableRow
+    from reconcile.setting_types import DecimalMark
 
 
 _FILE_ENDING = r"(?i)\.(jpe?g|png|webp|tiff?|bmp|gif|json)$"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconcile.config import Aggregate, DecimalMark, Settings
+    from reconcile.config import Settings
+    from reconcile.setting_types import Aggregate, DecimalMark
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from reconcile.config import DecimalMark
     from reconcile.inputs.tables.batches import Table
+    from reconcile.setting_types import DecimalMark
 
 
 COSTS_SCHEMA = pa.schema([("asin", pa.string()), ("unit_cost", pa.float64())])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from reconcile.config import Aggregate, DecimalMark
+    from reconcile.setting_types import Aggregate, DecimalMark
 
 
 _ITEMS = "SELECT items_at, items FROM record_parts"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse
 
 from reconcile.errors import ReconcileError, UsageError
+from reconcile.variables import SERVE_TOKEN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-TOKEN_VARIABLE = "RECONCILE_SERVE_TOKEN"  # noqa: S105 # the name of the variable
 _MIN_LENGTH = 16
 _OPEN_PATHS = ("/ping",)
 """Health checks send no token. `/ping` tells the model's id and the number of counted images."""
@@ -35,7 +35,7 @@ def read_token(path: Path | None, variable: str | None) -> str | None:
         UsageError: the token is too short, or holds spaces or characters that are not ASCII.
     """
     if path is None:
-        source, token = f"the variable {TOKEN_VARIABLE}", variable
+        source, token = f"the variable {SERVE_TOKEN}", variable
     else:
         source = str(path)
         try:

@@ -14,7 +14,7 @@ from reconcile.inputs.tables.formats import split_sheet
 from reconcile.inputs.tables.open import InvalidLine, TableRow, open_table, read_rows
 
 if TYPE_CHECKING:
-    from reconcile.config import DecimalMark
+    from reconcile.setting_types import DecimalMark
 
 
 _REQUIRED, _OPTIONAL = ("bin_id", "run_id", "true_count"), ("note", "image_key")

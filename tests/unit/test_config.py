@@ -93,6 +93,8 @@ def test_locations_on_s3_have_one_scheme():
         ("ALRAM", "ALARM"),
         ("ENDPOINT", "ENDPOINT_URL"),
         ("logformat", "LOG_FORMAT"),
+        ("SERVE_TOKN", "SERVE_TOKEN"),
+        ("SERVE_BUCKET", "SERVE_BUCKETS"),
     ],
 )
 def test_misspelled_variable_is_wrong_usage(monkeypatch, slip, meant):
@@ -104,7 +106,7 @@ def test_misspelled_variable_is_wrong_usage(monkeypatch, slip, meant):
 
 def test_unrelated_variables_do_not_stop_the_command(monkeypatch):
     # Kubernetes sets them, for a service with the name reconcile.
-    for name in ("SERVICE_HOST", "PORT", "PORT_80_TCP", "DEBUG"):
+    for name in ("SERVICE_HOST", "PORT", "PORT_80_TCP", "DEBUG", "SERVE_TOKEN", "SERVE_BUCKETS"):
         monkeypatch.setenv(f"RECONCILE_{name}", "value")
     assert load_settings({"bucket": "b"}).bucket == "b"
     assert unknown_variables() == ["RECONCILE_PORT", "RECONCILE_PORT_80_TCP", "RECONCILE_SERVICE_HOST"]
