@@ -6,7 +6,7 @@ import csv
 import hashlib
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconcile.errors import ReconcileError
@@ -14,7 +14,7 @@ from reconcile.inputs.bin_ids import bin_id
 from reconcile.inputs.records_json import InvalidRecord, parse_abid_record, parse_quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 
@@ -22,7 +22,10 @@ FOLDS = 10
 _BLOCK, _SMALL_BLOCK = 100, 10
 """The number of neighbouring ids that share a fold, and the number if there are few photos."""
 _MIN_BLOCKS = 20
-"""With fewer blocks than this, small blocks are used."""
+"""With fewer blocks than this, small blocks are used, and with fewer small blocks even smaller ones."""
+_HASHED_BLOCKS = 100
+"""With at least this many blocks, a hash of a block decides its fold. A hash of few blocks may leave a fold empty."""
+_UNKNOWN_FOLD = -1
 _EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".jp2"}
 _YES_OR_NO = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _LAYOUTS = (
@@ -54,7 +57,12 @@ def read_labelled(folder: Path, leave_out: Callable[[str], None] = print) -> lis
     - One folder per count: `1/` … `5/`, `6+/`. A folder `6+` stands for six items.
 
     Without a given fold, blocks of 100 neighbouring ids share a fold, because neighbours are often the same bin minutes
-    apart. If that makes fewer than 20 blocks, a block has 10 ids. A block keeps its fold when photos are added.
+    apart. If that makes fewer than 20 blocks, a block has 10 ids. If that makes fewer than 20 blocks too, a block is
+    one twentieth of the ids, and at least one id.
+
+    Fewer than 100 blocks are dealt to the folds in turn, so each fold has about a tenth of the photos. A block of 10 or
+    100 ids keeps its fold when photos with higher ids are added. From 100 blocks on, a hash of the block decides, and a
+    block keeps its fold whatever is added.
 
     Args:
         folder: the folder to read.
@@ -118,24 +126,26 @@ def _from_table(folder: Path, leave_out: Callable[[str], None]) -> list[Labelled
     table = folder / "labels.csv"
     rows = _table_rows(table)
     photos = folder / "bin-images" if (folder / "bin-images").is_dir() else folder
-    folds = _folds([row["image"] or "" for row in rows])
     images: dict[Path, LabelledImage] = {}
-    for row, fold in zip(rows, folds, strict=True):
+    numbers = []
+    for row, number in zip(rows, _numbers([row["image"] or "" for row in rows]), strict=True):
         path = photos / (row["image"] or "")
         try:
             if path in images:
                 raise InvalidRecord("the photo is listed twice")
             if not path.is_file():
                 raise InvalidRecord("the photo does not exist")
-            images[path] = LabelledImage(
-                path,
-                count=parse_quantity(row["count"]),
-                fold=_parse_fold(row.get("fold"), fold),
-                squashed=_YES_OR_NO.get((row.get("squashed_224") or "").strip().lower()),
-            )
+            count, fold = parse_quantity(row["count"]), _parse_fold(row.get("fold"))
+            squashed = _YES_OR_NO.get((row.get("squashed_224") or "").strip().lower())
         except InvalidRecord as reason:
             leave_out(f"left out {row['image']} of {table}: {str(reason).replace('EXPECTED_QUANTITY', 'count')}")
-    return list(images.values())
+            continue
+        images[path] = LabelledImage(path, count, _UNKNOWN_FOLD if fold is None else fold, squashed=squashed)
+        numbers.append(number)
+    return [
+        replace(image, fold=fold) if image.fold == _UNKNOWN_FOLD else image
+        for image, fold in zip(images.values(), _folds(numbers), strict=True)
+    ]
 
 
 def _table_rows(table: Path) -> list[dict[str, str]]:
@@ -156,10 +166,10 @@ def _table_rows(table: Path) -> list[dict[str, str]]:
         raise ReconcileError(f"{table} is not UTF-8 text") from None
 
 
-def _parse_fold(text: str | None, default: int) -> int:
-    """Return the fold that labels.csv states, or the default if it states none."""
+def _parse_fold(text: str | None) -> int | None:
+    """Return the fold that labels.csv states, or None if it states none."""
     if not (text or "").strip():
-        return default
+        return None
     try:
         return parse_quantity(text)
     except InvalidRecord as reason:
@@ -169,8 +179,8 @@ def _parse_fold(text: str | None, default: int) -> int:
 def _from_records(folder: Path, leave_out: Callable[[str], None]) -> list[LabelledImage]:
     records = {bin_id(path.name): path for path in (folder / "metadata").glob("*.json")}
     photos = _photos(folder / "bin-images")
-    images = []
-    for path, fold in zip(photos, _folds([path.name for path in photos]), strict=True):
+    images, numbers = [], []
+    for path, number in zip(photos, _numbers([path.name for path in photos]), strict=True):
         file = records.get(bin_id(path.name))
         if file is None:
             leave_out(f"left out {path}: metadata/ has no record of it")
@@ -181,8 +191,9 @@ def _from_records(folder: Path, leave_out: Callable[[str], None]) -> list[Labell
             leave_out(f"left out {path}: its record is invalid: {reason}")
             continue
         items = json.dumps(sorted([str(item["asin"]), item["quantity"]] for item in record.items))
-        images.append(LabelledImage(path, record.expected_quantity, fold, items if record.items else None))
-    return images
+        images.append(LabelledImage(path, record.expected_quantity, _UNKNOWN_FOLD, items if record.items else None))
+        numbers.append(number)
+    return [replace(image, fold=fold) for image, fold in zip(images, _folds(numbers), strict=True)]
 
 
 def _from_count_folders(folder: Path) -> list[LabelledImage]:
@@ -192,7 +203,7 @@ def _from_count_folders(folder: Path) -> list[LabelledImage]:
         for path in _photos(of_count)
     ]
     counted.sort(key=lambda pair: pair[0].name)
-    folds = _folds([path.name for path, _ in counted])
+    folds = _folds(_numbers([path.name for path, _ in counted]))
     return [LabelledImage(path, count, fold) for (path, count), fold in zip(counted, folds, strict=True)]
 
 
@@ -208,9 +219,27 @@ def _photos(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in _EXTENSIONS)
 
 
-def _folds(names: Sequence[str]) -> Iterator[int]:
-    """Return a fold for each name, by blocks of ids. An id that is not a number is replaced by its index."""
+def _numbers(names: Sequence[str]) -> list[int]:
+    """Return the id of each name as a number. An id that is not a number is replaced by its index."""
     ids = [bin_id(name) for name in names]
-    numbers = [int(name) if name.isdecimal() else index for index, name in enumerate(ids)]
-    block = _BLOCK if len({number // _BLOCK for number in numbers}) >= _MIN_BLOCKS else _SMALL_BLOCK
-    return (zlib.crc32(b"%d" % (number // block)) % FOLDS for number in numbers)
+    return [int(name) if name.isdecimal() else index for index, name in enumerate(ids)]
+
+
+def _folds(numbers: Sequence[int]) -> list[int]:
+    """Return a fold for each number, by blocks of neighbouring numbers; see `read_labelled`."""
+    for size in (_BLOCK, _SMALL_BLOCK):
+        blocks = [number // size for number in numbers]
+        if len(set(blocks)) >= _HASHED_BLOCKS:
+            return [zlib.crc32(b"%d" % block) % FOLDS for block in blocks]
+        if len(set(blocks)) >= _MIN_BLOCKS:
+            return [rank % FOLDS for rank in _ranks(blocks)]
+    # With fewer ids than folds, photos of one id are told apart, because every fold needs photos.
+    ranks = _ranks(numbers if len(set(numbers)) >= FOLDS else range(len(numbers)))
+    size = max(1, len(set(ranks)) // _MIN_BLOCKS)
+    return [rank // size % FOLDS for rank in ranks]
+
+
+def _ranks(values: Sequence[int]) -> list[int]:
+    """Return how many smaller values there are, for each value. Equal values count once."""
+    ranks = {value: rank for rank, value in enumerate(sorted(set(values)))}
+    return [ranks[value] for value in values]

@@ -1,5 +1,9 @@
 """Labelled photos in each layout, and splits that keep neighbours and equal item lists together."""
 
+import zlib
+from collections import Counter
+from itertools import pairwise
+
 import pytest
 
 from reconcile.datasets.labelled import LabelledImage, read_labelled, split
@@ -99,6 +103,49 @@ def test_photos_keep_their_folds_when_photos_are_added(tmp_path):
     touch(tmp_path / "3", *[f"{number:05}.jpg" for number in range(3000, 5000)])
     after = {photo.path.name: photo.fold for photo in read(tmp_path)[0]}
     assert {name: after[name] for name in before} == before
+
+
+@pytest.mark.parametrize("first", [0, 1600, 49_995, 535_196])
+@pytest.mark.parametrize("photos", [20, 21, 39, 50, 80, 119, 120, 199, 200, 450, 2000, 3000])
+def test_every_fold_has_about_a_tenth_of_neighbouring_photos(tmp_path, photos, first):
+    names = [f"{number}.jpg" for number in range(first, first + photos)]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,count", *[f"{name},3" for name in names]]))
+    touch(tmp_path, *names)
+    folds = Counter(photo.fold for photo in read(tmp_path)[0])
+    assert set(folds) == set(range(10))
+    assert all(0.05 <= number / photos <= 0.2 for number in folds.values()), folds
+
+
+@pytest.mark.parametrize("photos", [20, 60, 120, 300])
+def test_photos_of_one_block_are_neighbours(tmp_path, photos):
+    touch(tmp_path / "3", *[f"{number}.jpg" for number in range(1600, 1600 + photos)])
+    folds = [photo.fold for photo in read(tmp_path)[0]]
+    changes = sum(before != after for before, after in pairwise(folds))
+    assert changes < 40, "photos next to each other mostly share a fold"
+
+
+def test_photos_without_a_record_do_not_decide_the_folds(tmp_path):
+    touch(tmp_path / "bin-images", *[f"{number:04}.jpg" for number in range(1000)])
+    (tmp_path / "metadata").mkdir()
+    for number in range(500, 540):
+        (tmp_path / "metadata" / f"{number:04}.json").write_bytes(abid_record(1, B1=1))
+    photos, left_out = read(tmp_path)
+    assert (len(photos), len(left_out)) == (40, 960)
+    assert Counter(photo.fold for photo in photos) == dict.fromkeys(range(10), 4)
+
+
+def test_names_that_repeat_in_every_folder_fill_all_folds(tmp_path):
+    for count in "12345":
+        touch(tmp_path / count, "1.jpg", "2.jpg", "3.jpg", "4.jpg")
+    assert Counter(photo.fold for photo in read(tmp_path)[0]) == dict.fromkeys(range(10), 2)
+
+
+def test_folds_of_a_large_set_stay_as_the_model_card_names_them(tmp_path):
+    """The card of the shipped model reports results on fold 9 of ids like these."""
+    touch(tmp_path / "3", *[f"{number:05}.jpg" for number in range(0, 20_000, 20)])
+    folds = {photo.path.name: photo.fold for photo in read(tmp_path)[0]}
+    first = [folds[f"{number:05}.jpg"] for number in range(0, 20_000, 100)]
+    assert first == [zlib.crc32(str(block).encode()) % 10 for block in range(200)]
 
 
 def test_held_out_photo_with_trained_items_is_left_out(tmp_path):
