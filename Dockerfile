@@ -52,9 +52,9 @@ ENV PATH=/opt/reconcile/bin:$PATH \
 WORKDIR /opt/ml
 USER ${RUN_AS}
 EXPOSE 8080
-# The server answers 503 until the model is loaded. Until then the container is unhealthy, and so is a container that does
-# not serve, such as `docker run IMAGE run`. Kubernetes ignores this check.
+# The server answers 503 until the model is loaded. Until then the container is unhealthy. A container that does not serve,
+# such as `docker run IMAGE run`, is healthy while it runs. Kubernetes ignores this check.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s CMD ["python3", "-c", \
-    "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ.get('SAGEMAKER_BIND_TO_PORT', '8080') + '/ping')"]
+    "import os, urllib.request as r; b'\\0serve' in open('/proc/1/cmdline', 'rb').read() and r.urlopen('http://127.0.0.1:' + os.environ.get('SAGEMAKER_BIND_TO_PORT', '8080') + '/ping')"]
 ENTRYPOINT ["reconcile"]
 CMD ["serve"]
