@@ -56,7 +56,7 @@ def _path(help_text: str, panel: str) -> Any:
 
 OPTIONS: dict[str, Any] = {
     "bucket": _text(
-        "Bucket with photos and records: a name, s3://name/prefix, or a local folder with a slash, such as ./photos.",
+        "Bucket with the photos: a name, s3://name/prefix, or a local folder with a slash, such as ./photos.",
         INPUT,
     ),
     "images_prefix": _text("Prefix of the photos in the bucket (default: bin-images/).", INPUT),

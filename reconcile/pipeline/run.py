@@ -56,8 +56,9 @@ def _start(context: RunContext, started: datetime, notice: str | None) -> Summar
     model = engine.model
     if output.has_finished(context.run_id):
         raise ReconcileError(f"run {context.run_id} has finished already; choose another --run-id")
+    records = "" if settings.records is None else f", records from {settings.records}"
     log.info(
-        f"run {context.run_id}: photos from {context.bucket.location}, results to {output.location}, "
+        f"run {context.run_id}: photos from {context.bucket.location}{records}, results to {output.location}, "
         f"model {model.model_id} on {engine.device} ({engine.size})"
     )
     for opened in (context.bucket, output.bucket):
