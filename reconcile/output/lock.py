@@ -13,19 +13,15 @@ that start in the same moment may both begin. The run that wrote first then stop
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import threading
-import uuid
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from reconcile.concurrency import cancellation
 from reconcile.errors import ReconcileError
+from reconcile.output.lock_owner import LockOwner, lock_time
 from reconcile.output.store import LOCK
 from reconcile.storage.base import FetchError
 
@@ -58,7 +54,7 @@ def run_lock(output: Output, run_id: str | None, warn: Callable[[str], None]) ->
     Raises:
         ReconcileError: another owner holds the lock, or took it over because it saw no heartbeat of this one.
     """
-    lock = _LockHolder(output, _Owner.of_this_process(run_id), warn)
+    lock = _LockHolder(output, LockOwner.of_this_process(run_id), warn)
     try:
         try:
             lock.acquire()
@@ -74,63 +70,10 @@ def run_lock(output: Output, run_id: str | None, warn: Callable[[str], None]) ->
         raise ReconcileError(lock.lost)
 
 
-@dataclass(frozen=True)
-class _Owner:
-    """The owner of a lock. Its fields are the keys of the JSON in `run.lock`."""
-
-    host: str
-    machine: str
-    """The scope in which process ids are unique; see `_this_machine`."""
-    pid: int
-    process_started: str | None
-    """When the process started, by the kernel's clock, because process ids are reused. None if it is unknown."""
-    run_id: str | None
-    started: str
-    heartbeat: str
-    token: str = field(default_factory=lambda: uuid.uuid4().hex)
-
-    @classmethod
-    def of_this_process(cls, run_id: str | None) -> Self:
-        pid, now = os.getpid(), _now()
-        return cls(platform.node(), _this_machine(), pid, _process_started(pid), run_id, now, now)
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Self | None:
-        """Return the owner, or None if the lock is just being written or another version wrote it."""
-        try:
-            return cls(**json.loads(data))
-        except (ValueError, TypeError):
-            return None
-
-    def as_json(self) -> bytes:
-        return json.dumps(asdict(self), indent=2).encode()
-
-    @property
-    def is_on_this_machine(self) -> bool:
-        return self.machine == _this_machine()
-
-    @property
-    def is_running(self) -> bool:
-        """Return whether the owner's process still runs on this machine."""
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # the process belongs to another user
-            pass
-        started = _process_started(self.pid)
-        return started is None or self.process_started in (None, started)
-
-    def describe(self, detail: str) -> str:
-        """Return the owner's run, host, process and start, and a detail, as text."""
-        work = f"run {self.run_id}" if self.run_id else "reconcile prune"
-        return f"{work} (host {self.host}, pid {self.pid}, since {self.started.replace('T', ' ')}, {detail})"
-
-
 class _LockHolder:
     """Acquires the lock. A separate thread renews the lock and removes it at the end."""
 
-    def __init__(self, output: Output, owner: _Owner, warn: Callable[[str], None]) -> None:
+    def __init__(self, output: Output, owner: LockOwner, warn: Callable[[str], None]) -> None:
         self._output = output
         self._owner = owner
         self._warn = warn
@@ -165,7 +108,7 @@ class _LockHolder:
                 bucket.create(LOCK, self._owner.as_json())
                 continue
             stored, data = current
-            owner = _Owner.from_json(data)
+            owner = LockOwner.from_json(data)
             if owner is not None and owner.token == self._owner.token:
                 return notice
             notice = self._takeover_notice(owner, self._output.server_time() - stored.modified)
@@ -173,7 +116,7 @@ class _LockHolder:
             bucket.replace(LOCK, self._owner.as_json(), stored.etag)
         raise ReconcileError(f"other runs changed {bucket.url(LOCK)} {_TRIES} times in a row; try again later")
 
-    def _takeover_notice(self, owner: _Owner | None, silent: timedelta) -> str:
+    def _takeover_notice(self, owner: LockOwner | None, silent: timedelta) -> str:
         """Return a message about an owner that is dead.
 
         Args:
@@ -215,12 +158,12 @@ class _LockHolder:
         bucket = self._output.bucket
         for _ in range(_TRIES):
             current = bucket.read(LOCK)
-            data = replace(self._owner, heartbeat=_now()).as_json()
+            data = replace(self._owner, heartbeat=lock_time()).as_json()
             if current is None:  # somebody deleted it by hand
                 is_written = bucket.create(LOCK, data)
             else:
                 stored, before = current
-                owner = _Owner.from_json(before)
+                owner = LockOwner.from_json(before)
                 if owner is not None and owner.token != self._owner.token:
                     self._report_loss(owner)
                     return False
@@ -229,7 +172,7 @@ class _LockHolder:
                 return True
         return False
 
-    def _report_loss(self, owner: _Owner) -> None:
+    def _report_loss(self, owner: LockOwner) -> None:
         with self._loss_guard:
             if not self._ended.is_set():
                 detail = "which saw no heartbeat of this process for too long"
@@ -246,7 +189,7 @@ class _LockHolder:
         """Remove the lock if it is still ours. A heartbeat right before keeps others from taking it over meanwhile."""
         try:
             current = self._output.bucket.read(LOCK)
-            owner = None if current is None else _Owner.from_json(current[1])
+            owner = None if current is None else LockOwner.from_json(current[1])
             if owner is None or owner.token != self._owner.token:
                 return
             with suppress(ReconcileError):  # the lock must be removed, also on a full disk
@@ -266,32 +209,3 @@ class _LockHolder:
         self._thread.join(_PATIENCE_SECONDS)
         if self._thread.is_alive():
             self._warn("the lock could not be removed in time; the next run will take it over")
-
-
-def _now() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _this_machine() -> str:
-    """Return a text that identifies this machine: the host's name, its boot, and the namespace of its process ids.
-
-    Containers may share the host's name, but they do not see each other's processes.
-    """
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{platform.node()} {boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return f"{platform.node()} {uuid.getnode():x}"
-
-
-def _process_started(pid: int) -> str | None:
-    """Return the start of a process in ticks since boot, from field 22 of /proc/PID/stat; see proc(5).
-
-    Returns:
-        "ended" for a process that has ended but was not waited for. None if there is no /proc, or it hides the process.
-    """
-    try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (OSError, ValueError):
-        return None
-    return "ended" if state in "ZX" else fields[18]
