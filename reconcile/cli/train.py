@@ -14,6 +14,7 @@ from reconcile.concurrency import cancellation
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.inference.precision import Precision
 from reconcile.logs import RunLog
+from reconcile.temporary import temporary_parent
 
 SAGEMAKER_VARIABLES = "SageMaker sets the environment variables."
 _SAGEMAKER_CHECKPOINTS = Path("/opt/ml/checkpoints")
@@ -83,8 +84,6 @@ def train(
     On several GPUs: `torchrun --nproc-per-node gpu --no-python reconcile train --data DIR`
     """
     require_training_extra()
-    from tempfile import gettempdir
-
     from reconcile.resources import resource
     from reconcile.training.recipe import read_recipe
 
@@ -93,7 +92,7 @@ def train(
     log = RunLog("text")
     if out is None and _SAGEMAKER_CHECKPOINTS.is_dir():
         # SageMaker copies this folder to S3 all the time, so the cache goes elsewhere.
-        out, cache = _SAGEMAKER_CHECKPOINTS, cache or Path(gettempdir(), "reconcile-cache")
+        out, cache = _SAGEMAKER_CHECKPOINTS, cache or temporary_parent() / "reconcile-cache"
     out = out or Path("training")
     from reconcile.training.checkpoint import LAST
     from reconcile.training.export import ExportSource, export

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 # typer reads annotations
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +12,7 @@ from reconcile.cli import options
 from reconcile.cli.exits import FAILED
 from reconcile.errors import ReconcileError
 from reconcile.logs import printable
+from reconcile.temporary import temporary_folder
 from reconcile.text import plural
 
 app = typer.Typer(
@@ -41,13 +42,11 @@ def import_(
 
     Exit codes: 0 done, 1 failed or some lines are invalid, 2 wrong usage.
     """
-    from tempfile import TemporaryDirectory
-
     from reconcile.verdicts.importing import import_verdicts
 
     output = options.open_output(flags)
-    with TemporaryDirectory(prefix="reconcile-") as scratch:
-        imported, known, invalid, reasons = import_verdicts(file, output, Path(scratch), accept_large=yes)
+    with temporary_folder() as scratch:
+        imported, known, invalid, reasons = import_verdicts(file, output, scratch, accept_large=yes)
     for reason in reasons:
         print(f"reconcile: {file}: {printable(reason)}", file=sys.stderr)
     print(f"{plural(imported, 'verdict')} imported, {known:,} already known, {plural(invalid, 'line')} invalid")
@@ -61,13 +60,11 @@ def import_(
 @options.takes(*options.OUTPUT)
 def list_(**flags: Any) -> None:
     """List all verdicts, the newest first."""
-    from tempfile import TemporaryDirectory
-
     from reconcile.verdicts.queries import verdict_table
 
     output = options.open_output(flags)
-    with TemporaryDirectory(prefix="reconcile-") as scratch:
-        table = verdict_table(output, Path(scratch))
+    with temporary_folder() as scratch:
+        table = verdict_table(output, scratch)
     shown = table.drop(columns="image_key").astype(object).fillna("")
     lines = shown.to_string(index=False).split("\n") if len(shown) else ["no verdicts yet"]
     print("\n".join(map(printable, lines)))
@@ -77,13 +74,11 @@ def list_(**flags: Any) -> None:
 @options.takes(*options.OUTPUT)
 def export(file: Annotated[Path, typer.Argument(help="CSV file to write.")], **flags: Any) -> None:
     """Write all verdicts to a CSV file."""
-    from tempfile import TemporaryDirectory
-
     from reconcile.verdicts.queries import verdict_csv
 
     output = options.open_output(flags)
-    with TemporaryDirectory(prefix="reconcile-") as scratch:
-        number, content = verdict_csv(output, Path(scratch))
+    with temporary_folder() as scratch:
+        number, content = verdict_csv(output, scratch)
     try:
         file.write_bytes(content)
     except OSError as error:

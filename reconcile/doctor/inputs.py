@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconcile.database import open_database
@@ -17,9 +15,11 @@ from reconcile.inputs.table_options import TableOptions
 from reconcile.inputs.tables.formats import split_sheet
 from reconcile.resources import query
 from reconcile.storage.open import download_file, open_bucket
+from reconcile.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import duckdb
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 def check_inputs(settings: Settings) -> Iterator[CheckResult]:
     """Check photos and records: the first page of a listing, and all rows of a table."""
-    with tempfile.TemporaryDirectory() as scratch:
-        checks = _InputChecks(settings, Path(scratch))
+    with temporary_folder() as scratch:
+        checks = _InputChecks(settings, scratch)
         if settings.bucket:
             yield from checks.check_bucket()
         else:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from reconcile.errors import ReconcileError, first_line
+from reconcile.temporary import temporary_parent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +34,9 @@ def scratch_folder() -> Iterator[Path]:
         ReconcileError: the folder cannot be created, its disk is full, or DuckDB failed inside this context.
     """
     with ExitStack() as stack:
+        parent = temporary_parent()
         try:
-            folder = stack.enter_context(locked_folder(Path(tempfile.gettempdir()), _RUN_PREFIX))
+            folder = stack.enter_context(locked_folder(parent, _RUN_PREFIX))
         except OSError as error:
             reason = error.strerror or error
             raise ReconcileError(f"cannot create a temporary folder: {reason}; set TMPDIR to another folder") from None

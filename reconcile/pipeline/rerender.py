@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from reconcile.reporting.recount_queue import shown_queue
 from reconcile.reporting.run_report import render_report
 from reconcile.storage.base import Bucket, S3Access
 from reconcile.storage.open import is_folder, open_bucket
+from reconcile.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,8 +51,7 @@ def render_again(settings: Settings, run_id: str, access: dict[str, Any], *, pho
             fetched. The report then stays as it was.
     """
     output = open_output(settings)
-    with tempfile.TemporaryDirectory(prefix="reconcile-", ignore_cleanup_errors=True) as folder:
-        scratch = Path(folder)
+    with temporary_folder() as scratch:
         summary, reconciled = _run_files(output, run_id, scratch)
         summary.parameters["out"] = output.location  # <out> may have moved
         bucket = _bucket_of(summary, access) if photos else None

@@ -40,13 +40,12 @@ def run(context: RunContext, notice: str | None = None) -> Summary:
         KeyboardInterrupt: a signal asked the run to stop at another time.
     """
     started = datetime.now(UTC)
-    with run_lock(context.output, context.run_id, context.log.warn):
+    with scratch_folder() as scratch, run_lock(context.output, context.run_id, context.log.warn):
         summary = _start(context, started, notice)
-        with scratch_folder() as scratch:
-            with list_inputs(context, scratch) as inputs:
-                count_and_read(context, inputs, summary)
-                errors = reconcile(context, inputs, summary)
-            publish(context, scratch, errors, summary)
+        with list_inputs(context, scratch) as inputs:
+            count_and_read(context, inputs, summary)
+            errors = reconcile(context, inputs, summary)
+        publish(context, scratch, errors, summary)
     return summary
 
 

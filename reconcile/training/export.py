@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +18,7 @@ from reconcile.inference.calibration import calibrated
 from reconcile.inference.counter import load_predictor
 from reconcile.inference.model import ModelCard
 from reconcile.inference.precision import Precision
+from reconcile.temporary import temporary_folder
 from reconcile.training import checkpoint
 from reconcile.training.conversion import BATCH, check_range, to_fp16, to_int8, to_onnx
 from reconcile.training.dataset import load_arrays, read_training_data
@@ -30,6 +29,7 @@ from reconcile.training.temperature import fit_temperature, log_loss
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -118,8 +118,8 @@ def export(
             torch. Such a file is not written.
     """
     trained = _load(source, size, info)
-    with tempfile.TemporaryDirectory() as temporary:
-        fp32 = Path(temporary) / "fp32.onnx"
+    with temporary_folder() as temporary:
+        fp32 = temporary / "fp32.onnx"
         to_onnx(trained.network.eval(), trained.size, fp32)
         for precision, destination in destinations.items():
             path = _convert(precision, fp32, trained, info)

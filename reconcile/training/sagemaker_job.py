@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconcile.engines.sagemaker import job_requests
@@ -23,9 +21,12 @@ from reconcile.engines.sagemaker.polling import creating_job, failure_reason, st
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.storage.base import FetchError, S3Access
 from reconcile.storage.open import open_bucket
+from reconcile.temporary import temporary_folder
 from reconcile.training.recipe import read_recipe, write_recipe
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from reconcile.config import Settings
     from reconcile.logs import RunLog
     from reconcile.storage.base import Bucket
@@ -127,8 +128,8 @@ def _recipe_files(recipe: Path) -> dict[str, bytes]:
             raise UsageError(f"{recipe} starts from {start}, but that file does not exist")
         files[start.name] = start.read_bytes()
         chosen = chosen.model_copy(update={"start_from": start.name})
-    with tempfile.TemporaryDirectory(prefix="reconcile-") as folder:
-        path = Path(folder, job_requests.RECIPE)
+    with temporary_folder() as folder:
+        path = folder / job_requests.RECIPE
         write_recipe(chosen, path, f"From {recipe.name}.")
         return {**files, job_requests.RECIPE: path.read_bytes()}
 

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from reconcile import __version__
 from reconcile.concurrency.cpu import available_cores
 from reconcile.errors import ReconcileError, UsageError, first_line
 from reconcile.output.scratch import locked_folder
+from reconcile.temporary import temporary_parent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,7 +116,7 @@ class Cluster:
         Raises:
             ReconcileError: the folder cannot be created.
         """
-        parent = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+        parent = os.environ.get("RAY_TMPDIR") or str(temporary_parent())
         if len(parent) > _MAX_PARENT_LENGTH:
             parent = "/tmp"  # noqa: S108
         try:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +18,7 @@ from reconcile.images import UnreadableImage, check_size, load_image
 from reconcile.inference.counter import load_predictor
 from reconcile.storage.base import FetchError, S3Access
 from reconcile.storage.open import open_bucket
+from reconcile.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -159,8 +158,8 @@ class CountingActor:
         import ray
 
         _check_version(version)
-        with tempfile.TemporaryDirectory(prefix="reconcile-model-") as folder:
-            path = Path(folder, "model.onnx")
+        with temporary_folder("reconcile-model-") as folder:
+            path = folder / "model.onnx"
             path.write_bytes(model)
             self._predictor = load_predictor(path, device, lambda _: None, batch_size, cores=1)
         for worker in range(self._predictor.workers):

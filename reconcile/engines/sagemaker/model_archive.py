@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import tarfile
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconcile.engines.sagemaker.job_store import MODELS
 from reconcile.errors import ReconcileError
+from reconcile.temporary import temporary_folder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from reconcile.inference.model import CountModel
     from reconcile.output.store import Output
 
@@ -25,8 +26,8 @@ def upload_model(model: CountModel, output: Output) -> str:
     folder = f"{MODELS}/{model.model_id}"
     key = f"{folder}/model.tar.gz"
     if not any(stored.key == key for page in output.bucket.list_pages(f"{folder}/") for stored in page):
-        with tempfile.TemporaryDirectory(prefix="reconcile-") as folder_name:
-            archive = Path(folder_name, "model.tar.gz")
+        with temporary_folder() as scratch:
+            archive = scratch / "model.tar.gz"
             with tarfile.open(archive, "w:gz", compresslevel=1) as tar:  # better compression hardly shrinks weights
                 tar.add(model.path, model.path.name)
             output.bucket.put(key, archive)
