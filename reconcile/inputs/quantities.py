@@ -14,6 +14,8 @@ from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from reconcile.inputs.cells import trim, unguard_id
+
 if TYPE_CHECKING:
     from reconcile.setting_types import DecimalMark
 
@@ -24,10 +26,9 @@ _MOST_SHOWN = 40
 """Characters of a cell that a message repeats."""
 _MOST_CHARACTERS = 400
 """A longer text is not parsed, because nobody writes such numbers."""
-_INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 _TRANSLATED = str.maketrans({"\u2212": "-", "\uff0d": "-", "\uff0b": "+", "\uff0c": ",", "\uff0e": ".", "\u066b": "."})
 """Minus signs, full-width signs and marks, and the Arabic decimal mark."""
-_SPACED = re.compile(r"([+-]?\d{1,3})((?:[ \u00a0\u2009\u202f'\u2019\u066c]\d{3})+)([.,]\d+)?")
+_SPACED = re.compile(r"([+-]?\d{1,3})((?:[ \u00a0\u2007\u2008\u2009\u202f'\u2019\u066c]\d{3})+)([.,]\d+)?")
 """Groups of three digits, separated by spaces or apostrophes. No country uses these as a decimal mark."""
 _WORDS = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _EXPONENT = re.compile(r"[+-]?(\d*)(?:[.,](\d*))?[eE]([+-]?\d{1,4})")
@@ -139,7 +140,7 @@ def parse_count(cell: object, mark: DecimalMark | None = None) -> int:
 
 def is_blank(cell: object) -> bool:
     """Return whether a cell is empty, or has only spaces."""
-    return cell is None or (isinstance(cell, str) and not cell.strip())
+    return cell is None or (isinstance(cell, str) and not trim(cell))
 
 
 @dataclass
@@ -191,7 +192,7 @@ def decide_mark(forms: NumberForms, delimiter: str | None = None) -> tuple[Decim
 
 def _plain(text: str) -> str:
     """Return a text without spaces around it, with ASCII digits and marks, and without spaces between digits."""
-    text = text.strip().strip(_INVISIBLE).strip()
+    text = trim(unguard_id(text) if "'" in text or '"' in text else text)
     if not text.isascii():
         text = "".join(_as_ascii_digit(character) for character in text.translate(_TRANSLATED))
     grouped = _SPACED.fullmatch(text)

@@ -134,9 +134,14 @@ def _plain_counts(cells: Cells) -> pa.Array | None:
             return None
         is_plain = pc.and_(pc.ascii_is_decimal(strings), pc.less_equal(pc.binary_length(strings), _PLAIN_DIGITS))
         return pc.if_else(is_plain, strings, None).cast(pa.int64())
-    is_count = pc.and_(pc.greater_equal(array, 0), pc.less_equal(array, MAX_COUNT))
     if pa.types.is_floating(array.type):
         array = array.cast(pa.float64())
+    elif array.type != pa.uint64():  # most of whose numbers no int64 can hold
+        array = array.cast(pa.int64())
+    is_count = pc.and_(
+        pc.greater_equal(array, pa.scalar(0, array.type)), pc.less_equal(array, pa.scalar(MAX_COUNT, array.type))
+    )
+    if pa.types.is_floating(array.type):
         is_count = pc.and_(is_count, pc.equal(array, pc.floor(array)))
     return pc.if_else(is_count, array, None).cast(pa.int64())
 

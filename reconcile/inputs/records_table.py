@@ -92,7 +92,7 @@ def _load(loader: TableLoader, table: Table, options: TableOptions, source: str)
         loader.make_records()
     if loader.lost_products:
         lost = plural(loader.lost_products, "product id")
-        notes.append(f"--records {source}: a spreadsheet has turned {lost} into numbers; they are left out")
+        notes.append(f"--records {source}: {lost} cannot be used, for example: {loader.lost_example}")
     return notes
 
 

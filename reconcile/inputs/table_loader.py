@@ -45,7 +45,9 @@ class TableLoader:
         self._width = len(table.header)
         self._header = {fold_case(name) for name in table.header if name}
         self.lost_products = 0
-        """Product ids that a spreadsheet has turned into numbers or dates."""
+        """How many product ids cannot be used."""
+        self.lost_example = ""
+        """Why one of them cannot be used."""
         self._shifted: list[dict[str, Any]] = []
         self._error: BaseException | None = None
 
@@ -119,7 +121,9 @@ class TableLoader:
         columns = {name: pa.nulls(len(batch.lines), pa.string()) for name in _PRODUCTS}
         if "product_id" in batch.cells:
             ids, invalid = convert_ids(batch.cells["product_id"])
-            self.lost_products += sum(not isinstance(error, TotalsRow) for error in invalid.values())
+            lost = [str(error) for error in invalid.values() if not isinstance(error, TotalsRow)]
+            self.lost_products += len(lost)
+            self.lost_example = self.lost_example or next(iter(lost), "")
             columns["product_id"] = ids
         if "product_name" in batch.cells:
             columns["product_name"] = convert_texts(batch.cells["product_name"])

@@ -72,9 +72,9 @@ def readable(label: str) -> Iterator[None]:
     """
     try:
         yield
-    except FileNotFoundError as error:
-        raise ReconcileError(f"{label} cannot be read: {error.strerror}") from None
-    except (OSError, EOFError, zlib.error, UnicodeError, pa.ArrowException) as error:
+    except OSError as error:
+        raise ReconcileError(f"{label} cannot be read: {error.strerror or first_line(error)}") from None
+    except (EOFError, zlib.error, UnicodeError, pa.ArrowException) as error:
         raise ReconcileError(f"{label} cannot be read: {first_line(error)}") from None
 
 

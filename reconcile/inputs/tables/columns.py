@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconcile.errors import UsageError
+from reconcile.inputs.cells import trim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +47,7 @@ class TableRequest:
 
 def fold_case(name: str) -> str:
     """Return a column name in lower case, with single spaces."""
-    return " ".join(name.split()).lower()
+    return " ".join(trim(name).split()).lower()
 
 
 def fold_words(name: str) -> str:

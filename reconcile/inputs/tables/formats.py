@@ -6,9 +6,9 @@ import json
 from enum import Enum
 from pathlib import Path, PurePosixPath
 
-from reconcile.errors import UsageError
+from reconcile.errors import ReconcileError, UsageError
 from reconcile.inputs.tables.batches import readable
-from reconcile.inputs.tables.text_files import guess_encoding, open_bytes
+from reconcile.inputs.tables.text_files import guess_encoding, is_gzip, open_bytes
 
 _SAMPLE_BYTES = 4096
 
@@ -38,6 +38,7 @@ ENDINGS = tuple(_ENDINGS)
 """The endings of the names of tables."""
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
 """The first bytes of workbooks: ZIP (.xlsx, .ods) and OLE (.xls)."""
+_PARQUET = b"PAR1"
 _BINARY = {
     b"%PDF": "a PDF document",
     b"{\\rtf": "an RTF document",
@@ -49,6 +50,7 @@ _BINARY = {
     b"\xff\xd8\xff": "an image",
     b"7z\xbc\xaf": "a 7-Zip archive",
     b"Rar!": "a RAR archive",
+    b"\x1f\x8b": "compressed with gzip twice",
     b"BZh": "compressed with bzip2",
     b"\xfd7zXZ": "compressed with xz",
     b"\x28\xb5\x2f\xfd": "compressed with Zstandard",
@@ -89,10 +91,14 @@ def detect_format(path: Path, name: str, label: str) -> TableFormat:
 
     Raises:
         UsageError: the content has another format than the ending says, or one that reconcile cannot read.
-        ReconcileError: the file cannot be read.
+        ReconcileError: the file is empty or cannot be read.
     """
     with readable(label), open_bytes(path) as file:
         sample = file.read(_SAMPLE_BYTES)
+    if not sample:
+        raise ReconcileError(f"{label} is empty")
+    if sample.startswith((*_WORKBOOKS, _PARQUET)) and is_gzip(path):
+        raise UsageError(f"{label} is compressed with gzip, which only text files may be; decompress it first")
     if sample.startswith(_WORKBOOKS):
         return TableFormat.WORKBOOK
     for start, description in _BINARY.items():
@@ -100,10 +106,10 @@ def detect_format(path: Path, name: str, label: str) -> TableFormat:
             raise UsageError(f"{label} is {description}; {_ADVICE}")
     by_name = format_of_name(name)
     if by_name is TableFormat.PARQUET:
-        if sample.startswith(b"PAR1"):
+        if sample.startswith(_PARQUET):
             return TableFormat.PARQUET
         raise UsageError(f"{label} is not a Parquet file, because it does not start with PAR1; {_ADVICE}")
-    if sample.startswith(b"PAR1"):
+    if sample.startswith(_PARQUET):
         raise UsageError(f"{label} is a Parquet file; give it a name that ends in .parquet")
     text = sample.decode(guess_encoding(sample), "replace").lstrip("\ufeff").lstrip()
     _refuse_other_text(text, label, is_json=by_name is TableFormat.JSON_LINES)

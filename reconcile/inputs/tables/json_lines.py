@@ -105,6 +105,9 @@ def _parse_carefully(line: str, known: Sequence[str]) -> dict[str, Any] | str | 
         return "the row cannot be parsed" if line.strip() else None
     if not isinstance(row, dict):
         return "the row is not a JSON object"
+    for name, value in row.items():
+        if isinstance(value, str):  # JSON can hold halves of surrogate pairs, but UTF-8 cannot
+            row[name] = value.encode("utf-8", "replace").decode()
     repeated = [name for name in known if isinstance(row, _RepeatedNames) and name[1:-1] in row.repeated]
     return f"the name {repeated[0]} occurs several times" if repeated else row
 

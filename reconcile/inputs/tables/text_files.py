@@ -26,11 +26,15 @@ _LATIN_FALLBACK = "reconcile-latin"
 """The name of a codec error handler: bytes that are not valid UTF-8 are decoded as Windows' code page 1252."""
 
 
+def is_gzip(path: Path) -> bool:
+    """Return whether a file is compressed with gzip, under any name."""
+    with path.open("rb") as raw:
+        return raw.read(2) == _GZIP
+
+
 def open_bytes(path: Path) -> BinaryIO:
     """Open a file for reading. A file that is compressed with gzip is decompressed, under any name."""
-    with path.open("rb") as raw:
-        is_gzip = raw.read(2) == _GZIP
-    return cast("BinaryIO", gzip.open(path)) if is_gzip else path.open("rb")
+    return cast("BinaryIO", gzip.open(path)) if is_gzip(path) else path.open("rb")
 
 
 def open_text(path: Path) -> TextIO:
@@ -51,15 +55,28 @@ def open_text(path: Path) -> TextIO:
 def guess_encoding(sample: bytes) -> str:
     """Return the encoding of a text from its first bytes.
 
-    In UTF-16, every second byte of Latin letters, digits and separators is zero.
+    In UTF-16, every second byte of Latin letters, digits and separators is zero. A text in another script has only few
+    such bytes, but it is not valid UTF-8.
     """
     for mark, encoding in _MARKS.items():
         if sample.startswith(mark):
             return encoding
     even, odd = sample[::2].count(0), sample[1::2].count(0)
-    if max(even, odd) > len(sample) // 8 and min(even, odd) <= max(even, odd) // 8:
-        return "utf-16-be" if even > odd else "utf-16-le"
+    if min(even, odd) <= max(even, odd) // 8:
+        encoding = "utf-16-be" if even > odd else "utf-16-le"
+        is_mostly_latin = max(even, odd) > len(sample) // 8
+        if is_mostly_latin or (max(even, odd) and not _is_valid(sample, "utf-8") and _is_valid(sample, encoding)):
+            return encoding
     return "utf-8"
+
+
+def _is_valid(sample: bytes, encoding: str) -> bool:
+    """Return whether the first bytes of a text have an encoding. The last character may be incomplete."""
+    try:
+        codecs.getincrementaldecoder(encoding)().decode(sample)
+    except UnicodeError:
+        return False
+    return True
 
 
 def _decode_as_latin(error: UnicodeError) -> tuple[str, int]:

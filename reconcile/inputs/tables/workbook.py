@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from reconcile.inputs.tables.columns import TableRequest
 
 
+_PARTS_OF_WORKBOOKS = ("xl/", "content.xml")
+"""How the names of some parts of a workbook start: of .xlsx and .xlsb, and of .ods."""
 _MAX_UNPACKED = 2 * 1024**3
 """The largest size in bytes of an unpacked workbook. The library holds a whole sheet in memory."""
 
@@ -36,7 +38,7 @@ def open_workbook(path: Path, request: TableRequest, sheet: str | None = None) -
         UsageError: there is no such sheet, a column is missing, or two columns have the same name.
         ReconcileError: the file is damaged, empty, too large or protected by a password.
     """
-    _check_size(path, request.label)
+    _check_archive(path, request.label)
     with _readable(request.label), _open(path) as book:
         from python_calamine import SheetVisibleEnum
 
@@ -94,15 +96,24 @@ def _describe_choice(chosen: str, candidates: list[str], request: TableRequest) 
     return f"{request.label}: reading the sheet {chosen!r} of {', '.join(candidates)}; name another one with #SHEET"
 
 
-def _check_size(path: Path, label: str) -> None:
-    """Refuse a workbook that would need too much memory."""
-    if not zipfile.is_zipfile(path):
-        return
+def _check_archive(path: Path, label: str) -> None:
+    """Refuse a ZIP archive that is damaged, that is not a workbook, or that would need too much memory.
+
+    Raises:
+        UsageError: the archive holds other files.
+        ReconcileError: the archive is damaged or too large.
+    """
+    with path.open("rb") as file:
+        if file.read(2) != b"PK":  # the other workbooks are not archives
+            return
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError):  # the error of the library explains the problem
-        return
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError):
+        raise ReconcileError(f"{label} cannot be read as a workbook: it is damaged; save it once more") from None
+    if not any(name.lower().startswith(_PARTS_OF_WORKBOOKS) for name in names):
+        raise UsageError(f"{label} is a ZIP archive of {', '.join(names)[:100]}; unpack it first")
     if size > _MAX_UNPACKED:
         raise ReconcileError(f"{label} is too large for a workbook ({size / 1e9:.1f} GB unpacked); save it as CSV")
 
@@ -110,7 +121,8 @@ def _check_size(path: Path, label: str) -> None:
 def _open(path: Path) -> Any:
     from python_calamine import CalamineWorkbook
 
-    return CalamineWorkbook.from_path(path)
+    with path.open("rb") as file:  # from_path would trust the ending of the name
+        return CalamineWorkbook.from_filelike(file)
 
 
 @contextmanager
