@@ -149,22 +149,24 @@ def require_training_extra() -> None:
         raise ReconcileError("training needs the extra `train`: in a checkout, make dev or pip install '.[train]'")
 
 
-def _start_model(recipe: Path, start_from: str | None) -> Path | None:
-    """Return the model file whose weights a recipe starts from; None if it starts from random weights.
+def _start_model(recipe: Path, start_from: str | None) -> str | None:
+    """Return the weights that a recipe starts from, with an absolute path; None if it starts from random weights.
 
     This is checked early, because reading the photos may take an hour. A training that continues needs no such file.
 
     Raises:
         UsageError: the file does not exist.
     """
-    if not start_from:
-        return None
+    from reconcile.training.recipe import TORCHVISION
+
+    if not start_from or start_from.startswith(TORCHVISION):
+        return start_from or None
     start = recipe.parent / start_from
     if not start.is_file():
         raise UsageError(
             f"{recipe}: start_from: there is no file {start.absolute()}; the path is relative to the recipe"
         )
-    return start
+    return str(start)
 
 
 def _recipe_channel() -> Path | None:

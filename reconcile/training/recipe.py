@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+TORCHVISION = "torchvision:"
+"""A `start_from` that begins with this names weights that torchvision publishes."""
+
+
 class Stage(BaseModel):
     """Some epochs at one input size, with one one-cycle schedule (Smith and Topin 2019, Super-Convergence)."""
 
@@ -36,7 +40,9 @@ class Recipe(BaseModel):
     labels: list[str] = ["0", "1", "2", "3", "4", "5", "6+"]
     stages: list[Stage] = Field(min_length=1)
     start_from: str | None = Field(
-        default=None, description="an exported model to start from, relative to the recipe; default: random weights"
+        default=None,
+        description="weights to start from: a file relative to the recipe, or torchvision:IMAGENET1K_V1; "
+        "default: random weights",
     )
     batch_size: int = Field(default=64, ge=2, description="images per step, of all processes together")
     weight_decay: float = Field(default=0.05, ge=0)

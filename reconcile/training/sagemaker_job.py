@@ -22,7 +22,7 @@ from reconcile.errors import ReconcileError, UsageError
 from reconcile.storage.base import FetchError, S3Access
 from reconcile.storage.open import open_bucket
 from reconcile.temporary import temporary_folder
-from reconcile.training.recipe import read_recipe, write_recipe
+from reconcile.training.recipe import TORCHVISION, read_recipe, write_recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +122,7 @@ def _recipe_files(recipe: Path) -> dict[str, bytes]:
     """
     chosen = read_recipe(recipe)
     files: dict[str, bytes] = {}
-    if chosen.start_from is not None:
+    if chosen.start_from is not None and not chosen.start_from.startswith(TORCHVISION):
         start = recipe.parent / chosen.start_from
         if not start.is_file():
             raise UsageError(f"{recipe} starts from {start}, but that file does not exist")

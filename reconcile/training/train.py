@@ -33,8 +33,8 @@ class TrainingPaths:
     """The folder for the results."""
     validation: Path | None = None
     """The folder of photos to hold out. None holds out the validation fold of `data`."""
-    start: Path | None = None
-    """The exported model that the recipe starts from."""
+    start: str | None = None
+    """The weights that the recipe starts from: the path of a file, or `torchvision:NAME`."""
     cache: Path | None = None
     """The folder for decoded photos. None means cache/ in `out`."""
 

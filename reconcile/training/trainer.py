@@ -91,16 +91,16 @@ class Trainer:
         self.metrics = Metrics(out, recipe.version)
         self._saved: dict[str, Any] | None = None
 
-    def begin(self, start: Path | None, data: TrainingData, log: RunLog) -> None:
+    def begin(self, start: str | None, data: TrainingData, log: RunLog) -> None:
         """Delete the checkpoints of an earlier training, and load the weights to start from.
 
         Args:
-            start: an exported model; None keeps the random weights.
+            start: where the weights come from; None keeps the random weights. See `read_start_weights`.
             data: some of its training photos are used to set the batch norms.
-            log: receives one line for each unreadable photo.
+            log: receives one line for each unreadable photo, and one about the weights.
 
         Raises:
-            ReconcileError: the model cannot be read or does not fit.
+            ReconcileError: the weights cannot be read or do not fit.
         """
         if self.process.rank == 0:
             for path in (self.last, self.best):
@@ -110,7 +110,7 @@ class Trainer:
         chosen = data.photos[:: -(-len(data.photos) // START_IMAGES)]
         with self.process.main_process_first():
             pixels = load_arrays(chosen, self.recipe.stages[0].size, self.cache, log.info).pixels
-        start_from(start, self.network, pixels)
+            log.info(start_from(start, self.network, pixels))  # process 0 alone downloads published weights
         self.average.module.load_state_dict(self.network.state_dict())
 
     def load(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import optuna
@@ -13,13 +14,11 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from reconcile.errors import ReconcileError, UsageError
-from reconcile.training.recipe import Recipe, write_recipe
+from reconcile.training.recipe import TORCHVISION, Recipe, write_recipe
 from reconcile.training.train import TrainingPaths, train
 from reconcile.training.trainer import Diverged
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from reconcile.logs import RunLog
     from reconcile.training.metrics import EpochMetrics
 
@@ -215,8 +214,10 @@ def _write_best(study: optuna.Study, recipe: Recipe, paths: TrainingPaths) -> No
     if not finished:
         return
     best = _with_params(recipe, study.best_params)
-    if paths.start is not None:  # the path is relative to the recipe, which is in another folder now
-        best = best.model_copy(update={"start_from": os.path.relpath(paths.start.resolve(), paths.out.resolve())})
+    if paths.start is not None and not paths.start.startswith(TORCHVISION):
+        # The path is relative to the recipe, which is in another folder now.
+        start = os.path.relpath(Path(paths.start).resolve(), paths.out.resolve())
+        best = best.model_copy(update={"start_from": start})
     comment = (
         f"Best of {len(finished)} finished trials by `reconcile tune`: −ln P {study.best_value:.4f} on held-out photos."
     )

@@ -141,7 +141,7 @@ def test_warm_start_gives_the_output_of_the_exported_model(exported, photos, pre
     paths = sorted((photos / "bin-images").glob("1*.jpg"))
     pixels = np.stack([load_image(path.read_bytes(), 40) for path in paths])
     network = CountNetwork(4)
-    start_from(files[precision], network, pixels)
+    start_from(str(files[precision]), network, pixels)
     predictor = load_predictor(files[precision], "cpu", pytest.fail)
     soft_targets = np.array(predictor.card.soft_targets, dtype=np.float32)
     probabilities = calibrated(predict_logits(network, pixels), predictor.card.temperature, soft_targets)
