@@ -156,7 +156,9 @@ def _start_model(recipe: Path, start_from: str | None) -> str | None:
 
     Raises:
         UsageError: the file does not exist.
+        ReconcileError: the model keeps weights in other files.
     """
+    from reconcile.inference.external_data import ONNX, refuse_external_data
     from reconcile.training.recipe import TORCHVISION
 
     if not start_from or start_from.startswith(TORCHVISION):
@@ -166,6 +168,8 @@ def _start_model(recipe: Path, start_from: str | None) -> str | None:
         raise UsageError(
             f"{recipe}: start_from: there is no file {start.absolute()}; the path is relative to the recipe"
         )
+    if start.suffix.lower() == ONNX:
+        refuse_external_data(start)
     return str(start)
 
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 import mmap
 from typing import TYPE_CHECKING
 
+from reconcile.errors import ReconcileError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 
+ONNX = ".onnx"
 _CHILDREN = {
     "model": {7: "graph", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
@@ -28,6 +31,19 @@ _EXTERNAL_DATA, _DATA_LOCATION, _EXTERNAL = 13, 14, 1
 """The two fields of TensorProto that name another file, and the value of the second one."""
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 """The wire types of protocol buffers (protobuf.dev/programming-guides/encoding)."""
+
+
+def refuse_external_data(path: Path) -> None:
+    """Refuse an ONNX file that keeps weights in other files.
+
+    Raises:
+        ReconcileError: it does.
+    """
+    if has_external_data(path):
+        raise ReconcileError(
+            f"{path} keeps weights in other files (ONNX external data), which reconcile does not support because a "
+            "model is identified by one file; export it with `reconcile export`"
+        )
 
 
 def has_external_data(path: Path) -> bool:

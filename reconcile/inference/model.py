@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconcile.errors import ReconcileError
 from reconcile.images import PREPROCESSING
-from reconcile.inference.external_data import has_external_data
+from reconcile.inference.external_data import refuse_external_data
 from reconcile.inference.onnx_sessions import read_metadata
 from reconcile.inference.precision import Precision
 from reconcile.labels import CountLabels
@@ -118,11 +118,7 @@ def read_model(path: Path) -> CountModel:
     """
     if not path.is_file():
         raise ReconcileError(f"there is no model file {path}")
-    if has_external_data(path):
-        raise ReconcileError(
-            f"{path} keeps weights in other files (ONNX external data), which reconcile does not support because a "
-            "model is identified by one file; export it with `reconcile export`"
-        )
+    refuse_external_data(path)
     try:
         card = ModelCard.from_metadata(read_metadata(path))
     except (KeyError, ValueError, TypeError, AttributeError):

@@ -13,16 +13,20 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from reconcile.engines.sagemaker import job_requests
 from reconcile.engines.sagemaker.client import COMPLETED, JobKind, SageMaker
 from reconcile.engines.sagemaker.job_store import new_job_name
 from reconcile.engines.sagemaker.model_archive import unpack_models
 from reconcile.engines.sagemaker.polling import creating_job, failure_reason, still_running_message, wait_for_job
 from reconcile.errors import ReconcileError, UsageError
+from reconcile.inference.external_data import ONNX, refuse_external_data
 from reconcile.storage.base import FetchError, S3Access
 from reconcile.storage.open import open_bucket
 from reconcile.temporary import temporary_folder
 from reconcile.training.recipe import TORCHVISION, read_recipe, write_recipe
+from reconcile.urls import normalize_location
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +75,8 @@ def train_on_sagemaker(
         ReconcileError: the job cannot be created, or it failed. The message states the reason.
         KeyboardInterrupt: a signal asked to stop. The job continues, and the log says how to stop it.
     """
-    _check_locations(data, validation, settings.out)
+    data, validation = _on_s3("--data", data), validation and _on_s3("--validation", validation)
+    _check_apart(data, validation, _on_s3("--out", settings.out))
     resources = job_requests.job_resources(settings)
     files = _recipe_files(recipe)
     access = settings.output_access()
@@ -100,15 +105,27 @@ def train_on_sagemaker(
     return _fetch(job, access, bring_to, log)
 
 
-def _check_locations(data: str, validation: str | None, out: str) -> None:
-    """Check that all addresses are on S3, and that the output is not among the photos.
+def _on_s3(flag: str, location: str) -> str:
+    """Return an address with the scheme s3://.
 
     Raises:
-        UsageError: they are not.
+        UsageError: it is not on S3, or it holds credentials.
     """
-    for flag, location in (("--data", data), ("--validation", validation), ("--out", out)):
-        if location is not None and not location.startswith("s3://"):
-            raise UsageError(f"{flag} must be s3://…, because SageMaker reads and writes only there (got {location})")
+    try:
+        location = normalize_location(location)
+    except ValueError as error:
+        raise UsageError(f"{flag}: {error}") from None
+    if not location.startswith("s3://"):
+        raise UsageError(f"{flag} must be s3://…, because SageMaker reads and writes only there (got {location})")
+    return location
+
+
+def _check_apart(data: str, validation: str | None, out: str) -> None:
+    """Check that the output is not among the photos.
+
+    Raises:
+        UsageError: it is.
+    """
     for flag, location in (("--data", data), ("--validation", validation)):
         if location is not None and f"{out.rstrip('/')}/".startswith(f"{location.rstrip('/')}/"):
             raise UsageError(f"--out is inside {flag}, so its files would be among the photos; choose another --out")
@@ -119,6 +136,7 @@ def _recipe_files(recipe: Path) -> dict[str, bytes]:
 
     Raises:
         UsageError: the recipe is not valid, or the model does not exist.
+        ReconcileError: the model keeps weights in other files.
     """
     chosen = read_recipe(recipe)
     files: dict[str, bytes] = {}
@@ -126,6 +144,8 @@ def _recipe_files(recipe: Path) -> dict[str, bytes]:
         start = recipe.parent / chosen.start_from
         if not start.is_file():
             raise UsageError(f"{recipe} starts from {start}, but that file does not exist")
+        if start.suffix.lower() == ONNX:
+            refuse_external_data(start)
         files[start.name] = start.read_bytes()
         chosen = chosen.model_copy(update={"start_from": start.name})
     with temporary_folder() as folder:
@@ -162,9 +182,13 @@ def _existing_job(sagemaker: SageMaker, bucket: Bucket, digest: str, log: RunLog
     """
     try:
         stored = bucket.read(_STATE)
-        training = None if stored is None else _TrainingJob(**json.loads(stored[1]))
-    except (FetchError, ValueError, TypeError) as error:
+        training = None if stored is None else TypeAdapter(_TrainingJob).validate_json(stored[1], strict=True)
+    except FetchError as error:
         raise ReconcileError(f"{bucket.url(_STATE)} cannot be read: {error}") from None
+    except ValidationError:
+        raise ReconcileError(
+            f"{bucket.url(_STATE)} was written by another version of reconcile; choose another --out"
+        ) from None
     if training is None:
         return None
     if training.region != sagemaker.region:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torchvision.models import ResNet34_Weights
 
 from reconcile.errors import ReconcileError, first_line
+from reconcile.inference.external_data import refuse_external_data
 from reconcile.training.recipe import TORCHVISION
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def read_start_weights(source: str) -> dict[str, Tensor]:
         the weights, as float32 on the CPU.
 
     Raises:
-        ReconcileError: the file does not exist or holds no weights, or torchvision cannot provide them.
+        ReconcileError: the file does not exist or holds no weights, or torchvision cannot provide them. Or an ONNX file
+            keeps weights in other files.
     """
     if source.startswith(TORCHVISION):
         return _floats(_published(source.removeprefix(TORCHVISION)))
@@ -109,8 +111,9 @@ def _floats(tensors: Mapping[str, Any]) -> dict[str, Tensor]:
 
 def _read_exported(path: Path) -> dict[str, Tensor]:
     """Read the constants of a graph that `reconcile export` wrote. Quantised constants are dequantised."""
+    refuse_external_data(path)
     try:
-        graph = onnx.load(path).graph
+        graph = onnx.load(path, load_external_data=False).graph
     except Exception:  # protobuf has its own classes of errors
         raise ReconcileError(f"{path} is not an ONNX file") from None
     raw = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}

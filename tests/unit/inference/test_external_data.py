@@ -3,6 +3,7 @@
 import io
 import tarfile
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -12,7 +13,12 @@ from reconcile.errors import ReconcileError
 from reconcile.inference.counter import load_predictor
 from reconcile.inference.external_data import has_external_data
 from reconcile.inference.model import default_model, read_model
-from tests.conftest import write_grey_model
+from reconcile.training.network import CountNetwork
+from reconcile.training.warm_start import start_from
+from tests.conftest import reconcile, write_grey_model
+
+ON_SAGEMAKER = ["--data", "s3://b/photos", "--out", "s3://b/out", "--role", "arn:aws:iam::1:role/r", "--region", "r-1"]
+ON_SAGEMAKER += ["--image-uri", "e/r:1", "--instance-type", "ml.g4dn.xlarge"]
 
 
 def write_external_model(path):
@@ -55,6 +61,20 @@ def test_model_with_external_weights_in_an_archive_is_refused(tmp_path):
     [path] = unpack_models(archive.getvalue(), tmp_path / "unpacked")
     with refused(path):
         read_model(path)
+
+
+def test_training_does_not_start_from_external_weights(tmp_path):
+    path = tmp_path / "model.onnx"
+    write_external_model(path)
+    with refused(path):
+        start_from(str(path), CountNetwork(2), np.zeros((1, 32, 32, 3), dtype=np.uint8))
+    recipe = 'version = "a"\nstart_from = "model.onnx"\n[[stages]]\nsize = 32\nepochs = 1\nlearning_rate = 1'
+    (tmp_path / "recipe.toml").write_text(recipe)
+    for command in (["train", "--data", "."], ["tune", "--data", "."], ["sagemaker", "train", *ON_SAGEMAKER]):
+        done = reconcile(*command, "--recipe", "recipe.toml")
+        assert done.returncode == 1
+        assert "model.onnx keeps weights in other files (ONNX external data)" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
 
 
 def test_external_tensors_are_found_everywhere(tmp_path):
