@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 
 _MAX_RUNS = 30
+NOT_A_SUMMARY = (ValueError, TypeError, AttributeError, LookupError, OverflowError, RecursionError)
+"""What the content of a file raises that should be a summary and is none, or one of another version."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def earlier_runs(output: Output, summary: Summary, scratch: Path) -> list[RunFig
             is_earlier = (other["started_at"], run_id) < (summary.started_at, summary.run_id)
             if is_earlier and _same_photos(other, summary.as_dict()):
                 runs.append(figures_of_run(other))
-        except (ReconcileError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (ReconcileError, OSError, *NOT_A_SUMMARY):
             continue
         if len(runs) == _MAX_RUNS:
             break

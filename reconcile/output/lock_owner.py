@@ -9,27 +9,28 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Self
 
-_TEXTS, _TEXTS_OR_NULL = ("host", "machine", "started", "heartbeat", "token"), ("process_started", "run_id")
-_MOST_CHARACTERS = 300
-_MAX_PID = 2**31 - 1
+from pydantic import Field, TypeAdapter, ValidationError
+
+_Text = Annotated[str, Field(max_length=300)]
+_ProcessId = Annotated[int, Field(gt=0, lt=2**31)]
 
 
 @dataclass(frozen=True)
 class LockOwner:
     """The owner of a lock. Its fields are the keys of the JSON in `run.lock`."""
 
-    host: str
-    machine: str
+    host: _Text
+    machine: _Text
     """The scope in which process ids are unique; see `_this_machine`."""
-    pid: int
-    process_started: str | None
+    pid: _ProcessId
+    process_started: _Text | None
     """When the process started, by the kernel's clock, because process ids are reused. None if it is unknown."""
-    run_id: str | None
-    started: str
-    heartbeat: str
-    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+    run_id: _Text | None
+    started: _Text
+    heartbeat: _Text
+    token: _Text = field(default_factory=lambda: uuid.uuid4().hex)
 
     @classmethod
     def of_this_process(cls, run_id: str | None) -> Self:
@@ -39,22 +40,12 @@ class LockOwner:
 
     @classmethod
     def from_json(cls, data: bytes) -> Self | None:
-        """Return the owner, or None if the lock is just being written, or something else than this version wrote it."""
+        """Return the owner, or None if the lock is just being written, or something else than reconcile wrote it."""
         try:
-            owner = cls(**json.loads(data))
-        except (ValueError, TypeError, RecursionError):
+            owner: Self = TypeAdapter(cls).validate_json(data, strict=True)
+        except ValidationError:
             return None
-        return owner if owner._has_valid_fields else None
-
-    @property
-    def _has_valid_fields(self) -> bool:
-        values = vars(self)
-        return (
-            all(_is_text(values[name]) for name in _TEXTS)
-            and all(values[name] is None or _is_text(values[name]) for name in _TEXTS_OR_NULL)
-            and type(self.pid) is int
-            and 0 < self.pid <= _MAX_PID
-        )
+        return owner
 
     def as_json(self) -> bytes:
         """Return the content of `run.lock`."""
@@ -86,10 +77,6 @@ class LockOwner:
 def lock_time() -> str:
     """Return the current time in the form of the lock."""
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= _MOST_CHARACTERS
 
 
 def _this_machine() -> str:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconcile.logs import FixedWorkload
+from reconcile.output.history import NOT_A_SUMMARY
 from reconcile.output.lock import run_lock
 from reconcile.output.run_ids import RUN_FILES, RUN_ID_FORM, SUMMARY
 from reconcile.output.store import PROBE
@@ -170,7 +171,7 @@ def _read_summary(output: Output, run_id: str) -> tuple[datetime | None, str | N
         summary = json.loads(output.bucket.get(f"runs/{run_id}/{SUMMARY}"))
         started = datetime.fromisoformat(summary["started_at"])
         return started if started.tzinfo else started.replace(tzinfo=UTC), str(summary["model_id"])
-    except (FetchError, ValueError, KeyError, TypeError):
+    except (FetchError, *NOT_A_SUMMARY):
         return None, None
 
 

@@ -12,7 +12,7 @@ from jinja2 import UndefinedError
 from reconcile.errors import ReconcileError, first_line
 from reconcile.labels import CountLabels
 from reconcile.locations import open_output
-from reconcile.output.history import earlier_runs
+from reconcile.output.history import NOT_A_SUMMARY, earlier_runs
 from reconcile.output.run_ids import RUN_ID_FORM
 from reconcile.output.summary import Summary
 from reconcile.pipeline.thumbnails import fetch_thumbnails
@@ -76,7 +76,7 @@ def _run_files(output: Output, run_id: str, scratch: Path) -> tuple[Summary, Pat
         summary = Summary.from_dict(json.loads(summary_path.read_bytes()))
         CountLabels(tuple(summary.labels))  # raises ValueError if they are not labels
         summary.parameters.keys()  # raises AttributeError if they are not a dictionary
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except NOT_A_SUMMARY as error:
         raise _unknown_version(run_id, error) from None
     return summary, reconciled
 

@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
+from pydantic import TypeAdapter, ValidationError
+
 from reconcile.errors import ReconcileError
 from reconcile.storage.base import FetchError
 from reconcile.storage.bulk_delete import delete_objects
@@ -64,11 +66,12 @@ class TransformJob:
             ReconcileError: another version of reconcile wrote the file.
         """
         try:
-            return cls(**json.loads(data))
-        except (ValueError, TypeError):
+            job: Self = TypeAdapter(cls).validate_json(data, strict=True)
+        except ValidationError:
             raise ReconcileError(
                 f"{FOLDER}/…/job.json was written by another version of reconcile: {data[:200]!r}"
             ) from None
+        return job
 
     def as_json(self) -> bytes:
         """Return the content of job.json."""

@@ -73,7 +73,6 @@ WRONG_FIELDS = {
     "token": [None, 7, {}],
     "run_id": [7, [], "r" * 5000],
     "process_started": [7, []],
-    "version": ["another version has more fields"],
 }
 
 

@@ -38,6 +38,8 @@ def test_history_has_thirty_earlier_runs_over_the_same_photos(tmp_path):
     write(output, tmp_path, summary("trial", "2026-01-18T02:00:00+00:00", parameters={"limit": 5}), 51)
     strange = summary("strange", "2026-01-18T03:00:00+00:00", images_per_second="fast")
     write(output, tmp_path, strange, 52)
+    write(output, tmp_path, summary("endless", "2026-01-18T04:00:00+00:00", totals={"match": float("inf")}), 53)
+    output.write_run_file("deep", "summary.json", b"[" * 100_000)
     for run_id, content in (("n11x", b"{broken"), ("n12x", b"[]"), ("n13x", b'{"bucket": "s3://bins"}')):
         output.write_run_file(run_id, "summary.json", content)
     output.write_run_file("n14x", "report.html", b"a run that never finished")
