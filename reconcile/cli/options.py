@@ -62,8 +62,8 @@ OPTIONS: dict[str, Any] = {
     "images_prefix": _text("Prefix of the photos in the bucket (default: bin-images/).", INPUT),
     "records_prefix": _text("Prefix of the JSON records in the bucket (default: metadata/).", INPUT),
     "keys": _text(
-        "Read the keys from a file and do not list the bucket. The file is manifest.json of an S3 Inventory, or CSV or "
-        "Parquet with the columns key and etag.",
+        "Read the keys from a file and do not list the bucket. The file is manifest.json of an S3 Inventory, or a "
+        "table with the columns key and etag.",
         INPUT,
     ),
     "records": _text(

@@ -60,7 +60,7 @@ class _InputChecks:
         if bucket.address is not None:
             yield CheckResult("bucket", "ok", f"{bucket.location} is at {bucket.address}")
         try:
-            listing = InputListing(settings, bucket, self._scratch)
+            listing = InputListing(settings, bucket, self._scratch, warnings.append)
         except ReconcileError as error:
             yield CheckResult("keys", "FAIL", str(error))
             return
@@ -70,7 +70,7 @@ class _InputChecks:
         if settings.records is None:
             yield run_check("records", lambda: self._check_records(bucket, listing))
         for warning in warnings:
-            yield CheckResult("bucket", "?", warning)
+            yield CheckResult("keys" if warning.startswith("--keys") else "bucket", "?", warning)
 
     def _check_photos(self, bucket: Bucket, listing: InputListing) -> str:
         self._photos = _first_page(listing.photos())

@@ -13,14 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reconcile.errors import ReconcileError, UsageError
-from reconcile.inputs.key_files import ENDINGS, read_key_file
+from reconcile.inputs.key_files import ENDINGS, KeyFileReader, is_key_file
 from reconcile.inputs.s3_inventory import read_manifest
+from reconcile.inputs.tables.formats import split_sheet
 from reconcile.storage.base import FetchError
 from reconcile.storage.open import file_ending, open_bucket, split_location
 from reconcile.text import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from reconcile.inputs.s3_inventory import InventoryFile, Manifest
     from reconcile.storage.base import Bucket, S3Access
@@ -33,15 +34,23 @@ class KeyList:
     of files.
     """
 
-    def __init__(self, location: str, access: S3Access, bucket: Bucket, scratch: Path) -> None:
+    def __init__(
+        self,
+        location: str,
+        access: S3Access,
+        bucket: Bucket,
+        scratch: Path,
+        warn: Callable[[str], None] = lambda problem: None,
+    ) -> None:
         """Read the manifest of an inventory. Other files are not opened yet.
 
         Args:
-            location: a path or `s3://bucket/key` of the manifest.json of an S3 Inventory, or of a CSV, Parquet or ORC
-                file.
+            location: a path or `s3://bucket/key` of the manifest.json of an S3 Inventory, or of a table of keys. It may
+                name a sheet: `keys.xlsx#Sheet2`.
             access: how to reach S3.
             bucket: the bucket that holds the objects.
             scratch: the folder for one downloaded file at a time.
+            warn: called with each problem of a row or of a column, once, even if the list is read several times.
 
         Raises:
             UsageError: the file has another ending, or `bucket` is a folder.
@@ -52,7 +61,9 @@ class KeyList:
         self._location, self._scratch = location, scratch
         name, prefix = split_location(bucket.location)
         self._bucket_name, self._base = name, f"{prefix}/" if prefix else ""
-        self._folder, self._name = _locate(location, access)
+        self._folder, self._name = _locate(split_sheet(location)[0], access)
+        self._warn, self._warned = warn, set[str]()
+        self._reader = KeyFileReader(location, self._warn_once)
         self._manifest: Manifest | None = None
         if self._name.endswith(".json"):
             self._manifest = read_manifest(self._read(), location)
@@ -60,7 +71,7 @@ class KeyList:
                 raise ReconcileError(
                     f"--keys {location} is an inventory of the bucket {self._manifest.source_bucket}, not of {name}"
                 )
-        elif not self._name.lower().endswith(ENDINGS):
+        elif not is_key_file(self._name):
             raise UsageError(f"--keys {location}: expected manifest.json, or a file ending in {', '.join(ENDINGS)}")
 
     def describe(self) -> str:
@@ -86,15 +97,19 @@ class KeyList:
         folder = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         if self._manifest is None:
             with self._local_file(self._name) as path:
-                for rows in read_key_file(path, self._location):
+                for rows in self._reader.read_table(path):
                     yield self._within(self._relative(rows), folder)
             return
+        file_format, columns = self._manifest.file_format, self._manifest.columns
         for file in self._manifest.files:
             with self._local_file(file.key, file) as path:
-                is_csv = self._manifest.file_format.lower() == "csv"
-                columns = self._manifest.columns if is_csv else ()
-                for rows in read_key_file(path, f"{self._location}: {file.key}", columns, encoded=is_csv):
+                for rows in self._reader.read_inventory_file(path, file.key, file_format, columns):
                     yield self._within(self._under(rows, self._base), folder)
+
+    def _warn_once(self, problem: str) -> None:
+        if problem not in self._warned:
+            self._warned.add(problem)
+            self._warn(problem)
 
     def _relative(self, rows: pa.Table) -> pa.Table:
         """Make the keys of a table relative to the bucket's prefix. They may be relative already."""

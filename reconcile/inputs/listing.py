@@ -9,7 +9,7 @@ from reconcile.errors import ReconcileError
 from reconcile.inputs.key_list import KeyList, filter_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from reconcile.config import Settings
@@ -26,16 +26,19 @@ class InputListing:
         settings: the prefixes, and `keys` if it is set.
         bucket: the bucket that is listed if `keys` is not set.
         scratch: the folder for downloaded key files.
+        warn: called with each problem of a row or column of `keys`.
 
     Raises:
         UsageError: `keys` names an unknown kind of file, or the bucket is a folder.
         ReconcileError: `keys` names no file, or the keys belong to another bucket.
     """
 
-    def __init__(self, settings: Settings, bucket: Bucket, scratch: Path) -> None:
+    def __init__(self, settings: Settings, bucket: Bucket, scratch: Path, warn: Callable[[str], None]) -> None:
         self._settings, self._bucket = settings, bucket
-        self.keys = None if settings.keys is None else KeyList(settings.keys, settings.s3_access(), bucket, scratch)
+        self.keys: KeyList | None = None
         """The keys of `--keys`, or None if the bucket is listed."""
+        if settings.keys is not None:
+            self.keys = KeyList(settings.keys, settings.s3_access(), bucket, scratch, warn)
         self._source: Bucket | KeyList = bucket if self.keys is None else self.keys
 
     def photos(self) -> Iterator[Page]:

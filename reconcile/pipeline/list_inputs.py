@@ -62,7 +62,7 @@ def list_inputs(context: RunContext, scratch: Path) -> Iterator[RunInputs]:
     source, costs = _record_source(context, scratch), _unit_costs(context, scratch)
     labels = context.engine.model.card.labels
     with Reconciler(scratch, labels, source, parts, costs) as reconciler:
-        listing = InputListing(context.settings, context.bucket, scratch)
+        listing = InputListing(context.settings, context.bucket, scratch, context.log.warn)
         if listing.keys is not None:
             context.log.info(listing.keys.describe(), stage="list")
         images, records = reconciler.backlog("images_to_count"), reconciler.backlog("records_to_read")

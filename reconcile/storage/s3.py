@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 PART_BYTES = 5 * 1024 * 1024
 """Larger objects are uploaded in parts of this size, the smallest that S3 accepts."""
 _PARTS_IN_FLIGHT = 4
+_NOT_UTF8 = "\ufffd"
+"""The character that replaces bytes that are not UTF-8."""
 _CHUNK_BYTES = 1024 * 1024
 T = TypeVar("T")
 
@@ -103,7 +105,8 @@ class S3Bucket:
                 lambda connection: _read_whole(connection, key, etag), use_full_budget=False, probe=_probe_server
             )
         except FileNotFoundError:
-            raise FetchError("the object does not exist (any more)") from None
+            hint = "; its key in the list of objects is not UTF-8 text" if _NOT_UTF8 in key else ""
+            raise FetchError(f"the object does not exist (any more){hint}") from None
         except REQUEST_ERRORS as error:
             raise FetchError(self._explain(error, "read")) from None
 
@@ -223,6 +226,8 @@ def _read_whole(connection: S3Connection, key: str, etag: str | None) -> bytes:
     except ValueError:  # obstore cannot express this key
         answer = connection.boto.get_object(Bucket=connection.name, Key=connection.base + key)
         current, read = answer["ETag"], answer["Body"].read
+    if etag == "" and current:
+        raise FetchError("the list of objects has no ETag of this one, so a change of it cannot be seen")
     if etag is not None and plain_etag(current) != etag:
         raise FetchError("the object changed after it was listed; the next run reads the new version")
     return bytes(read())

@@ -46,6 +46,6 @@ def write_shards(images: Iterable[StoredObject], size: int, folder: TransformFol
 
 def _line(image: StoredObject) -> str:
     fields: dict[str, str | int] = {"key": image.key, "etag": image.etag}
-    if image.size >= 0:  # a --keys file may not have the size (`key_files.UNKNOWN_SIZE`)
+    if image.size >= 0:  # a --keys file may not have the size (`key_columns.UNKNOWN_SIZE`)
         fields["size"] = image.size
     return json.dumps(fields) + "\n"

@@ -23,6 +23,9 @@ class WantedColumn:
     names: tuple[str, ...]
     """The accepted names. If a table has several of them, the first in this order is used."""
     is_required: bool = True
+    if_repeated: Callable[[str], None] | None = None
+    """Called with the problem if a table has several columns of this name. The column then counts as missing. Without
+    this function, such a table is refused."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,14 @@ def find_columns(header: Sequence[str], request: TableRequest) -> dict[str, int]
     for ours, name in chosen.items():
         if name is not None:
             same = [position for position, other in enumerate(folded) if other == name]
-            if len(same) > 1:
-                raise UsageError(_describe_duplicates(header, same, request))
-            positions[ours] = same[0]
+            if len(same) == 1:
+                positions[ours] = same[0]
+                continue
+            problem = f"{request.name} has several columns of one name: {_list_positions(header, same)}"
+            notify = request.columns[ours].if_repeated
+            if notify is None:
+                raise UsageError(f"{problem}; rename all but one of them")
+            notify(problem)
     return positions
 
 
@@ -114,6 +122,5 @@ def _choose(folded: Sequence[str], wanted: WantedColumn, request: TableRequest) 
     return next((name for name in map(request.fold, wanted.names) if name in folded), None)
 
 
-def _describe_duplicates(header: Sequence[str], positions: Sequence[int], request: TableRequest) -> str:
-    columns = " and ".join(f"column {position + 1} ({header[position].strip()!r})" for position in positions)
-    return f"{request.name} has several columns of one name: {columns}; rename all but one of them"
+def _list_positions(header: Sequence[str], positions: Sequence[int]) -> str:
+    return " and ".join(f"column {position + 1} ({header[position].strip()!r})" for position in positions)

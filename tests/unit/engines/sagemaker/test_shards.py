@@ -8,7 +8,7 @@ import pytest
 
 from reconcile.engines.sagemaker.job_store import TransformFolder
 from reconcile.engines.sagemaker.shards import images_per_shard, write_shards
-from reconcile.inputs.key_files import UNKNOWN_SIZE
+from reconcile.inputs.key_columns import UNKNOWN_SIZE
 from reconcile.output.store import Output
 from reconcile.serving.requests import RequestLine, parse_request_lines
 from reconcile.storage.base import StoredObject
