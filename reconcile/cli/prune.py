@@ -23,6 +23,8 @@ def prune(
 ) -> None:
     """Remove old runs, and counts of models that no kept run used. Verdicts and records stay.
 
+    Files that wait in the inbox stay, too. Copies of imported files go with the runs that imported them.
+
     The command lists what it would remove, then asks. It also removes runs that never finished, if a later run has
     finished.
 

@@ -46,13 +46,14 @@ def import_(
 
     output = options.open_output(flags)
     with temporary_folder() as scratch:
-        imported, known, invalid, reasons = import_verdicts(file, output, scratch, accept_large=yes)
-    for reason in reasons:
+        result = import_verdicts(file, output, scratch, accept_large=yes)
+    for reason in result.reasons:
         print(f"reconcile: {file}: {printable(reason)}", file=sys.stderr)
-    print(f"{plural(imported, 'verdict')} imported, {known:,} already known, {plural(invalid, 'line')} invalid")
-    if not (imported or known or invalid):
+    invalid = plural(len(result.invalid), "line")
+    print(f"{plural(result.imported, 'verdict')} imported, {result.known:,} already known, {invalid} invalid")
+    if not any(result):
         print("no line has a true_count")
-    if invalid:
+    if result.invalid:
         raise typer.Exit(FAILED)
 
 

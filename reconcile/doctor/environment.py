@@ -13,10 +13,11 @@ from reconcile.errors import ReconcileError
 from reconcile.inference.counter import load_predictor
 from reconcile.locations import check_apart, open_output, output_folder
 from reconcile.logs import RunLog
-from reconcile.output.store import Output
+from reconcile.output.store import INBOX, Output
 from reconcile.storage.base import S3Access
 from reconcile.storage.open import open_bucket
 from reconcile.text import plural
+from reconcile.verdicts.inbox import list_inbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 
 _LIBRARIES = ("onnxruntime-gpu", "onnxruntime", "openvino", "duckdb", "obstore", "simplejpeg")
+
+_MOST_NAMED = 5
+"""The largest number of files in the inbox that are named."""
 
 
 def run_checks(settings: Settings) -> Iterator[CheckResult]:
@@ -43,6 +47,7 @@ def run_checks(settings: Settings) -> Iterator[CheckResult]:
         yield run_check("model", lambda: _check_model(settings))
     yield from check_inputs(settings)
     yield run_check("output", lambda: _check_output(settings))
+    yield from _check_inbox(settings)
 
 
 def _versions() -> Iterator[str]:
@@ -98,6 +103,26 @@ def _check_output(settings: Settings) -> str:
     except ReconcileError as error:
         raise ReconcileError(f"{folder} does not exist and cannot be created: {error}") from None
     return f"{folder} does not exist yet; it can be created in {parent}"
+
+
+def _check_inbox(settings: Settings) -> Iterator[CheckResult]:
+    """Yield which files of verdicts the next run imports, if the inbox has files."""
+    try:
+        listing = list_inbox(open_output(settings))
+    except ReconcileError:  # the check of the output has reported it
+        return
+    tables = [stored.key.removeprefix(INBOX) for stored in listing.tables]
+    if tables:
+        yield CheckResult("inbox", "ok", f"the next run imports {plural(len(tables), 'file')}: {_some(tables)}")
+    if listing.others:
+        yield CheckResult(
+            "inbox", "?", f"{_some(listing.others)}: the type is unknown, so a run leaves it in the inbox"
+        )
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def _check_apart(settings: Settings, output: str) -> None:

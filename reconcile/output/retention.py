@@ -3,7 +3,8 @@
 The summary of a run is removed first. If a prune is interrupted, the remaining files look like a run that never
 finished. Reports and history ignore such a run, and the next prune removes it. Verdicts and records are never removed.
 Verdicts are the counts of people, which cannot be computed again. Records take a few megabytes a year, and they are
-read again only if their objects change.
+read again only if their objects change. Files that wait in the inbox and rejected lines stay, too, because people have
+to correct them. Copies of imported files go with the runs that imported them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from reconcile.logs import FixedWorkload
 from reconcile.output.history import NOT_A_SUMMARY
 from reconcile.output.lock import run_lock
 from reconcile.output.run_ids import RUN_FILES, RUN_ID_FORM, SUMMARY
-from reconcile.output.store import PROBE
+from reconcile.output.store import IMPORTED, PROBE
 from reconcile.storage.base import FetchError
 from reconcile.storage.bulk_delete import delete_objects
 from reconcile.text import plural
@@ -101,6 +102,7 @@ def plan_removal(output: Output, keep: int) -> RemovalPlan:
     last = max((run.ended for run in finished), default=datetime.min.replace(tzinfo=UTC))
     unfinished = [run for run in runs if not run.summary and run.ended < last]
     counts = _unused_counts(listed, kept, last)
+    imported = _imported_files(listed, old)
     probes = [stored for stored in listed if stored.key.startswith(PROBE)]
     leftovers = [stored for stored in (*probes, *output.bucket.incomplete_writes()) if _is_leftover(stored)]
 
@@ -115,10 +117,12 @@ def plan_removal(output: Output, keep: int) -> RemovalPlan:
     lines += [
         f"counts of model {model}, which no kept run used: {_size_text(parts)}" for model, parts in counts.items()
     ]
+    if imported:
+        lines.append(f"{plural(len(imported), 'imported file')} of the inbox: {_size_text(imported)}")
     if leftovers:
         lines.append(f"{plural(len(leftovers), 'leftover')} of interrupted writes: {_size_text(leftovers)}")
     phases = [[stored for stored in _objects_of(old + unfinished) if _phase(stored) == phase] for phase in range(3)]
-    return RemovalPlan(lines, [*phases, [part for parts in counts.values() for part in parts], leftovers])
+    return RemovalPlan(lines, [*phases, [part for parts in counts.values() for part in parts], [*imported, *leftovers]])
 
 
 def apply_removal(output: Output, keep: int, approved: RemovalPlan, log: RunLog) -> RemovalPlan:
@@ -188,6 +192,12 @@ def _unused_counts(listed: list[StoredObject], kept: list[_Run], last: datetime)
         if (part := _COUNTS_FORM.fullmatch(stored.key)) and part[1] not in used:
             parts.setdefault(part[1], []).append(stored)
     return {model: objects for model, objects in parts.items() if max(stored.modified for stored in objects) < last}
+
+
+def _imported_files(listed: list[StoredObject], old: list[_Run]) -> list[StoredObject]:
+    """Return the copies of files of verdicts that old runs imported. The verdicts themselves are kept elsewhere."""
+    last = max((run.ended for run in old), default=datetime.min.replace(tzinfo=UTC))
+    return [stored for stored in listed if stored.key.startswith(IMPORTED) and stored.modified < last]
 
 
 def _is_leftover(stored: StoredObject) -> bool:

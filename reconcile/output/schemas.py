@@ -62,6 +62,10 @@ VERDICTS_SCHEMA = pa.schema(
         ("line", pa.int64()),  # line number in the imported file
         ("imported_at", pa.timestamp("us", tz="UTC")),
         ("sequence", pa.int64()),  # counts the imports, because the clock may step back; null in older parts
+        ("counted_by", pa.string()),
+        ("counted_at", pa.timestamp("us", tz="UTC")),
+        ("reason", pa.string()),  # a reason code, such as damaged
+        ("entry_id", pa.string()),  # names the line of an inbox file that this row keeps
     ]
 )
 """One row per recount of a bin."""

@@ -3,6 +3,8 @@
 counts/<model id>/*.parquet    one row per image that was counted or found unreadable
 records/*.parquet              one row per JSON record that was read
 verdicts/*.parquet             one row per recount of a bin by a person
+inbox/                         files of verdicts that the next run imports; people and other systems put them there
+inbox/imported/, inbox/rejected/  files that a run has imported, and lines that it could not import
 transform/                     files of SageMaker jobs; see engines/sagemaker/job_store.py
 runs/<run id>/                 results of one run: summary.json, reconciled.parquet, recount.csv, report.html
 run.lock                       the owner of the run lock; see lock.py
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from reconcile.storage.base import Bucket
 
 
+INBOX, IMPORTED, REJECTED = "inbox/", "inbox/imported/", "inbox/rejected/"
 LOCK, PROBE = "run.lock", ".probe-"
 """The key of the run lock, and the start of the keys that `Output.server_time` writes."""
 

@@ -27,9 +27,11 @@ KEYS = (
     "already_counted", "rows", "totals", "seconds", "images_per_second", "parameters", "agreeing", "capacity",
     "rank_by", "tolerance", "bins", "records", "invalid_records", "met", "older_photos", "photos_counted", "queued",
     "covered", "mix", "class_prior", "record_error_rate", "learned_from", "expected_wrong", "found_wrong",
-    "expected_wrong_in_queue", "record_accuracy", "recounts", "notice", "report", "exit_code", "exit_reason",
+    "expected_wrong_in_queue", "record_accuracy", "recounts", "inbox", "notice", "report", "exit_code", "exit_reason",
 )  # fmt: skip
 """The keys of summary.json, in the order of the file."""
+_LATER_KEYS: dict[str, Any] = {"inbox": []}
+"""Keys that the summaries of older versions lack, with the values of such a summary."""
 _ESTIMATE = {"value", "low", "high"}
 _NESTED_KEYS = {
     "expected_wrong": _ESTIMATE,
@@ -118,6 +120,8 @@ class Summary:
     """Estimated fraction of the compared records that are correct within the tolerance: value, low, high (95 %)."""
     recounts: dict[str, Any] | None = None
     """The results of the last recounts; see `RecountsFound`."""
+    inbox: list[dict[str, Any]] = field(default_factory=list)
+    """What became of each file in the inbox; see `InboxResult`."""
     notice: str | None = None
     """A sentence that the report shows first."""
     report: str = ""
@@ -155,6 +159,7 @@ class Summary:
         Raises:
             TypeError: a key is missing.
         """
+        values = _LATER_KEYS | values
         missing = set(KEYS) - values.keys()
         for name, keys in _NESTED_KEYS.items():
             missing |= set() if values.get(name) is None else keys - values[name].keys()

@@ -1,4 +1,4 @@
-"""Run the whole pipeline: list, count, read records, reconcile, report."""
+"""Run the whole pipeline: import the inbox, list, count, read records, reconcile, report."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from reconcile.output.lock import run_lock
 from reconcile.output.scratch import scratch_folder
 from reconcile.output.summary import Summary
 from reconcile.pipeline.count_and_read import count_and_read
+from reconcile.pipeline.inbox import import_verdict_files
 from reconcile.pipeline.list_inputs import list_inputs
 from reconcile.pipeline.publish import publish
 from reconcile.pipeline.reconcile import reconcile
@@ -42,6 +43,7 @@ def run(context: RunContext, notice: str | None = None) -> Summary:
     started = datetime.now(UTC)
     with scratch_folder() as scratch, run_lock(context.output, context.run_id, context.log.warn):
         summary = _start(context, started, notice)
+        import_verdict_files(context, scratch, summary)
         with list_inputs(context, scratch) as inputs:
             count_and_read(context, inputs, summary)
             errors = reconcile(context, inputs, summary)

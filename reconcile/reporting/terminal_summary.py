@@ -43,6 +43,7 @@ def summary_lines(summary: Summary) -> list[tuple[str, str]]:
         *_statuses(summary),
         *_expectations(summary),
         *_recounts(summary),
+        *_inbox(summary),
         ("Report", summary.report),
     ]
 
@@ -78,6 +79,16 @@ def _recounts(summary: Summary) -> list[tuple[str, str]]:
         return []
     bins, wrong, expected = (summary.recounts[name] for name in ("recounted", "wrong", "expected_wrong"))
     return [("Last recounts", f"{bins:,} bins, {wrong:,} records wrong, {expected:.1f} expected")]
+
+
+def _inbox(summary: Summary) -> list[tuple[str, str]]:
+    if not summary.inbox:
+        return []
+    imported, rejected = (sum(file[name] for file in summary.inbox) for name in ("imported", "rejected"))
+    problems = sum(file["problem"] is not None for file in summary.inbox)
+    text = f"{plural(len(summary.inbox), 'file')}, {plural(imported, 'verdict')} imported"
+    text += f", {plural(rejected, 'line')} rejected" if rejected else ""
+    return [("Inbox", text + (f", {plural(problems, 'file')} not imported" if problems else ""))]
 
 
 def _estimate(estimate: Mapping[str, float]) -> str:

@@ -14,10 +14,13 @@ from reconcile.inputs.tables.formats import split_sheet
 from reconcile.inputs.tables.open import InvalidLine, TableRow, open_table, read_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from reconcile.setting_types import DecimalMark
 
 
-_REQUIRED, _OPTIONAL = ("bin_id", "run_id", "true_count"), ("note", "image_key")
+REQUIRED, OPTIONAL = ("bin_id", "run_id", "true_count"), ("note", "image_key", "counted_by", "reason")
+"""The columns of a file of verdicts."""
 _MOST_ITEMS = 99_999
 """The largest count of one bin. A larger number was probably scanned from a barcode."""
 
@@ -34,15 +37,18 @@ class VerdictLine:
     note: str | None
     image_key: str | None
     """The key in recount.csv. It identifies the bin even if a spreadsheet removed the zeros from the id."""
+    counted_by: str | None = None
+    reason: str | None = None
 
 
-def read_verdict_file(path: Path) -> tuple[list[VerdictLine], list[InvalidLine]]:
-    """Read a table with the columns bin_id, run_id and true_count, and optionally note and image_key.
+def read_verdict_file(path: Path, name: str | None = None) -> tuple[list[VerdictLine], list[InvalidLine]]:
+    """Read a table with the columns bin_id, run_id and true_count, and optionally those in `OPTIONAL`.
 
     Lines without a true_count were not recounted and are skipped.
 
     Args:
         path: the file: CSV, a workbook, Parquet or JSON Lines. `verdicts.xlsx#Sheet2` names a sheet.
+        name: the file in errors; the path by default.
 
     Returns:
         the valid lines and the invalid ones.
@@ -51,7 +57,7 @@ def read_verdict_file(path: Path) -> tuple[list[VerdictLine], list[InvalidLine]]
         UsageError: the file cannot be read, or a column is missing.
     """
     try:
-        rows, mark = _read_rows(path)
+        rows, mark = _read_rows(path, name or str(path))
     except UsageError:
         raise
     except ReconcileError as error:
@@ -69,10 +75,20 @@ def read_verdict_file(path: Path) -> tuple[list[VerdictLine], list[InvalidLine]]
     return verdicts, invalid
 
 
-def _read_rows(path: Path) -> tuple[list[TableRow | InvalidLine], DecimalMark | None]:
+def request_columns(names: Iterable[str], label: str) -> TableRequest:
+    """Return a request for columns of a file of verdicts.
+
+    Args:
+        names: the columns. Those in `REQUIRED` are required, in any spelling that `fold_words` accepts.
+        label: the file in errors.
+    """
+    columns = {name: WantedColumn((name,), is_required=fold_words(name) in REQUIRED) for name in names}
+    return TableRequest(label, label, columns, fold_words, lambda missing: "")
+
+
+def _read_rows(path: Path, label: str) -> tuple[list[TableRow | InvalidLine], DecimalMark | None]:
     """Return all rows of a file, and the decimal mark of the counts if it is known."""
-    columns = {name: WantedColumn((name,), is_required=name in _REQUIRED) for name in (*_REQUIRED, *_OPTIONAL)}
-    request = TableRequest(str(path), str(path), columns, fold_words, lambda missing: "")
+    request = request_columns((*REQUIRED, *OPTIONAL), label)
     table = open_table(Path(split_sheet(str(path))[0]), str(path), request)
     rows = list(read_rows(table))
     forms = NumberForms()
@@ -91,7 +107,8 @@ def _parse_verdict(row: TableRow, mark: DecimalMark | None) -> VerdictLine:
     if not key:  # without the key of the photo, an id that a spreadsheet has rewritten cannot be restored
         bin_id = id_of_cell(row.cells["bin_id"]).strip()
     number = _parse_count(bin_id[:100], row.cells["true_count"], count, mark)
-    return VerdictLine(row.number, bin_id, cells["run_id"], number, cells.get("note") or None, key or None)
+    note, counted_by, reason = (cells.get(name) or None for name in ("note", "counted_by", "reason"))
+    return VerdictLine(row.number, bin_id, cells["run_id"], number, note, key or None, counted_by, reason)
 
 
 def _parse_count(bin_id: str, cell: object, text: str, mark: DecimalMark | None) -> int:

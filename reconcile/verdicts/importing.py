@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,12 +49,28 @@ class ImportResult(NamedTuple):
     imported: int
     known: int
     """Lines that were imported before. The report exports all marks each time, so repeats are normal."""
-    invalid: int
-    reasons: list[str]
-    """One sentence per reason, with the numbers of the invalid lines that it applies to."""
+    invalid: list[InvalidLine]
+    """Lines that were not imported, in the order of the file."""
+
+    @property
+    def reasons(self) -> list[str]:
+        """Return one sentence per reason, with the numbers of the invalid lines that it applies to."""
+        return _group_by_reason(self.invalid)
 
 
-def import_verdicts(path: Path, output: Output, work: Path, *, accept_large: bool = False) -> ImportResult:
+@dataclass(frozen=True)
+class InboxFile:
+    """The identity of a file in the inbox, whose import may be repeated after a run was killed."""
+
+    name: str
+    """The file in errors."""
+    digest: str
+    """Names the content of the file. Lines that were imported from this content before are known."""
+
+
+def import_verdicts(
+    path: Path, output: Output, work: Path, *, accept_large: bool = False, inbox_file: InboxFile | None = None
+) -> ImportResult:
     """Import a file of verdicts. Each line is completed with the facts of its run.
 
     The verdict that was imported last is used, even if a clock was wrong.
@@ -63,12 +80,13 @@ def import_verdicts(path: Path, output: Output, work: Path, *, accept_large: boo
         output: holds the runs, and receives the verdicts.
         work: a folder for copies of files on S3.
         accept_large: import counts above 20 that are also over ten times the record. Without it they are invalid.
+        inbox_file: the identity of the file if it was in the inbox.
 
     Raises:
         UsageError: the file cannot be read.
         ReconcileError: earlier verdicts cannot be read, or new ones cannot be written.
     """
-    lines, invalid = read_verdict_file(path)
+    lines, invalid = read_verdict_file(path, inbox_file.name if inbox_file else None)
     rows: list[dict[str, Any]] = []
     for run_id in dict.fromkeys(line.run_id for line in lines):
         lines_of_run = [line for line in lines if line.run_id == run_id]
@@ -76,6 +94,8 @@ def import_verdicts(path: Path, output: Output, work: Path, *, accept_large: boo
         rows += completed
         invalid += rejected
     rows.sort(key=lambda row: row["line"])
+    if inbox_file:
+        rows = [row | {"entry_id": f"{inbox_file.digest}:{row['line']}"} for row in rows]
     new, sequence = _drop_known(rows, output, work) if rows else ([], 1)
     known = len(rows) - len(new)
     if not accept_large:
@@ -85,7 +105,7 @@ def import_verdicts(path: Path, output: Output, work: Path, *, accept_large: boo
         stamp = {"imported_at": datetime.now(UTC), "sequence": sequence}
         imported = [row | stamp for row in new]
         output.write_part(FOLDER, pa.Table.from_pylist(imported, schema=VERDICTS_SCHEMA))
-    return ImportResult(len(new), known, len(invalid), _group_by_reason(invalid))
+    return ImportResult(len(new), known, sorted(invalid, key=lambda line: line.number))
 
 
 def _is_large(row: dict[str, Any]) -> bool:
@@ -96,14 +116,14 @@ def _is_large(row: dict[str, Any]) -> bool:
 def _explain_large(row: dict[str, Any]) -> str:
     return (
         f"true_count of bin {row['bin_id'][:100]!r} is {row['true_count']:,}, over {_LARGE_FACTOR} times the record of "
-        f"{row['expected_quantity']:,}; if the count is correct, import the file with --yes"
+        f"{row['expected_quantity']:,}; if the count is correct, import it with reconcile verdicts import --yes"
     )
 
 
 def _group_by_reason(invalid: list[InvalidLine]) -> list[str]:
     """List each reason once with its line numbers, because many lines often share one mistake."""
     numbers: dict[str, list[int]] = {}
-    for line in sorted(invalid, key=lambda line: line.number):
+    for line in invalid:
         numbers.setdefault(line.reason, []).append(line.number)
     reasons = [f"{_line_numbers(of_reason)}: {reason}" for reason, of_reason in numbers.items()][:_MOST_REASONS]
     more = sum(map(len, list(numbers.values())[_MOST_REASONS:]))
@@ -149,7 +169,7 @@ def _complete(
             invalid.append(InvalidLine(line.line, str(reason)))
             continue
         verdict = {"run_id": run_id, "true_count": line.true_count, "note": line.note, "line": line.line}
-        rows.append(row | verdict | run)
+        rows.append(row | verdict | run | {"counted_by": line.counted_by, "reason": line.reason})
     return rows, invalid
 
 
@@ -220,7 +240,7 @@ class _Bins:
 
 
 def _drop_known(rows: list[dict[str, Any]], output: Output, work: Path) -> tuple[list[dict[str, Any]], int]:
-    """Leave out rows that repeat the last verdict on that bin of that run.
+    """Leave out rows that repeat the last verdict on that bin of that run, and rows that were imported before.
 
     Returns:
         the other rows, and the sequence number of this import.
@@ -228,9 +248,12 @@ def _drop_known(rows: list[dict[str, Any]], output: Output, work: Path) -> tuple
     with open_verdicts(output.local_parts(FOLDER, work), work) as database:
         before = database.sql(query("verdicts/by_run")).fetchall()
         [(sequence,)] = database.sql("SELECT coalesce(max(sequence), 0) + 1 FROM verdicts").fetchall()
+        entries = {entry for (entry,) in database.sql("SELECT entry_id FROM verdicts").fetchall() if entry}
     latest = {(run_id, bin_id): (count, note) for run_id, bin_id, count, note in before}
     new = []
     for row in rows:
+        if row.get("entry_id") in entries:
+            continue
         key, verdict = (row["run_id"], row["bin_id"]), (row["true_count"], row["note"])
         if latest.get(key) != verdict:
             new.append(row)

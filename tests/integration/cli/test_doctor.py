@@ -49,6 +49,21 @@ def test_doctor_reports_each_check_that_fails(s3, tmp_path):
     assert done.stderr.strip() == "reconcile: 4 checks failed, and a run would fail too"
 
 
+def test_doctor_names_the_files_in_the_inbox(grey_model, tmp_path):
+    write_bucket(tmp_path / "w", {"1": (1, 1)})
+    inbox = tmp_path / "out" / "inbox"
+    (inbox / "imported").mkdir(parents=True)
+    for name in ("a.csv", "b.xlsx", "notes.docx", ".DS_Store", "imported/old.csv"):
+        (inbox / name).touch()
+    done = reconcile("doctor", "--bucket", "./w", "--model", grey_model, "--out", "out")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.split(maxsplit=2)[2] for line in done.stdout.splitlines() if line.split()[1] == "inbox"]
+    assert lines == [
+        "the next run imports 2 files: a.csv, b.xlsx",
+        "notes.docx: the type is unknown, so a run leaves it in the inbox",
+    ]
+
+
 def test_doctor_checks_the_columns_of_a_table(grey_model, tmp_path):
     write_bucket(tmp_path / "w", {"1": (1, 1)})
     (tmp_path / "stock.csv").write_text("loc,expected_quantity\n1,1\n")

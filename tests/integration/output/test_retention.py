@@ -125,6 +125,17 @@ def test_kept_runs_work_as_before(out, four_runs):
     assert verdict_table(output, out)["run_id"].tolist() == ["b"]
 
 
+def test_prune_keeps_waiting_and_rejected_files_of_the_inbox(out):
+    for key in ("inbox/waiting.csv", "inbox/rejected/a.csv", "inbox/imported/old.csv"):
+        write(out, key, 1)
+    write(out, "inbox/imported/new.csv", 4)
+    completed = reconcile("prune", "--keep", "2", "--yes", "--out", out)
+    assert completed.returncode == 0, completed.stderr
+    assert "1 imported file of the inbox: 1.0 kB" in completed.stdout
+    inbox = {name for name in files(out) if name.startswith("inbox/")}
+    assert inbox == {"inbox/waiting.csv", "inbox/rejected/a.csv", "inbox/imported/new.csv"}
+
+
 def test_prune_on_s3_removes_the_same_objects(out, s3):
     shutil.copytree(out, s3.root / "results" / "nightly")
     output = Output(open_bucket("s3://results/nightly", S3Access(endpoint_url=s3.endpoint_url)))
