@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from reconcile.datasets import labels_table
+from reconcile.datasets.labels_table import InvalidLabel, read_label_rows
 from reconcile.errors import ReconcileError
 from reconcile.inputs.bin_ids import bin_id
-from reconcile.inputs.records_json import InvalidRecord, parse_abid_record, parse_quantity
+from reconcile.inputs.records_json import InvalidRecord, parse_abid_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +28,6 @@ _HASHED_BLOCKS = 100
 """With at least this many blocks, a hash of a block decides its fold. A hash of few blocks may leave a fold empty."""
 _UNKNOWN_FOLD = -1
 _EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".jp2"}
-_YES_OR_NO = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _LAYOUTS = (
     "a labels.csv (image, count) beside the photos, bin-images/ and metadata/ with JSON records, "
     "or one folder per count"
@@ -74,7 +74,7 @@ def read_labelled(folder: Path, leave_out: Callable[[str], None] = print) -> lis
     Raises:
         ReconcileError: the folder has none of these layouts, or no photo with a label.
     """
-    if (folder / "labels.csv").is_file():
+    if (folder / labels_table.NAME).is_file():
         images = _from_table(folder, leave_out)
     elif (folder / "metadata").is_dir():
         images = _from_records(folder, leave_out)
@@ -123,57 +123,29 @@ def fingerprint(images: Sequence[LabelledImage]) -> str:
 
 
 def _from_table(folder: Path, leave_out: Callable[[str], None]) -> list[LabelledImage]:
-    table = folder / "labels.csv"
-    rows = _table_rows(table)
+    table = folder / labels_table.NAME
+    rows = read_label_rows(table, leave_out)
     photos = folder / "bin-images" if (folder / "bin-images").is_dir() else folder
     images: dict[Path, LabelledImage] = {}
     numbers = []
-    for row, number in zip(rows, _numbers([row["image"] or "" for row in rows]), strict=True):
-        path = photos / (row["image"] or "")
+    for row, number in zip(rows, _numbers([row.image for row in rows]), strict=True):
+        path = photos / row.image
         try:
             if path in images:
-                raise InvalidRecord("the photo is listed twice")
+                raise InvalidLabel("the photo is listed twice")
             if not path.is_file():
-                raise InvalidRecord("the photo does not exist")
-            count, fold = parse_quantity(row["count"]), _parse_fold(row.get("fold"))
-            squashed = _YES_OR_NO.get((row.get("squashed_224") or "").strip().lower())
-        except InvalidRecord as reason:
-            leave_out(f"left out {row['image']} of {table}: {str(reason).replace('EXPECTED_QUANTITY', 'count')}")
+                raise InvalidLabel("the photo does not exist")
+            label = row.label()
+        except InvalidLabel as reason:
+            leave_out(f"left out {row.image} of {table}: {reason}")
             continue
-        images[path] = LabelledImage(path, count, _UNKNOWN_FOLD if fold is None else fold, squashed=squashed)
+        fold = _UNKNOWN_FOLD if label.fold is None else label.fold
+        images[path] = LabelledImage(path, label.count, fold, squashed=label.squashed)
         numbers.append(number)
     return [
         replace(image, fold=fold) if image.fold == _UNKNOWN_FOLD else image
         for image, fold in zip(images.values(), _folds(numbers), strict=True)
     ]
-
-
-def _table_rows(table: Path) -> list[dict[str, str]]:
-    """Return the rows of labels.csv, sorted by image.
-
-    Raises:
-        ReconcileError: a column is missing, or the file is not UTF-8 text.
-    """
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = {"image", "count"} - set(reader.fieldnames or ())
-            if missing:
-                columns = ", ".join(reader.fieldnames or ()) or "none"
-                raise ReconcileError(f"{table} has no column {', '.join(sorted(missing))}; its columns: {columns}")
-            return sorted(reader, key=lambda row: row["image"] or "")
-    except UnicodeDecodeError:
-        raise ReconcileError(f"{table} is not UTF-8 text") from None
-
-
-def _parse_fold(text: str | None) -> int | None:
-    """Return the fold that labels.csv states, or None if it states none."""
-    if not (text or "").strip():
-        return None
-    try:
-        return parse_quantity(text)
-    except InvalidRecord as reason:
-        raise InvalidRecord(str(reason).replace("EXPECTED_QUANTITY", "fold")) from None
 
 
 def _from_records(folder: Path, leave_out: Callable[[str], None]) -> list[LabelledImage]:

@@ -128,6 +128,8 @@ def parse_count(cell: object, mark: DecimalMark | None = None) -> int:
         AmbiguousNumber: as for `parse_number`.
         InvalidNumber: the cell is not a whole number from 0 to `MAX_COUNT`.
     """
+    if type(cell) is int and 0 <= cell <= MAX_COUNT:  # most cells of JSON, and no truth values
+        return cell
     number = parse_number(cell, mark)
     if number.is_nan() or number.copy_abs() > MAX_COUNT:
         raise InvalidNumber("not a count", cell)

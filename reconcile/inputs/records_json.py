@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from reconcile.inputs.json_objects import RepeatedNames, keep_repeated_names
+from reconcile.inputs.quantities import AmbiguousNumber, InvalidNumber, parse_count
 from reconcile.text import plural
 
 if TYPE_CHECKING:
@@ -38,19 +40,20 @@ def parse_abid_record(data: bytes) -> Record:
     """Parse one JSON record of the Amazon Bin Image Dataset.
 
     The expected quantity comes from `EXPECTED_QUANTITY` alone. If the items have another sum, the record gets a note.
-    An item that cannot be parsed is left out with a note.
+    An item that cannot be parsed, or in which a name occurs several times, is left out with a note.
 
     Args:
         data: JSON in UTF-8, with or without byte order mark: `EXPECTED_QUANTITY` and optionally `BIN_FCSKU_DATA`, a
             mapping of items with asin, name, quantity and measures.
 
     Raises:
-        InvalidRecord: the data is not a JSON object, or its quantity is missing, negative, fractional or not a number.
+        InvalidRecord: the data is not a JSON object, or its quantity is missing, repeated, negative, fractional or
+            not a number.
     """
     if not data:
         raise InvalidRecord("the record is empty (0 bytes)")
     try:
-        document = json.loads(data.decode("utf-8-sig"))
+        document = _load(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise InvalidRecord("not UTF-8 text") from None
     except (ValueError, RecursionError) as error:
@@ -60,32 +63,42 @@ def parse_abid_record(data: bytes) -> Record:
         raise InvalidRecord("the record is not a JSON object with EXPECTED_QUANTITY")
     if "EXPECTED_QUANTITY" not in document:
         raise InvalidRecord("EXPECTED_QUANTITY is missing")
-    quantity = parse_quantity(document["EXPECTED_QUANTITY"])
-    items, unreadable = _parse_items(document.get("BIN_FCSKU_DATA"))
+    repeated = document.repeated if isinstance(document, RepeatedNames) else set()
+    if "EXPECTED_QUANTITY" in repeated:
+        raise InvalidRecord("EXPECTED_QUANTITY occurs several times")
+    quantity = _parse_quantity(document["EXPECTED_QUANTITY"])
+    items, unreadable = _parse_items("?" if "BIN_FCSKU_DATA" in repeated else document.get("BIN_FCSKU_DATA"))
     return Record(quantity, items, _note(quantity, items, unreadable))
 
 
-def parse_quantity(value: object) -> int:
+def _load(text: str) -> Any:
+    """Parse JSON. An object in which a name of a record occurs several times becomes a RepeatedNames."""
+    document = json.loads(text)
+    # The hook is called for each object, so it doubles the time. Few texts need it.
+    return json.loads(text, object_pairs_hook=keep_repeated_names) if _may_repeat_names(text, document) else document
+
+
+def _may_repeat_names(text: str, document: object) -> bool:
+    if "\\" in text:  # a name may be written with escapes
+        return True
+    items = document.get("BIN_FCSKU_DATA") if isinstance(document, dict) else None
+    most = len(items) if isinstance(items, dict) else 0
+    limits = {"EXPECTED_QUANTITY": 1, "BIN_FCSKU_DATA": 1, "asin": most, "name": most, "quantity": most}
+    return any(text.count(f'"{name}"') > limit for name, limit in limits.items())
+
+
+def _parse_quantity(value: object) -> int:
     """Return a value as a whole number of items, 0 or more. For example, `3`, `3.0` and `"3"` are all 3.
 
     Raises:
         InvalidRecord: the value is anything else.
     """
-    if isinstance(value, str):
-        text = value
-        try:
-            value = int(text) if text.strip().isdecimal() else float(text)
-        except ValueError:
-            raise InvalidRecord(f"EXPECTED_QUANTITY is not a number: {text[:40]!r}") from None
-    if value is None or isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidRecord(f"EXPECTED_QUANTITY is not a number: {json.dumps(value)}"[:80])
-    if value != value or abs(value) > _MAX_NUMBER:
-        raise InvalidRecord(f"EXPECTED_QUANTITY is not a count: {str(value)[:40]}")
-    if value < 0:
-        raise InvalidRecord(f"EXPECTED_QUANTITY is negative: {value}")
-    if value != int(value):
-        raise InvalidRecord(f"EXPECTED_QUANTITY is fractional: {value}")
-    return int(value)
+    try:
+        return parse_count(value)
+    except InvalidNumber as error:
+        shown = repr(value[:40]) if isinstance(value, str) else json.dumps(value)[:40]
+        advice = "; write it as a JSON number" if isinstance(error, AmbiguousNumber) else ""
+        raise InvalidRecord(f"EXPECTED_QUANTITY is {error.problem}: {shown}{advice}") from None
 
 
 def _parse_items(data: object) -> tuple[list[dict[str, Any]], int]:
@@ -93,8 +106,9 @@ def _parse_items(data: object) -> tuple[list[dict[str, Any]], int]:
     if not isinstance(data, dict):
         return [], 0 if data is None else 1
     items, unreadable = [], 0
+    repeated = data.repeated if isinstance(data, RepeatedNames) else set()
     for key, item in data.items():
-        if not isinstance(item, dict):
+        if not isinstance(item, dict) or isinstance(item, RepeatedNames) or key in repeated:
             unreadable += 1
             continue
         measures = {measure: _parse_measure(item.get(measure)) for measure in _MEASURES}
@@ -112,8 +126,8 @@ def _parse_items(data: object) -> tuple[list[dict[str, Any]], int]:
 
 def _item_quantity(value: object) -> int | None:
     try:
-        return parse_quantity(value)
-    except InvalidRecord:
+        return parse_count(value)
+    except InvalidNumber:
         return None
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from reconcile.inputs.json_objects import RepeatedNames, keep_repeated_names
 from reconcile.inputs.tables.batches import ROWS_AT_ONCE, Batch, Table, UnreadableRow, readable
 from reconcile.inputs.tables.text_files import open_text
 
@@ -22,15 +22,6 @@ _LINES_AT_ONCE = 512
 """With more lines, their objects do not fit into the caches of a CPU."""
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # its stubs omit it
 _LINE_ENDS = ("\n", "", "\r\n", "\r")
-
-
-class _RepeatedNames(dict[str, Any]):
-    """A JSON object in which a name occurs several times."""
-
-    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
-        super().__init__(pairs)
-        numbers = Counter(name for name, _ in pairs)
-        self.repeated = {name for name, number in numbers.items() if number > 1}
 
 
 def open_json_lines(path: Path, request: TableRequest) -> Table:
@@ -100,7 +91,7 @@ def _parse(line: str, known: Sequence[str]) -> dict[str, Any] | str | None:
 
 def _parse_carefully(line: str, known: Sequence[str]) -> dict[str, Any] | str | None:
     try:
-        row = json.loads(line, object_pairs_hook=_unique)
+        row = json.loads(line, object_pairs_hook=keep_repeated_names)
     except (ValueError, RecursionError):
         return "the row cannot be parsed" if line.strip() else None
     if not isinstance(row, dict):
@@ -108,10 +99,5 @@ def _parse_carefully(line: str, known: Sequence[str]) -> dict[str, Any] | str | 
     for name, value in row.items():
         if isinstance(value, str):  # JSON can hold halves of surrogate pairs, but UTF-8 cannot
             row[name] = value.encode("utf-8", "replace").decode()
-    repeated = [name for name in known if isinstance(row, _RepeatedNames) and name[1:-1] in row.repeated]
+    repeated = [name for name in known if isinstance(row, RepeatedNames) and name[1:-1] in row.repeated]
     return f"the name {repeated[0]} occurs several times" if repeated else row
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(pairs)
-    return row if len(row) == len(pairs) else _RepeatedNames(pairs)

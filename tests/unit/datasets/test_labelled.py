@@ -43,17 +43,54 @@ def test_invalid_line_of_the_table_is_reported_and_left_out(tmp_path):
     assert [photo.path.name for photo in photos] == ["c.jpg"]
     table = tmp_path / "labels.csv"
     assert left_out == [
-        f"left out a.jpg of {table}: count is negative: -1.0",
-        f"left out b.jpg of {table}: fold is not a number: 'first'",
+        f"left out a.jpg of {table}: count is negative: -1",
+        f"left out b.jpg of {table}: fold is not a number: first",
         f"left out c.jpg of {table}: the photo is listed twice",
-        f"left out d.jpg of {table}: count is not a number: ''",
+        f"left out d.jpg of {table}: count is missing",
         f"left out e.jpg of {table}: the photo does not exist",
     ]
 
 
-def test_table_in_another_encoding_is_refused(tmp_path):
-    (tmp_path / "labels.csv").write_bytes("image,count\nä.jpg,1\n".encode("utf-16"))
-    with pytest.raises(ReconcileError, match="is not UTF-8 text"):
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_table_of_a_spreadsheet_is_read(tmp_path, encoding, separator):
+    touch(tmp_path, "ä.jpg", "b.jpg")
+    lines = ["Labels of May", "", "Image,Count", "ä.jpg,1", "b.jpg ,4.0"]
+    (tmp_path / "labels.csv").write_bytes("\r\n".join(lines).replace(",", separator).encode(encoding))
+    photos, left_out = read(tmp_path)
+    assert [(photo.path.name, photo.count) for photo in photos] == [("b.jpg", 4), ("ä.jpg", 1)]
+    assert left_out == []
+
+
+def test_odd_rows_of_the_table_are_reported_and_left_out(tmp_path):
+    touch(tmp_path, *"abcdefg")
+    lines = ["a,1,200", "b,1_000", "c,1.000", "d,NaN", "e", ",3", "f,٤", "g,2"]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,count", *lines]), encoding="utf-8")
+    photos, left_out = read(tmp_path)
+    assert [(photo.path.name, photo.count) for photo in photos] == [("f", 4), ("g", 2)]
+    table = tmp_path / "labels.csv"
+    assert left_out == [
+        f"left out row 2 of {table}: 3 cells, the header has 2",
+        f"left out row 6 of {table}: 1 cell, the header has 2",
+        f"left out row 7 of {table}: the image is missing",
+        f"left out b of {table}: count is not a number: 1_000",
+        f"left out c of {table}: count is either 1 or 1000: 1.000",
+        f"left out d of {table}: count is not a count: NaN",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("image,count,Count\na.jpg,1,2\n", "has several columns of one name: column 2"),
+        ("image,number\na.jpg,1\n", r"has no column count \(its columns: image, number\)"),
+        ("<html>Sign in</html>", "is an HTML page"),
+        ("", "is empty"),
+    ],
+)
+def test_table_that_cannot_be_used_is_named(tmp_path, data, message):
+    (tmp_path / "labels.csv").write_text(data)
+    with pytest.raises(ReconcileError, match=rf"labels\.csv.* {message}"):
         read(tmp_path)
 
 

@@ -67,7 +67,14 @@ def test_half_a_surrogate_pair_is_replaced_for_parquet():
     record.items[0]["name"].encode()
 
 
-@pytest.mark.parametrize("text", ["3", "3.0", '"3"', '" 3 "'])
+def test_items_with_repeated_names_are_noted_and_left_out():
+    data = b'{"EXPECTED_QUANTITY": 6, "BIN_FCSKU_DATA": {"A": {"quantity": 1, "quantity": 2}, "B": {"quantity": 1}, '
+    record = parse_abid_record(data + b'"B": {"quantity": 2}, "C": {"quantity": 3, "asin": "C"}}}')
+    assert [item["asin"] for item in record.items] == ["C"]
+    assert record.note == "the items add up to 3, but the record says 6; 2 items could not be read"
+
+
+@pytest.mark.parametrize("text", ["3", "3.0", "3e0", '"3"', '" 3 "', '"3.0"', '"\u0663"', '"\uff13"', '"3\u00a0"'])
 def test_whole_number_in_any_form_is_accepted(text):
     assert parse_abid_record(f'\ufeff{{"EXPECTED_QUANTITY": {text}}}'.encode()).expected_quantity == 3
 
@@ -86,6 +93,12 @@ def test_whole_number_in_any_form_is_accepted(text):
         (abid_record("many"), "not a number: 'many'"),
         (abid_record(True), "not a number: true"),
         (abid_record([3]), "not a number"),
+        (abid_record("1_000"), "not a number: '1_000'"),
+        (abid_record("3 pcs"), "not a number: '3 pcs'"),
+        (abid_record("1.000"), "either 1 or 1000: '1.000'; write it as a JSON number"),
+        (abid_record("\ud83d"), "not a number: '.ud83d'"),
+        (b'{"EXPECTED_QUANTITY": 3, "EXPECTED_QUANTITY": 5}', "EXPECTED_QUANTITY occurs several times"),
+        (b'{"EXPECTED_QUANTITY": 3, "\\u0045XPECTED_QUANTITY": 5}', "EXPECTED_QUANTITY occurs several times"),
         (abid_record(-1), "negative: -1"),
         (abid_record(2.5), "fractional: 2.5"),
         (abid_record(float("nan")), "not a count"),
