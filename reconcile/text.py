@@ -1,6 +1,11 @@
-"""Numbers in sentences: plurals and percentages."""
+"""Numbers in texts: plurals, percentages and the order of ids with numbers in them."""
 
 from __future__ import annotations
+
+import re
+
+_LONGEST_NUMBER = 20
+"""The number of digits that numbers in ids are padded to."""
 
 
 def plural(number: int, noun: str, nouns: str | None = None) -> str:
@@ -22,3 +27,8 @@ def percent(fraction: float | None) -> str:
 def exact_percent(fraction: float) -> str:
     """Return a limit as a person would set it: `5%` for 0.05, `0.04%` for 0.0004."""
     return f"{100 * fraction:.6g}%"
+
+
+def natural_order(bin_id: str) -> str:
+    """Return a sort key that orders numbers by value, so that A-9 comes before A-10."""
+    return re.sub(r"[0-9]+", lambda match: match[0].zfill(_LONGEST_NUMBER), bin_id)

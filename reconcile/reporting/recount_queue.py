@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reconcile.reconciliation.results import plain_rows
+from reconcile.text import natural_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +20,6 @@ MOST_SHOWN = 500
 """The largest number of bins on the page. With more photos, the page would open slowly."""
 _MOST_ITEMS = 4
 """The largest number of items that the page lists for one bin."""
-_LONGEST_NUMBER = 20
-"""The number of digits that numbers in bin ids are padded to."""
 
 
 def shown_queue(results: Results, capacity: int) -> list[dict[str, Any]]:
@@ -51,15 +49,10 @@ def queue_rows(
             "photo": photo,
             "bars": _bars(labels, row["probabilities"], row["expected_quantity"]),
             "chance": _chance(row["p_wrong"]),
-            "bin_order": _natural_order(row["bin_id"]),
+            "bin_order": natural_order(row["bin_id"]),
         }
         for row, photo in zip(queue, photos, strict=True)
     ]
-
-
-def _natural_order(bin_id: str) -> str:
-    """Return a sort key that orders numbers by value, so that A-9 comes before A-10."""
-    return re.sub(r"[0-9]+", lambda match: match[0].zfill(_LONGEST_NUMBER), bin_id)
 
 
 def _chance(p: float | None) -> str:

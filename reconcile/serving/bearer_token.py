@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse
 
-from reconcile.errors import ReconcileError, UsageError
+from reconcile.errors import ReconcileError
 from reconcile.variables import SERVE_TOKEN
+from reconcile.web.tokens import check_token
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-_MIN_LENGTH = 16
 _OPEN_PATHS = ("/ping",)
 """Health checks send no token. `/ping` tells the model's id and the number of counted images."""
 
@@ -44,11 +44,7 @@ def read_token(path: Path | None, variable: str | None) -> str | None:
             raise ReconcileError(f"the token file {path} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
             token = ""
-    if token is None:
-        return None
-    if len(token) < _MIN_LENGTH or not all("!" <= character <= "~" for character in token):
-        raise UsageError(f"{source} must hold one token: at least {_MIN_LENGTH} ASCII characters without spaces")
-    return token
+    return None if token is None else check_token(token, source)
 
 
 class RequireToken:

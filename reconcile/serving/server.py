@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import os
-import socket
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from reconcile.concurrency.background import Background
-from reconcile.errors import ReconcileError, UsageError
+from reconcile.errors import UsageError
 from reconcile.serving.app import CountingApp
 from reconcile.serving.batching import DynamicBatcher
 from reconcile.serving.bearer_token import RequireToken
 from reconcile.serving.bucket_access import AllowedBuckets
-from reconcile.serving.connections import LimitedProtocol
 from reconcile.serving.key_fetching import KeyCounter
 from reconcile.serving.model_loading import load_served_model
 from reconcile.serving.responses import OFFERED, choose_format
+from reconcile.web.connections import LimitedProtocol
+from reconcile.web.listening import is_loopback, listen
 
 if TYPE_CHECKING:
     from reconcile.config import Settings
@@ -82,9 +81,9 @@ def serve(settings: Settings, options: ServerOptions, log: RunLog) -> None:
     server = uvicorn.Server(config)
     loaded: Future[None] = Future()
     host = options.host
-    with _listen(host, options.port) as listener:
+    with listen(host, options.port) as listener:
         log.info(f"listening on {host}:{listener.getsockname()[1]}, loading the model")
-        if options.token is None and not _is_loopback(host):
+        if options.token is None and not is_loopback(host):
             log.warn("every client that reaches this address can use the server; --token-file requires a token")
         Background("load", _load, settings, buckets, app, log, server, loaded)
         # uvicorn handles the signal, answers the open requests, and then raises the signal again.
@@ -93,20 +92,6 @@ def serve(settings: Settings, options: ServerOptions, log: RunLog) -> None:
     if loaded.done():
         loaded.result()
     log.info(f"stopped; {app.stats_line}")
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, OverflowError) as error:
-        raise ReconcileError(f"cannot listen on {host}:{port}: {error}") from None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _load(

@@ -157,7 +157,7 @@ def _complete(
     try:
         summary = json.loads(summary_file.read_bytes())
         run = {"labels": summary["labels"], "bucket": summary["bucket"], "run_started_at": summary["started_at"]}
-        bins = _Bins(_with_scored_probabilities(_read_candidates(lines, reconciled), summary))
+        bins = _Bins(with_scored_probabilities(_read_candidates(lines, reconciled), summary))
     except Exception as error:
         reason = f"run {run_id} cannot be read, or another version of reconcile wrote it: {first_line(error)}"
         return [], [InvalidLine(line.line, reason) for line in lines]
@@ -173,11 +173,15 @@ def _complete(
     return rows, invalid
 
 
-def _with_scored_probabilities(rows: list[dict[str, Any]], summary: dict[str, Any]) -> list[dict[str, Any]]:
+def with_scored_probabilities(rows: list[dict[str, Any]], summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Replace each photo's probabilities by those that p_wrong was computed from.
 
     Some runs correct the probabilities for another class prior. If the error model learned from the uncorrected ones,
     it would overestimate the rate of wrong records several times.
+
+    Args:
+        rows: bins with `probabilities`, as in reconciled.parquet.
+        summary: the content of the run's summary.json.
     """
     if summary["mix"] is None or not rows:
         return rows

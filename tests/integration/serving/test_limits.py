@@ -15,7 +15,7 @@ from tests.serving_process import Server
 
 TOKEN = "tok-0123456789abcdef"
 SHORT_LIMITS = (
-    "from reconcile.serving import connections as c; c.HEADER_SECONDS = 1; c._MAX_CONNECTIONS = 20; "
+    "from reconcile.web import connections as c; c.HEADER_SECONDS = 1; c._MAX_CONNECTIONS = 20; "
     "from reconcile.cli import main; main()"
 )
 

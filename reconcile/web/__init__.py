@@ -1,0 +1,1 @@
+"""What all HTTP servers of reconcile share. They need the extra `serve`."""
