@@ -51,7 +51,7 @@ VERDICTS_SCHEMA = pa.schema(
         ("run_id", pa.string()),  # the run whose queue had the bin; the other columns describe that run
         ("run_started_at", pa.string()),
         ("bucket", pa.string()),
-        ("true_count", pa.int64()),
+        ("true_count", pa.int64()),  # null in a row that withdraws another, and if a person could not count
         ("note", pa.string()),
         ("image_key", pa.string()),
         ("image_etag", pa.string()),
@@ -65,7 +65,10 @@ VERDICTS_SCHEMA = pa.schema(
         ("counted_by", pa.string()),
         ("counted_at", pa.timestamp("us", tz="UTC")),
         ("reason", pa.string()),  # a reason code, such as damaged
-        ("entry_id", pa.string()),  # names the line of an inbox file that this row keeps
+        ("entry_id", pa.string()),  # names the line of an inbox file, or the tap, that this row keeps
+        ("first_count", pa.int64()),  # what the first person found, if this is a second count
+        ("first_counted_by", pa.string()),
+        ("withdraws", pa.string()),  # the entry_id of the row that this row withdraws
     ]
 )
-"""One row per recount of a bin."""
+"""One row per recount of a bin, and per tap of `reconcile recount`."""

@@ -12,6 +12,8 @@ SELECT
     round(p_wrong, 4) AS p_wrong,
     note,
     image_key,
-    strftime(imported_at, '%Y-%m-%dT%H:%M:%SZ') AS imported_at
+    strftime(imported_at, '%Y-%m-%dT%H:%M:%SZ') AS imported_at,
+    counted_by,
+    reason
 FROM latest_verdicts
 ORDER BY sequence DESC NULLS LAST, imported_at DESC, run_id DESC, bin_id
