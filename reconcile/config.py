@@ -46,7 +46,7 @@ from reconcile.urls import (
     may_hold_secret,
     normalize_location,
 )
-from reconcile.variables import DEBUG, SERVE_BUCKETS, SERVE_TOKEN
+from reconcile.variables import DEBUG, RECOUNT_TOKEN, SERVE_BUCKETS, SERVE_TOKEN
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -191,7 +191,7 @@ class Settings(BaseSettings):
 
 _config_file = Path("reconcile.toml")
 _PREFIX = "RECONCILE_"
-_OF_SERVER = (SERVE_TOKEN, SERVE_BUCKETS)
+_OF_SERVER = (SERVE_TOKEN, SERVE_BUCKETS, RECOUNT_TOKEN)
 _TYPO_SIMILARITY = 0.75
 """The smallest ratio of difflib at which a name counts as a misspelled setting. BUKET has 0.91, PORT has 0.57."""
 

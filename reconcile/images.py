@@ -19,6 +19,8 @@ PREPROCESSING = "squash-v1"
 
 MAX_IMAGE_BYTES = 32 * 1024 * 1024
 MAX_IMAGE_PIXELS = 100_000_000
+_LONGEST_WEBP = 16_383
+"""The longest side of a WebP in pixels."""
 
 # Pillow reads more formats. Some of their decoders start other programs: EPS runs Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
@@ -80,6 +82,23 @@ def thumbnail(data: bytes, longest: int) -> bytes:
     image.thumbnail((longest, longest))
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=70)
+    return buffer.getvalue()
+
+
+def upright_webp(data: bytes) -> bytes:
+    """Return a photo as an upright WebP of its original resolution, for browsers that cannot show its format.
+
+    Args:
+        data: the bytes of an image, as for `load_image`.
+
+    Raises:
+        UnreadableImage: as for `load_image`.
+    """
+    check_size(len(data))
+    image = _decode_with_pillow(data, _LONGEST_WEBP)
+    image.thumbnail((_LONGEST_WEBP, _LONGEST_WEBP))
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=85)
     return buffer.getvalue()
 
 

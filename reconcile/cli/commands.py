@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from reconcile import __version__
-from reconcile.cli import doctor, evaluate, export, prune, report, run, sagemaker, serve, train, verdicts
+from reconcile.cli import doctor, evaluate, export, prune, recount, report, run, sagemaker, serve, train, verdicts
 from reconcile.cli.exits import describe_error, refuse_secrets
 from reconcile.cli.startup import INTERRUPTED, end_on_signals, flush_standard_streams
 from reconcile.concurrency import cancellation
@@ -49,6 +49,7 @@ def _options(
 app.command()(run.run)
 app.command()(run.demo)
 app.command()(report.report)
+app.command()(recount.recount)
 app.command()(prune.prune)
 app.command()(doctor.doctor)
 app.command(epilog=train.SAGEMAKER_VARIABLES)(train.train)

@@ -65,7 +65,7 @@ def serve(
 
     Exit codes: 0 ended by a signal, 1 failed, 2 wrong usage.
     """
-    _require_serving_extra()
+    require_serving_extra()
     from reconcile.config import load_settings
 
     settings = load_settings(flags, need_bucket=False)
@@ -89,8 +89,16 @@ def default_host() -> str:
     return "0.0.0.0" if in_container else "127.0.0.1"  # noqa: S104
 
 
-def _require_serving_extra() -> None:
+def require_serving_extra(*more: str) -> None:
+    """Check that the packages for serving are installed.
+
+    Args:
+        more: packages that a command needs besides those of `serve`.
+
+    Raises:
+        ReconcileError: a package is missing; the message says how to install it.
+    """
     from importlib.util import find_spec
 
-    if any(find_spec(name) is None for name in ("starlette", "uvicorn", "werkzeug")):
+    if any(find_spec(name) is None for name in ("starlette", "uvicorn", "werkzeug", *more)):
         raise ReconcileError("serving needs the extra `serve`: in a checkout, make dev or pip install '.[serve]'")
