@@ -2,9 +2,9 @@
 
     python -m benchmarks [PART …]
 
-Parts are throughput, feed, ray, records, start, quiet and memory. Without arguments, all of them run. Two more parts
-take long and run only if you name them: keys and large. Each part replaces its section in RESULTS.md. A section states
-its date, machine and versions.
+Parts are throughput, feed, ray, records, start, quiet, memory and recount. Without arguments, all of them run. Two more
+parts take long and run only if you name them: keys and large. Each part replaces its section in RESULTS.md. A section
+states its date, machine and versions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import keys, ray_overhead, records, startup_and_memory, throughput
+from benchmarks import keys, ray_overhead, records, recounting, startup_and_memory, throughput
 from benchmarks.machine import copy_bucket, description, draw_bucket, serve
 from reconcile.concurrency.process import tune_for_batch
 
@@ -39,6 +39,7 @@ TITLES = {
     "start": "Starting up",
     "quiet": "A run with nothing new",
     "memory": "Memory",
+    "recount": "Recounting with phones",
 }
 
 
@@ -67,6 +68,7 @@ def main(wanted: list[str]) -> None:
                 "keys": lambda: keys.measure(server, folder),
                 "start": startup_and_memory.measure_start,
                 "quiet": lambda: startup_and_memory.measure_nothing_new(sample, folder),
+                "recount": lambda: recounting.measure(folder),
                 "memory": lambda: startup_and_memory.measure_memory(sample, folder),
             }
             for name in wanted or [name for name in TITLES if name not in ONLY_IF_ASKED]:

@@ -82,6 +82,7 @@ def main() -> None:
         marks = _take_recount(camera, browser, first, Path(scratch))
         _take_phone(camera, browser, first)
         _take_dark(camera, browser, first)
+        _take_counting(camera, browser, demo / "out")
         _reconcile("verdicts", "import", str(marks), "--out", str(demo / "out"))
         _reconcile("demo", "--out", str(demo))
         _take_second_run(camera, browser, _newest_report(demo))
@@ -133,6 +134,30 @@ def _take_dark(camera: Camera, browser: Browser, report: Path) -> None:
     page = _open(browser, report, scheme="dark")
     camera.part("dark", page, "#queue", "#queue-table tbody tr:nth-child(3)")
     page.context.close()
+
+
+def _take_counting(camera: Camera, browser: Browser, out: Path) -> None:
+    """Show a card of `reconcile recount` on a phone, after one bin was counted."""
+    program = Path(sys.executable).with_name("reconcile")
+    command = [program, "recount", "--out", out, "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603
+        assert server.stdout is not None
+        address = server.stdout.readline().split()[-1]
+        size = {"width": 390, "height": 780}
+        context = browser.new_context(viewport=size, device_scale_factor=1.5, has_touch=True, is_mobile=True)  # type: ignore[arg-type]
+        page = context.new_page()
+        page.goto(address)
+        page.locator("#name").fill("Ann")
+        page.locator("#who button").click()
+        page.locator("#image").wait_for()
+        page.locator(".digit").nth(2).click()
+        page.locator("#last-reason, #outcome", has_text="you found").first.wait_for()
+        page.locator("#image").wait_for()
+        page.locator("#image").evaluate("image => image.decode()")
+        page.locator(".digit:enabled").first.wait_for()
+        camera.save("recount", page.screenshot())
+        context.close()
+        server.terminate()
 
 
 def _take_second_run(camera: Camera, browser: Browser, report: Path) -> None:
