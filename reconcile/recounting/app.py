@@ -63,15 +63,16 @@ class RecountApp:
             yield
             await run_in_threadpool(stop)
 
+        compressed = Middleware(GZipMiddleware, minimum_size=1000)
         self.asgi = Starlette(
             routes=[
-                Route("/", self._show_page),
-                Route("/api/queue", self._send_queue),
+                Route("/", self._show_page, middleware=[compressed]),
+                Route("/api/queue", self._send_queue, middleware=[compressed]),
                 Route("/api/poll", self._poll, methods=["POST"]),
                 Route("/api/entries", self._save, methods=["POST"]),
                 Route("/photos/{run_id}/{number:int}", self._send_photo),
             ],
-            middleware=[Middleware(SafeHeaders, policy=page.policy), Middleware(GZipMiddleware, minimum_size=1000)],
+            middleware=[Middleware(SafeHeaders, policy=page.policy)],
             exception_handlers={HTTPException: _error_response, Exception: self._unexpected},
             lifespan=lifespan,
         )

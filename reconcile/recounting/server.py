@@ -141,8 +141,15 @@ def load_run(
 
 
 def _state_folder(output: Output) -> Path:
-    """Return the folder for what one `<out>` needs on this machine (XDG Base Directory Specification)."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    """Return the folder for what one `<out>` needs on this machine (XDG Base Directory Specification).
+
+    Raises:
+        UsageError: this user has no home folder.
+    """
+    try:
+        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise UsageError("this user has no home folder; set XDG_STATE_HOME to a folder that stays") from None
     return Path(state, "reconcile", f"recount-{hashlib.sha256(output.location.encode()).hexdigest()[:12]}")
 
 

@@ -1,6 +1,7 @@
 """Access to the app: the token, the cookie, guesses, paths, headers and TLS."""
 
 import datetime
+import io
 import ipaddress
 import ssl
 
@@ -9,8 +10,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from PIL import Image
 
+from reconcile.images import UnreadableImage
 from reconcile.recounting import access
+from reconcile.recounting.photos import shown_photo
 from tests.conftest import reconcile
 from tests.recount_phones import TOKEN
 
@@ -118,6 +122,22 @@ def test_photo_comes_at_its_original_resolution(app, counted_bins):
     status, body, headers = ann.get(f"/photos/n1/{number}")
     assert (status, headers["content-type"]) == (200, "image/jpeg")
     assert body == (counted_bins / "w/bin-images/A-1-2.jpg").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["TIFF", "PNG"])
+def test_browser_gets_a_photo_of_another_format_as_one_that_it_shows(name):
+    buffer = io.BytesIO()
+    Image.new("RGB", (640, 480), "grey").save(buffer, name)
+    photo = shown_photo(buffer.getvalue())
+    assert photo.media_type == {"TIFF": "image/webp", "PNG": "image/png"}[name]
+    with Image.open(io.BytesIO(photo.data)) as shown:
+        assert shown.size == (640, 480)
+
+
+@pytest.mark.parametrize("data", [b"<html><script>", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.7", b""])
+def test_nothing_but_an_image_is_sent_as_a_photo(data):
+    with pytest.raises(UnreadableImage):
+        shown_photo(data)
 
 
 def test_tls_sets_a_secure_cookie(start_process, tmp_path):
