@@ -105,7 +105,9 @@ def _parse_verdict(row: TableRow, mark: DecimalMark | None) -> VerdictLine:
             raise ValueError(f"{name} is empty")
     bin_id, count, key = unguard_id(cells["bin_id"]), cells["true_count"], cells.get("image_key")
     if not key:  # without the key of the photo, an id that a spreadsheet has rewritten cannot be restored
-        bin_id = id_of_cell(row.cells["bin_id"]).strip()
+        bin_id = id_of_cell(row.cells["bin_id"])
+        if not bin_id:
+            raise ValueError(f"bin_id is missing: {cells['bin_id'][:40]}")
     number = _parse_count(bin_id[:100], row.cells["true_count"], count, mark)
     note, counted_by, reason = (cells.get(name) or None for name in ("note", "counted_by", "reason"))
     return VerdictLine(row.number, bin_id, cells["run_id"], number, note, key or None, counted_by, reason)

@@ -1,13 +1,17 @@
 """`--keys` with a table of keys and ETags."""
 
 import gzip
+import hashlib
 
 import pandas as pd
 import pytest
 
+from reconcile.config import load_settings
+from reconcile.doctor.inputs import check_inputs
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.inputs.key_list import KeyList
 from reconcile.storage.open import open_bucket
+from tests.conftest import ACCESS_KEY, SECRET_KEY
 from tests.integration.inputs.inventories import NOON, listed, row, write_inventory
 
 
@@ -89,3 +93,21 @@ def test_impossible_keys_are_refused_before_reading(served, access, tmp_path):
     manifest = write_inventory(served, [], fileFormat="Avro")
     with pytest.raises(ReconcileError, match="inventory files in Avro; configure the inventory to write Parquet"):
         KeyList(f"s3://reports/{manifest}", access, bucket, tmp_path)
+
+
+def test_doctor_names_rows_of_keys_that_cannot_be_used(served, monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    photo = served.root / "warehouse" / "bin-images" / "2.jpg"
+    etag = hashlib.md5(photo.read_bytes()).hexdigest()
+    (tmp_path / "keys.csv").write_text(f"key,etag,size\nbin-images/2.jpg,{etag},NaN\nshort\n")
+    (tmp_path / "stock.csv").write_text("bin_id,expected_quantity\n2,3\n")
+    keys, records = str(tmp_path / "keys.csv"), str(tmp_path / "stock.csv")
+    values = {"bucket": "warehouse", "endpoint_url": served.endpoint_url, "keys": keys, "records": records}
+    results = [(result.subject, result.status, result.text) for result in check_inputs(load_settings(values))]
+    doubts = [text for name, status, text in results if (name, status) == ("keys", "?")]
+    assert doubts == [
+        f"--keys {keys} row 3: 1 cell, the header has 3; the row is left out",
+        f"--keys {keys} row 2: the size is not a count: NaN; the size of the object counts as unknown",
+    ]
+    assert not [text for _, status, text in results if status == "FAIL"]

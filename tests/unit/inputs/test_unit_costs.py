@@ -55,6 +55,8 @@ def test_csv_of_programs_and_spreadsheets_is_read(tmp_path, data):
         ("1.60E+03,3", "a spreadsheet has turned this id into a number: 1.60E+03"),
         ("02-Jan,3", "a spreadsheet has turned this id into a date: 02-Jan"),
         ("Total,3", "this is a row of totals: Total"),
+        ("#N/A,3", "the formula in this cell has failed: #N/A"),
+        ("NULL,3", "the ASIN is missing"),
     ],
 )
 def test_invalid_line_is_reported_and_the_others_are_read(tmp_path, line, reason):

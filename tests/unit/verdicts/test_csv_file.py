@@ -93,6 +93,8 @@ def test_lines_without_a_true_count_are_skipped(tmp_path):
         ("9", "1 cell, the header has 3"),
         ("1.60E+03,n1,3", "a spreadsheet has turned this id into a number: 1.60E+03"),
         ("02-Jan,n1,3", "a spreadsheet has turned this id into a date: 02-Jan"),
+        ("#N/A,n1,3", "the formula in this cell has failed: #N/A"),
+        ("NULL,n1,3", "bin_id is missing: NULL"),
         (",n1,3", "bin_id is empty"),
         ("9,,3", "run_id is empty"),
         ('9,n1,"3"x', "',' expected after '\"'"),
