@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _PARTS_OF_WORKBOOKS = ("xl/", "content.xml")
 """How the names of some parts of a workbook start: of .xlsx and .xlsb, and of .ods."""
+_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
+"""A name in every .xlsx that is protected by a password."""
 _MAX_UNPACKED = 2 * 1024**3
 """The largest size in bytes of an unpacked workbook. The library holds a whole sheet in memory."""
 
@@ -119,10 +121,15 @@ def _check_archive(path: Path, label: str) -> None:
 
 
 def _open(path: Path) -> Any:
-    from python_calamine import CalamineWorkbook
+    from python_calamine import CalamineError, CalamineWorkbook, PasswordError
 
-    with path.open("rb") as file:  # from_path would trust the ending of the name
-        return CalamineWorkbook.from_filelike(file)
+    try:
+        with path.open("rb") as file:  # from_path would trust the ending of the name
+            return CalamineWorkbook.from_filelike(file)
+    except CalamineError:
+        if _ENCRYPTED in path.read_bytes():
+            raise PasswordError from None
+        return CalamineWorkbook.from_path(path)  # its error is more exact if the ending is correct
 
 
 @contextmanager

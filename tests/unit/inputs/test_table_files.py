@@ -11,6 +11,9 @@ from tests.unit.inputs.tables import FORMATS, load, write_table
 from tests.workbooks import write_workbook
 
 TABLE = "bin_id,expected_quantity\nÄ01600,7\n01601,3\n"
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+"""The first bytes of .xls, and of .xlsx with a password."""
+ENCRYPTED = OLE + bytes(600) + "EncryptedPackage".encode("utf-16-le") + bytes(900)
 EXPECTED = [("Ä01600", 7, None), ("01601", 3, None)]
 HTML = "<!-- export -->\n<HTML><body><table><tr><td>bin_id</td></tr></table></body></HTML>"
 
@@ -96,7 +99,10 @@ def zipped(name):
         ("stock.csv.gz", gzip.compress(TABLE.encode() * 2000, mtime=0)[:-20], "cannot be read: Compressed file ended"),
         ("stock.parquet", b"PAR1 is all there is", "cannot be read: "),
         ("stock.xlsx", b"PK\x03\x04", "cannot be read as a workbook: it is damaged"),
-        ("stock.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(2000), "cannot be read as a workbook"),
+        ("stock.xls", OLE + bytes(2000), "cannot be read as a workbook"),
+        ("stock.xlsx", OLE + bytes(2000), "cannot be read as a workbook"),
+        ("stock.xlsx", ENCRYPTED, "is protected by a password"),
+        ("stock.csv", ENCRYPTED, "is protected by a password"),
     ],
 )  # fmt: skip
 def test_file_that_cannot_be_used_is_named_in_one_line(tmp_path, name, data, message):
