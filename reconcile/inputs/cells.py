@@ -9,18 +9,15 @@ import re
 from datetime import date, time, timedelta
 from decimal import Decimal
 
-
-def _escape(code: int) -> str:
-    return f"\\x{code:02x}" if code < 0x100 else chr(code)
-
-
 _BLANK_RANGES = (
     (0x00, 0x20), (0x7F, 0xA0), (0xAD, 0xAD), (0x1680, 0x1680), (0x180E, 0x180E), (0x2000, 0x200F), (0x2028, 0x202F),
     (0x205F, 0x206F), (0x3000, 0x3000), (0xFEFF, 0xFEFF),
 )  # fmt: skip
 BLANKS = "".join(chr(code) for first, last in _BLANK_RANGES for code in range(first, last + 1))
 """Spaces, control characters and invisible characters."""
-_BLANK = "".join(f"{_escape(first)}-{_escape(last)}" for first, last in _BLANK_RANGES)
+_BLANK = "".join(
+    rf"\x{first:02x}-\x{last:02x}" if last < 0x100 else f"{chr(first)}-{chr(last)}" for first, last in _BLANK_RANGES
+)
 """The same characters inside a class of a regular expression, in Python and RE2."""
 _GUARDED = re.compile(rf"^'(?=[{_BLANK}]*[=+\-@＝＋－＠]|[\t\r\n])|(?<=[;\t\r\n])([{_BLANK}\"]*)'(?=[=+\-@＝＋－＠])")
 _FORMULA = re.compile(r'\s*="((?:[^"]|"")*)"\s*')

@@ -14,6 +14,7 @@ TABLE = "bin_id,expected_quantity\nÄ01600,7\n01601,3\n"
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """The first bytes of .xls, and of .xlsx with a password."""
 ENCRYPTED = OLE + bytes(600) + "EncryptedPackage".encode("utf-16-le") + bytes(900)
+ODS_CELL = '<table:table-cell office:value-type="string"><text:p>{}</text:p></table:table-cell>'
 EXPECTED = [("Ä01600", 7, None), ("01601", 3, None)]
 HTML = "<!-- export -->\n<HTML><body><table><tr><td>bin_id</td></tr></table></body></HTML>"
 
@@ -56,6 +57,27 @@ def test_long_cell_is_read(tmp_path, kind):
 def test_workbook_with_another_ending_is_read(tmp_path, name):
     write_workbook(tmp_path / name, {"Sheet1": [["bin_id", "expected_quantity"], ["01600", 7]]})
     assert load(tmp_path / name) == [("01600", 7, None)]
+
+
+def write_ods(path, rows):
+    """Write a small OpenDocument spreadsheet of text cells."""
+    name = "urn:oasis:names:tc:opendocument:xmlns"
+    lines = "".join(f"<table:table-row>{''.join(map(ODS_CELL.format, row))}</table:table-row>" for row in rows)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        archive.writestr("META-INF/manifest.xml", f'<manifest:manifest xmlns:manifest="{name}:manifest:1.0"/>')
+        archive.writestr(
+            "content.xml",
+            f'<office:document-content xmlns:office="{name}:office:1.0" xmlns:table="{name}:table:1.0" '
+            f'xmlns:text="{name}:text:1.0"><office:body><office:spreadsheet><table:table table:name="Sheet1">{lines}'
+            "</table:table></office:spreadsheet></office:body></office:document-content>",
+        )
+
+
+@pytest.mark.parametrize("name", ["stock.ods", "stock.xlsx", "stock.csv"])
+def test_open_document_spreadsheet_is_read(tmp_path, name):
+    write_ods(tmp_path / name, [("bin_id", "expected_quantity"), ("01600", "7"), ("Total", "7")])
+    assert load(tmp_path / name) == [("01600", 7, None), (None, None, "this is a row of totals: Total")]
 
 
 def test_text_called_a_workbook_is_read(tmp_path):
