@@ -23,7 +23,7 @@ from reconcile.storage.base import PAGE, FetchError, StoredObject
 from reconcile.streaming.write_parts import PART_ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from reconcile.inference.counter import CountPredictor
 
@@ -193,7 +193,7 @@ class Listing:
                 if page:
                     yield page
 
-    def get(self, key: str, etag: str | None = None) -> bytes:
+    def get(self, key: str, etag: str | None = None, check_size: Callable[[int], None] | None = None) -> bytes:
         """Refuse to fetch."""
         raise FetchError("only listed")
 

@@ -63,7 +63,7 @@ LONGEST_FIRST = [
     "integration/evaluation/test_evaluate.py",
     "integration/runs/test_killed.py",
     "integration/runs/test_many_records.py",
-    "integration/serving/test_serving.py",
+    "integration/serving/test_keys.py",
 ]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconcile.concurrency.channels import Channel, StageGroup
 from reconcile.errors import ReconcileError
-from reconcile.images import UnreadableImage, thumbnail
+from reconcile.images import UnreadableImage, check_size, thumbnail
 from reconcile.storage.base import FetchError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def fetch_thumbnails(bucket: Bucket, queue: Sequence[dict[str, Any]]) -> list[st
 
 def _fetch_thumbnail(bucket: Bucket, row: dict[str, Any]) -> str | None:
     try:
-        webp = thumbnail(bucket.get(row["image_key"], row["image_etag"]), _THUMBNAIL_PIXELS)
+        webp = thumbnail(bucket.get(row["image_key"], row["image_etag"], check_size), _THUMBNAIL_PIXELS)
     except (FetchError, UnreadableImage, ReconcileError):  # a report without this photo is better than no report
         return None
     return "data:image/webp;base64," + base64.b64encode(webp).decode()

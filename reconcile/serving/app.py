@@ -59,9 +59,12 @@ _MAX_IMAGE_REQUESTS = 256
 """The number of image requests whose bodies are read at the same time. Further requests wait."""
 _IMAGE_BYTES = 512 * 2**20
 """The total size of the bodies of these requests. A body without a Content-Length counts as the largest image."""
-_CHUNK_SECONDS, _BODY_SECONDS = 60, 600
+_CHUNK_SECONDS, _BODY_SECONDS = 30, 600
 """The time limits for the next bytes of a body and for the whole body. A client that stops sending would otherwise
 block others."""
+_BODY_BYTES_PER_SECOND = 10_000
+"""The lowest speed of a body after the first `_CHUNK_SECONDS`, on average. A client could otherwise send one byte at a
+time."""
 # SageMaker allows MaxPayloadInMB times MaxConcurrentTransforms up to 100, and 600 seconds for a request unless the job
 # sets another time. A megabyte is about 11,000 keys, which a slow core counts within that time. So the server asks for
 # one request per core. A job with images of more than 1 MB has to set a larger payload itself.
@@ -131,6 +134,9 @@ class CountingApp:
 
     async def _invocations(self, request: Request) -> Response:
         batcher, key_counter = self._ready()
+        encoding = request.headers.get("content-encoding") or "identity"
+        if encoding.strip().lower() != "identity":
+            raise HTTPException(415, f"the body is compressed (Content-Encoding {encoding}); send it uncompressed")
         content_type, _ = parse_options_header(request.headers.get("content-type") or OCTETS)
         content_type = content_type.lower()
         is_image = content_type in _IMAGE_TYPES or content_type.startswith("image/")
@@ -210,13 +216,15 @@ class CountingApp:
         _content_length(request, limit)
         received, chunks = 0, request.stream()
         now = asyncio.get_running_loop().time
-        deadline = now() + self._body_seconds
+        started = now()
         while True:
+            slowest = started + self._chunk_seconds + received / _BODY_BYTES_PER_SECOND
+            deadline = min(now() + self._chunk_seconds, slowest, started + self._body_seconds)
             try:
-                async with asyncio.timeout_at(min(now() + self._chunk_seconds, deadline)):
+                async with asyncio.timeout_at(deadline):
                     chunk = await anext(chunks, None)
             except TimeoutError:
-                message = f"the request timed out: its body stopped after {received:,} bytes"
+                message = f"the request timed out: its body stopped or was too slow after {received:,} bytes"
                 raise HTTPException(408, message, {"connection": "close"}) from None
             if chunk is None:
                 return

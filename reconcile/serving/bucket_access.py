@@ -57,13 +57,16 @@ class AllowedBuckets:
         Raises:
             ForbiddenBucket: the bucket is not allowed.
             InvalidRequestLine: the line names no bucket, and the server has none.
-            ForbiddenKey: the key leads out of the bucket.
+            ForbiddenKey: the key leads out of the bucket, or a link in a folder leads out of all allowed folders.
         """
         location, prefix = self._find(bucket)
         parts = key.split("/")
         if "." in parts or ".." in parts or (parts[0] == "" and is_folder(location)):
             raise ForbiddenKey("the key leads out of the bucket")
-        return ObjectLocation(location, "/".join([*prefix, key]))
+        found = ObjectLocation(location, "/".join([*prefix, key]))
+        if is_folder(location) and not self._is_allowed_file(Path(location).expanduser() / found.key):
+            raise ForbiddenKey("a link leads out of the bucket; name the folder of its target with --allow-bucket")
+        return found
 
     def check(self, bucket: str | None) -> str:
         """Return the allowed bucket that contains the bucket of a line.
@@ -72,6 +75,14 @@ class AllowedBuckets:
             ForbiddenBucket, InvalidRequestLine: as for `locate`.
         """
         return self._find(bucket)[0]
+
+    def _is_allowed_file(self, path: Path) -> bool:
+        """Return whether a file is in an allowed folder after all links are followed."""
+        try:
+            parts = path.resolve().parts
+        except (OSError, RuntimeError):  # RuntimeError: links in a circle
+            return False
+        return any(parts[: len(allowed)] == allowed for _, allowed in self._allowed)
 
     def _find(self, bucket: str | None) -> tuple[str, tuple[str, ...]]:
         """Return an allowed bucket, and the folders in it that lead to the bucket of a line."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -119,7 +118,7 @@ class KeyCounter:
             if line.size is not None:
                 check_size(line.size)
             location = self._allowed.locate(line.bucket, line.key)
-            data = _read(self._open(location.bucket), location.key, line.etag)
+            data = self._open(location.bucket).get(location.key, line.etag, check_size)
         except (FetchError, ForbiddenKey, UnreadableImage) as error:
             row.set_result(self._uncounted(line, error))
         except BaseException as error:  # the thread that waits for the row raises it
@@ -148,17 +147,3 @@ class KeyCounter:
         reason = without_file_content(str(error))
         row = uncounted_row(line.key, line.etag, reason, isinstance(error, FetchError), datetime.now(UTC))
         return row | {"model_id": self._batcher.predictor.model_id}
-
-
-def _read(bucket: Bucket, key: str, etag: str) -> bytes:
-    """Return the bytes of an image. A local file that is too large is not read.
-
-    Raises:
-        FetchError: the object could not be fetched.
-        UnreadableImage: the file is too large.
-    """
-    path = bucket.local_path(key)
-    if path is not None:
-        with suppress(OSError):  # `get` explains it
-            check_size(max(1, path.stat().st_size))
-    return bucket.get(key, etag)

@@ -10,7 +10,7 @@ from reconcile.errors import UsageError
 from reconcile.urls import WEB_ADDRESS, WITH_SECRETS, holds_secrets, is_web_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -80,15 +80,18 @@ class Bucket(Protocol):
             ReconcileError: the bucket does not exist, may not be listed or cannot be reached.
         """
 
-    def get(self, key: str, etag: str | None = None) -> bytes:
+    def get(self, key: str, etag: str | None = None, check_size: Callable[[int], None] | None = None) -> bytes:
         """Return the bytes of one object.
 
         Args:
             key: relative to the bucket.
             etag: from the listing. An object that has another etag counts as changed.
+            check_size: called with the current size in bytes before any byte is read. It raises an error if the object
+                must not be read.
 
         Raises:
             FetchError: the object is gone, is forbidden, has changed, or still fails after all retries.
+            Exception: what `check_size` raised.
         """
 
     def download(self, key: str, path: Path) -> None:

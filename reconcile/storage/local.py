@@ -62,15 +62,19 @@ class LocalBucket:
         except OSError as error:
             raise ReconcileError(f"cannot list {error.filename}: {error.strerror}") from None
 
-    def get(self, key: str, etag: str | None = None) -> bytes:
+    def get(self, key: str, etag: str | None = None, check_size: Callable[[int], None] | None = None) -> bytes:
         """Return the bytes of a file."""
         try:
             if not stat.S_ISREG((self._path / key).stat().st_mode):  # reading a named pipe may block forever
                 raise FetchError("this is a pipe, a device or a folder, not a file")
             with (self._path / key).open("rb") as file:
-                if etag is not None and etag_of(os.fstat(file.fileno())) != etag:
+                status = os.fstat(file.fileno())
+                if etag is not None and etag_of(status) != etag:
                     raise FetchError("the file changed after it was listed; the next run reads the new version")
-                return file.read()
+                if check_size is None:
+                    return file.read()
+                check_size(status.st_size)
+                return file.read(status.st_size)  # the file may grow meanwhile
         except FileNotFoundError:
             if "\\x" in key:
                 raise FetchError("the file's name is not UTF-8; rename it") from None

@@ -93,7 +93,7 @@ class S3Bucket:
             return True
         return True
 
-    def get(self, key: str, etag: str | None = None) -> bytes:
+    def get(self, key: str, etag: str | None = None, check_size: Callable[[int], None] | None = None) -> bytes:
         """Return the bytes of an object."""
         if self._retries.circuit_is_open:
             raise ReconcileError(
@@ -102,7 +102,9 @@ class S3Bucket:
             )
         try:
             return self._ask(
-                lambda connection: _read_whole(connection, key, etag), use_full_budget=False, probe=_probe_server
+                lambda connection: _read_whole(connection, key, etag, check_size),
+                use_full_budget=False,
+                probe=_probe_server,
             )
         except FileNotFoundError:
             hint = "; its key in the list of objects is not UTF-8 text" if _NOT_UTF8 in key else ""
@@ -214,22 +216,26 @@ def _put_in_parts(connection: S3Connection, key: str, data: bytes | Path) -> Non
     )
 
 
-def _read_whole(connection: S3Connection, key: str, etag: str | None) -> bytes:
+def _read_whole(
+    connection: S3Connection, key: str, etag: str | None, check_size: Callable[[int], None] | None
+) -> bytes:
     """Read one object to its end.
 
     The etag is compared here and not by S3 (`If-Match`), because not every server supports the condition and servers
-    quote the etag differently. If the etag differs, the body is not read.
+    quote the etag differently. If the etag or the size is wrong, the body is not read.
     """
     try:
         result = obstore.get(connection.reading, key)
-        current, read = result.meta["e_tag"], result.bytes
+        current, size, read = result.meta["e_tag"], result.meta["size"], result.bytes
     except ValueError:  # obstore cannot express this key
         answer = connection.boto.get_object(Bucket=connection.name, Key=connection.base + key)
-        current, read = answer["ETag"], answer["Body"].read
+        current, size, read = answer["ETag"], answer["ContentLength"], answer["Body"].read
     if etag == "" and current:
         raise FetchError("the list of objects has no ETag of this one, so a change of it cannot be seen")
     if etag is not None and plain_etag(current) != etag:
         raise FetchError("the object changed after it was listed; the next run reads the new version")
+    if check_size is not None:
+        check_size(size)
     return bytes(read())
 
 

@@ -39,8 +39,8 @@ def start_fetching(
         stages: the group of the threads.
         source: the bucket of the objects.
         objects: the objects to fetch.
-        check_size: called with the size of each object in bytes before the object is fetched. It raises
-            UnreadableImage or InvalidRecord if the object is too large.
+        check_size: called with the size of each object in bytes, as listed and again as the bucket states it, before
+            the object is read. It raises UnreadableImage or InvalidRecord if the object is too large.
 
     Returns:
         the channel of the fetched objects, in any order. It holds a bounded number of them.
@@ -66,6 +66,6 @@ def _fetch(
     for stored in listed:
         try:
             check_size(stored.size)
-            fetched.put(Fetched(stored, source.get(stored.key, stored.etag)))
+            fetched.put(Fetched(stored, source.get(stored.key, stored.etag, check_size)))
         except (FetchError, UnreadableImage, InvalidRecord) as error:
             fetched.put(Fetched(stored, error=error))

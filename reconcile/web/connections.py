@@ -1,6 +1,8 @@
 """Limit what connections may hold before their requests reach the application.
 
-uvicorn does not limit the number of connections without a request, the size of headers, or the time for them.
+uvicorn does not limit the number of connections without a request, the size of headers, the time for them, or the time
+that a client takes to receive an answer. It also queues requests that a client sends before it has the answer to an
+earlier one.
 """
 
 from __future__ import annotations
@@ -21,6 +23,14 @@ MAX_HEADER_BYTES = 64 * 1024
 HEADER_SECONDS = 10.0
 """The seconds in which a client must send the headers of a request."""
 _MAX_CONNECTIONS = 512
+RECEIVE_SECONDS = 60.0
+"""The seconds in which a client must receive what was sent to it. Until then the server holds the whole request."""
+_RECEIVE_SECONDS_PER_ANSWER = 600.0
+"""The seconds that the server waits for the client during one answer, in total."""
+_MAX_QUEUED_REQUESTS = 16
+"""The requests that a client may send before it has the answer to an earlier one. SageMaker sends none."""
+_MAX_QUEUED_BODY_BYTES = 1024 * 1024
+"""The bytes of such a request's body. Nobody reads the body yet, so it is in memory."""
 
 
 def connection_limit() -> int:
@@ -30,7 +40,7 @@ def connection_limit() -> int:
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """One HTTP connection with limits for headers and for the number of connections.
+    """One HTTP connection with limits for headers, slow receivers, queued requests and the number of connections.
 
     A new connection above the limit replaces the connection that has waited for headers for the longest time.
     If no connection waits for headers, the new one gets status 503.
@@ -41,10 +51,16 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unparsed = self._header_bytes = 0
         self._headers_are_incomplete = False
         self._timer: asyncio.TimerHandle | None = None
+        self._receive_timer: asyncio.TimerHandle | None = None
+        self._receive_started = self._receive_seconds = 0.0
+
+    # A ValueError in one of the methods `on_…` stops the parser, which calls `send_400_response`.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the time limit of the first request."""
         super().connection_made(transport)
+        # Every byte that the client has not received counts. Otherwise a closed connection could keep some for ever.
+        transport.set_write_buffer_limits(0)
         self._start_timer()
         if len(self.connections) <= connection_limit():
             return
@@ -56,8 +72,9 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "the server has too many connections; try again later")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the time limit."""
+        """Forget the time limits."""
         self._stop_timer()
+        self._stop_receive_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -90,12 +107,30 @@ class LimitedProtocol(HttpToolsProtocol):
         """Hand the request to the application."""
         self._headers_are_incomplete, self._unparsed = False, 0
         self._stop_timer()
+        self._receive_seconds = 0.0
         super().on_headers_complete()
+        if len(self.pipeline) > _MAX_QUEUED_REQUESTS:
+            raise ValueError("too many queued requests")
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
         self._unparsed = 0
         super().on_body(body)
+        if self.pipeline and len(self.cycle.body) > _MAX_QUEUED_BODY_BYTES:
+            raise ValueError("too many bytes of a queued request")
+
+    def pause_writing(self) -> None:
+        """Start the time limit for a client that has not received everything."""
+        super().pause_writing()
+        self._receive_started = self.loop.time()
+        seconds = min(RECEIVE_SECONDS, _RECEIVE_SECONDS_PER_ANSWER - self._receive_seconds)
+        self._receive_timer = self.loop.call_later(seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Stop the time limit, because the client has received everything."""
+        self._stop_receive_timer()
+        self._receive_seconds += self.loop.time() - self._receive_started
+        super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
         """Answer a request that the parser refuses, in JSON as all other errors."""
@@ -115,7 +150,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def _count_header_bytes(self, size: int) -> None:
         self._header_bytes += size
         if self._header_bytes > MAX_HEADER_BYTES:
-            raise ValueError("too many headers")  # the parser stops, and `send_400_response` answers
+            raise ValueError("too many headers")
 
     def _start_timer(self) -> None:
         self._timer = self.loop.call_later(HEADER_SECONDS, self._end_of_time)
@@ -135,6 +170,11 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the headers took over {HEADER_SECONDS:.0f} seconds")
         else:
             self.transport.close()
+
+    def _stop_receive_timer(self) -> None:
+        if self._receive_timer is not None:
+            self._receive_timer.cancel()
+            self._receive_timer = None
 
     def _refuse_headers(self) -> None:
         limit = f"{MAX_HEADER_BYTES // 1024} kB"

@@ -115,7 +115,7 @@ def _fetched(bucket: Bucket, block: Sequence[StoredObject]) -> Iterator[Future[b
 
     def fetch(stored: StoredObject) -> bytes:
         check_size(stored.size)
-        return bucket.get(stored.key, stored.etag)
+        return bucket.get(stored.key, stored.etag, check_size)
 
     ahead: deque[Future[bytes]] = deque()
     for stored in block:

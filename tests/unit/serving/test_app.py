@@ -17,7 +17,7 @@ from tests.unit.serving.helpers import DelayedBatcher, run
 LINES = "application/jsonlines"
 
 
-async def request(app, *chunks, method="POST", path="/invocations", length=None, stuck=False, content_type=None):
+async def request(app, *chunks, method="POST", path="/invocations", length=None, stuck=False, **fields):
     """Send a body in chunks, and return status, headers and JSON of the response.
 
     With `stuck`, the client sends nothing after the chunks and does not end the body.
@@ -32,8 +32,8 @@ async def request(app, *chunks, method="POST", path="/invocations", length=None,
     async def send(message):
         sent.append(message)
 
-    fields = {b"content-length": length, b"content-type": content_type}
-    headers = [(name, str(value).encode()) for name, value in fields.items() if value is not None]
+    fields |= {} if length is None else {"content_length": length}
+    headers = [(name.replace("_", "-").encode(), str(value).encode()) for name, value in fields.items()]
     scope = {"type": "http", "method": method, "path": path, "headers": headers, "query_string": b""}
     await app.asgi(scope, receive, send)
     return sent[0]["status"], dict(sent[0]["headers"]), json.loads(sent[1]["body"])
@@ -45,10 +45,46 @@ def test_stuck_body_times_out(batcher, deadlines):
     app.set_model(batcher, None)
     status, headers, answer = run(request(app, b"hal", length=100_000, stuck=True))
     assert (status, headers[b"connection"]) == (408, b"close")
-    assert answer == {"error": "the request timed out: its body stopped after 3 bytes"}
+    assert answer == {"error": "the request timed out: its body stopped or was too slow after 3 bytes"}
     photo = grey_photo(4)
     status, _, answer = run(request(app, photo[:100], photo[100:]))
     assert (status, answer["predicted_count"]) == (200, 4)
+
+
+def test_body_that_trickles_times_out(batcher, monkeypatch):
+    monkeypatch.setattr("reconcile.serving.app._BODY_BYTES_PER_SECOND", 100_000)
+    app = CountingApp(RunLog("text"), None, chunk_seconds=0.5)
+    app.set_model(batcher, None)
+    chunks = [0]
+
+    async def trickle():
+        async def receive():
+            await asyncio.sleep(0.05)
+            chunks[0] += 1
+            return {"type": "http.request", "body": b"x", "more_body": True}
+
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": [], "query_string": b""}
+        await asyncio.wait_for(app.asgi(scope, receive, send), 60)
+        return sent[0]["status"]
+
+    assert run(trickle()) == 408
+    assert chunks[0] < 20
+
+
+@pytest.mark.parametrize(("encoding", "expected"), [("gzip", 415), ("identity", 200), ("Identity", 200), ("br", 415)])
+def test_compressed_body_is_refused(batcher, encoding, expected):
+    app = CountingApp(RunLog("text"), None)
+    app.set_model(batcher, None)
+    status, _, answer = run(request(app, grey_photo(4), content_encoding=encoding))
+    assert status == expected
+    if expected == 415:
+        error = f"the body is compressed (Content-Encoding {encoding}); send it uncompressed"
+        assert answer == {"error": error}
 
 
 def test_image_requests_hold_a_limited_number_of_bytes(batcher):

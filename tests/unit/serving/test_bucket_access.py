@@ -34,6 +34,7 @@ def test_buckets_named_at_the_start_are_allowed(bucket, location):
             "s3://bins//photos",
         ),
         *("elsewhere", "/", ".", "..", "./bins", "/bins/photos", "~", "~nobody-of-this-name/x", "https://bins/photos"),
+        *("file:///", "file://bins/photos", "%2fetc", "s3://%2e%2e", "s3a://bins/photos", "s3://bins/photos/%2e%2e/.."),
         *("s3://", "s3://USER:SECRET@bins/photos"),
     ],
 )

@@ -4,7 +4,6 @@ import threading
 
 import pytest
 
-from reconcile.images import MAX_IMAGE_BYTES
 from reconcile.serving.bucket_access import AllowedBuckets
 from reconcile.serving.key_fetching import KeyCounter
 from reconcile.serving.requests import RequestLine
@@ -44,13 +43,41 @@ def test_key_that_leads_out_of_the_bucket_is_not_read(batcher, tmp_path, key):
     assert reason == ("the key leads out of the bucket", False)
 
 
-def test_local_file_above_the_limit_is_not_read(batcher, tmp_path, monkeypatch):
+def test_local_file_above_the_limit_is_not_read(batcher, tmp_path):
     with (tmp_path / "huge.jpg").open("wb") as file:
-        file.truncate(MAX_IMAGE_BYTES + 2**20)  # a hole, which takes no room
+        file.truncate(2**40)  # a hole, which takes no room, but no machine can read it
     [[stored]] = open_bucket(str(tmp_path), S3Access()).list_pages()
-    monkeypatch.setattr("reconcile.storage.local.LocalBucket.get", lambda *_: pytest.fail("the file was read"))
     # The client claims another size.
-    assert reason_of(batcher, tmp_path, "huge.jpg", stored.etag, size=100) == ("33 MB, over the limit of 32 MB", False)
+    assert reason_of(batcher, tmp_path, "huge.jpg", stored.etag, size=100) == (
+        "1048576 MB, over the limit of 32 MB",
+        False,
+    )
+
+
+def test_link_out_of_the_bucket_is_not_read(batcher, tmp_path):
+    (tmp_path / "photos/a").mkdir(parents=True)
+    (tmp_path / "photos/a/1.jpg").write_bytes(grey_photo(5))
+    (tmp_path / "secret.jpg").write_bytes(grey_photo(3))
+    (tmp_path / "photos/secret.jpg").symlink_to(tmp_path / "secret.jpg")
+    (tmp_path / "photos/out").symlink_to(tmp_path)
+    (tmp_path / "photos/inside.jpg").symlink_to("a/1.jpg")
+    (tmp_path / "photos/circle.jpg").symlink_to("circle.jpg")
+    [page] = open_bucket(str(tmp_path / "photos"), S3Access()).list_pages()
+    etags = {stored.key: stored.etag for stored in page}
+    reason = "a link leads out of the bucket; name the folder of its target with --allow-bucket"
+    assert reason_of(batcher, tmp_path / "photos", "secret.jpg", etags["secret.jpg"]) == (reason, False)
+    assert reason_of(batcher, tmp_path / "photos", "out/secret.jpg", etags["secret.jpg"]) == (reason, False)
+    assert reason_of(batcher, tmp_path / "photos", "circle.jpg")[0] == reason
+    assert reason_of(batcher, tmp_path / "photos", "inside.jpg", etags["inside.jpg"]) == (None, False)
+
+
+@pytest.mark.parametrize("key", ["%2e%2e/secret.jpg", "..%2fsecret.jpg", "file:///etc/passwd", "~/a.jpg", "x" * 5000])
+def test_keys_are_taken_literally(batcher, tmp_path, key):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "secret.jpg").write_bytes(grey_photo(3))
+    reason, try_again = reason_of(batcher, tmp_path / "photos", key)
+    assert reason in ("the file does not exist (any more)", "the file cannot be read: File name too long")
+    assert try_again
 
 
 @pytest.mark.parametrize(
