@@ -12,7 +12,7 @@ from tests.conftest import grey_photo
 from tests.serving_process import Server
 
 SHORT_LIMIT = (
-    "from reconcile.serving import connections as c; c.RECEIVE_SECONDS = 1; from reconcile.cli import main; main()"
+    "from reconcile.web import connections as c; c.RECEIVE_SECONDS = 1; from reconcile.cli import main; main()"
 )
 PING = b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n"
 POST = b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-type: application/jsonlines\r\ncontent-length: %d\r\n\r\n"
