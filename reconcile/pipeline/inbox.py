@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconcile.concurrency import cancellation
@@ -13,6 +12,8 @@ from reconcile.text import plural
 from reconcile.verdicts.inbox import import_inbox
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from reconcile.output.summary import Summary
     from reconcile.pipeline.context import RunContext
     from reconcile.verdicts.inbox import InboxResult
@@ -26,9 +27,10 @@ def import_verdict_files(context: RunContext, scratch: Path, summary: Summary) -
         scratch: a folder for this run alone.
         summary: gets what became of each file.
     """
-    with tempfile.TemporaryDirectory(dir=scratch) as work:
-        # The run may have lost its lock, and another run may be importing the same files.
-        results = import_inbox(context.output, Path(work), cancellation.raise_if_cancelled)
+    work = scratch / "inbox"
+    # The run may have lost its lock, and another run may be importing the same files.
+    results = import_inbox(context.output, work, cancellation.raise_if_cancelled)
+    shutil.rmtree(work, ignore_errors=True)  # copies of earlier runs need disk space that this run needs, too
     for result in results:
         _log(context, result)
     summary.inbox = [{name: value for name, value in asdict(result).items() if name != "reasons"} for result in results]

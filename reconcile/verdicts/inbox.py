@@ -94,7 +94,7 @@ def import_inbox(output: Output, work: Path, before_each: Callable[[], None]) ->
 
     Args:
         output: holds the inbox, and receives the verdicts.
-        work: a folder for copies.
+        work: a folder for copies, which is created if there are files.
         before_each: called before each file. It may raise an error to stop.
 
     Returns:
@@ -153,6 +153,7 @@ def _import_file(output: Output, stored: StoredObject, work: Path) -> InboxResul
         limit = f"{_MOST_BYTES // 1024**2} MB"
         return InboxResult(name, problem=f"it is larger than {limit}; import it with reconcile verdicts import")
     data = output.bucket.get(stored.key, stored.etag)
+    work.mkdir(exist_ok=True)
     path = work / f"inbox{file_ending(stored.key)}"
     path.write_bytes(data)
     try:
