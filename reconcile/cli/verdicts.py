@@ -10,7 +10,7 @@ import typer
 
 from reconcile.cli import options
 from reconcile.cli.exits import FAILED
-from reconcile.errors import ReconcileError
+from reconcile.errors import ReconcileError, UsageError
 from reconcile.logs import printable
 from reconcile.temporary import temporary_folder
 from reconcile.text import plural
@@ -73,15 +73,48 @@ def list_(**flags: Any) -> None:
 
 @app.command("export")
 @options.takes(*options.OUTPUT)
-def export(file: Annotated[Path, typer.Argument(help="CSV file to write.")], **flags: Any) -> None:
-    """Write all verdicts to a CSV file."""
+def export(
+    file: Annotated[Path | None, typer.Argument(help="CSV file to write all verdicts to.")] = None,
+    adjustments: Annotated[
+        Path | None,
+        typer.Option(help="CSV file to write stock adjustments to, one for each wrong record.", show_default=False),
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option(help="Export only the adjustments of this run.", show_default=False)
+    ] = None,
+    **flags: Any,
+) -> None:
+    """Write all verdicts to a CSV file, or the wrong records as stock adjustments for an ERP.
+
+    Example: `reconcile verdicts export --adjustments adjustments.csv --run 20261124T021500.123Z --out results`
+    """
+    if file is None and adjustments is None:
+        raise UsageError("name the file to write: reconcile verdicts export FILE, or --adjustments FILE")
+    if run is not None and adjustments is None:
+        raise UsageError("--run needs --adjustments FILE")
+    from reconcile.verdicts.adjustments import stock_adjustments
     from reconcile.verdicts.queries import verdict_csv
 
     output = options.open_output(flags)
     with temporary_folder() as scratch:
-        number, content = verdict_csv(output, scratch)
+        if file is not None:
+            number, content = verdict_csv(output, scratch)
+            _write(file, content)
+            print(f"{plural(number, 'verdict')} written to {file}")
+        if adjustments is None:
+            return
+        result = stock_adjustments(output, scratch, run)
+    if run is not None and not result.number and not output.has_finished(run):
+        raise ReconcileError(f"there is no finished run {run[:100]!r} in {output.location}; check --run and --out")
+    _write(adjustments, result.content)
+    print(f"{plural(result.number, 'stock adjustment')} written to {adjustments}")
+    for run_id in result.runs_without_files:
+        problem = "cannot be read or was removed, so its adjustments name no product"
+        print(f"reconcile: reconciled.parquet of run {printable(run_id)} {problem}", file=sys.stderr)
+
+
+def _write(file: Path, content: bytes) -> None:
     try:
         file.write_bytes(content)
     except OSError as error:
         raise ReconcileError(f"{file} cannot be written: {error.strerror}") from None
-    print(f"{plural(number, 'verdict')} written to {file}")
