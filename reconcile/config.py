@@ -35,6 +35,7 @@ from reconcile.setting_types import (
     Fraction,
     Pattern,
     RankBy,
+    RecountFormat,
 )
 from reconcile.storage.base import S3Access
 from reconcile.urls import (
@@ -100,6 +101,7 @@ class Settings(BaseSettings):
     capacity: int = Field(default=100, ge=1, le=1_000_000)
     rank_by: RankBy = "probability"
     costs: str | None = None
+    recount_format: RecountFormat = "csv"
     tolerance: int = Field(default=0, ge=0)
     where: Pattern | None = None
     stale_after: float | None = Field(default=None, ge=0, le=1_000_000)

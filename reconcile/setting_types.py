@@ -11,6 +11,7 @@ from pydantic_settings import NoDecode
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 EngineName = Literal["local", "ray", "sagemaker"]
 RankBy = Literal["probability", "units", "value"]
+RecountFormat = Literal["csv", "jsonl", "both"]
 Aggregate = Literal["sum", "same"]
 """The treatment of several rows of a bin: add them up, or accept rows that agree as one record."""
 DecimalMark = Literal["comma", "point"]

@@ -6,6 +6,17 @@ CREATE OR REPLACE MACRO plain_text(x) AS regexp_replace(
     regexp_replace(x, '^([\s\p{Z}\p{C}]*[=+\-@＝＋－＠]|[\t\r\n])', '''\1'),
     '([;\t\r\n][\s\p{Z}\p{C}"]*)([=+\-@＝＋－＠])', '\1''\2', 'g'
 );
+-- location_part(bin_id, image_key, pattern, part): return a group of a pattern, such as the aisle, or null. The pattern is
+-- applied to the image's key if it does not match the bin id. `part` is the number of the group.
+CREATE OR REPLACE MACRO location_part(bin_id, image_key, pattern, part) AS left(coalesce(
+    nullif(regexp_extract(bin_id, pattern, part), ''),
+    nullif(regexp_extract(image_key, pattern, part), '')
+), 100);
+-- natural_order(x): return a sort key that orders numbers by value, so that A-9 comes before A-10.
+CREATE OR REPLACE MACRO natural_order(x) AS array_to_string(list_transform(
+    regexp_extract_all(x, '[0-9]+|[^0-9]+'),
+    lambda run: CASE WHEN regexp_full_match(run, '[0-9]+') THEN lpad(run, greatest(20, length(run))::INTEGER, '0') ELSE run END
+), '');
 -- bin_of(key): return the bin id of a key: the file name without its extension, as reconcile/inputs/bin_ids.py does.
 -- parse_filename returns an empty text for a name that is only an extension, and for a key that ends in a slash.
 CREATE OR REPLACE MACRO bin_of(key) AS CASE

@@ -141,6 +141,11 @@ OPTIONS: dict[str, Any] = {
     "costs": _text(
         "CSV file or workbook with the columns asin and unit_cost, local or on s3://, for --rank-by value.", RESULTS
     ),
+    "recount_format": _text(
+        "Format of the recount list: csv (recount.csv), jsonl (recount.jsonl, count tasks for a WMS) or both "
+        "(default: csv).",
+        RESULTS,
+    ),
     "tolerance": _whole_number(
         "For the estimated accuracy: a record that is off by at most N items is correct (default: 0).", RESULTS
     ),

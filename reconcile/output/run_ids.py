@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 SUMMARY = "summary.json"
-RUN_FILES = (SUMMARY, "reconciled.parquet", "recount.csv", "report.html")
+RUN_FILES = (SUMMARY, "reconciled.parquet", "recount.csv", "recount.jsonl", "report.html")
 RUN_ID_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """The form of a run id, which becomes the name of a folder."""
 _MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"

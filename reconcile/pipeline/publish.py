@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from reconcile.pipeline.context import RunContext
 
 
-_RECOUNT_LIST = "recount.csv"
+_RECOUNT_LIST, _COUNT_TASKS = "recount.csv", "recount.jsonl"
 _MAX_EXAMPLE = 200
 """Characters of a reason or of an example in the exit reason. A bin may have thousands of records."""
 
@@ -40,13 +40,13 @@ def publish(context: RunContext, scratch: Path, errors: FittedErrorModel, summar
         errors: the error model from which the scores were computed.
         summary: gets the figures, the exit code and the location of the report.
     """
-    settings, output = context.settings, context.output
+    output = context.output
     with Results(scratch / RECONCILED, context.engine.model.card.labels, scratch) as results:
         with summary.timed("reconcile"):
-            results.write_recount_list(scratch / _RECOUNT_LIST, context.run_id, settings.capacity)
+            lists = _write_recount_lists(context, scratch, results)
             _add_figures(context, results, errors, summary)
             _warn(context, results, summary)
-            for name in (RECONCILED, _RECOUNT_LIST):
+            for name in (RECONCILED, *lists):
                 output.write_run_file(context.run_id, name, scratch / name)
         _log_end(context, f"{summary.rows:,} rows reconciled", "reconcile", summary)
         with summary.timed("report"):
@@ -57,6 +57,16 @@ def publish(context: RunContext, scratch: Path, errors: FittedErrorModel, summar
     _log_end(context, "report rendered", "report", summary)
     cancellation.raise_if_cancelled()  # the run may have lost its lock while it wrote the files
     output.write_run_file(context.run_id, "summary.json", json.dumps(summary.as_dict(), indent=2).encode())
+
+
+def _write_recount_lists(context: RunContext, scratch: Path, results: Results) -> list[str]:
+    """Write the recount list to the scratch folder in each format of the settings. Return the names of the files."""
+    settings = context.settings
+    writers = {_RECOUNT_LIST: results.write_recount_list, _COUNT_TASKS: results.write_count_tasks}
+    names = [name for name in writers if settings.recount_format in (name.removeprefix("recount."), "both")]
+    for name in names:
+        writers[name](scratch / name, context.run_id, settings.capacity, settings.where)
+    return names
 
 
 def _add_figures(context: RunContext, results: Results, errors: FittedErrorModel, summary: Summary) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,7 +11,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from reconcile.database import literal_path, open_database, set_memory_limit
+from reconcile.database import literal, literal_path, open_database, set_memory_limit
 from reconcile.errors import ReconcileError, first_line
 from reconcile.metrics.calibration import CALIBRATION_BINS
 from reconcile.metrics.intervals import Z_95
@@ -100,18 +101,61 @@ class Results:
         ((number,),) = self._database.execute(f"SELECT count(*) FROM reconciled WHERE {condition}").fetchall()
         return int(number)
 
-    def write_recount_list(self, destination: Path, run_id: str, capacity: int) -> None:
+    def write_recount_list(self, destination: Path, run_id: str, capacity: int, where: str | None = None) -> None:
         """Write the first bins of the recount queue as CSV, with empty columns for the counts and notes of people.
 
         Args:
             destination: the file to write, recount.csv.
             run_id: the run, which is written into each row.
             capacity: the number of bins.
+            where: the pattern of `--where`, whose groups become columns.
         """
+        self._view_locations(where, capacity, guarded=True)
         rows = self._relation("figures/recount_csv", {"run_id": run_id, "capacity": capacity})
         rows.write_csv(str(destination), header=True)
         # Excel needs a byte order mark to read the file as UTF-8.
         destination.write_bytes(codecs.BOM_UTF8 + destination.read_bytes())
+
+    def write_count_tasks(self, destination: Path, run_id: str, capacity: int, where: str | None = None) -> None:
+        """Write the first bins of the recount queue as JSON Lines: a count task for each bin.
+
+        Args:
+            destination: the file to write, recount.jsonl.
+            run_id: the run, which is written into each task.
+            capacity: the number of bins.
+            where: the pattern of `--where`, whose groups become the names of `location`.
+        """
+        self._view_locations(where, capacity)
+        rows = self._relation("figures/count_tasks", {"run_id": run_id, "capacity": capacity})
+        with destination.open("w", encoding="utf-8") as file:
+            for batch in rows.to_arrow_reader(_ROWS_AT_ONCE):
+                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in batch.to_pylist())
+
+    def _view_locations(self, where: str | None, capacity: int, *, guarded: bool = False) -> None:
+        """Make the view `locations`: the walking order of each bin on the list, and the parts of its location.
+
+        Each named group of the pattern becomes a column `location_NAME` and a field of `location`.
+
+        Args:
+            where: the pattern of `--where`.
+            capacity: the number of bins.
+            guarded: keep spreadsheets from reading the columns as formulas.
+        """
+        groups = re.compile(where).groupindex if where else {}
+        parts = {
+            name: f"location_part(bin_id, image_key, {literal(str(where))}, {number})"
+            for name, number in groups.items()
+        }
+        fields = ", ".join(f"{literal(name)}: {part}" for name, part in parts.items())
+        shown = [f"plain_text({part})" if guarded else part for part in parts.values()]
+        columns = "".join(f', {part} AS "location_{name}"' for name, part in zip(parts, shown, strict=True))
+        order = ", ".join([*(f"natural_order({part})" for part in parts.values()), "natural_order(bin_id)", "bin_id"])
+        self._database.execute(
+            "CREATE OR REPLACE TEMP VIEW locations AS SELECT recount_rank, "
+            f"row_number() OVER (ORDER BY {order}) AS walking_order, "
+            f"{f'{{{fields}}}' if parts else 'NULL'} AS location{columns} "
+            f"FROM reconciled WHERE recount_rank <= {capacity:d}"
+        )
 
     def _relation(self, name: str, parameters: dict[str, Any]) -> duckdb.DuckDBPyRelation:
         text = query(name)

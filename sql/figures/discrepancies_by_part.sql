@@ -1,5 +1,4 @@
 -- Each row is one value of a part of the bin id, such as one aisle, with its compared bins and their wrong records.
--- The pattern is applied to the image's key if it does not match the bin id.
 --   expected_wrong  sum of the probabilities that a record is wrong; a recounted bin counts as 0 or 1
 --   excess          expected wrong records minus those of the same number of average bins of the run
 WITH compared AS (
@@ -8,10 +7,7 @@ WITH compared AS (
     WHERE status IN ('match', 'short', 'over')
 )
 SELECT
-    left(coalesce(
-        nullif(regexp_extract(bin_id, $pattern, $part), ''),
-        nullif(regexp_extract(image_key, $pattern, $part), '')
-    ), 100) AS part,
+    location_part(bin_id, image_key, $pattern, $part) AS part,
     count(*) AS bins,
     sum(wrong) AS expected_wrong,
     sum(wrong) - count(*) * (SELECT avg(wrong) FROM compared) AS excess,

@@ -1,4 +1,5 @@
 -- Each row is one bin of the recount list, with empty columns true_count and note for the person who recounts.
+-- The view `locations` has the walking order and a column for each part of the bin's location.
 -- No cell can be read as a formula or is longer than Excel allows. `reconcile verdicts import` reads the filled-in file.
 SELECT
     recount_rank,
@@ -19,7 +20,9 @@ SELECT
     plain_text(image_key) AS image_key,
     $run_id AS run_id,
     NULL AS true_count,
-    NULL AS note
-FROM reconciled
+    NULL AS note,
+    likely_label AS likely_count,
+    locations.* EXCLUDE (recount_rank, location)
+FROM reconciled JOIN locations USING (recount_rank)
 WHERE recount_rank <= $capacity
 ORDER BY recount_rank

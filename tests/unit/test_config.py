@@ -25,8 +25,8 @@ def test_every_option_of_run_can_come_from_the_environment(monkeypatch):
         "no_sign_request": "true", "out": "o", "model": "m.onnx", "device": "cpu", "batch_size": "4", "limit": "9",
         "run_id": "night-1", "log_format": "json", "max_unreadable": "10%", "max_invalid": "9%", "alarm": "0.5",
         "record_error_rate": "2%", "capacity": "40", "rank_by": "units", "costs": "c.csv",
-        "tolerance": "1", "where": "(?P<a>.)", "stale_after": "15", "engine": "sagemaker", "image_uri": "e/r:1",
-        "role": "arn:aws:iam::1:role/r", "instance_type": "ml.c5.large", "instance_count": "2",
+        "recount_format": "both", "tolerance": "1", "where": "(?P<a>.)", "stale_after": "15", "engine": "sagemaker",
+        "image_uri": "e/r:1", "role": "arn:aws:iam::1:role/r", "instance_type": "ml.c5.large", "instance_count": "2",
         "sagemaker_options": "s.json", "ray_address": "h:1", "ray_gpus_per_actor": "0.5",
     }  # fmt: skip
     for name, value in values.items():
