@@ -1,5 +1,6 @@
 # Requires python3 (3.11 or newer) with venv and pip. Everything else is installed into .venv.
 PYTHON ?= python3
+FUZZ_SECONDS ?= 600
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --disable-pip-version-check --constraint constraints.txt
@@ -19,6 +20,9 @@ demo: install ## count 200 bins and write a report; uses drawings if Amazon's bu
 
 test: dev ## run all tests
 	$(BIN)/python -m pytest
+
+fuzz: dev ## try new damaged inputs for FUZZ_SECONDS (600), or until one fails
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m tests.fuzz
 
 lint: dev ## check style, types, the direction of imports and the README
 	$(BIN)/ruff check .
@@ -64,4 +68,4 @@ $(VENV)/.docs: $(SETUP) | $(BIN)/pip
 
 # Targets install into one .venv, so `make -j` must not run them at once.
 .NOTPARALLEL:
-.PHONY: help install dev demo test lint docs bench lock clean
+.PHONY: help install dev demo test fuzz lint docs bench lock clean
