@@ -3,6 +3,8 @@
 import configparser
 import re
 import shlex
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -55,10 +57,10 @@ def crontab_line():
     return line.strip()
 
 
-def service():
+def service(name="reconcile"):
     unit = configparser.ConfigParser()
     unit.optionxform = str
-    unit.read(DOCS / "systemd" / "reconcile.service", encoding="utf-8")
+    unit.read(DOCS / "systemd" / f"{name}.service", encoding="utf-8")
     return unit["Service"]
 
 
@@ -133,6 +135,27 @@ def test_systemd_unit_retries_only_what_may_succeed_later():
     assert {int(code) for code in unit["RestartPreventExitStatus"].split()} == NOT_RETRIED
     assert int(unit["SuccessExitStatus"]) == INTERRUPTED
     assert unit["KillSignal"] == "SIGTERM"
+
+
+@pytest.mark.parametrize("name", ["reconcile", "reconcile-recount"])
+def test_systemd_unit_has_few_rights_and_bounded_memory(name):
+    unit = service(name)
+    assert (unit["ProtectSystem"], unit["CapabilityBoundingSet"]) == ("strict", "")
+    assert {unit[key] for key in ("NoNewPrivileges", "PrivateTmp", "RestrictSUIDSGID", "PrivateDevices")} == {"true"}
+    assert unit["MemoryMax"] == "4G"
+    assert unit["TimeoutStartSec"]
+    assert unit["ReadWritePaths"] in unit["ExecStart"].split()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_accepts_the_units(tmp_path):
+    for path in (DOCS / "systemd").iterdir():
+        text = re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", path.read_text(encoding="utf-8"))
+        (tmp_path / path.name).write_text(text, encoding="utf-8")
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", *tmp_path.glob("reconcile*")], capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
 
 
 def test_kubernetes_job_retries_only_what_may_succeed_later():
