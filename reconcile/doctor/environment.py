@@ -70,6 +70,8 @@ def _check_model(settings: Settings) -> str:
     predictor = load_predictor(settings.model, settings.device, warnings.append, settings.batch_size)
     card = predictor.card
     device = f"counts on {predictor.device} with {plural(predictor.workers, 'thread')}"
+    if predictor.pins_memory:
+        device += " from pinned memory"
     model = f"{predictor.path.name}, version {card.version}, labels {','.join(card.labels.names)}, {card.input_size} px"
     return "; ".join([model, device, *warnings])
 

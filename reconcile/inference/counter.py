@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnxruntime as ort
 
 from reconcile.concurrency.cpu import available_cores
 from reconcile.errors import ReconcileError, first_line
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import onnxruntime as ort
     from numpy.typing import NDArray
 
     from reconcile.inference.model import CountModel, ModelCard
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
+_NOT_PINNED = (
+    "batches are copied to the GPU more slowly, because the driver cannot pin their memory; free some memory, or "
+    "expect this under Windows"
+)
 CPU_BATCH, GPU_BATCH = 32, 128
 """Images per batch. Larger batches are not faster on a CPU, but a GPU needs them to be busy."""
 
@@ -47,6 +51,8 @@ class CountPredictor:
 
     def __init__(self, model: CountModel, provider: str, runs: list[Run], batch_size: int) -> None:
         card = model.card
+        self.pins_memory: bool | None = None
+        """Whether batches are in pinned memory. None on a CPU, which needs none."""
         self.model, self.card, self.path, self.model_id = model, card, model.path, model.model_id
         self.provider, self.batch_size = provider, batch_size
         self._soft_targets = None if card.soft_targets is None else np.array(card.soft_targets, dtype=np.float32)
@@ -65,7 +71,10 @@ class CountPredictor:
         """Allocate a batch, uint8 [batch_size, S, S, 3], to be reused. On a GPU it is pinned."""
         size = self.card.input_size
         shape = (self.batch_size, size, size, 3)
-        return _pinned(shape) if self.provider in (CUDA, TENSORRT) else np.zeros(shape, dtype=np.uint8)
+        batch = np.zeros(shape, dtype=np.uint8)
+        if self.provider in (CUDA, TENSORRT) and not pin(load_driver(), batch):
+            self.pins_memory = False
+        return batch
 
     def count(self, batch: NDArray[np.uint8], worker: int = 0) -> NDArray[np.float32]:
         """Return the calibrated probability of each count label.
@@ -84,12 +93,6 @@ class CountPredictor:
         self._runs.clear()
 
 
-def _pinned(shape: tuple[int, int, int, int]) -> NDArray[np.uint8]:
-    batch = np.zeros(shape, dtype=np.uint8)
-    pin(load_driver(), batch)
-    return batch
-
-
 def _run(session: ort.InferenceSession, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
     logits: NDArray[np.float32] = session.run([OUTPUT], {INPUT: batch})[0]
     return logits
@@ -98,16 +101,31 @@ def _run(session: ort.InferenceSession, batch: NDArray[np.uint8]) -> NDArray[np.
 class IOBoundSession:
     """One thread's use of a session, with input and output bound to fixed memory.
 
+    Each batch is copied into the same memory of the device. `bind_cpu_input` would allocate new memory for each batch.
+
+    CUDA graphs are not used, because ONNX Runtime supports them only if a single thread uses the GPU.
+
     Args:
         session: a session of any provider. Other threads may use it at the same time.
         card: the metadata of its model.
         spare: memory for batches that are not full, uint8 [N, S, S, 3].
+        device: cuda or cpu, the device of the input.
+        number: the number of the GPU.
     """
 
-    def __init__(self, session: ort.InferenceSession, card: ModelCard, spare: NDArray[np.uint8]) -> None:
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        card: ModelCard,
+        spare: NDArray[np.uint8],
+        device: str = "cpu",
+        number: int = 0,
+    ) -> None:
         self._session, self._spare = session, spare
         self._logits = np.empty((len(spare), len(card.labels.names)), dtype=np.float32)
+        self._input = ort.OrtValue.ortvalue_from_shape_and_type(spare.shape, np.uint8, device, number)
         self._binding = session.io_binding()
+        self._binding.bind_ortvalue_input(INPUT, self._input)
         self._binding.bind_output(OUTPUT, "cpu", 0, np.float32, self._logits.shape, self._logits.ctypes.data)
 
     def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -123,9 +141,9 @@ class IOBoundSession:
         if number < len(self._spare):
             self._spare[:number] = batch
             batch = self._spare
-        self._binding.bind_cpu_input(INPUT, batch)
+        self._input.update_inplace(batch)
+        # The call returns when the output is on the CPU. `synchronize_outputs` would also wait for the other thread.
         self._session.run_with_iobinding(self._binding)
-        self._binding.synchronize_outputs()
         return self._logits[:number].copy()
 
 
@@ -153,7 +171,7 @@ def load_predictor(
     chosen = choose_device(device, warn)
     if chosen != "cpu":
         try:
-            return _on_gpus(read_model(path or default_model(chosen)), chosen, batch_size or GPU_BATCH)
+            return _on_gpus(read_model(path or default_model(chosen)), chosen, batch_size or GPU_BATCH, warn)
         except ReconcileError as error:  # the libraries load, but the driver may be too old
             if device != "auto":
                 raise
@@ -161,12 +179,21 @@ def load_predictor(
     return _on_cpu(read_model(path or default_model("cpu")), cores or available_cores(), batch_size or CPU_BATCH, warn)
 
 
-def _on_gpus(model: CountModel, device: str, batch_size: int) -> CountPredictor:
+def _on_gpus(model: CountModel, device: str, batch_size: int, warn: Callable[[str], None]) -> CountPredictor:
     """Load a model onto every GPU. Two threads use one session: one copies while the other computes."""
     shape = (batch_size, model.card.input_size, model.card.input_size, 3)
     sessions = open_gpu_sessions(model.path, model.model_id, device, shape)
-    runs: list[Run] = [IOBoundSession(session, model.card, _pinned(shape)) for session in sessions for _ in range(2)]
-    return _checked(CountPredictor(model, sessions[0].get_providers()[0], runs, batch_size))
+    runs: list[Run] = []
+    are_pinned = True
+    for gpu, session in enumerate(sessions):
+        for spare in [np.zeros(shape, dtype=np.uint8) for _ in range(2)]:
+            are_pinned &= pin(load_driver(), spare)
+            runs.append(IOBoundSession(session, model.card, spare, "cuda", gpu))
+    predictor = _checked(CountPredictor(model, sessions[0].get_providers()[0], runs, batch_size))
+    predictor.pins_memory = are_pinned
+    if not are_pinned:
+        warn(_NOT_PINNED)
+    return predictor
 
 
 def _on_cpu(model: CountModel, cores: int, batch_size: int, warn: Callable[[str], None]) -> CountPredictor:

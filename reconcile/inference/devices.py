@@ -14,11 +14,14 @@ import onnxruntime as ort
 from onnxruntime.capi import build_and_package_info
 
 from reconcile.errors import ReconcileError
+from reconcile.inference.pinned_memory import driver_problem, open_driver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_CUDA = "13.0"
+"""The version of CUDA that onnxruntime-gpu needs, if it does not say so."""
 _TENSORRT_PACKAGE = "tensorrt_libs"
 """The Python package of TensorRT's wheels that holds only libraries."""
 _TENSORRT_LIBRARIES = ("libnvinfer.so.10", "libnvonnxparser.so.10")
@@ -65,6 +68,11 @@ def _missing_library(device: str) -> str | None:
         return f"this ONNX Runtime has no {provider}; install onnxruntime-gpu"
     if sys.platform != "linux":
         return None
+    # An old driver would fail inside ONNX Runtime, with several lines on standard error.
+    cuda = str(getattr(build_and_package_info, "cuda_version", "") or _CUDA)
+    problem = driver_problem(open_driver(), cuda)
+    if problem is not None:
+        return problem
     with redirect_stdout(StringIO()):  # preload_dlls prints failures, but standard output is for results
         ort.preload_dlls()
     if device == "tensorrt":
@@ -76,12 +84,9 @@ def _missing_library(device: str) -> str | None:
         ctypes.CDLL(str(folder / f"libonnxruntime_providers_{device}.so"))
     except OSError as error:
         library = str(error).split(":")[0]
-        if library.startswith("libcuda.so"):
-            return f"{library} cannot be loaded: this machine has no NVIDIA driver"
         # The newest TensorRT has other library names.
-        cuda = str(getattr(build_and_package_info, "cuda_version", "13")).partition(".")[0]
         advice = (
-            f"pip install 'tensorrt-cu{cuda}-libs<11'"
+            f"pip install 'tensorrt-cu{cuda.partition('.')[0]}-libs<11'"
             if library.startswith(("libnvinfer", "libnvonnxparser"))
             else "install reconcile with its extra `gpu`"
         )

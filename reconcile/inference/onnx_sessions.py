@@ -14,6 +14,8 @@ from reconcile.inference.pinned_memory import gpu_count, load_driver
 
 INPUT, OUTPUT = "images", "logits"
 """The names of the model's input and output, as `reconcile export` writes them."""
+_BATCH = "N"
+"""The name of the first dimension of input and output."""
 _LOG_ONLY_FATAL = 4  # reconcile reports all other failures itself
 Provider = str | tuple[str, dict[str, str]]
 
@@ -28,10 +30,7 @@ def open_cpu_sessions(path: Path, number: int) -> list[ort.InferenceSession]:
     Raises:
         ReconcileError: the file cannot be loaded.
     """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    return [_open(path, options, [CPU]) for _ in range(number)]
+    return [_open(path, _one_thread(), [CPU]) for _ in range(number)]
 
 
 def open_gpu_sessions(
@@ -49,15 +48,26 @@ def open_gpu_sessions(
         ReconcileError: the file cannot be loaded, or not onto this device.
     """
     gpus = max(1, gpu_count(load_driver()))
-    sessions = [
-        _open(path, ort.SessionOptions(), gpu_providers(device, gpu, shape, engine_folder(model_id)))
-        for gpu in range(gpus)
-    ]
+    options = _one_thread()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_free_dimension_override_by_name(_BATCH, shape[0])
+    sessions = [_open(path, options, gpu_providers(device, gpu, shape, engine_folder(model_id))) for gpu in range(gpus)]
     requested = {"cuda": CUDA, "tensorrt": TENSORRT}[device]
     for session in sessions:
         if session.get_providers()[0] != requested:
             raise ReconcileError(f"--device {device}: ONNX Runtime used {session.get_providers()[0]} instead")
     return sessions
+
+
+def _one_thread() -> ort.SessionOptions:
+    """Return options for a session that computes in the calling thread.
+
+    A pool of threads would spin while it waits for work, and take the cores from the threads that decode images.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return options
 
 
 def _open(path: Path, options: ort.SessionOptions, providers: list[Provider]) -> ort.InferenceSession:
@@ -77,7 +87,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         ReconcileError: the file is not an ONNX file.
     """
-    options = ort.SessionOptions()
+    options = _one_thread()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     metadata: dict[str, str] = _open(path, options, [CPU]).get_modelmeta().custom_metadata_map
     return metadata

@@ -1,7 +1,7 @@
-"""CUDA driver calls: the number of GPUs, and pinned host memory that a GPU reads by itself.
+"""CUDA driver calls: its version, the number of GPUs, and pinned host memory that a GPU reads by itself.
 
-This follows the documentation of the CUDA driver API (cuDeviceGetCount, cuMemHostRegister). Not yet run on a GPU. Tests
-check which calls are made, in which order, and that none is made without a driver.
+This follows the documentation of the CUDA driver API (cuDriverGetVersion, cuDeviceGetCount, cuMemHostRegister). Not
+yet run on a GPU. Tests check which calls are made, in which order, and that none is made without a driver.
 """
 
 from __future__ import annotations
@@ -18,18 +18,53 @@ if TYPE_CHECKING:
 _pinned: list[NDArray[np.uint8]] = []
 """Pinned arrays, kept until the process ends. If such memory were freed, other code could get memory that the driver
 still uses."""
+_NO_DEVICE, _MISMATCH = 100, 803
+"""CUDA_ERROR_NO_DEVICE and CUDA_ERROR_SYSTEM_DRIVER_MISMATCH."""
 _PORTABLE = 0x01
 """CU_MEMHOSTREGISTER_PORTABLE: pin the memory for every GPU, not only for the current one."""
 
 
 @cache
 def load_driver() -> Any:
-    """Return NVIDIA's driver library after its initialisation, or None if there is none."""
+    """Return NVIDIA's driver library after its initialisation, or None if there is none or it cannot be used."""
+    driver = open_driver()
+    return driver if driver is not None and driver.cuInit(0) == 0 else None
+
+
+def open_driver() -> Any:
+    """Return NVIDIA's driver library before its initialisation, or None if there is none."""
     try:
-        driver = ctypes.CDLL("libcuda.so.1")
+        return ctypes.CDLL("libcuda.so.1")
     except OSError:
         return None
-    return driver if driver.cuInit(0) == 0 else None
+
+
+def driver_problem(driver: Any, needed: str) -> str | None:
+    """Return why CUDA cannot be used with this driver, or None if it can.
+
+    A driver supports all versions of CUDA up to its own, and newer ones of the same major version (CUDA Compatibility,
+    section 2, minor version compatibility). So only major versions are compared.
+
+    Args:
+        driver: from `open_driver`.
+        needed: the version of CUDA that ONNX Runtime was built with, such as 13.0.
+    """
+    if driver is None:
+        return "libcuda.so.1 cannot be loaded: this machine has no NVIDIA driver"
+    version = ctypes.c_int(0)
+    code = driver.cuDriverGetVersion(ctypes.byref(version))
+    major, minor = version.value // 1000, version.value % 1000 // 10
+    if code == 0 and major < int(needed.partition(".")[0]):
+        supported = f"the NVIDIA driver supports CUDA {major}.{minor}"
+        return f"{supported}, but ONNX Runtime needs CUDA {needed}; update the driver"
+    code = code or driver.cuInit(0)
+    if code == 0:
+        return None
+    reasons = {
+        _NO_DEVICE: "it finds no GPU; check CUDA_VISIBLE_DEVICES and how the container was started",
+        _MISMATCH: "its library and its kernel module have different versions; restart the machine",
+    }
+    return f"the NVIDIA driver cannot be used (CUDA error {code}): {reasons.get(code, 'nvidia-smi may say more')}"
 
 
 def gpu_count(driver: Any) -> int:

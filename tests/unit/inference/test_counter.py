@@ -4,8 +4,10 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from reconcile.config import load_settings
+from reconcile.doctor.environment import _check_model
 from reconcile.errors import ReconcileError
-from reconcile.inference import openvino_cpu
+from reconcile.inference import counter, openvino_cpu
 from reconcile.inference.calibration import softmax
 from reconcile.inference.counter import IOBoundSession, load_predictor
 from reconcile.labels import CountLabels
@@ -106,6 +108,7 @@ def test_bound_session_agrees_with_plain_one_on_full_batches(grey_model):
     session = Session(str(grey_model), providers=["CPUExecutionProvider"])
     spare = np.zeros((5, 32, 32, 3), dtype=np.uint8)
     bound = IOBoundSession(session, plain.card, spare)
+    address = bound._input.data_ptr()
     results = []
     for counts in ([6, 5, 4, 3, 2], [1, 2], [3]):
         batch = np.stack([np.full((32, 32, 3), 40 * count, dtype=np.uint8) for count in counts])
@@ -114,6 +117,32 @@ def test_bound_session_agrees_with_plain_one_on_full_batches(grey_model):
         assert logits.shape == (len(counts), 7)
         assert logits.argmax(axis=1).tolist() == counts
     assert shapes == [[5, 7]] * 3
+    assert bound._input.data_ptr() == address, "every batch is copied into the same memory"
+
+
+@pytest.mark.parametrize("can_pin", [True, False])
+def test_doctor_says_whether_batches_are_pinned(grey_model, monkeypatch, can_pin):
+    class Session(ort.InferenceSession):
+        def get_providers(self):
+            return ["CUDAExecutionProvider"]
+
+    def open_sessions(path, *_):
+        return [Session(str(path), providers=["CPUExecutionProvider"]) for _ in range(2)]
+
+    devices = []
+
+    def bind(session, card, spare, device, number):
+        devices.append((device, number))
+        return IOBoundSession(session, card, spare)
+
+    monkeypatch.setattr(counter, "choose_device", lambda *_: "cuda")
+    monkeypatch.setattr(counter, "open_gpu_sessions", open_sessions)
+    monkeypatch.setattr(counter, "IOBoundSession", bind)
+    monkeypatch.setattr(counter, "pin", lambda *_: can_pin)
+    text = _check_model(load_settings({"model": grey_model}, need_bucket=False))
+    assert devices == [("cuda", 0), ("cuda", 0), ("cuda", 1), ("cuda", 1)]
+    assert ("counts on CUDA with 4 threads from pinned memory" in text) == can_pin
+    assert ("; batches are copied to the GPU more slowly, because the driver cannot pin" in text) != can_pin
 
 
 def test_new_batch_has_the_batch_size_of_the_predictor(grey_model):

@@ -56,6 +56,8 @@ def loaded(monkeypatch):
     monkeypatch.setattr(devices.ort, "get_available_providers", lambda: [devices.TENSORRT, devices.CUDA])
     monkeypatch.setattr(devices.ort, "preload_dlls", lambda: libraries.append("CUDA"), raising=False)
     monkeypatch.setattr(devices.ctypes, "CDLL", load)
+    monkeypatch.setattr(devices, "open_driver", lambda: None)
+    monkeypatch.setattr(devices, "driver_problem", lambda driver, needed: None)
     return libraries
 
 
@@ -76,6 +78,17 @@ def test_missing_tensorrt_names_the_library_and_its_package(loaded, monkeypatch)
     assert str(raised.value) == (
         "--device tensorrt: libnvinfer.so.10 cannot be loaded (pip install 'tensorrt-cu13-libs<11')"
     )
+
+
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_driver_is_asked_before_any_library_is_loaded(loaded, monkeypatch, device):
+    monkeypatch.setattr(devices.build_and_package_info, "cuda_version", "13.0", raising=False)
+    monkeypatch.setattr(devices, "open_driver", lambda: "driver")
+    asked = []
+    monkeypatch.setattr(devices, "driver_problem", lambda *arguments: asked.append(arguments) or "it is old")
+    with pytest.raises(ReconcileError, match=f"^--device {device}: it is old$"):
+        choose_device(device, pytest.fail)
+    assert (asked, loaded) == ([("driver", "13.0")], [])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="onnxruntime-gpu is installed on Linux only")

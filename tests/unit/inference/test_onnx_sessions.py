@@ -40,6 +40,8 @@ def gpus(monkeypatch):
         if providers == [devices.CPU]:
             return real(path, options, providers=providers)
         assert not enable_fallback
+        assert options.intra_op_num_threads == 1
+        assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
         requests.append(providers)
         return FakeSession(requests.provider or providers[0][0])
 
@@ -102,6 +104,29 @@ def test_every_provider_option_exists_in_onnxruntime(tmp_path):
         known = libraries["cuda" if provider == devices.CUDA else "tensorrt"].read_bytes()
         unknown = [name for name in options if not re.search(rb"\b" + name.encode() + rb"\b", known)]
         assert not unknown
+
+
+def refusal(provider, options):
+    """Return what onnxruntime's parser of options says. It runs before the libraries of the provider are loaded."""
+    session_options = onnx_sessions.ort.SessionOptions()
+    session_options.log_severity_level = 4
+    try:
+        session_options.add_provider(provider, options)
+        onnx_sessions.ort.InferenceSession(b"", session_options)
+    except Exception as error:
+        return str(error)
+    return ""
+
+
+def test_onnxruntime_accepts_every_option_of_tensorrt(tmp_path):
+    if devices.TENSORRT not in onnx_sessions.ort.get_available_providers():
+        pytest.skip("this onnxruntime is built without TensorRT")
+    (provider, options), *_ = gpu_providers("tensorrt", 0, SHAPE, tmp_path)
+    for name in [name for name, value in options.items() if value == "True"]:
+        assert f"The value for the key '{name}' should be 'True' or 'False'" in refusal(provider, {name: "1"})
+    assert "Invalid TensorRT EP option: nonsense" in refusal(provider, options | {"nonsense": "True"})
+    accepted = refusal(provider, options)
+    assert not re.search("TensorRT EP option|should be 'True' or 'False'|sto[ui]", accepted), accepted
 
 
 def test_switches_of_tensorrt_are_words_that_onnxruntime_accepts(tmp_path):
