@@ -70,6 +70,8 @@ def normalize_location(location: str) -> str:
         raise ValueError(WITH_SECRETS)
     match = _SCHEME.match(location)
     if match is None:
+        if may_hold_secret(location):  # such as jdbc:postgresql://user:password@host
+            raise ValueError(WITH_SECRETS)
         return location
     scheme = match[1].lower()
     if scheme in ("http", "https"):
