@@ -12,6 +12,7 @@ run.lock                       the owner of the run lock; see lock.py
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
 from datetime import UTC, datetime
@@ -23,8 +24,9 @@ import pyarrow.parquet as pq
 from reconcile.concurrency.channels import Channel, StageGroup
 from reconcile.concurrency.cpu import fetches_in_flight
 from reconcile.errors import ReconcileError
-from reconcile.output.run_ids import SUMMARY
+from reconcile.output.run_ids import RUN_ID_FORM, SUMMARY
 from reconcile.storage.base import FetchError
+from reconcile.storage.open import file_ending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 INBOX, IMPORTED, REJECTED = "inbox/", "inbox/imported/", "inbox/rejected/"
 LOCK, PROBE = "run.lock", ".probe-"
 """The key of the run lock, and the start of the keys that `Output.server_time` writes."""
+_SUMMARY_KEY = re.compile(rf"runs/{RUN_ID_FORM.pattern}/{re.escape(SUMMARY)}")
+_NO_NAMES = {"", ".", ".."}
+_COPY_DIGITS = 32
 
 
 class Output:
@@ -97,10 +102,21 @@ class Output:
         DuckDB only reads local files, so no query ever contains a credential.
 
         Raises:
-            ReconcileError: the folder cannot be listed, or a part cannot be downloaded.
+            ReconcileError: the folder cannot be listed, a part cannot be downloaded, or reconcile did not write a part,
+                such as `counts/../part.parquet`.
         """
         keys = [stored.key for page in self.bucket.list_pages(f"{folder}/") for stored in page]
-        paths = {key: self.bucket.local_path(key) or scratch / key for key in keys if key.endswith(".parquet")}
+        for key in keys:
+            if _NO_NAMES.intersection(key.split("/")):
+                raise ReconcileError(
+                    f"reconcile did not write {self.bucket.url(key)}, because a part of its key is empty, . or ..; "
+                    "remove the object"
+                )
+        paths = {
+            key: self.bucket.local_path(key) or self._copy_path(key, scratch)
+            for key in keys
+            if key.endswith(".parquet")
+        }
         self._download_all([key for key, path in paths.items() if not path.exists()], scratch)
         return [str(path) for path in paths.values()]
 
@@ -121,14 +137,21 @@ class Output:
                 pass
 
     def _download(self, key: str, scratch: Path) -> Path:
-        path = scratch / key
+        path = self._copy_path(key, scratch)
         if not path.exists():  # parts never change
-            path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 self.bucket.download(key, path)
             except FetchError as error:
                 raise ReconcileError(f"{self.bucket.url(key)}: {error}") from None
         return path
+
+    def _copy_path(self, key: str, scratch: Path) -> Path:
+        """Return the path of the local copy of an object.
+
+        A number stands for the key, because a key may be too long for a file name.
+        """
+        number = hashlib.sha256(self.bucket.url(key).encode()).hexdigest()[:_COPY_DIGITS]
+        return scratch / f"copy-{number}{file_ending(key)}"
 
     def local_run_file(self, run_id: str, name: str, scratch: Path) -> Path | None:
         """Return the local path of a run's file, or None if it does not exist. It is downloaded from S3 first.
@@ -144,7 +167,7 @@ class Output:
     def finished_runs(self) -> list[str]:
         """Return the ids of the runs that have a summary, the last written one first."""
         listed = [stored for page in self.bucket.list_pages("runs/") for stored in page]
-        summaries = [stored for stored in listed if re.fullmatch(r"runs/[^/]+/summary\.json", stored.key)]
+        summaries = [stored for stored in listed if _SUMMARY_KEY.fullmatch(stored.key)]
         summaries.sort(key=lambda stored: stored.modified, reverse=True)
         return [stored.key.split("/")[1] for stored in summaries]
 
