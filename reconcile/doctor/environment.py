@@ -96,7 +96,8 @@ def _check_output(settings: Settings) -> str:
         output = open_output(settings)
         _check_apart(settings, output.location)
         output.check_writable()
-        return f"{output.location} can be written"
+        address = output.bucket.address
+        return f"{output.location} can be written" + (f", at {address}" if address is not None else "")
     _check_apart(settings, str(folder))
     # A run would create the folder, so the check writes to the nearest folder that exists.
     parent = next(ancestor for ancestor in folder.parents if ancestor.exists())
