@@ -8,6 +8,10 @@
 # For SageMaker:
 #   docker build -t reconcile:sagemaker --build-arg RUN_AS=root .
 #
+# A tag may name another image tomorrow. To build from one fixed image, add its digest to the tag:
+#   docker buildx imagetools inspect nvidia/cuda:13.0.2-base-ubuntu24.04 --format '{{.Manifest.Digest}}'
+#   docker build -t reconcile --build-arg BASE=nvidia/cuda:13.0.2-base-ubuntu24.04@sha256:… .
+#
 # The base image contains the CUDA runtime and the files that the NVIDIA container toolkit needs. cuBLAS, cuDNN and the
 # other libraries are installed as wheels. constraints.txt pins the versions that torch and onnxruntime were built with. The
 # larger base images contain these libraries as well, so the image would have them twice.

@@ -87,6 +87,15 @@ def test_compressed_body_is_refused(batcher, encoding, expected):
         assert answer == {"error": error}
 
 
+@pytest.mark.parametrize("name", ["accept", "content_type"])
+def test_long_list_of_media_types_is_refused(batcher, name):
+    app = CountingApp(RunLog("text"), None)
+    app.set_model(batcher, None)
+    status, _, answer = run(request(app, grey_photo(4), **{name: "image/png;q=0.1," * 3000}))
+    assert status == 431
+    assert answer["error"].endswith(" is longer than 2,000 characters")
+
+
 def test_image_requests_hold_a_limited_number_of_bytes(batcher):
     photo, start = grey_photo(5), threading.Event()
     delayed = DelayedBatcher(batcher, start)
