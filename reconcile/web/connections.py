@@ -23,6 +23,8 @@ MAX_HEADER_BYTES = 64 * 1024
 HEADER_SECONDS = 10.0
 """The seconds in which a client must send the headers of a request."""
 _MAX_CONNECTIONS = 512
+_STALLED_SECONDS = 5.0
+"""The seconds without a byte of a body after which a new connection above the limit may replace this one."""
 RECEIVE_SECONDS = 60.0
 """The seconds in which a client must receive what was sent to it. Until then the server holds the whole request."""
 _RECEIVE_SECONDS_PER_ANSWER = 600.0
@@ -43,7 +45,8 @@ class LimitedProtocol(HttpToolsProtocol):
     """One HTTP connection with limits for headers, slow receivers, queued requests and the number of connections.
 
     A new connection above the limit replaces the connection that has waited for headers for the longest time.
-    If no connection waits for headers, the new one gets status 503.
+    If no connection waits for headers, it replaces the one whose body has stalled for the longest time.
+    If no body has stalled either, the new connection gets status 503.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -52,7 +55,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._headers_are_incomplete = False
         self._timer: asyncio.TimerHandle | None = None
         self._receive_timer: asyncio.TimerHandle | None = None
-        self._receive_started = self._receive_seconds = 0.0
+        self._receive_started = self._receive_seconds = self._last_received = 0.0
 
     # A ValueError in one of the methods `on_…` stops the parser, which calls `send_400_response`.
 
@@ -66,6 +69,8 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         others = [other for other in self.connections if isinstance(other, LimitedProtocol) and other is not self]
         waiting = [(other._timer.when(), id(other), other) for other in others if other._timer is not None]
+        if not waiting:
+            waiting = [(other._last_received, id(other), other) for other in others if other._body_has_stalled]
         if waiting:
             min(waiting)[2].transport.abort()
         else:
@@ -80,6 +85,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse bytes, and close the connection if they are neither complete headers nor a body for too long."""
         self._unparsed += len(data)
+        self._last_received = self.loop.time()
         super().data_received(data)
         if self.transport.is_closing():
             return
@@ -146,6 +152,13 @@ class LimitedProtocol(HttpToolsProtocol):
     @property
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
+
+    @property
+    def _body_has_stalled(self) -> bool:
+        """Return whether the client, and not the server, has delayed a body for too long."""
+        if self._is_idle or not self.cycle.more_body or self.cycle.waiting_for_100_continue or self.flow.read_paused:
+            return False
+        return self._last_received < self.loop.time() - _STALLED_SECONDS
 
     def _count_header_bytes(self, size: int) -> None:
         self._header_bytes += size

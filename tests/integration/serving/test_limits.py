@@ -16,7 +16,7 @@ from tests.serving_process import Server
 TOKEN = "tok-0123456789abcdef"
 SHORT_LIMITS = (
     "from reconcile.web import connections as c; c.HEADER_SECONDS = 1; c._MAX_CONNECTIONS = 20; "
-    "from reconcile.cli import main; main()"
+    "c._STALLED_SECONDS = 1; from reconcile.cli import main; main()"
 )
 
 
@@ -95,6 +95,18 @@ def test_blank_lines_do_not_keep_a_connection_open(server):
 def test_half_open_connections_make_room_for_requests(server):
     connections = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(60)]
     assert server.count(grey_photo(2)).json["predicted_count"] == 2
+    for connection in connections:
+        connection.close()
+
+
+def test_stalled_bodies_make_room_for_requests(server):
+    head = b"POST /invocations HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n"
+    connections = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
+    for connection in connections:
+        connection.sendall(head)
+    ends = time.monotonic() + 20  # less than the 30 s after which the server gives up each body
+    while answer_to(server, PING + b"\r\n")[0] != "HTTP/1.1 200 OK":
+        assert time.monotonic() < ends
     for connection in connections:
         connection.close()
 
