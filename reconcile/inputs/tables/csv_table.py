@@ -8,6 +8,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reconcile.errors import ReconcileError
+from reconcile.inputs.cells import trim
 from reconcile.inputs.tables.batches import ROWS_AT_ONCE, Batch, Table, UnreadableRow, describe_width, readable
 from reconcile.inputs.tables.columns import find_columns, missing_columns
 from reconcile.inputs.tables.csv_rows import BrokenRow, read_csv_blocks, read_csv_rows
@@ -151,7 +152,7 @@ def _sort_out(
     unreadable: list[UnreadableRow] = []
     for line, row in zip(lines, chunk, strict=True):
         cells, broken = (row.cells, row.reason) if isinstance(row, BrokenRow) else (row, None)
-        if broken is None and not any(map(str.strip, cells)):
+        if broken is None and not any(map(trim, cells)):
             continue
         has_width = named <= len(cells) <= width and not any(map(str.strip, cells[named:]))
         if broken is not None and not (request.accepts_stray_quotes and has_width):
