@@ -229,7 +229,7 @@ def moto(moto_server) -> S3Access:
 
 
 def reconcile(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run `reconcile` in a forked process, which starts faster than a new one."""
+    """Run `reconcile` in a process that is forked and may have run other commands, which is faster than a new one."""
     return run_forked([str(SCRIPTS / "reconcile"), *map(str, arguments)], **options)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -24,20 +25,29 @@ def render_page(template: str, *, more_css: str = "", script: str | None = None,
         script: our JavaScript module. Without a module, no script runs.
         values: the values that the template shows.
     """
-    environment = Environment(
+    css = more_css + resource("reports", "report.css").read_text(encoding="utf-8")
+    inline = None if script is None else _inside_html(script)
+    return (
+        templates()
+        .get_template(template)
+        .render(
+            css=Markup(css),  # noqa: S704 – our own file
+            script=None if inline is None else Markup(inline),  # noqa: S704 – our own file
+            policy=Markup(_policy(css, inline)),  # noqa: S704 – digests
+            **values,
+        )
+    )
+
+
+@cache
+def templates() -> Environment:
+    """Return the environment that holds the templates of reports/. It compiles each template once."""
+    return Environment(
         loader=FileSystemLoader(resource("reports")),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
-    )
-    css = more_css + resource("reports", "report.css").read_text(encoding="utf-8")
-    inline = None if script is None else _inside_html(script)
-    return environment.get_template(template).render(
-        css=Markup(css),  # noqa: S704 – our own file
-        script=None if inline is None else Markup(inline),  # noqa: S704 – our own file
-        policy=Markup(_policy(css, inline)),  # noqa: S704 – digests
-        **values,
     )
 
 
