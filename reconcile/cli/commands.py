@@ -14,20 +14,17 @@ import typer
 from reconcile import __version__
 from reconcile.cli import doctor, evaluate, export, prune, recount, report, run, sagemaker, serve, train, verdicts
 from reconcile.cli.exits import describe_error, refuse_secrets
+from reconcile.cli.help import App
 from reconcile.cli.startup import INTERRUPTED, end_on_signals, flush_standard_streams
 from reconcile.concurrency import cancellation
 from reconcile.concurrency.background import any_running
 from reconcile.concurrency.process import use_system_allocator
 from reconcile.errors import OutputError
 
-app = typer.Typer(
+app = App(
     help="Count the items in photos of warehouse bins, compare the counts with the inventory records, "
     "and list the bins to recount.",
     epilog="Start with `reconcile demo`. It needs no bucket and no settings.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
 )
 
 
@@ -86,8 +83,7 @@ def execute() -> NoReturn:
 def _print_error(error: BaseException) -> int:
     stopped = isinstance(error, KeyboardInterrupt) or cancellation.is_requested()
     code, line = describe_error(error, stopped=stopped)
-    if line:
-        print(f"reconcile: {line}", file=sys.stderr)
+    print(f"reconcile: {line}", file=sys.stderr)
     return code
 
 

@@ -46,7 +46,7 @@ def describe_error(error: BaseException, *, stopped: bool) -> tuple[int, str]:
         stopped: whether a signal asked the command to end.
 
     Returns:
-        the exit code, and the line without `reconcile: `. The line is empty if typer has printed the help already.
+        the exit code, and the line without `reconcile: `.
     """
     if stopped:
         return INTERRUPTED, STOPPED
@@ -85,12 +85,12 @@ def refuse_secrets(arguments: Sequence[str]) -> None:
 
 
 def _describe_wrong_usage(error: typer.TyperException) -> str:
-    """Return typer's message in plainer words, and the command to get help; empty if typer has printed the help."""
+    """Return typer's message in plainer words, and the command to get help."""
     message = " ".join(getattr(error, "format_message", error.__str__)().split())
     message = re.sub(r" \(env var: .*?\)(?=:)", "", message)  # SageMaker's variables do not help here
     for words, plainer in _PLAINER.items():
         message = message.replace(words, plainer)
     context: typer.Context | None = getattr(error, "ctx", None)
-    if not message or context is None:
+    if context is None:
         return message
     return f"{message if message[-1] in '.?!' else message + '.'} Try: {context.command_path} --help"

@@ -10,11 +10,10 @@ import typer
 
 from reconcile.cli import options
 from reconcile.cli.exits import FAILED, report_failure
+from reconcile.cli.help import App
 from reconcile.logs import RunLog, printable
 
-app = typer.Typer(
-    help="Train on Amazon SageMaker. To count there, use `reconcile run --engine sagemaker`.", no_args_is_help=True
-)
+app = App(help="Train on Amazon SageMaker. To count there, use `reconcile run --engine sagemaker`.")
 
 
 @options.takes(*options.OUTPUT)

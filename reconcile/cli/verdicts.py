@@ -10,14 +10,13 @@ import typer
 
 from reconcile.cli import options
 from reconcile.cli.exits import FAILED
+from reconcile.cli.help import App
 from reconcile.errors import ReconcileError, UsageError
 from reconcile.logs import printable
 from reconcile.temporary import temporary_folder
 from reconcile.text import plural
 
-app = typer.Typer(
-    help="Import, list and export verdicts: what people found when they recounted bins.", no_args_is_help=True
-)
+app = App(help="Import, list and export verdicts: what people found when they recounted bins.")
 
 
 @app.command("import")
