@@ -24,6 +24,7 @@ LABELS = ["0", "1", "2", "3", "4", "5", "6+"]
 LAST = 6
 ERROR_RATE, DECAY = 0.03, 0.6
 FAR = 0.15
+SUSPECT_FROM = 0.05
 CAPACITY = 100
 
 
@@ -126,7 +127,9 @@ def score(rows: pd.DataFrame, prior: np.ndarray) -> pd.DataFrame:
     rows.loc[compared, "units_off"] = (truth * distance).sum(axis=1)
     rows.loc[compared, "likely_count"] = likely
     rows.loc[compared, "count_if_wrong"] = others.argmax(axis=1)
-    rows.loc[compared, "status"] = np.select([likely < expected, likely > expected], ["short", "over"], "match")
+    rows["suspect"] = compared & (rows["p_wrong"] >= SUSPECT_FROM)
+    difference = rows.loc[compared, "difference"]
+    rows.loc[compared, "status"] = np.select([difference < 0, difference > 0], ["short", "over"], "match")
     rows["apart"] = rows["difference"].abs()
     queue = rows[compared].sort_values(
         ["p_wrong", "apart", "bin_id", "image_key"], ascending=[False, False, True, True]

@@ -125,7 +125,7 @@ OPTIONS: dict[str, Any] = {
         metavar=_PERCENT,
     ),
     "alarm": _text(
-        "End with exit code 4 if at least this share of the compared bins is short or over (default: no alarm).",
+        "End with exit code 4 if at least this share of the compared records is probably wrong (default: no alarm).",
         RESULTS,
         metavar=_PERCENT,
     ),

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SCORED_FROM = ["predicted_count", "difference", "probabilities", "expected_quantity"]
 """The columns of sql/join/joined.sql that scores depend on."""
+SUSPECT_FROM = 0.05
+"""The least p_wrong of a bin that is worth a recount: one record in twenty is wrong."""
 SCORED_SCHEMA = pa.schema(
     [
         ("p_wrong", pa.float64()),

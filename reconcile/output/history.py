@@ -38,8 +38,8 @@ class RunFigures:
     """Estimated fraction of the compared records that are correct within the tolerance."""
     tolerance: int
     """Items by which a record may be off and still count as correct."""
-    short: int
-    over: int
+    suspect: int | None
+    """Bins that are worth a recount."""
     no_record: int
     """Without older photos of bins that have a newer one."""
     no_image: int
@@ -72,8 +72,7 @@ def figures_of_run(summary: dict[str, Any]) -> RunFigures:
         expected_wrong=_number((summary.get("expected_wrong") or {}).get("value")),
         record_accuracy=_number((summary.get("record_accuracy") or {}).get("value")),
         tolerance=int(summary.get("tolerance", 0)),
-        short=totals["short"],
-        over=totals["over"],
+        suspect=None if summary.get("suspect") is None else int(summary["suspect"]),
         no_record=totals["no_record"] - int(summary["older_photos"]),
         no_image=totals["no_image"],
         unreadable=totals["unreadable_image"],

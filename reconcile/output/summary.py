@@ -26,11 +26,11 @@ KEYS = (
     "run_id", "bucket", "started_at", "model_version", "model_id", "labels", "provider", "images", "counted",
     "already_counted", "rows", "totals", "seconds", "images_per_second", "parameters", "agreeing", "capacity",
     "rank_by", "tolerance", "bins", "records", "invalid_records", "met", "older_photos", "photos_counted", "queued",
-    "covered", "mix", "class_prior", "record_error_rate", "learned_from", "expected_wrong", "found_wrong",
+    "suspect", "covered", "mix", "class_prior", "record_error_rate", "learned_from", "expected_wrong", "found_wrong",
     "expected_wrong_in_queue", "record_accuracy", "recounts", "inbox", "notice", "report", "exit_code", "exit_reason",
 )  # fmt: skip
 """The keys of summary.json, in the order of the file."""
-_LATER_KEYS: dict[str, Any] = {"inbox": []}
+_LATER_KEYS: dict[str, Any] = {"inbox": [], "suspect": None}
 """Keys that the summaries of older versions lack, with the values of such a summary."""
 _ESTIMATE = {"value", "low", "high"}
 _NESTED_KEYS = {
@@ -60,6 +60,9 @@ class RunCounts:
     """Readable photos of bins that have a newer photo. Their status is no_record."""
     queued: int = 0
     """Bins in the recount queue."""
+    suspect: int | None = 0
+    """Bins in the recount queue whose record is wrong with a probability of at least one in twenty. None in older
+    summaries."""
     covered: int = 0
     """Compared bins whose record a label of the model covers. Only these bins have a p_wrong."""
     agreeing: int = 0
@@ -183,11 +186,6 @@ class Summary:
     def is_limited(self) -> bool:
         """True if the run left out the records of bins without a photo."""
         return "limit" in self.parameters
-
-    @property
-    def discrepant(self) -> int:
-        """Bins whose count and record differ."""
-        return self.totals["short"] + self.totals["over"]
 
     @property
     def to_recount(self) -> int:

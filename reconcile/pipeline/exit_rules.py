@@ -29,7 +29,9 @@ class ExitLimits:
     max_invalid: float
     """The largest fraction of invalid records, of the bins on record."""
     alarm: float | None
-    """The fraction of the compared bins that raises the alarm if so many are short or over. None for no alarm."""
+    """The fraction of wrong records that raises the alarm. None for no alarm.
+
+    It is compared with the lower end of the 95 % interval of the expected fraction. Chance alone seldom raises it."""
 
 
 def apply_exit_rules(summary: Summary, limits: ExitLimits, example_of: Callable[[str], str] = lambda _: "") -> None:
@@ -59,9 +61,9 @@ def apply_exit_rules(summary: Summary, limits: ExitLimits, example_of: Callable[
     elif invalid > limits.max_invalid * summary.counts.records + _ROUNDING:
         reason = f"{_invalid_records(summary)} (limit: {exact_percent(limits.max_invalid)})"
         conditions.append((EXIT_BAD_INPUT, reason + example_of("invalid_record")))
-    discrepant, alarm = summary.discrepant, limits.alarm
-    if alarm is not None and discrepant and discrepant >= alarm * summary.compared - _ROUNDING:
-        reason = f"{discrepant:,} of {summary.compared:,} compared bins are short or over"
+    wrong, covered, alarm = (summary.expected_wrong or {}).get("low", 0.0), summary.counts.covered, limits.alarm
+    if alarm is not None and wrong and wrong >= alarm * covered - _ROUNDING:
+        reason = f"at least {wrong:,.0f} of {covered:,} compared records are probably wrong"
         conditions.append((EXIT_ALARM, f"{reason} (alarm: {exact_percent(alarm)})"))
     if conditions:
         summary.exit_code = conditions[0][0]

@@ -66,7 +66,7 @@ def _start(context: RunContext, started: datetime, notice: str | None) -> Summar
         if opened.address is not None:
             log.info(f"{opened.location} is at {opened.address}")
     if settings.alarm:
-        log.info(f"the alarm is set to {exact_percent(settings.alarm)} of the compared bins")
+        log.info(f"the alarm is set to {exact_percent(settings.alarm)} of wrong records")
     parameters = {
         name: value
         for name, value in settings.model_dump(mode="json", exclude=_NOT_IN_REPORT).items()

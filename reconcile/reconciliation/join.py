@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from reconcile.database import literal, literal_path
-from reconcile.discrepancy.scoring import SCORED_FROM, SCORED_SCHEMA, as_matrix
+from reconcile.discrepancy.scoring import SCORED_FROM, SCORED_SCHEMA, SUSPECT_FROM, as_matrix
 from reconcile.resources import query
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class BinJoin:
             destination: the file to write, reconciled.parquet.
             rank_by: probability, units or value.
         """
-        parameters = self._label_parameters | {"rank_by": rank_by}
+        parameters = self._label_parameters | {"rank_by": rank_by, "suspect_from": SUSPECT_FROM}
         with self._fixed_join_sides():
             ranked = self._database.sql(query("join/ranked"), params=parameters)
             ranked.write_parquet(str(destination), compression="zstd")

@@ -138,7 +138,7 @@ def history_chart(runs: Sequence[RunFigures]) -> str:
                 "started": run.started_at,
                 "agreement": run.agreement,
                 "wrong": run.expected_wrong,
-                "discrepant": None if run.agreement is None else run.short + run.over,  # None: nothing was compared
+                "suspect": None if run.agreement is None else run.suspect,  # without agreement, nothing was compared
                 "unreadable": run.unreadable,
                 "speed": run.images_per_second,
             }
@@ -148,7 +148,7 @@ def history_chart(runs: Sequence[RunFigures]) -> str:
     measures = {
         "agreement": (_AGREEMENT, "%"),
         "wrong": ("records probably wrong", "d"),
-        "discrepant": ("short and over", "d"),
+        "suspect": ("bins worth a recount", "d"),
         "unreadable": ("unreadable photos", "d"),
         "speed": ("photos per second", "d"),
     }

@@ -5,6 +5,7 @@
 --   met              rows with both a photo and a record
 --   older_photos     readable photos of bins that have a newer photo; only the newest is compared
 --   queued           bins in the recount queue
+--   suspect          bins in the recount queue that are worth a recount
 --   covered          compared bins whose record a label of the model covers; other bins have no p_wrong
 --   agreeing         covered bins in which photo and record have the same label
 SELECT
@@ -15,6 +16,7 @@ SELECT
     count(*) FILTER (image_key IS NOT NULL AND record_key IS NOT NULL) AS met,
     count(*) FILTER (is_older_photo AND status = 'no_record') AS older_photos,
     count(*) FILTER (recount_rank IS NOT NULL) AS queued,
+    count(*) FILTER (suspect) AS suspect,
     count(*) FILTER (status IN ('match', 'short', 'over') AND p_wrong IS NOT NULL) AS covered,
     count(*) FILTER (difference = 0 AND p_wrong IS NOT NULL) AS agreeing
 FROM reconciled

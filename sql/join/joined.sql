@@ -1,6 +1,6 @@
 -- Each row is one image, one record, or one image with the record of its bin.
 -- Every image and every record of the run is in exactly one row, and each row has exactly one status.
---   status      short and over compare the photo's count alone with the record; scored.sql decides the final status
+--   status      short and over compare the photo's count with the record; a recount replaces them in scored.sql
 --   difference  predicted items minus recorded items, null if the two are not compared. If the model's last label is
 --               open-ended (6+), a larger recorded quantity counts as that label: 6+ against 9 on record is 0, and 6+
 --               against 4 is "at least 2"

@@ -1,6 +1,5 @@
 -- Each row is a row of joined.sql with its scores (discrepancy/scoring.py), its items and its final status.
---   status     for a compared bin, from the recount if there is one, else from the most probable count given photo and
---              record. predicted_count and difference come from the photo alone
+--   status     for a compared bin, from the recount if there is one, else from the photo's count (sql/join/joined.sql)
 --   is_queued  the bin has a count and a record, and nobody has recounted it since
 --   value_off  expected items off times the average cost of an item of this bin, null if no cost is known
 SELECT
@@ -10,10 +9,7 @@ SELECT
             WHEN recounted_count IS NOT NULL AND recounted_count < expected_quantity THEN 'short'
             WHEN recounted_count IS NOT NULL AND recounted_count > expected_quantity THEN 'over'
             WHEN recounted_count IS NOT NULL THEN 'match'
-            WHEN likely_count IS NULL THEN status
-            WHEN likely_count < predicted_count - difference THEN 'short'
-            WHEN likely_count > predicted_count - difference THEN 'over'
-            ELSE 'match'
+            ELSE status
         END AS status
     ),
     items,

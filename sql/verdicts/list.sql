@@ -7,7 +7,7 @@ SELECT
     CASE
         WHEN true_count < expected_quantity THEN 'short'
         WHEN true_count > expected_quantity THEN 'over'
-        ELSE 'right'
+        ELSE 'correct'
     END AS found,
     round(p_wrong, 4) AS p_wrong,
     note,

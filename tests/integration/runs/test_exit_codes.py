@@ -12,17 +12,17 @@ def test_unreadable_photos_and_alarm_have_their_own_exit_codes(warehouse, grey_m
     arguments = ["run", "--bucket", warehouse, "--model", grey_model, "--out", "out"]
     alarmed = reconcile(*arguments, "--alarm", "30%", "--run-id", "a")
     assert (alarmed.returncode, last_line(alarmed.stderr)) == (
-        4, "reconcile: the run is complete, but 2 of 6 compared bins are short or over (alarm: 30%)",
+        4, "reconcile: the run is complete, but at least 2 of 6 compared records are probably wrong (alarm: 30%)",
     )  # fmt: skip
     assert reconcile(*arguments, "--alarm", "40%", "--run-id", "b").returncode == 0
     (warehouse / "bin-images" / "00001.jpg").write_bytes(b"")
     unreadable = reconcile(*arguments, "--alarm", "1%", "--run-id", "c")
-    assert "the alarm is set to 1% of the compared bins\n" in unreadable.stderr
+    assert "the alarm is set to 1% of wrong records\n" in unreadable.stderr
     assert (unreadable.returncode, last_line(unreadable.stderr)) == (
         3,
         "reconcile: the run is complete, but 1 of 7 photos are unreadable (limit: 5%); most frequent reason: the "
-        "object is empty (0 bytes), for example bin-images/00001.jpg; 2 of 5 compared bins are short or over "
-        "(alarm: 1%)",
+        "object is empty (0 bytes), for example bin-images/00001.jpg; at least 2 of 5 compared records are probably "
+        "wrong (alarm: 1%)",
     )
     assert reconcile(*arguments, "--max-unreadable", "20%", "--run-id", "d").returncode == 0
 

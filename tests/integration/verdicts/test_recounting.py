@@ -36,7 +36,7 @@ def test_verdicts_change_status_queue_and_summary_of_next_run(run_again, tmp_pat
     assert verdict_list.returncode == 0
     table = [line.split() for line in verdict_list.stdout.splitlines()]
     assert table[0][:5] == ["bin_id", "run_id", "true_count", "expected_quantity", "found"]
-    assert {(row[0], row[4]) for row in table[1:]} == {("00003", "short"), ("00004", "right"), ("00005", "short")}
+    assert {(row[0], row[4]) for row in table[1:]} == {("00003", "short"), ("00004", "correct"), ("00005", "short")}
     assert "torn box" in verdict_list.stdout
 
     next_rows, summary = run_again("n2")

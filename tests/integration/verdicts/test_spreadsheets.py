@@ -44,7 +44,7 @@ def test_exported_verdicts_are_safe_in_spreadsheets_and_import_again(finished_ru
     assert (done.returncode, done.stdout) == (0, "2 verdicts written to verdicts.csv\n")
     with Path("verdicts.csv").open(newline="", encoding="utf-8-sig") as file:
         lines = {line["bin_id"]: line for line in csv.DictReader(file)}
-    assert (lines["00003"]["true_count"], lines["00003"]["found"], lines["00004"]["found"]) == ("1", "short", "right")
+    assert (lines["00003"]["true_count"], lines["00003"]["found"], lines["00004"]["found"]) == ("1", "short", "correct")
     assert (lines["00003"]["note"], lines["00004"]["note"]) == ("'=1+1", "a;\n'+2")
     assert import_file("verdicts.csv") == "0 verdicts imported, 2 already known, 0 lines invalid"
     assert run_verdicts("export", "/proc/nowhere/v.csv").returncode == 1

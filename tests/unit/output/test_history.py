@@ -16,7 +16,7 @@ def summary(run_id: str, started_at: str, **changes) -> Summary:
     statuses = ("match", "short", "over", "no_record", "no_image", "unreadable_image", "invalid_record", "stale")
     run = Summary(run_id, "s3://bins", started_at, "1", "1-x", ["0", "1+"], "CPU", totals=dict.fromkeys(statuses, 0))
     run.totals |= {"match": 8, "over": 2}
-    run.rows, run.counts = 10, RunCounts(bins=10, agreeing=4)
+    run.rows, run.counts = 10, RunCounts(bins=10, agreeing=4, suspect=3)
     for name, value in changes.items():
         setattr(run, name, value)
     return run
@@ -46,18 +46,18 @@ def test_history_has_thirty_earlier_runs_over_the_same_photos(tmp_path):
     runs = earlier_runs(output, summary("n36", "2026-01-19T00:00:00+00:00"), tmp_path)
     assert [run.run_id for run in runs] == names[6:36]
     assert runs[-1].agreement == 0.4
-    assert (runs[-1].short, runs[-1].over) == (0, 2)
+    assert runs[-1].suspect == 3
 
 
 def test_older_summary_lacks_only_the_new_figures(tmp_path):
     output = Output(open_bucket(f"{tmp_path}/out", S3Access(), create=True))
     old = summary("old", "2026-01-01T00:00:00+00:00").as_dict()
-    for name in ("agreeing", "expected_wrong", "record_accuracy"):
+    for name in ("agreeing", "suspect", "expected_wrong", "record_accuracy"):
         del old[name]
     output.write_run_file("old", "summary.json", json.dumps(old).encode())
     new = summary("new", "2026-01-02T00:00:00+00:00")
     [earlier] = earlier_runs(output, new, tmp_path)
-    assert (earlier.bins, earlier.agreement, earlier.expected_wrong) == (10, None, None)
+    assert (earlier.bins, earlier.agreement, earlier.suspect, earlier.expected_wrong) == (10, None, None, None)
     tiles = {tile.name: tile for tile in overview(new, earlier)["figures"]}
     assert tiles["bins"].before == "10"
     assert tiles["photo agrees with record"].before is None
@@ -66,7 +66,7 @@ def test_older_summary_lacks_only_the_new_figures(tmp_path):
 
 def test_history_chart_leaves_out_runs_without_comparisons():
     runs = [summary(f"n{day}", f"2026-01-{day:02d}T00:00:00+00:00") for day in (1, 2)]
-    assert "short and over" in history_chart([figures_of_run(run.as_dict()) for run in runs])
+    assert "bins worth a recount" in history_chart([figures_of_run(run.as_dict()) for run in runs])
     for run in runs:
         run.totals |= {"match": 0, "over": 0, "invalid_record": 10}
-    assert "short and over" not in history_chart([figures_of_run(run.as_dict()) for run in runs])
+    assert "bins worth a recount" not in history_chart([figures_of_run(run.as_dict()) for run in runs])

@@ -111,16 +111,19 @@ def test_each_row_has_the_items_of_its_record(reconciler_of, tmp_path):
     }
 
 
-def test_uncertain_photo_takes_the_status_of_the_record(reconciler_of, tmp_path):
+def test_status_compares_photo_and_record_and_suspect_weighs_both(reconciler_of, tmp_path):
+    counts = {"sure": (1, 0.0), "unsure": (1, 0.1), "vague": (1, 0.6), "same": (4, 0.0)}
     reconciler = reconciler_of(
-        [stored("i/sure.jpg"), stored("i/unsure.jpg")],
-        [count_row("i/sure.jpg", 1), count_row("i/unsure.jpg", 1, doubt=0.1)],
-        [record_row("r/sure.json", "sure", 4), record_row("r/unsure.json", "unsure", 4)],
+        [stored(f"i/{name}.jpg") for name in counts],
+        [count_row(f"i/{name}.jpg", count, doubt=doubt) for name, (count, doubt) in counts.items()],
+        [record_row(f"r/{name}.json", name, 4) for name in counts],
     )
     rows = reconciled(reconciler, tmp_path)
-    assert rows["status"].to_dict() == {"sure": "short", "unsure": "match"}
-    assert rows["predicted_count"].tolist() == [1, 1]
-    assert rows["difference"].tolist() == [-3, -3]
+    assert rows["status"].to_dict() == {"sure": "short", "unsure": "short", "vague": "short", "same": "match"}
+    assert rows["suspect"].to_dict() == {"sure": True, "unsure": True, "vague": False, "same": False}
+    assert rows["likely_count"].to_dict() == {"sure": 1, "unsure": 4, "vague": 4, "same": 4}
+    assert (rows["suspect"] == (rows["p_wrong"] >= 0.05)).all()
+    assert rows.loc["unsure", ["predicted_count", "difference"]].tolist() == [1, -3]
     assert rows.loc["unsure", "likely_label"] == "4"
     assert rows.loc["unsure", "label_if_wrong"] == "1"
 
