@@ -82,6 +82,16 @@ function settle(names, entries, result) {
   if (last?.id === result.id) showOutcome(Object.assign(last, result));
 }
 
+async function begin() { // the queue comes before the first poll, because each request takes a while on a slow network
+  if (!queue) {
+    show(null);
+    await loadQueue().catch(() => { online = false; });
+    again = false;
+  }
+  send();
+  poll();
+}
+
 let polling = false, again = false, epoch = null, version = 0;
 async function poll() {
   if (!me.who || document.visibilityState === "hidden") return;

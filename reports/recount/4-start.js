@@ -5,9 +5,8 @@ element("who").addEventListener("submit", (event) => {
   const name = element("name").value.trim();
   if (!name) return;
   store.set("who", me.who = name);
-  show(current);
-  send();
-  poll();
+  if (queue) show(current);
+  begin();
 });
 for (const digit of document.querySelectorAll(".digit")) {
   digit.addEventListener("click", () => {
@@ -44,4 +43,4 @@ element("change-name").addEventListener("click", askName);
 addEventListener("online", () => { send(); poll(); });
 document.addEventListener("visibilitychange", () => { if (document.visibilityState === "visible") { send(); poll(); } });
 setInterval(poll, POLL_MS);
-if (me.who) { show(null); send(); poll(); } else askName();
+if (me.who) begin(); else askName();

@@ -203,3 +203,15 @@ def test_ray_clusters_share_one_image_and_count_on_no_head():
     assert head["rayStartParams"]["num-cpus"] == "0"
     assert ec2["available_node_types"][ec2["head_node_type"]]["resources"] == {"CPU": 0}
     assert workers["minReplicas"] == workers["maxReplicas"] == ec2["available_node_types"]["worker"]["min_workers"]
+
+
+def test_recount_service_starts_the_app_for_the_network():
+    unit = configparser.ConfigParser()
+    unit.optionxform = str
+    unit.read(DOCS / "systemd" / "reconcile-recount.service", encoding="utf-8")
+    program, command, *arguments = shlex.split(unit["Service"]["ExecStart"])
+    assert (program, command) == ("/srv/reconcile/.venv/bin/reconcile", "recount")
+    known = {option for parameter in get_command(app).commands["recount"].params for option in parameter.opts}
+    assert {argument for argument in arguments if argument.startswith("--")} <= known
+    assert arguments[arguments.index("--host") + 1] == "0.0.0.0"
+    assert unit["Service"]["Environment"] == f"XDG_STATE_HOME=/var/lib/{unit['Service']['StateDirectory']}"
