@@ -53,6 +53,10 @@ def open_sockets(server):
 
 
 def test_client_that_does_not_receive_its_answer_is_given_up(server, client):
+    client.sendall(PING)
+    answer = b""
+    while not answer.endswith(b"}"):  # then the server has accepted the connection
+        answer += client.recv(1000)
     before = open_sockets(server)
     send_keys(client)
     for _ in range(WAIT_SECONDS * 10):
