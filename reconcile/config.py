@@ -96,6 +96,7 @@ class Settings(BaseSettings):
     log_format: LogFormat = "text"
     max_unreadable: Fraction = 0.05
     max_invalid: Fraction = 0.05
+    max_blank: Fraction | None = None
     alarm: Fraction | None = None
     record_error_rate: Fraction = Field(default=RECORD_ERROR_RATE, gt=0, lt=1)
     capacity: int = Field(default=100, ge=1, le=1_000_000)

@@ -123,6 +123,30 @@ class RunLog:
             self.warn(f"{unnamed:,} more {what} could not be read; reconciled.parquet has the reasons")
 
     @contextmanager
+    def notes(self, what: str, stage: str) -> Iterator[Callable[[str, str], None]]:
+        """Log the objects that a stage has used although something about them is odd.
+
+        Args:
+            what: the name of the objects, in the plural.
+            stage: name of the stage, for JSON lines.
+
+        Yields:
+            a function that takes the key of an object and the note.
+        """
+        number = 0
+
+        def log_note(key: str, note: str) -> None:
+            nonlocal number
+            number += 1
+            if self._json or number <= NAMED_IN_TEXT:
+                self.warn(f"{key}: {note}", stage=stage, key=key, note=note)
+
+        yield log_note
+        unnamed = 0 if self._json else number - NAMED_IN_TEXT
+        if unnamed > 0:
+            self.warn(f"{unnamed:,} more {what} have a note; reconciled.parquet has the notes")
+
+    @contextmanager
     def progress(self, what: str, workload: Workload, **fields: Any) -> Iterator[Advance]:
         """Show the progress of a task as a bar, or as a line every 30 seconds.
 

@@ -96,10 +96,19 @@ def clean_environment(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
-def grey_photo(count: int, size: tuple[int, int] = (64, 48)) -> bytes:
-    """Return a JPEG of one grey tone, in which `grey_model` counts exactly `count` items (6 is six or more)."""
+def grey_photo(count: int, size: tuple[int, int] = (64, 48), comment: str = "") -> bytes:
+    """Return a JPEG in which `grey_model` counts `count` items (6 is six or more).
+
+    It has one grey tone and two stripes, one lighter and one darker, because a photo of one tone is blank. Photos with
+    different comments have different bytes.
+    """
+    width, height = size
+    photo = Image.new("RGB", size, (40 * count,) * 3)
+    for position, change in ((width // 4, 15), (width // 2, -15)):
+        tone = max(40 * count + change, 0)
+        photo.paste((tone,) * 3, (position, 0, position + width // 16, height))
     buffer = io.BytesIO()
-    Image.new("RGB", size, (40 * count,) * 3).save(buffer, "JPEG", quality=95)
+    photo.save(buffer, "JPEG", quality=95, comment=comment.encode())
     return buffer.getvalue()
 
 
@@ -169,7 +178,7 @@ def write_bucket(folder: Path, bins: dict[str, tuple[int | None, int | None]]) -
     (folder / "metadata").mkdir(exist_ok=True)
     for bin_id, (photographed, recorded) in bins.items():
         if photographed is not None:
-            (folder / "bin-images" / f"{bin_id}.jpg").write_bytes(grey_photo(photographed))
+            (folder / "bin-images" / f"{bin_id}.jpg").write_bytes(grey_photo(photographed, comment=bin_id))
         if recorded is not None:
             (folder / "metadata" / f"{bin_id}.json").write_bytes(abid_record(recorded, B0TEST=recorded))
     return folder

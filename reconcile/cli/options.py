@@ -124,6 +124,12 @@ OPTIONS: dict[str, Any] = {
         RESULTS,
         metavar=_PERCENT,
     ),
+    "max_blank": _text(
+        "End with exit code 3 if more than this share of the photos is blank, or has the same bytes as another photo "
+        "(default: no limit).",
+        RESULTS,
+        metavar=_PERCENT,
+    ),
     "alarm": _text(
         "End with exit code 4 if at least this share of the compared records is probably wrong (default: no alarm).",
         RESULTS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections import deque
 from concurrent.futures import Future
@@ -39,6 +40,18 @@ class ByteBudget:
         """Return `size` bytes to the budget."""
         with self._lock:
             self._held -= size
+        self._grant()
+
+    def add(self, size: int) -> None:
+        """Take `size` bytes without waiting, because they are in memory already. A negative size returns bytes."""
+        with self._lock:
+            self._held += size
+        self._grant()
+
+    def open(self) -> None:
+        """Grant every request from now on, so that nobody waits any more."""
+        with self._lock:
+            self._limit = sys.maxsize
         self._grant()
 
     @contextmanager

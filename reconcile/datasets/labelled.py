@@ -13,6 +13,7 @@ from reconcile.datasets.labels_table import InvalidLabel, read_label_rows
 from reconcile.errors import ReconcileError
 from reconcile.inputs.bin_ids import bin_id
 from reconcile.inputs.records_json import InvalidRecord, parse_abid_record
+from reconcile.inputs.system_files import is_system_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -149,7 +150,9 @@ def _from_table(folder: Path, leave_out: Callable[[str], None]) -> list[Labelled
 
 
 def _from_records(folder: Path, leave_out: Callable[[str], None]) -> list[LabelledImage]:
-    records = {bin_id(path.name): path for path in (folder / "metadata").glob("*.json")}
+    records = {
+        bin_id(path.name): path for path in (folder / "metadata").glob("*.json") if not is_system_file(path.name)
+    }
     photos = _photos(folder / "bin-images")
     images, numbers = [], []
     for path, number in zip(photos, _numbers([path.name for path in photos]), strict=True):
@@ -188,7 +191,9 @@ def _count_folders(folder: Path) -> list[Path]:
 def _photos(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in _EXTENSIONS)
+    return sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in _EXTENSIONS and not is_system_file(path.name)
+    )
 
 
 def _numbers(names: Sequence[str]) -> list[int]:

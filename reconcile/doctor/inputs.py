@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from reconcile.database import open_database
 from reconcile.doctor.checks import CheckResult, run_check
 from reconcile.errors import ReconcileError
-from reconcile.inputs.bin_ids import bin_id, ids_rarely_match
+from reconcile.inputs.bin_ids import bin_id, bins_in_several_folders, ids_rarely_match
 from reconcile.inputs.listing import InputListing, prefixes_overlap
 from reconcile.inputs.records_json import InvalidRecord, parse_abid_record
 from reconcile.inputs.records_table import load_table
@@ -16,6 +16,7 @@ from reconcile.inputs.tables.formats import split_sheet
 from reconcile.resources import query
 from reconcile.storage.open import download_file, open_bucket
 from reconcile.temporary import temporary_folder
+from reconcile.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +68,15 @@ class _InputChecks:
         if listing.keys is not None:
             yield CheckResult("keys", "ok", listing.keys.describe())
         yield run_check("photos", lambda: self._check_photos(bucket, listing))
+        repeated = bins_in_several_folders(self._photos)
+        if repeated:
+            first, second = repeated[0]
+            yield CheckResult(
+                "photos",
+                "?",
+                f"of the first {len(self._photos):,} photos, {plural(len(repeated), 'bin')} in several folders: photos "
+                f"with the same file name, such as {first} and {second}, belong to one bin; are these different bins?",
+            )
         if settings.records is None:
             yield run_check("records", lambda: self._check_records(bucket, listing))
         for warning in warnings:

@@ -16,7 +16,7 @@ from reconcile.evaluation.planted.benchmark import evaluate_planted
 from reconcile.evaluation.planted.injection import number_to_inject
 from reconcile.evaluation.report import evaluation_page, evaluation_text
 from reconcile.evaluation.results import EvaluationRun
-from reconcile.images import UnreadableImage, check_size, load_image
+from reconcile.images import UnreadableImage, check_size, read_photo
 from reconcile.inference.counter import load_predictor
 from reconcile.logs import FixedWorkload
 from reconcile.metrics.classification import evaluate
@@ -83,7 +83,9 @@ def run_evaluation(request: EvaluationRequest, settings: Settings, log: RunLog) 
         covered = predictor.card.labels.indices_of(image.count for image in images) >= 0
         number_to_inject(request.error_rate, int(covered.sum()))
     with log.progress("counting", FixedWorkload(len(images))) as advance:
-        probabilities, unreadable = count_labelled(images, predictor, advance)
+        probabilities, unreadable, notes = count_labelled(images, predictor, advance)
+    for index, note in notes.items():
+        log.warn(f"{images[index].path}: {note}")
     for index, reason in unreadable.items():
         leave_out(f"left out {images[index].path}: {reason}")
     if len(unreadable) == len(images):
@@ -112,7 +114,7 @@ def run_evaluation(request: EvaluationRequest, settings: Settings, log: RunLog) 
 
 def count_labelled(
     images: Sequence[LabelledImage], predictor: CountPredictor, advance: Callable[[int], None]
-) -> tuple[NDArray[np.float32], dict[int, str]]:
+) -> tuple[NDArray[np.float32], dict[int, str], dict[int, str]]:
     """Count photos with one thread per worker of the model. Each thread decodes and counts its own batches.
 
     Memory holds one batch per thread, and the probabilities.
@@ -124,10 +126,11 @@ def count_labelled(
 
     Returns:
         the probabilities in the order of `images`, float32 [photos, labels], with NaN for unreadable photos. Then the
-        reason for each unreadable photo, by index.
+        reason for each unreadable photo, and the note of each odd one, by index.
     """
     probabilities = np.full((len(images), len(predictor.card.labels.names)), np.nan, dtype=np.float32)
     reasons: dict[int, str] = {}
+    notes: dict[int, str] = {}
     starts = range(0, len(images), predictor.batch_size)
 
     with StageGroup() as stages:
@@ -140,7 +143,9 @@ def count_labelled(
                 readable: list[int] = []
                 for index in batch:
                     try:
-                        _load(images[index].path, pixels[len(readable)])
+                        note = _load(images[index].path, pixels[len(readable)])
+                        if note is not None:
+                            notes[index] = note
                         readable.append(index)
                     except UnreadableImage as reason:
                         reasons[index] = str(reason)
@@ -151,16 +156,17 @@ def count_labelled(
         stages.start("count", predictor.workers, count_batches, done)
         for photos in done:
             advance(photos)
-    return probabilities, dict(sorted(reasons.items()))
+    return probabilities, dict(sorted(reasons.items())), dict(sorted(notes.items()))
 
 
-def _load(path: Path, out: NDArray[np.uint8]) -> None:
+def _load(path: Path, out: NDArray[np.uint8]) -> str | None:
+    """Decode a photo into `out`, and return its note."""
     try:
         check_size(path.stat().st_size)
         data = path.read_bytes()
     except OSError as error:
         raise UnreadableImage(f"cannot be read: {error.strerror}") from None
-    load_image(data, len(out), out=out)
+    return read_photo(data, len(out), out=out).facts.note
 
 
 def _of_fold(images: list[LabelledImage], fold: int | None, data: Path) -> list[LabelledImage]:

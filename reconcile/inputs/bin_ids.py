@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _RARE_FRACTION = 0.1
 """The smallest fraction of the bins that must match. Fewer matches than this may be by chance."""
@@ -18,6 +22,17 @@ def bin_id(key: str) -> str:
         name = PurePosixPath(key).name  # pathlib handles such keys, but takes twenty times as long
     stem, dot, _ = name.rpartition(".")
     return stem if dot and stem else name
+
+
+def bins_in_several_folders(keys: Iterable[str]) -> list[tuple[str, str]]:
+    """Return two keys for each bin that has photos in several folders, such as `A1/01.jpg` and `A2/01.jpg`."""
+    first_keys: dict[str, str] = {}
+    pairs: dict[str, tuple[str, str]] = {}
+    for key in keys:
+        first = first_keys.setdefault(bin_id(key), key)
+        if first.rpartition("/")[0] != key.rpartition("/")[0]:
+            pairs.setdefault(bin_id(key), (first, key))
+    return list(pairs.values())
 
 
 def ids_rarely_match(matched: int, unmatched: int) -> bool:

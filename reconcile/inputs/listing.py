@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconcile.errors import ReconcileError
 from reconcile.inputs.key_list import KeyList, filter_json
+from reconcile.inputs.system_files import without_system_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -43,12 +44,12 @@ class InputListing:
 
     def photos(self) -> Iterator[Page]:
         """List pages of photos. If photos and records share a folder, objects that end in .json are not photos."""
-        pages = self._source.list_pages(self._settings.images_prefix)
+        pages = without_system_files(self._source.list_pages(self._settings.images_prefix))
         return _filter_pages(pages, is_json=False) if prefixes_overlap(self._settings) else iter(pages)
 
     def records(self) -> Iterator[Page]:
         """List pages of JSON records."""
-        pages = self._source.list_pages(self._settings.records_prefix)
+        pages = without_system_files(self._source.list_pages(self._settings.records_prefix))
         return _filter_pages(pages, is_json=True) if prefixes_overlap(self._settings) else iter(pages)
 
     def need_photos(self, backlog: Backlog) -> None:

@@ -14,6 +14,9 @@ COUNTS_SCHEMA = pa.schema(
         ("reason", pa.string()),  # why the image could not be counted; null if it was counted
         ("try_again", pa.bool_()),  # whether fetching failed, and not the image
         ("counted_at", pa.timestamp("us", tz="UTC")),
+        ("note", pa.string()),  # something odd about a photo that was counted all the same
+        ("is_blank", pa.bool_()),  # whether the photo has nearly one colour; null if an older version counted it
+        ("content_hash", pa.int64()),  # equal for photos with the same bytes; null if an older version counted it
     ]
 )
 """One row per image that was counted or found unreadable."""

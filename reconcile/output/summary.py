@@ -26,11 +26,19 @@ KEYS = (
     "run_id", "bucket", "started_at", "model_version", "model_id", "labels", "provider", "images", "counted",
     "already_counted", "rows", "totals", "seconds", "images_per_second", "parameters", "agreeing", "capacity",
     "rank_by", "tolerance", "bins", "records", "invalid_records", "met", "older_photos", "photos_counted", "queued",
-    "suspect", "covered", "mix", "class_prior", "record_error_rate", "learned_from", "expected_wrong", "found_wrong",
-    "expected_wrong_in_queue", "record_accuracy", "recounts", "inbox", "notice", "report", "exit_code", "exit_reason",
+    "suspect", "covered", "blank_photos", "identical_photos", "blank_or_identical", "mix", "class_prior",
+    "record_error_rate", "learned_from", "expected_wrong", "found_wrong", "expected_wrong_in_queue", "record_accuracy",
+    "recounts", "inbox", "notice", "warnings", "report", "exit_code", "exit_reason",
 )  # fmt: skip
 """The keys of summary.json, in the order of the file."""
-_LATER_KEYS: dict[str, Any] = {"inbox": [], "suspect": None}
+_LATER_KEYS: dict[str, Any] = {
+    "inbox": [],
+    "suspect": None,
+    "blank_photos": 0,
+    "identical_photos": 0,
+    "blank_or_identical": 0,
+    "warnings": [],
+}
 """Keys that the summaries of older versions lack, with the values of such a summary."""
 _ESTIMATE = {"value", "low", "high"}
 _NESTED_KEYS = {
@@ -67,6 +75,12 @@ class RunCounts:
     """Compared bins whose record a label of the model covers. Only these bins have a p_wrong."""
     agreeing: int = 0
     """Covered bins in which photo and record have the same label."""
+    blank_photos: int = 0
+    """Photos that have nearly one colour, as if a cap covered the lens."""
+    identical_photos: int = 0
+    """Photos with the same bytes as another photo, as from a camera that hangs."""
+    blank_or_identical: int = 0
+    """Photos that are blank or identical to another photo."""
 
 
 @dataclass
@@ -127,6 +141,8 @@ class Summary:
     """What became of each file in the inbox; see `InboxResult`."""
     notice: str | None = None
     """A sentence that the report shows first."""
+    warnings: list[str] = field(default_factory=list)
+    """What may be wrong with the photos of this run, for the report."""
     report: str = ""
     """The location of the report."""
     exit_code: int = 0

@@ -28,6 +28,8 @@ class ExitLimits:
     """The largest fraction of unreadable images."""
     max_invalid: float
     """The largest fraction of invalid records, of the bins on record."""
+    max_blank: float | None
+    """The largest fraction of photos that are blank or identical to another photo. None for no limit."""
     alarm: float | None
     """The fraction of wrong records that raises the alarm. None for no alarm.
 
@@ -40,9 +42,10 @@ def apply_exit_rules(summary: Summary, limits: ExitLimits, example_of: Callable[
     If several conditions apply, the reason lists all of them. The first one in this order sets the exit code:
 
     1. too many unreadable images (3)
-    2. nothing could be compared (1)
-    3. too many invalid records (3)
-    4. the alarm (4)
+    2. too many blank or identical photos (3)
+    3. nothing could be compared (1)
+    4. too many invalid records (3)
+    5. the alarm (4)
 
     Args:
         summary: the figures of the run, which is changed.
@@ -56,6 +59,10 @@ def apply_exit_rules(summary: Summary, limits: ExitLimits, example_of: Callable[
         limit = exact_percent(limits.max_unreadable)
         reason = f"{unreadable:,} of {summary.images:,} photos are unreadable (limit: {limit})"
         conditions.append((EXIT_BAD_INPUT, reason + example_of("unreadable_image")))
+    odd = summary.counts.blank_or_identical
+    if limits.max_blank is not None and odd > limits.max_blank * summary.images + _ROUNDING:
+        reason = f"{odd:,} of {summary.images:,} photos are blank or identical to another photo"
+        conditions.append((EXIT_BAD_INPUT, f"{reason} (limit: {exact_percent(limits.max_blank)})"))
     if summary.compared == 0 and any((summary.without_record, invalid, summary.totals["stale"])):
         conditions.append((EXIT_FAILED, _why_nothing_is_compared(summary, example_of)))
     elif invalid > limits.max_invalid * summary.counts.records + _ROUNDING:

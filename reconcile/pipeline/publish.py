@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 
 from reconcile.concurrency import cancellation
 from reconcile.discrepancy.expected_errors import estimate_wrong_records
-from reconcile.inputs.bin_ids import ids_rarely_match
 from reconcile.output.history import earlier_runs
 from reconcile.output.summary import RunCounts
 from reconcile.pipeline.exit_rules import ExitLimits, apply_exit_rules
 from reconcile.pipeline.reconcile import RECONCILED
+from reconcile.pipeline.run_warnings import unmatched_ids, warn
 from reconcile.pipeline.thumbnails import fetch_thumbnails
 from reconcile.reconciliation.results import Results, plain_rows
 from reconcile.reporting.recount_queue import shown_queue
 from reconcile.reporting.run_report import render_report
-from reconcile.text import plural
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +44,7 @@ def publish(context: RunContext, scratch: Path, errors: FittedErrorModel, summar
         with summary.timed("reconcile"):
             lists = _write_recount_lists(context, scratch, results)
             _add_figures(context, results, errors, summary)
-            _warn(context, results, summary)
+            warn(context, results, summary)
             for name in (RECONCILED, *lists):
                 output.write_run_file(context.run_id, name, scratch / name)
         _log_end(context, f"{summary.rows:,} rows reconciled", "reconcile", summary)
@@ -85,14 +84,14 @@ def _add_figures(context: RunContext, results: Results, errors: FittedErrorModel
         summary.expected_wrong_in_queue = estimates.wrong_in_queue.as_dict()
         summary.found_wrong = estimates.found_wrong
         summary.record_accuracy = estimates.accuracy.as_dict()
-    limits = ExitLimits(settings.max_unreadable, settings.max_invalid, settings.alarm)
+    limits = ExitLimits(settings.max_unreadable, settings.max_invalid, settings.max_blank, settings.alarm)
     apply_exit_rules(summary, limits, lambda status: _example_of(results, status))
 
 
 def _example_of(results: Results, status: str) -> str:
     """Return the most frequent reason for a status with an example, as a part of the exit reason."""
     if status == "no_record":
-        return f" ({_unmatched_ids(results)})"
+        return f" ({unmatched_ids(results)})"
     reasons = [row for row in plain_rows(results.table("figures/reasons", most=1)) if row["status"] == status]
     return "".join(
         f"; most frequent reason: {_shorten(row['reason'])}, for example {_shorten(row['examples'][0])}"
@@ -102,40 +101,6 @@ def _example_of(results: Results, status: str) -> str:
 
 def _shorten(text: str) -> str:
     return text if len(text) <= _MAX_EXAMPLE else f"{text[:_MAX_EXAMPLE]} …"
-
-
-def _unmatched_ids(results: Results) -> str:
-    """Return an example of a photo without a record and, if there is one, of a record without a photo."""
-    photo, record = results.table("figures/unmatched").iloc[0]
-    return f"photos such as {photo}" + (f", records such as {record}" if isinstance(record, str) else " have no record")
-
-
-def _warn(context: RunContext, results: Results, summary: Summary) -> None:
-    """Warn about settings without effect, and about bin ids that hardly match."""
-    settings, log = context.settings, context.log
-    # With --limit, the records of most bins were left out, so their number does not show whether the ids match.
-    unmatched = summary.without_record
-    if not summary.is_limited:
-        unmatched = min(unmatched, summary.totals["no_image"])
-    if summary.compared and ids_rarely_match(summary.compared, unmatched):
-        log.warn(
-            f"only {plural(summary.compared, 'bin')} could be compared; check that photos and records use the same bin "
-            f"ids ({_unmatched_ids(results)})"
-        )
-    if settings.where is not None and not results.has_match(settings.where):
-        log.warn(f"--where {settings.where}: the pattern matches no bin id and no photo key")
-    without_value = results.count_without_value() if settings.rank_by == "value" else 0
-    if without_value:
-        log.warn(
-            f"--rank-by value: {without_value:,} of {summary.counts.queued:,} bins in the queue have no item with a "
-            "known cost; these bins come last, ordered by the probability that the record is wrong"
-        )
-    without_times = 0 if settings.stale_after is None else results.count_without_times()
-    if without_times:
-        log.warn(
-            f"--stale-after: for {without_times:,} of {summary.compared:,} compared bins, the time of the photo or of "
-            "the record's last change is unknown"
-        )
 
 
 def _log_end(context: RunContext, done: str, stage: str, summary: Summary) -> None:

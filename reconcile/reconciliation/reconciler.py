@@ -110,9 +110,9 @@ class Reconciler:
         Raises:
             ReconcileError: a part cannot be read.
         """
-        self._view_parts("counts", counts, COUNTS_SCHEMA)
         self._view_parts("record_parts", records, RECORDS_SCHEMA, f"*, {_ITEMS_AT} AS items_at")
         with _readable("counts", "delete that file and run again"):
+            self._view_parts("counts", counts, COUNTS_SCHEMA)
             self._images.mark_known("image_key", counts)
         with _readable("record parts", "delete that file and run again"):
             self._records.mark_known("record_key", records)
@@ -123,9 +123,9 @@ class Reconciler:
         empty = self._folder / f"{name}.empty.parquet"
         pq.write_table(schema.empty_table(), empty)
         files = [literal_path(path) for path in (str(empty), *paths)]
-        # Older parts of verdicts lack columns. The other parts all have the same columns, so DuckDB does not open every
-        # file to read its columns.
-        parts = self._database.read_parquet(files, union_by_name=schema is VERDICTS_SCHEMA)
+        # Older parts of counts and verdicts lack columns. Parts of records all have the same columns, so DuckDB does
+        # not open every file to read its columns.
+        parts = self._database.read_parquet(files, union_by_name=schema is not RECORDS_SCHEMA)
         parts.project(columns).create_view(name, replace=True)
 
     def backlog(self, name: str) -> Backlog:

@@ -179,9 +179,10 @@ class CountingApp:
 
     async def _count_image(self, request: Request, batcher: DynamicBatcher, media_type: str) -> Response:
         data = b"".join([chunk async for chunk in self._body(request, MAX_IMAGE_BYTES)])
-        probs = await asyncio.wrap_future(batcher.count(data))
+        image = await asyncio.wrap_future(batcher.count(data))
         labels, model_id = batcher.predictor.card.labels, batcher.predictor.model_id
-        row = counted_row(None, None, probs, labels, datetime.now(UTC)) | {"model_id": model_id}
+        row = counted_row(None, None, image.probabilities, labels, datetime.now(UTC), image.facts)
+        row |= {"model_id": model_id}
         return Response(render_image(row, media_type, labels), media_type=media_type)
 
     async def _count_keys(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from reconcile.concurrency.background import Background
 from reconcile.concurrency.cpu import available_cores
-from reconcile.images import load_image
+from reconcile.images import Photo, PhotoFacts, read_photo
 
 if TYPE_CHECKING:
     from reconcile.inference.counter import CountPredictor
@@ -26,10 +26,16 @@ _BATCH_WAIT_SECONDS = 0.02
 """The seconds that a batch waits for images being decoded: enough for usual images, not for 100 megapixels."""
 
 
+class CountedImage(NamedTuple):
+    """The result for one image."""
+
+    probabilities: Probabilities
+    facts: PhotoFacts
+
+
 class _DecodedImage(NamedTuple):
-    pixels: NDArray[np.uint8]
-    """uint8 [S, S, 3], as `images.load_image` returns it."""
-    result: Future[Probabilities]
+    photo: Photo
+    result: Future[CountedImage]
 
 
 class DynamicBatcher:
@@ -50,25 +56,25 @@ class DynamicBatcher:
         for worker in range(predictor.workers):
             Background(f"count-{worker}", self._work, worker)
 
-    def count(self, data: bytes) -> Future[Probabilities]:
+    def count(self, data: bytes) -> Future[CountedImage]:
         """Count one image in the background.
 
         Args:
             data: the bytes of the image file.
 
         Returns:
-            the future probabilities. The future raises UnreadableImage, or the error of the model.
+            the future count. The future raises UnreadableImage, or the error of the model.
         """
-        result: Future[Probabilities] = Future()
+        result: Future[CountedImage] = Future()
         result.set_running_or_notify_cancel()  # a client that leaves must not affect the others in its batch
         with self._changed:
             self._decoding += 1
         self._decoders.submit(self._decode, data, result)
         return result
 
-    def _decode(self, data: bytes, result: Future[Probabilities]) -> None:
+    def _decode(self, data: bytes, result: Future[CountedImage]) -> None:
         try:
-            pixels = load_image(data, self.predictor.card.input_size)
+            photo = read_photo(data, self.predictor.card.input_size)
         except BaseException as error:  # the thread that waits for the result raises it
             with self._changed:
                 self._decoding -= 1
@@ -77,7 +83,7 @@ class DynamicBatcher:
             return
         with self._changed:
             self._decoding -= 1
-            self._decoded.append(_DecodedImage(pixels, result))
+            self._decoded.append(_DecodedImage(photo, result))
             self._changed.notify()
 
     def _work(self, worker: int) -> None:
@@ -86,7 +92,7 @@ class DynamicBatcher:
         while True:
             batch = self._next_batch()
             for index, item in enumerate(batch):
-                buffer[index] = item.pixels
+                buffer[index] = item.photo.pixels
             try:
                 probabilities = self.predictor.count(buffer[: len(batch)], worker)
             except Exception as error:  # onnxruntime has its own class for each kind of error
@@ -97,7 +103,7 @@ class DynamicBatcher:
                 self.images += len(batch)
                 self.batches += 1
             for item, probs in zip(batch, probabilities, strict=True):
-                item.result.set_result(probs)
+                item.result.set_result(CountedImage(probs, item.photo.facts))
 
     def _next_batch(self) -> list[_DecodedImage]:
         """Wait for images, and return the part of one worker."""

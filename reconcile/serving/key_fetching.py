@@ -23,7 +23,7 @@ from reconcile.streaming.count_rows import counted_row, uncounted_row
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from reconcile.serving.batching import DynamicBatcher, Probabilities
+    from reconcile.serving.batching import CountedImage, DynamicBatcher
     from reconcile.serving.bucket_access import AllowedBuckets
     from reconcile.serving.requests import RequestLine
 
@@ -129,14 +129,15 @@ class KeyCounter:
             self._byte_budget.acquire(size)
             self._batcher.count(data).add_done_callback(lambda result: self._finish(line, size, result, row))
 
-    def _finish(self, line: RequestLine, size: int, result: Future[Probabilities], row: Future[Row]) -> None:
+    def _finish(self, line: RequestLine, size: int, result: Future[CountedImage], row: Future[Row]) -> None:
         """Set the row of a line whose image was counted or could not be read."""
         self._byte_budget.release(size)
         self._slots.release()
         predictor = self._batcher.predictor
         error = result.exception()
         if error is None:
-            counted = counted_row(line.key, line.etag, result.result(), predictor.card.labels, datetime.now(UTC))
+            image, labels = result.result(), predictor.card.labels
+            counted = counted_row(line.key, line.etag, image.probabilities, labels, datetime.now(UTC), image.facts)
             row.set_result(counted | {"model_id": predictor.model_id})
         elif isinstance(error, UnreadableImage):
             row.set_result(self._uncounted(line, error))

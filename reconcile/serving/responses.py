@@ -33,7 +33,10 @@ CSV_COLUMNS = (
     "counted_at",
     "model_id",
 )
-"""The first columns of every CSV response. One column per label of the model follows, in the order of the labels."""
+"""The first columns of every CSV response.
+
+One column per label of the model follows, in the order of the labels. The last column is `note`.
+"""
 
 
 _FILE_CONTENT = re.compile(r" \(first bytes[^)]*\)|(?<=damaged image):.*", re.DOTALL)
@@ -77,7 +80,7 @@ def render_rows(rows: Iterable[list[dict[str, Any]]], media_type: str, labels: C
 def _image_fields(row: dict[str, Any], labels: CountLabels) -> dict[str, Any]:
     fields = {name: row[name] for name in ("image_key", "predicted_label", "predicted_count")}
     by_label = dict(zip(labels.names, _shortest(row["probabilities"]), strict=True))
-    return {**fields, "probabilities": by_label, "model_id": row["model_id"]}
+    return {**fields, "probabilities": by_label, "note": row["note"], "model_id": row["model_id"]}
 
 
 def _base_type(media_type: str) -> str:
@@ -99,7 +102,7 @@ def _as_array(rows: Iterable[list[dict[str, Any]]]) -> Iterator[bytes]:
 
 
 def _as_csv(rows: Iterable[list[dict[str, Any]]], media_type: str, labels: CountLabels) -> Iterator[bytes]:
-    header = [[*CSV_COLUMNS, *(f"probability_{name}" for name in labels.names)]]
+    header = [[*CSV_COLUMNS, *(f"probability_{name}" for name in labels.names), "note"]]
     if media_type.endswith(_HEADER):
         yield _csv_lines(header)
     for some in rows:
@@ -108,6 +111,7 @@ def _as_csv(rows: Iterable[list[dict[str, Any]]], media_type: str, labels: Count
             [
                 *(json.dumps(row[name]) if name == "try_again" else row[name] for name in CSV_COLUMNS),
                 *(row["probabilities"] or [None] * len(labels.names)),
+                row["note"],
             ]
             for row in plain
         )

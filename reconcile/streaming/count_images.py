@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconcile.concurrency.channels import Channel, StageGroup
 from reconcile.concurrency.cpu import available_cores
-from reconcile.images import UnreadableImage, check_size, load_image
+from reconcile.images import UnreadableImage, check_size, read_photo
 from reconcile.output.schemas import COUNTS_SCHEMA
 from reconcile.storage.base import FetchError
 from reconcile.streaming.count_rows import counted_row, uncounted_row
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from reconcile.images import PhotoFacts
     from reconcile.inference.counter import CountPredictor
     from reconcile.inputs.backlog import Backlog
     from reconcile.output.store import Output
@@ -40,8 +41,8 @@ class _Batch:
 
     pixels: NDArray[np.uint8]
     """uint8 [batch size, S, S, 3]. The first `len(images)` images are valid."""
-    images: list[StoredObject]
-    """The objects of the decoded images, in the order of `pixels`."""
+    images: list[tuple[StoredObject, PhotoFacts]]
+    """The objects of the decoded images and what is known of them, in the order of `pixels`."""
     unreadable: list[tuple[StoredObject, str, bool]]
     """Each object that could not be fetched or decoded, with the reason and whether to try it again."""
 
@@ -98,10 +99,11 @@ def _decode(
         try:
             if item.error is not None:
                 raise item.error
-            load_image(item.data, size, out=batch.pixels[len(batch.images)])
-            batch.images.append(item.stored)
+            photo = read_photo(item.data, size, out=batch.pixels[len(batch.images)])
+            batch.images.append((item.stored, photo.facts))
         except (FetchError, UnreadableImage) as error:
             batch.unreadable.append((item.stored, str(error), isinstance(error, FetchError)))
+        item.release()
         if len(batch.images) == batch_size or len(batch.unreadable) == batch_size:
             batches.put(batch)
             batch = new_batch()
@@ -126,7 +128,7 @@ def _count(
         ]
         if batch.images:
             probabilities = predictor.count(batch.pixels[: len(batch.images)], worker)
-            for stored, probs in zip(batch.images, probabilities, strict=True):
-                batch_rows.append(counted_row(stored.key, stored.etag, probs, labels, now))
+            for (stored, facts), probs in zip(batch.images, probabilities, strict=True):
+                batch_rows.append(counted_row(stored.key, stored.etag, probs, labels, now, facts))
         free_buffers.put(batch.pixels)
         rows.put(batch_rows)

@@ -12,11 +12,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from reconcile.images import PhotoFacts
     from reconcile.labels import CountLabels
 
 
 def counted_row(
-    key: str | None, etag: str | None, probs: NDArray[np.float32], labels: CountLabels, now: datetime
+    key: str | None,
+    etag: str | None,
+    probs: NDArray[np.float32],
+    labels: CountLabels,
+    now: datetime,
+    facts: PhotoFacts,
 ) -> dict[str, Any]:
     """Return the row of `schemas.COUNTS_SCHEMA` for an image that was counted.
 
@@ -26,6 +32,7 @@ def counted_row(
         probs: float32 [labels], the probability of each count label.
         labels: the labels of the model.
         now: the time of the count, with a time zone.
+        facts: what else is known of the image.
     """
     best = int(probs.argmax())
     return _row(
@@ -36,6 +43,7 @@ def counted_row(
         probabilities=probs,
         try_again=False,
         counted_at=now,
+        **facts._asdict(),
     )
 
 

@@ -21,6 +21,9 @@ class CountObserver(Protocol):
     def failed(self, key: str, reason: str, /) -> None:
         """Record that the photo (or record) with this key could not be fetched or read, with the reason."""
 
+    def noted(self, key: str, note: str, /) -> None:
+        """Record that the photo with this key was counted, although something about it is odd."""
+
 
 @dataclass(frozen=True)
 class CallbackObserver:
@@ -30,11 +33,13 @@ class CallbackObserver:
     """Called with the number of objects that are done since the last call."""
     failed: Callable[[str, str], None]
     """Called with the key and the reason of each object that failed."""
+    noted: Callable[[str, str], None] = lambda _key, _note: None
+    """Called with the key and the note of each photo that is odd."""
 
 
 @contextmanager
 def log_stage(log: RunLog, doing: str, workload: Workload, objects: str, stage: str) -> Iterator[CountObserver]:
-    """Log the progress of a stage, and each object that fails.
+    """Log the progress of a stage, each object that fails, and each photo that is odd.
 
     Args:
         log: the log of the run.
@@ -46,5 +51,9 @@ def log_stage(log: RunLog, doing: str, workload: Workload, objects: str, stage: 
     Yields:
         the observer to hand to the stage.
     """
-    with log.failures(objects, stage) as failed, log.progress(doing, workload, stage=stage) as advance:
-        yield CallbackObserver(advance, failed)
+    with (
+        log.failures(objects, stage) as failed,
+        log.notes(objects, stage) as noted,
+        log.progress(doing, workload, stage=stage) as advance,
+    ):
+        yield CallbackObserver(advance, failed, noted)

@@ -125,4 +125,5 @@ def _read(fetched: Channel[Fetched], rows: Channel[list[dict[str, Any]]]) -> Non
             row |= {"expected_quantity": record.expected_quantity, "items": record.items, "note": record.note}
         except (FetchError, InvalidRecord) as error:
             row["reason"] = str(error)
+        item.release()
         rows.put([row])

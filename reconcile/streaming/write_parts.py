@@ -10,6 +10,7 @@ import pyarrow as pa
 from reconcile.concurrency import cancellation
 from reconcile.concurrency.cancellation import Interrupted
 from reconcile.concurrency.channels import Stopped
+from reconcile.output.schemas import COUNTS_SCHEMA
 
 if TYPE_CHECKING:
     from reconcile.concurrency.channels import Channel
@@ -55,7 +56,8 @@ def write_rows(
         output: where the parts are written.
         folder: the folder of the parts in `output`.
         schema: the schema of the rows.
-        observer: is called with the number of finished objects, and with each failed object.
+        observer: is called with the number of finished objects, with each failed object, and with each photo that is
+            odd.
 
     Raises:
         ReconcileError: the parts cannot be written.
@@ -72,6 +74,8 @@ def write_rows(
                     if row.get("reason") is not None:
                         failed += 1
                         observer.failed(row[schema.names[0]], row["reason"])
+                    elif row.get("note") is not None and schema is COUNTS_SCHEMA:
+                        observer.noted(row[schema.names[0]], row["note"])
                 observer.advance(len(new_rows))
                 cancellation.raise_if_cancelled()
         except (KeyboardInterrupt, Stopped) as stop:

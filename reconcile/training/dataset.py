@@ -17,7 +17,7 @@ from reconcile.datasets import labelled
 from reconcile.datasets.drawing import draw_bin, draw_catalogue
 from reconcile.datasets.labelled import LabelledImage
 from reconcile.errors import ReconcileError, UsageError
-from reconcile.images import PREPROCESSING, UnreadableImage, load_image
+from reconcile.images import PREPROCESSING, UnreadableImage, read_photo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -153,17 +153,29 @@ def load_arrays(
     """
     cache.mkdir(parents=True, exist_ok=True)
     stem = cache / f"{PREPROCESSING}-{size}-{_cache_key(images)}"
-    pixels_file, done_file = stem.with_suffix(".npy"), stem.with_suffix(".json")
+    pixels_file, done_file, notes_file = (stem.with_suffix(ending) for ending in (".npy", ".json", ".notes.json"))
     if not done_file.exists():
-        reasons = _decode_all(images, size, pixels_file)
-        partial = done_file.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(reasons), encoding="utf-8")
-        partial.replace(done_file)
-    unreadable = {int(index): reason for index, reason in json.loads(done_file.read_text(encoding="utf-8")).items()}
+        reasons, notes = _decode_all(images, size, pixels_file)
+        _write_texts(notes_file, notes)
+        _write_texts(done_file, reasons)  # last, because it says that the cache is complete
+    unreadable = _read_texts(done_file)
     for index, reason in unreadable.items():
         info(f"left out {_name(images[index])}: {reason}")
+    for index, note in (_read_texts(notes_file) if notes_file.exists() else {}).items():
+        info(f"{_name(images[index])}: {note}")
     counts = [image.count for index, image in enumerate(images) if index not in unreadable]
     return Arrays(np.load(pixels_file, mmap_mode="r"), np.array(counts, dtype=np.int64))
+
+
+def _write_texts(file: Path, texts: dict[int, str]) -> None:
+    """Write a text for some images, by index. Other processes see the file when it is complete."""
+    partial = file.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(json.dumps(texts), encoding="utf-8")
+    partial.replace(file)
+
+
+def _read_texts(file: Path) -> dict[int, str]:
+    return {int(index): text for index, text in json.loads(file.read_text(encoding="utf-8")).items()}
 
 
 def _name(image: LabelledImage | Drawing) -> str:
@@ -183,8 +195,13 @@ def _cache_key(images: Sequence[LabelledImage | Drawing]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _decode_all(images: Sequence[LabelledImage | Drawing], size: int, pixels_file: Path) -> dict[int, str]:
-    """Write the pixels of all readable images, and return the reason for each unreadable image by its index.
+def _decode_all(
+    images: Sequence[LabelledImage | Drawing], size: int, pixels_file: Path
+) -> tuple[dict[int, str], dict[int, str]]:
+    """Write the pixels of all readable images.
+
+    Returns:
+        the reason for each unreadable image, and the note of each odd one, by index.
 
     Raises:
         ReconcileError: no image can be decoded, or a file cannot be read.
@@ -192,12 +209,15 @@ def _decode_all(images: Sequence[LabelledImage | Drawing], size: int, pixels_fil
     partial = pixels_file.with_suffix(f".{os.getpid()}.partial")
     pixels = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(images), size, size, 3))
     unreadable: dict[int, str] = {}
+    notes: dict[int, str] = {}
 
     def decode(index: int) -> None:
         image = images[index]
         try:
             data = image.as_jpeg() if isinstance(image, Drawing) else image.path.read_bytes()
-            load_image(data, size, out=pixels[index])
+            note = read_photo(data, size, out=pixels[index]).facts.note
+            if note is not None:
+                notes[index] = note
         except UnreadableImage as reason:
             unreadable[index] = str(reason)
         except OSError as error:  # the cause may be temporary, so the cache must not keep it
@@ -213,7 +233,7 @@ def _decode_all(images: Sequence[LabelledImage | Drawing], size: int, pixels_fil
         partial.replace(pixels_file)
     finally:
         partial.unlink(missing_ok=True)
-    return dict(sorted(unreadable.items()))
+    return dict(sorted(unreadable.items())), dict(sorted(notes.items()))
 
 
 def _copy_rows(pixels: NDArray[np.uint8], rows: Sequence[int], file: Path) -> None:

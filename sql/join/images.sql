@@ -35,6 +35,9 @@ SELECT
     latest.predicted_count,
     latest.probabilities,
     CASE WHEN latest.image_key IS NULL THEN 'the image was not counted' ELSE latest.reason END AS reason,
+    latest.note,
+    latest.is_blank,
+    latest.content_hash,
     listed.is_current
 FROM listed
 LEFT JOIN latest ON latest.image_key = listed.key AND latest.etag = listed.etag

@@ -20,7 +20,7 @@ WITH in_order AS (
 SELECT
     * EXCLUDE (
         probabilities, items, note, reason, photographed_at, record_changed_at, is_queued, value_off, units_off,
-        likely_count, count_if_wrong, recounted_count
+        likely_count, count_if_wrong, recounted_count, is_blank, content_hash
     ),
     coalesce(is_queued AND p_wrong >= $suspect_from, FALSE) AS suspect,
     likely_count,
@@ -36,5 +36,7 @@ SELECT
     note,
     items,
     photographed_at,
-    record_changed_at
+    record_changed_at,
+    is_blank,
+    content_hash
 FROM in_order

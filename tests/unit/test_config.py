@@ -24,6 +24,7 @@ def test_every_option_of_run_can_come_from_the_environment(monkeypatch):
         "endpoint_url": "http://e:1", "region": "r", "profile": "p",
         "no_sign_request": "true", "out": "o", "model": "m.onnx", "device": "cpu", "batch_size": "4", "limit": "9",
         "run_id": "night-1", "log_format": "json", "max_unreadable": "10%", "max_invalid": "9%", "alarm": "0.5",
+        "max_blank": "5%",
         "record_error_rate": "2%", "capacity": "40", "rank_by": "units", "costs": "c.csv",
         "recount_format": "both", "tolerance": "1", "where": "(?P<a>.)", "stale_after": "15", "engine": "sagemaker",
         "image_uri": "e/r:1", "role": "arn:aws:iam::1:role/r", "instance_type": "ml.c5.large", "instance_count": "2",

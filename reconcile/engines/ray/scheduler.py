@@ -178,6 +178,6 @@ class BlockScheduler:
             for index, reason, try_again in counted.failures
         ]
         images = [stored for index, stored in enumerate(block.images) if index not in failed]
-        for stored, probs in zip(images, counted.probabilities, strict=True):
-            rows.append(counted_row(stored.key, stored.etag, probs, self._labels, now))
+        for stored, probs, facts in zip(images, counted.probabilities, counted.facts, strict=True):
+            rows.append(counted_row(stored.key, stored.etag, probs, self._labels, now, facts))
         return rows

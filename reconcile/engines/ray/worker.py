@@ -14,7 +14,7 @@ import numpy as np
 from reconcile import __version__
 from reconcile.concurrency.cpu import FETCHES_PER_CORE
 from reconcile.errors import ReconcileError
-from reconcile.images import UnreadableImage, check_size, load_image
+from reconcile.images import PhotoFacts, UnreadableImage, check_size, read_photo
 from reconcile.inference.counter import load_predictor
 from reconcile.storage.base import FetchError, S3Access
 from reconcile.storage.open import open_bucket
@@ -60,6 +60,8 @@ class PreparedBlock(NamedTuple):
 
     pixels: NDArray[np.uint8]
     """uint8 [n, S, S, 3]: the images that did not fail, in the order of the block."""
+    facts: list[PhotoFacts]
+    """What else is known of these images."""
     failures: list[ImageFailure]
 
 
@@ -68,6 +70,8 @@ class CountedBlock(NamedTuple):
 
     probabilities: NDArray[np.float32]
     """float32 [n, labels]: one row for each image that did not fail, in the order of the block."""
+    facts: list[PhotoFacts]
+    """What else is known of these images."""
     failures: list[ImageFailure]
     seconds: float
     """The time that counting took."""
@@ -88,14 +92,14 @@ def prepare(task: TaskSpec, block: Sequence[StoredObject]) -> tuple[PreparedBloc
     _check_version(task.version)
     bucket = _bucket(task.location, task.access)
     pixels = np.empty((len(block), task.size, task.size, 3), dtype=np.uint8)
-    decoded, failures = 0, []
+    facts: list[PhotoFacts] = []
+    failures: list[ImageFailure] = []
     for index, fetched in enumerate(_fetched(bucket, block)):
         try:
-            load_image(fetched.result(), task.size, out=pixels[decoded])
-            decoded += 1
+            facts.append(read_photo(fetched.result(), task.size, out=pixels[len(facts)]).facts)
         except (FetchError, UnreadableImage) as error:
             failures.append(ImageFailure(index, str(error), isinstance(error, FetchError)))
-    return PreparedBlock(pixels[:decoded], failures), ray.get_runtime_context().get_node_id()
+    return PreparedBlock(pixels[: len(facts)], facts, failures), ray.get_runtime_context().get_node_id()
 
 
 def _check_version(wanted: str) -> None:
@@ -185,4 +189,4 @@ class CountingActor:
         seconds = time.perf_counter() - started
         labels = len(self._predictor.card.labels.names)
         probabilities = np.concatenate([np.empty((0, labels), np.float32), *probs])
-        return CountedBlock(probabilities, prepared.failures, seconds)
+        return CountedBlock(probabilities, prepared.facts, prepared.failures, seconds)

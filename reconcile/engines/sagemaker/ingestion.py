@@ -85,5 +85,7 @@ class Ingestion:
             if row["reason"] is not None:
                 self.failed += 1
                 self._observer.failed(row["image_key"], row["reason"])
+            elif row["note"] is not None:
+                self._observer.noted(row["image_key"], row["note"])
         self._observer.advance(len(rows))
         cancellation.raise_if_cancelled()

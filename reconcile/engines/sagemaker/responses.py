@@ -31,6 +31,9 @@ class ResponseLine(BaseModel):
     reason: str | None = None
     try_again: bool
     counted_at: AwareDatetime
+    note: str | None = None
+    is_blank: bool | None = None
+    content_hash: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     model_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
     """The id of the model. It becomes the name of a folder."""
 

@@ -7,8 +7,14 @@ from reconcile.pipeline.exit_rules import ExitLimits, apply_exit_rules
 from tests.unit.output.summaries import summary_of
 
 
-def judged(summary: Summary, max_unreadable: float = 0.05, max_invalid: float = 0.05, alarm: float | None = None):
-    apply_exit_rules(summary, ExitLimits(max_unreadable, max_invalid, alarm))
+def judged(
+    summary: Summary,
+    max_unreadable: float = 0.05,
+    max_invalid: float = 0.05,
+    max_blank: float | None = None,
+    alarm: float | None = None,
+):
+    apply_exit_rules(summary, ExitLimits(max_unreadable, max_invalid, max_blank, alarm))
     return summary
 
 
@@ -42,6 +48,20 @@ def test_invalid_records_up_to_the_limit_are_allowed(percent):
         summary = summary_of(match=100 - broken, invalid_record=broken, no_record=1000)
         summary.counts = RunCounts(records=100, invalid_records=broken)
         assert judged(summary, max_invalid=percent / 100).exit_code == code
+
+
+@pytest.mark.parametrize("percent", [0, 5, 7, 29])
+def test_blank_photos_up_to_the_limit_are_allowed(percent):
+    for blank, code in ((percent, 0), (percent + 1, 3)):
+        summary = summary_of(match=100)
+        summary.counts = RunCounts(blank_or_identical=blank)
+        assert judged(summary, max_blank=percent / 100).exit_code == code
+
+
+def test_blank_photos_without_a_limit_are_allowed():
+    summary = summary_of(match=100)
+    summary.counts = RunCounts(blank_or_identical=100)
+    assert judged(summary).exit_code == 0
 
 
 def test_run_without_wrong_records_raises_no_alarm():
