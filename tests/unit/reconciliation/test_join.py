@@ -112,7 +112,7 @@ def test_each_row_has_the_items_of_its_record(reconciler_of, tmp_path):
 
 
 def test_status_compares_photo_and_record_and_suspect_weighs_both(reconciler_of, tmp_path):
-    counts = {"sure": (1, 0.0), "unsure": (1, 0.05), "vague": (1, 0.6), "same": (4, 0.0)}
+    counts = {"sure": (1, 0.0), "unsure": (1, 0.05), "vague": (1, 0.1), "same": (4, 0.0)}
     reconciler = reconciler_of(
         [stored(f"i/{name}.jpg") for name in counts],
         [count_row(f"i/{name}.jpg", count, doubt=doubt) for name, (count, doubt) in counts.items()],
