@@ -44,7 +44,7 @@ def fp16_predictor() -> CountPredictor:
 
 def count_all(predictor: CountPredictor, photos: list[LabelledImage]) -> NDArray[np.float32]:
     """Return the probabilities of photos, counted now."""
-    probabilities, unreadable = count_labelled(photos, predictor, lambda _: None)
+    probabilities, unreadable, _ = count_labelled(photos, predictor, lambda _: None)
     assert not unreadable
     return probabilities
 

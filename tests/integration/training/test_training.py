@@ -88,7 +88,7 @@ def test_diverging_training_names_the_learning_rate(photos, tmp_path):
     ("files", "code", "message"),
     [
         ({}, 1, "holds no labelled photos; it needs a labels.csv (image, count) beside the photos"),
-        ({"labels.csv": "image,fold\n"}, 1, "labels.csv has no column count; its columns: image, fold"),
+        ({"labels.csv": "image,fold\n"}, 1, "labels.csv has no column count (its columns: image, fold)"),
         ({"labels.csv": "image,count\n"}, 1, "holds no photo with a label"),
         ({"recipe.toml": "version = 1"}, 2, "version: expected text in quotes (got 1); stages: is missing"),
         ({"recipe.toml": 'version = "a"\ndtype = "int8"\n[[stages]]\nsize = 32\nepochs = 1\nlearning_rate = 1'},
