@@ -126,5 +126,5 @@ def test_slow_download_beyond_the_budget_is_complete(warehouse, tmp_path, monkey
     monkeypatch.setattr(s3_client, "BUDGET_SECONDS", 1)
     monkeypatch.setattr(s3_client, "SILENCE_SECONDS", 5)
     with faulty_proxy(warehouse.endpoint_url, Rule("GET /warehouse/stock.csv", send_slowly)) as proxy:
-        path = download_file("s3://warehouse/stock.csv", S3Access(proxy.url), tmp_path)
+        path = download_file("--records", "s3://warehouse/stock.csv", S3Access(proxy.url), tmp_path)
     assert path.read_bytes() == stock

@@ -86,11 +86,11 @@ def test_download_file_reads_from_s3_or_a_folder(s3, tmp_path):
     (s3.root / "erp").mkdir()
     (s3.root / "erp" / "stock.csv").write_bytes(b"bin_id")
     access = S3Access(endpoint_url=s3.endpoint_url)
-    assert download_file("s3://erp/stock.csv", access, tmp_path).read_bytes() == b"bin_id"
-    assert download_file(str(s3.root / "erp" / "stock.csv"), access, tmp_path).read_bytes() == b"bin_id"
+    assert download_file("--records", "s3://erp/stock.csv", access, tmp_path).read_bytes() == b"bin_id"
+    assert download_file("--records", str(s3.root / "erp" / "stock.csv"), access, tmp_path).read_bytes() == b"bin_id"
     for missing in ("s3://erp/none.csv", str(tmp_path / "none.csv")):
         with pytest.raises(ReconcileError, match=r"none\.csv"):
-            download_file(missing, access, tmp_path)
+            download_file("--records", missing, access, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["..", "a/../b.csv", "x" * 300 + ".csv", "~.csv", "a\\b.csv"])
@@ -99,7 +99,7 @@ def test_downloaded_copy_stays_in_its_folder_whatever_the_key(moto, moto_client,
     moto_client.put_object(Bucket="erp", Key=f"deep/{name}", Body=b"bin_id")
     work = tmp_path / "work"
     work.mkdir()
-    path = download_file(f"s3://erp/deep/{name}", moto, work)
+    path = download_file("--records", f"s3://erp/deep/{name}", moto, work)
     assert path.read_bytes() == b"bin_id"
     assert path.resolve().is_relative_to(work)
     assert path.name == ("1.csv" if name.endswith(".csv") else "1")
