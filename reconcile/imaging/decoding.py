@@ -61,7 +61,7 @@ def plan_decoding(data: bytes, size: int) -> DecodePlan:
             return DecodePlan(None, _HEADER_UNKNOWN_BYTES, needs_worker=True)
         return _plan_jpeg(header, size)
     measured = picture_size(data, image_format(data))
-    if measured is None:
+    if measured is None or measured.width < 1 or measured.height < 1:
         return DecodePlan(None, _HEADER_UNKNOWN_BYTES, needs_worker=True)
     check_pixels(measured.width, measured.height)
     byte_count = measured.decoded_bytes(size)

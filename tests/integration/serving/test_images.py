@@ -38,7 +38,8 @@ def test_image_gets_count_and_probabilities(server, grey_model):
     fields = answer.json
     probs = fields.pop("probabilities")
     model_id = server.request("GET", "/ping").json["model_id"]
-    assert fields == {"image_key": None, "predicted_label": "6+", "predicted_count": 6, "model_id": model_id}
+    expected = {"image_key": None, "predicted_label": "6+", "predicted_count": 6, "note": None, "model_id": model_id}
+    assert fields == expected
     assert list(probs) == list(LABELS.names)
     assert sum(probs.values()) == pytest.approx(1)
     plain = server.count(grey_photo(6), accept="text/csv").body.decode()

@@ -18,7 +18,7 @@ from reconcile.storage.open import open_bucket
 from tests.conftest import LABELS, SHARED, grey_photo, needs_abid, reconcile
 from tests.serving_process import Server
 
-COLUMNS = [*CSV_COLUMNS, *(f"probability_{name}" for name in LABELS.names)]
+COLUMNS = [*CSV_COLUMNS, *(f"probability_{name}" for name in LABELS.names), "note"]
 
 
 def line(stored, **more):

@@ -89,3 +89,11 @@ def test_tiff_whose_tags_point_outside_has_a_reason():
     with pytest.raises(UnreadableImage, match="damaged"):
         read_photo(data, 64)
     assert sys.byteorder in ("little", "big")
+
+
+def test_jpeg_2000_with_a_negative_width_is_damaged():
+    data = bytearray(encoded(textured(), "JPEG2000"))
+    size = data.index(b"\xff\x4f\xff\x51") + 8
+    data[size + 8 : size + 12] = (2**31).to_bytes(4, "big")  # the left edge
+    with pytest.raises(UnreadableImage, match="damaged"):
+        read_photo(bytes(data), 64)
