@@ -12,7 +12,7 @@ from reconcile.serving.responses import CSV_COLUMNS
 from tests.conftest import LABELS, grey_photo
 
 PARALLEL_REQUESTS = 32
-COLUMNS = [*CSV_COLUMNS, *(f"probability_{name}" for name in LABELS.names)]
+COLUMNS = [*CSV_COLUMNS, *(f"probability_{name}" for name in LABELS.names), "note"]
 
 
 def test_ping_and_execution_parameters_describe_the_server(server):

@@ -6,6 +6,7 @@ import numpy as np
 from ray.exceptions import RayActorError
 
 from reconcile.engines.ray.worker import CountedBlock
+from reconcile.images import PhotoFacts
 
 
 class Handle:
@@ -25,7 +26,7 @@ class Handle:
             self.is_dead = True
             raise RayActorError
         self.in_flight.remove(images)
-        return CountedBlock(np.full((len(images), 2), 0.5, np.float32), [], 0.1)
+        return CountedBlock(np.full((len(images), 2), 0.5, np.float32), [PhotoFacts()] * len(images), [], 0.1)
 
 
 class FakeRay:
