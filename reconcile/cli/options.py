@@ -125,7 +125,8 @@ OPTIONS: dict[str, Any] = {
         metavar=_PERCENT,
     ),
     "max_blank": _text(
-        "End with exit code 3 if more than this share of the photos is blank or identical to another (default: no limit).",
+        "End with exit code 3 if more than this share of the photos is blank or identical to another (default: no "
+        "limit).",
         RESULTS,
         metavar=_PERCENT,
     ),

@@ -62,8 +62,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the time limit of the first request."""
         super().connection_made(transport)
-        # Every byte that the client has not received counts. Otherwise a closed connection could keep some for ever. The
-        # limit is not 0, because a TLS connection would then pause after each answer and never resume.
+        # Every byte that the client has not received counts. Otherwise a closed connection could keep some for ever.
+        # The limit is not 0, because a TLS connection would then pause after each answer and never resume.
         transport.set_write_buffer_limits(high=1, low=0)
         self._start_timer()
         if len(self.connections) <= connection_limit():
