@@ -39,8 +39,8 @@ One column per label of the model follows, in the order of the labels. The last 
 """
 
 
-_FILE_CONTENT = re.compile(r" \(first bytes[^)]*\)|(?<=damaged image):.*", re.DOTALL)
-"""The parts of a reason that quote a file. Decoders quote it in their errors."""
+_FILE_CONTENT = re.compile(r"(?<=damaged image):.*", re.DOTALL)
+"""The part of a reason that may quote a file, because it comes from a decoder."""
 
 
 def without_file_content(reason: str) -> str:
