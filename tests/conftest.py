@@ -49,6 +49,8 @@ LONGEST_FIRST = [
     "integration/training/test_elsewhere.py",
     "integration/training/test_export.py",
     "integration/runs/test_real_photos.py",
+    "integration/recounting/test_durability.py",
+    "browser/test_recount.py",
     "integration/training/test_training.py",
     "browser/test_report.py",
     "browser/test_evaluation.py",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -67,7 +68,8 @@ class AppInProcess:
         async def send(message: dict) -> None:
             sent.append(message)
 
-        asyncio.run(self._app(scope, receive, send))
+        with ThreadPoolExecutor(1) as thread:  # playwright runs an event loop in the thread of the tests
+            thread.submit(asyncio.run, self._app(scope, receive, send)).result()
         body_sent = b"".join(message.get("body", b"") for message in sent)
         return sent[0]["status"], body_sent, {name.decode(): value.decode() for name, value in sent[0]["headers"]}
 
