@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from reconcile.errors import ReconcileError, UsageError
 from reconcile.inputs.cells import cell_text, trim
 from reconcile.inputs.quantities import InvalidNumber, NumberForms, decide_mark, is_blank, parse_count
 from reconcile.inputs.tables.columns import TableRequest, WantedColumn, fold_words
@@ -70,10 +71,13 @@ def read_label_rows(table: Path, leave_out: Callable[[str], None]) -> list[Label
         leave_out: called with one line for each row that cannot be split into cells or names no photo.
 
     Raises:
-        UsageError: the file lacks a column, or has two of one name.
-        ReconcileError: the file is empty or cannot be read.
+        ReconcileError: the file lacks a column, has two of one name, is empty, or cannot be read.
     """
-    opened = open_table(table, str(table), TableRequest(str(table), str(table), _COLUMNS, fold_words, lambda _: ""))
+    request = TableRequest(str(table), str(table), _COLUMNS, fold_words, lambda _: "")
+    try:
+        opened = open_table(table, str(table), request)
+    except UsageError as error:  # no option names the columns of this file, so the options are not wrong
+        raise ReconcileError(str(error)) from None
     forms, named = NumberForms(), list[tuple[str, dict[str, object]]]()
     for row in read_rows(opened):
         if isinstance(row, InvalidLine):
