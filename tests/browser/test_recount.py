@@ -206,7 +206,7 @@ def test_browser_without_storage_says_so_and_counts(start, open_phone, out, scri
     assert wait_for_verdicts(out, 1)[0]["true_count"] == 1
 
 
-def test_photo_that_is_gone_is_told_and_the_bin_can_be_counted(start, open_phone, counted, out):
+def test_bin_without_its_photo_can_be_counted(start, open_phone, counted, out):
     photo = counted.parent / "w/bin-images/A-1.jpg"
     photo.rename(photo.with_suffix(".away"))
     try:

@@ -73,7 +73,7 @@ def test_plain_whole_number_is_always_read(written):
 
 
 @fuzz(3000, any_digits)
-def test_text_gives_a_number_with_its_own_digits_or_is_refused(text):
+def test_text_gives_its_own_digits_or_is_refused(text):
     for mark in (None, "point", "comma"):
         count = outcome(parse_count, text, mark)
         assert count is None or 0 <= count <= MAX_COUNT
@@ -83,7 +83,7 @@ def test_text_gives_a_number_with_its_own_digits_or_is_refused(text):
 
 
 @fuzz(2500, write_number)
-def test_record_with_a_written_quantity_has_that_quantity_or_is_invalid(written):
+def test_record_has_its_written_quantity_or_is_invalid(written):
     number, _, text = written
     record = outcome(parse_abid_record, json.dumps({"EXPECTED_QUANTITY": text}).encode())
     assert record is None or record.expected_quantity == number

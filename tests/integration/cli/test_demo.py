@@ -51,7 +51,7 @@ def test_demo_uses_the_public_bucket_if_it_answers(tmp_path, monkeypatch):
     assert "public bucket aft-vbi-pds" in notice
 
 
-def test_public_bucket_is_asked_where_a_run_would_look_for_it(moto, monkeypatch):
+def test_public_bucket_is_asked_at_the_address_of_a_run(moto, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     assert not demo.public_bucket_answers()
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", moto.endpoint_url)

@@ -32,7 +32,7 @@ def test_nobody_without_the_token_gets_a_byte(app, path, method):
     assert "set-cookie" not in headers
 
 
-def test_address_with_the_token_sets_a_cookie_that_scripts_cannot_read(app):
+def test_address_with_the_token_sets_a_hidden_cookie(app):
     status, _, headers = app.request("GET", f"/?token={TOKEN}")
     assert status == 200
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= {part.strip() for part in headers["set-cookie"].split(";")}
@@ -125,7 +125,7 @@ def test_photo_comes_at_its_original_resolution(app, counted_bins):
 
 
 @pytest.mark.parametrize("name", ["TIFF", "PNG"])
-def test_browser_gets_a_photo_of_another_format_as_one_that_it_shows(name):
+def test_photo_of_another_format_is_converted_for_browsers(name):
     buffer = io.BytesIO()
     Image.new("RGB", (640, 480), "grey").save(buffer, name)
     photo = shown_photo(buffer.getvalue())

@@ -150,7 +150,7 @@ def test_imported_verdict_appears_as_done(app, out, tmp_path):
     assert line.split()[:3] == ["A-1-2", "n1", "2"], "the last count is used"
 
 
-def test_new_run_takes_over_and_late_taps_count_for_the_earlier_one(app, out, grey_model, tmp_path):
+def test_late_taps_count_for_the_run_they_belong_to(app, out, grey_model, tmp_path):
     bucket = write_bucket(tmp_path / "w2", BINS | {"C-1-1": (1, 6)})
     ann = app.phone("Ann")
     late = ann.entry("A-1-2", 1)
@@ -203,7 +203,7 @@ def test_unreadable_run_leaves_the_earlier_one(app, out):
     assert len(read_verdicts(out)) == 1
 
 
-def test_every_tap_is_saved_once_although_the_server_is_killed_ten_times(start_process, out):
+def test_every_tap_survives_ten_kills_once(start_process, out):
     """A phone sends taps one after the other, each until it hears an answer, as the page does."""
     server = start_process().wait_until_ready()
     phone = server.phone("Ann")

@@ -173,7 +173,7 @@ def test_unfinished_files_and_files_of_systems_are_left_alone(finished_run, tmp_
     assert path.exists()
 
 
-def test_file_that_changes_during_the_wait_is_left_to_the_next_run(finished_run, tmp_path, monkeypatch):
+def test_file_that_changes_meanwhile_waits_for_the_next_run(finished_run, tmp_path, monkeypatch):
     drop("old.csv", f"{HEADER}\n00004,n1,2,\n")
     path = drop("a.csv", f"{HEADER}\n00003,n1,1", age=0)
 
@@ -240,7 +240,7 @@ def test_file_that_is_too_large_stays_in_the_inbox(finished_run, tmp_path, monke
     assert path.exists()
 
 
-def test_folder_that_cannot_be_written_keeps_the_file_and_doubles_nothing(finished_run, tmp_path):
+def test_folder_without_write_access_keeps_the_file(finished_run, tmp_path):
     drop("a.csv", f"{HEADER}\n00003,n1,1,\n")
     Path("out/inbox/imported").write_text("a file where the folder belongs")
     result = import_now(tmp_path)["a.csv"]

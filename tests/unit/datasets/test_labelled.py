@@ -177,7 +177,7 @@ def test_names_that_repeat_in_every_folder_fill_all_folds(tmp_path):
     assert Counter(photo.fold for photo in read(tmp_path)[0]) == dict.fromkeys(range(10), 2)
 
 
-def test_folds_of_a_large_set_stay_as_the_model_card_names_them(tmp_path):
+def test_folds_of_a_large_set_match_the_model_card(tmp_path):
     """The card of the shipped model reports results on fold 9 of ids like these."""
     touch(tmp_path / "3", *[f"{number:05}.jpg" for number in range(0, 20_000, 20)])
     folds = {photo.path.name: photo.fold for photo in read(tmp_path)[0]}

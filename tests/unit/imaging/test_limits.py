@@ -126,7 +126,7 @@ def test_photo_without_an_answer_in_time_is_given_up(pool, monkeypatch):
         ask(pool, encoded(textured(32, 24), "PNG"))
 
 
-def test_photo_that_crashes_the_decoder_is_named_and_others_go_on(pool, monkeypatch):
+def test_photo_that_crashes_the_decoder_costs_itself_alone(pool, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(worker_pool, "_PROGRAM", program_that("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"))
         with pytest.raises(UnreadableImage, match=r"the decoder crashed \(SIGSEGV\)"):
