@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from rich.progress import Progress
 
@@ -98,53 +99,45 @@ class RunLog:
             self._stream.write(f"{line}\n")
             self._stream.flush()
 
-    @contextmanager
-    def failures(self, what: str, stage: str) -> Iterator[Callable[[str, str], None]]:
+    def failures(self, what: str, stage: str) -> AbstractContextManager[Callable[[str, str], None]]:
         """Log the objects that a stage could not fetch or read.
 
         Args:
             what: the name of the objects, in the plural.
             stage: name of the stage, for JSON lines.
 
-        Yields:
-            a function that takes the key of an object and the reason.
+        Returns:
+            a context whose value is a function that takes the key of an object and the reason.
         """
-        number = 0
+        return self._warnings(stage, "reason", f"{what} could not be read; reconciled.parquet has the reasons")
 
-        def log_failure(key: str, reason: str) -> None:
-            nonlocal number
-            number += 1
-            if self._json or number <= NAMED_IN_TEXT:
-                self.warn(f"{key}: {reason}", stage=stage, key=key, reason=reason)
-
-        yield log_failure
-        unnamed = 0 if self._json else number - NAMED_IN_TEXT
-        if unnamed > 0:
-            self.warn(f"{unnamed:,} more {what} could not be read; reconciled.parquet has the reasons")
-
-    @contextmanager
-    def notes(self, what: str, stage: str) -> Iterator[Callable[[str, str], None]]:
+    def notes(self, what: str, stage: str) -> AbstractContextManager[Callable[[str, str], None]]:
         """Log the objects that a stage has used although something about them is odd.
 
         Args:
             what: the name of the objects, in the plural.
             stage: name of the stage, for JSON lines.
 
-        Yields:
-            a function that takes the key of an object and the note.
+        Returns:
+            a context whose value is a function that takes the key of an object and the note.
         """
+        return self._warnings(stage, "note", f"{what} have a note; reconciled.parquet has the notes")
+
+    @contextmanager
+    def _warnings(self, stage: str, field: str, more: str) -> Iterator[Callable[[str, str], None]]:
+        """Log objects one by one. A text log names the first ones and says at the end how many `more` there are."""
         number = 0
 
-        def log_note(key: str, note: str) -> None:
+        def log_object(key: str, text: str) -> None:
             nonlocal number
             number += 1
             if self._json or number <= NAMED_IN_TEXT:
-                self.warn(f"{key}: {note}", stage=stage, key=key, note=note)
+                self.warn(f"{key}: {text}", stage=stage, key=key, **{field: text})
 
-        yield log_note
+        yield log_object
         unnamed = 0 if self._json else number - NAMED_IN_TEXT
         if unnamed > 0:
-            self.warn(f"{unnamed:,} more {what} have a note; reconciled.parquet has the notes")
+            self.warn(f"{unnamed:,} more {more}")
 
     @contextmanager
     def progress(self, what: str, workload: Workload, **fields: Any) -> Iterator[Advance]:
