@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,10 +61,8 @@ def convert_texts(cells: Cells) -> pa.Array:
     if strings is not None:
         return strings
     if isinstance(cells, pa.Array) and not pa.types.is_floating(cells.type):
-        try:
+        with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):  # lists, for example, are converted one by one
             return pc.fill_null(cells.cast(pa.string()), "")
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            pass
     values = cells if isinstance(cells, list) else cells.to_pylist()
     return pa.array([cell_text(cell) for cell in values], pa.string())
 
